@@ -1,0 +1,20 @@
+"""The errors that a person may see."""
+
+
+class SGMError(Exception):
+    """What is wrong, where, and what to do, in one line.
+
+    The command line prints the message and exits with 2; a page shows it in place of its content.
+    """
+
+
+class InputError(SGMError):
+    """A file, a column or a value that cannot be used as it is."""
+
+
+class NotFoundError(SGMError):
+    """A dataset, run, resource or table that does not exist (yet)."""
+
+
+class Cancelled(SGMError):
+    """The user asked for the work to stop."""

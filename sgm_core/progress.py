@@ -1,0 +1,27 @@
+"""What a long piece of work tells whoever watches it."""
+
+from typing import Any
+
+import pandas as pd
+
+
+class Observer:
+    """Watches a piece of work; this base does nothing, so every engine function can be called without one.
+
+    `sgm_core.runs.store.Run` writes what it is told into a run's folder; the command line prints it.
+    """
+
+    def message(self, text: str) -> None:
+        """Say one line of the log."""
+
+    def progress(self, done: float, total: float, what: str = "") -> None:
+        """Say that `done` of `total` units are finished; `what` is the step under way, in a few words."""
+
+    def metric(self, **values: Any) -> None:
+        """Append one row to the metrics (scalars only)."""
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        """Keep a finished table under `name`, replacing the earlier one."""
+
+    def check(self) -> None:
+        """Raise `sgm_core.errors.Cancelled` if the user asked for the work to stop."""
