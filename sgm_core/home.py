@@ -72,7 +72,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
         If `path` exists already.
     """
     if path.exists():
-        raise InputError(f"{path.name!r} exists already in {path.parent}: choose another name or delete it first")
+        raise InputError(
+            f"{path.name!r} exists already in {path.parent}: choose another name or delete it first"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
