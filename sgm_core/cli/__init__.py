@@ -1,6 +1,5 @@
-"""The `sgm` command."""
+"""The `sgm` command: `frame` is what every part shares; each other module registers its own commands."""
 
+from sgm_core.cli.frame import main
 
-def main() -> int:
-    """Run the command line (filled by `sgm_core.cli.frame`)."""
-    return 0
+__all__ = ["main"]

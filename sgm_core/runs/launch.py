@@ -1,0 +1,145 @@
+"""Start runs in processes of their own, one at a time per device, first come first served."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import sgm_core
+from sgm_core import home
+from sgm_core.errors import InputError, NotFoundError
+from sgm_core.progress import Observer
+from sgm_core.runs.process import identity
+from sgm_core.runs.run import ACTIVE, Run
+from sgm_core.runs.store import open_run
+
+_POLL_S = 0.3
+_STOPPING_S = 10.0
+
+
+def launch(run: Run) -> None:
+    """Queue `run` and start its worker, a detached process that outlives this one.
+
+    A run that is active or done is left as it is; a failed, cancelled or lost one starts again, and what its work
+    kept in the folder is used.
+
+    Raises
+    ------
+    InputError
+        If an earlier worker of the run is still ending.
+    """
+    status = run.status
+    if status["state"] == "done" or (status["state"] in ACTIVE and status["pid"] is not None):
+        return
+    enqueue(run)
+    environment = dict(os.environ)
+    limit_threads(environment)
+    environment["SGM_HOME"] = str(home.home())
+    environment["PYTHONUNBUFFERED"] = "1"
+    environment.setdefault("PYTHONWARNINGS", "ignore")
+    package_root = str(Path(sgm_core.__file__).resolve().parents[1])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, environment.get("PYTHONPATH")]))
+    with (run.path / "log.txt").open("ab") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", "sgm_core.runs.worker", run.id],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=home.home(),
+            env=environment,
+            start_new_session=True,
+        )
+    run.update(**identity(worker.pid))
+    # While this process lives it must reap the worker, or an ended one stays as a zombie.
+    threading.Thread(target=worker.wait, daemon=True).start()
+
+
+def enqueue(run: Run) -> None:
+    """Put `run` at the end of its queue, with a fresh status."""
+    deadline = time.monotonic() + _STOPPING_S
+    while run.process_alive():
+        if time.monotonic() > deadline:
+            raise InputError(f"run {run.id} is still stopping: try again in a moment")
+        time.sleep(0.1)
+    run.requeue()
+    run.update(device=_device(run))
+    folder = _queue(run)
+    for stale in folder.glob(f"*~{run.id}"):
+        stale.unlink(missing_ok=True)
+    (folder / f"{time.time_ns():020d}~{run.id}").touch()
+
+
+@contextmanager
+def turn(run: Run, observer: Observer) -> Iterator[None]:
+    """Wait until the queue lets `run` go, and hold its place until the block ends.
+
+    Raises
+    ------
+    Cancelled
+        If it is cancelled while it waits.
+    """
+    folder = _queue(run)
+    try:
+        said = None
+        while (ahead := _ahead(folder, run.id)) is not None:
+            run.check()
+            if ahead != said:
+                observer.message(f"waiting for run {ahead} on {folder.name}")
+                said = ahead
+            time.sleep(_POLL_S)
+        run.check()
+        yield
+    finally:
+        for ticket in folder.glob(f"*~{run.id}"):
+            ticket.unlink(missing_ok=True)
+
+
+def limit_threads(environment: MutableMapping[str, str]) -> None:
+    """Pass ``SGM_THREADS`` on to the numerical libraries; without it they take what they like."""
+    threads = environment.get("SGM_THREADS")
+    if threads:
+        for library in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
+            environment[f"{library}_NUM_THREADS"] = threads
+
+
+def _ahead(folder: Path, run_id: str) -> str | None:
+    """Return the run that has to end first: an earlier live one, or one that runs already."""
+    mine = False
+    for ticket in sorted(folder.iterdir()):
+        other = ticket.name.split("~", 1)[1]
+        if other == run_id:
+            mine = True
+            continue
+        try:
+            state = open_run(other).state
+        except NotFoundError:
+            state = "lost"
+        if state not in ACTIVE:
+            ticket.unlink(missing_ok=True)
+        elif not mine or state == "running":
+            return other
+    return None
+
+
+def _queue(run: Run) -> Path:
+    # Short work on the processor must not wait for hours of training.
+    name = "preparation" if run.kind in ("import", "umap") else run.status["device"]
+    path = home.folder("runs") / ".queues" / name.replace(":", "-")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _device(run: Run) -> str:
+    """Name the device that the run will use, without importing torch."""
+    asked = run.parameters.get("device") or run.status["device"]
+    if asked == "auto":
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == "" or version("torch").endswith("+cpu")
+        asked = "cuda" if Path("/dev/nvidia0").exists() and not hidden else "cpu"
+    return "cuda:0" if asked == "cuda" else asked

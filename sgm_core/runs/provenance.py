@@ -1,0 +1,71 @@
+"""What a run was made with: the code's version and the machine."""
+
+import os
+import platform
+import subprocess
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import sgm_core
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """Return the package's version, with the commit when it runs from a git checkout."""
+    root = Path(sgm_core.__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return sgm_core.__version__
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return sgm_core.__version__
+    return f"{sgm_core.__version__}+{commit}"
+
+
+@lru_cache(maxsize=1)
+def hardware() -> dict[str, Any]:
+    """Return processor, cores, memory (GiB), graphics cards and the versions that numbers depend on."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpu": _gpu_models(),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in ("torch", "numpy")},
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _gpu_models() -> list[str]:
+    """Read the driver's own list, since importing torch for it would cost seconds."""
+    models = []
+    for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        lines = file.read_text().splitlines()
+        models += [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model:")]
+    return models
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,259 @@
+"""One run on disk: a folder that says what was asked, how it goes and what came out.
+
+The folder is the truth: every process reads it, and nothing else has to be kept in step. ``config.json``
+is written once; ``status.json`` is replaced atomically; ``metrics.jsonl`` and ``log.txt`` only grow; tables are
+parquet.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sgm_core import home
+from sgm_core.errors import Cancelled
+from sgm_core.progress import Observer
+from sgm_core.runs.plain import plain
+from sgm_core.runs.process import alive, identity
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ACTIVE = ("queued", "running")
+STATES = (*ACTIVE, "done", "failed", "cancelled", "lost")
+_START_GRACE_S = 60.0  # a queued run may be without a process for this long: it is being launched
+_WRITE_EVERY_S = 0.5
+
+
+def now() -> str:
+    """Return the time in UTC, to the millisecond, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Run(Observer):
+    """One piece of work and its folder; told as an observer, it writes what it hears there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.id = path.name
+        self._written = 0.0
+        self._origin: tuple[float, float, float] | None = None
+
+    def __repr__(self) -> str:
+        return f"Run({self.id!r})"
+
+    # ---- what was asked
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Everything needed to repeat the run (``config.json``)."""
+        return home.read_json(self.path / "config.json")
+
+    @property
+    def kind(self) -> str:
+        """One of `sgm_core.runs.store.KINDS`."""
+        return self.config["kind"]
+
+    @property
+    def dataset_name(self) -> str:
+        """Name of the dataset it works on."""
+        return self.config["dataset"]
+
+    @property
+    def title(self) -> str:
+        """A few words for people."""
+        return self.config["title"]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The fields of the run's configuration."""
+        return self.config["parameters"]
+
+    # ---- how it goes
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """``status.json``, put right first if the worker died without saying so."""
+        status = self._read_status()
+        if self._ended_silently(status):
+            with self.locked():
+                status = self._read_status()
+                if self._ended_silently(status):
+                    asked = self._cancel_marker.exists()
+                    status |= {
+                        "state": "cancelled" if asked else "lost",
+                        "finished": now(),
+                        "error": None if asked else "its process ended without a word; resume it to go on",
+                    }
+                    home.write_json(self.path / "status.json", status)
+        return status
+
+    @property
+    def state(self) -> str:
+        """One of `STATES`."""
+        return self.status["state"]
+
+    @property
+    def active(self) -> bool:
+        """Whether it is queued or running."""
+        return self.state in ACTIVE
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of ``status.json``; other processes' changes to other fields are kept."""
+        with self.locked():
+            home.write_json(self.path / "status.json", self._read_status() | plain(changes))
+
+    def requeue(self) -> None:
+        """Make it a queued run (again), as if it had just been asked for."""
+        self._cancel_marker.unlink(missing_ok=True)
+        self.update(
+            state="queued",
+            queued=now(),
+            started=None,
+            finished=None,
+            pid=None,
+            process_started=None,
+            progress=None,
+            error=None,
+        )
+
+    def begin(self) -> None:
+        """Mark it as running in this process."""
+        self.update(state="running", started=now(), finished=None, error=None, **identity())
+
+    def finish(self, state: str, error: str | None = None) -> None:
+        """Mark it as ended with `state`; `error` is the reason in one line."""
+        self.update(state=state, finished=now(), error=error and " ".join(error.split()))
+
+    def process_alive(self) -> bool:
+        """Say whether the process that carries it out still exists."""
+        status = self._read_status()
+        return alive(status.get("pid"), status.get("process_started"))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run's lock, so that one process at a time changes its status."""
+        with (self.path / ".lock").open("a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+    def _read_status(self) -> dict[str, Any]:
+        return home.read_json(self.path / "status.json")
+
+    def _ended_silently(self, status: dict[str, Any]) -> bool:
+        if status["state"] not in ACTIVE:
+            return False
+        if status.get("pid") is None:
+            return _age(status["queued"]) > _START_GRACE_S
+        return not alive(status["pid"], status["process_started"])
+
+    @property
+    def _cancel_marker(self) -> Path:
+        return self.path / "cancel"
+
+    def cancel_asked(self) -> float | None:
+        """Return how many seconds ago someone asked to cancel, or None."""
+        try:
+            return max(0.0, time.time() - self._cancel_marker.stat().st_mtime)
+        except FileNotFoundError:
+            return None
+
+    def ask_cancel(self) -> None:
+        """Leave the marker that makes `check` raise; asking again changes nothing."""
+        with self._cancel_marker.open("a"):
+            pass
+
+    # ---- the observer: what the work tells
+
+    def message(self, text: str) -> None:
+        """Append to ``log.txt``, each line with the time in UTC."""
+        stamp = now()
+        with (self.path / "log.txt").open("a") as stream:
+            stream.write("".join(f"{stamp} {line}\n" for line in text.splitlines() or [""]))
+
+    def progress(self, done: float, total: float, what: str = "") -> None:
+        """Write the progress and the seconds left to ``status.json``, at most twice a second."""
+        clock = time.monotonic()
+        if self._origin is None or self._origin[2] != total or done < self._origin[1]:
+            self._origin = (clock, done, total)
+        if clock - self._written < _WRITE_EVERY_S and done < total:
+            return
+        self._written = clock
+        since, first, _ = self._origin
+        eta = (total - done) * (clock - since) / (done - first) if done > first else None
+        self.update(progress={"done": done, "total": total, "what": what, "eta_s": eta, "updated": now()})
+
+    def metric(self, **values: Any) -> None:
+        """Append one row to ``metrics.jsonl``."""
+        row = json.dumps({"time": now(), **plain(values)}, allow_nan=False)
+        path = self.path / "metrics.jsonl"
+        with path.open("a+b") as stream:
+            # A line torn by a crash must not swallow this one.
+            torn = False
+            if stream.tell() > 0:
+                stream.seek(-1, 2)
+                torn = stream.read(1) != b"\n"
+            stream.write((b"\n" if torn else b"") + row.encode() + b"\n")
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        """Keep `frame` as ``NAME.parquet``."""
+        home.write_table(self.table_path(name), frame)
+
+    def check(self) -> None:
+        """Raise `Cancelled` if someone asked for it."""
+        if self._cancel_marker.exists():
+            raise Cancelled(f"run {self.id} was cancelled")
+
+    # ---- what came out
+
+    def table_path(self, name: str) -> Path:
+        """Return where the table `name` is or would be."""
+        return self.path / f"{home.check_name(name, 'table')}.parquet"
+
+    def tables(self) -> list[str]:
+        """Return the names of the tables that exist."""
+        return sorted(path.stem for path in self.path.glob("*.parquet") if not path.name.startswith("."))
+
+    def read_table(
+        self, name: str, columns: list[str] | None = None, filters: list[Any] | None = None
+    ) -> pd.DataFrame | None:
+        """Return a table, or None if it does not exist (yet); `filters` as in `pandas.read_parquet`."""
+        import pandas as pd
+
+        path = self.table_path(name)
+        return pd.read_parquet(path, columns=columns, filters=filters) if path.exists() else None
+
+    def metrics(self) -> pd.DataFrame:
+        """Return the rows of ``metrics.jsonl``; a torn line is left out."""
+        import pandas as pd
+
+        rows = []
+        path = self.path / "metrics.jsonl"
+        if path.exists():
+            for line in path.read_bytes().splitlines():
+                try:
+                    rows.append(json.loads(line))
+                except ValueError:
+                    continue
+        return pd.DataFrame(rows)
+
+    def log_tail(self, n: int = 200) -> str:
+        """Return the last `n` lines of the log."""
+        path = self.path / "log.txt"
+        if not path.exists():
+            return ""
+        with path.open("rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - 400 * n))
+            return "\n".join(stream.read().decode(errors="replace").splitlines()[-n:])
+
+
+def _age(stamp: str) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(stamp)).total_seconds()

@@ -1,0 +1,178 @@
+"""All runs: make, open, list, cancel and pack them."""
+
+import hashlib
+import json
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from sgm_core import home
+from sgm_core.errors import InputError, NotFoundError
+from sgm_core.runs.plain import plain
+from sgm_core.runs.provenance import code_version, hardware
+from sgm_core.runs.run import ACTIVE, STATES, Run, now
+
+__all__ = [
+    "ACTIVE",
+    "KINDS",
+    "STATES",
+    "Run",
+    "cancel_run",
+    "create_run",
+    "export_run",
+    "list_runs",
+    "open_run",
+]
+
+KINDS = ("pretrain", "finetune", "compare", "import", "umap")
+CANCEL_GRACE_S = 10.0  # from the wish to the signal
+
+
+def create_run(
+    kind: str,
+    dataset: str,
+    parameters: dict[str, Any],
+    title: str | None = None,
+    run_id: str | None = None,
+    device: str = "auto",
+) -> Run:
+    """Make the folder of a new run in the state ``queued``; nothing is started.
+
+    The ID of a compare run follows from its parameters and the dataset's content, so asking for the same
+    comparison again returns the run that exists, whatever its state.
+
+    Raises
+    ------
+    InputError
+        If the kind is unknown, or the name or ID can't be a folder's name.
+    NotFoundError
+        If the dataset does not exist (an import makes it, so it needs none).
+    """
+    if kind not in KINDS:
+        raise InputError(f"unknown kind of run {kind!r}: the kinds are {', '.join(KINDS)}")
+    home.check_name(dataset, "dataset name")
+    parameters = plain(parameters)
+    if kind == "import":
+        # The worker has another working directory.
+        paths = {key: parameters[key] for key in ("path", "genes", "aliases") if parameters.get(key)}
+        parameters |= {key: str(Path(path).expanduser().resolve()) for key, path in paths.items()}
+    content_hash = None if kind == "import" else _dataset_hash(dataset)
+    run_id = home.check_name(run_id or _new_id(kind, dataset, parameters, content_hash), "run ID")
+    created = now()
+    path = home.folder("runs") / run_id
+    try:
+        with home.whole_folder(path) as folder:
+            home.write_json(
+                folder / "config.json",
+                {
+                    "kind": kind,
+                    "dataset": dataset,
+                    "title": title or f"{kind.capitalize()} {dataset}",
+                    "parameters": parameters,
+                    "dataset_hash": content_hash,
+                    "seed": parameters.get("seed"),
+                    "code_version": code_version(),
+                    "hardware": hardware(),
+                    "created": created,
+                },
+            )
+            state = {"state": "queued", "created": created, "queued": created, "device": device, "pid": None}
+            rest = dict.fromkeys(("process_started", "started", "finished", "progress", "error"))
+            home.write_json(folder / "status.json", state | rest)
+    except (InputError, OSError):
+        if kind != "compare" or not (path / "config.json").exists():
+            raise
+    return Run(path)
+
+
+def open_run(run_id: str) -> Run:
+    """Return the run with this ID.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    """
+    path = home.folder("runs") / home.check_name(run_id, "run ID")
+    if not (path / "status.json").exists():
+        raise NotFoundError(f"no run {run_id!r} in {path.parent}: `sgm runs list` shows the runs that exist")
+    return Run(path)
+
+
+def list_runs() -> list[Run]:
+    """Return all runs, newest first; those whose process died are marked lost."""
+    runs = []
+    for path in home.folder("runs").iterdir():
+        if path.name.startswith(".") or not path.is_dir():
+            continue
+        run = Run(path)
+        try:
+            run.status  # noqa: B018
+            runs.append((run.config["created"], run))
+        except (OSError, ValueError, KeyError):
+            continue  # a folder that someone damaged must not hide the others
+    return [run for _, run in sorted(runs, key=lambda pair: (pair[0], pair[1].id), reverse=True)]
+
+
+def cancel_run(run_id: str) -> Run:
+    """Ask a queued or running run to stop; returns at once.
+
+    A queued run is cancelled right away. A running one sees the wish at its next `Run.check`; its worker turns to a
+    signal when that takes longer than `CANCEL_GRACE_S`, and asking again after that signals the process from here.
+
+    Raises
+    ------
+    InputError
+        If the run has ended already.
+    """
+    run = open_run(run_id)
+    status = run.status
+    if status["state"] not in ACTIVE:
+        raise InputError(f"run {run_id} is {status['state']}: there is nothing to cancel")
+    asked = run.cancel_asked()
+    run.ask_cancel()
+    if status["state"] == "queued":
+        run.finish("cancelled")
+    elif asked is not None and asked > CANCEL_GRACE_S and run.process_alive():
+        psutil.Process(status["pid"]).terminate()
+    return run
+
+
+def export_run(run_id: str, target: Path | None = None) -> Path:
+    """Pack a run's folder as a zip file, by default ``$SGM_HOME/exports/ID.zip``; returns its path.
+
+    Pieces of unfinished work (``pieces/``) and hidden files stay out.
+    """
+    run = open_run(run_id)
+    target = Path(target) if target else home.folder("exports") / f"{run.id}.zip"
+    with (
+        home.whole_file(target) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for path in sorted(run.path.rglob("*")):
+            inside = path.relative_to(run.path)
+            hidden = any(part.startswith(".") for part in inside.parts)
+            if path.is_file() and not hidden and inside.parts[0] != "pieces":
+                archive.write(path, f"{run.id}/{inside}")
+    return target
+
+
+def _dataset_hash(name: str) -> str:
+    from sgm_core.cells.dataset import open_dataset
+
+    return open_dataset(name).content_hash
+
+
+def _new_id(kind: str, dataset: str, parameters: dict[str, Any], content_hash: str | None) -> str:
+    stem = f"{kind}-{dataset[:36]}"
+    if kind == "compare":
+        text = json.dumps([parameters, content_hash], sort_keys=True)
+        return f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+    stem += datetime.now(UTC).strftime("-%y%m%d-%H%M%S")
+    number, taken = 1, home.folder("runs")
+    while (taken / (name := stem if number == 1 else f"{stem}-{number}")).exists():
+        number += 1
+    return name
