@@ -1,0 +1,243 @@
+"""A dataset on disk: raw counts as memory-mapped CSR, cells and genes as tables.
+
+The folder ``$SGM_HOME/datasets/NAME`` holds ``dataset.json``, ``indptr.npy``, ``indices.npy``,
+``counts.npy``, ``totals.npy``, ``obs.parquet``, ``var.parquet`` and ``embeddings/``; `sgm_core.cells.write`
+writes it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from sgm_core import home
+from sgm_core.errors import InputError, NotFoundError
+
+SCHEMA_VERSION = 1
+TARGET_SUM = 1e4
+_MOST_LEVELS = 40
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Cells x genes with donors, cell types and timepoints.
+
+    Arrays and tables are read when first asked for and then kept; treat them as read-only.
+
+    Parameters
+    ----------
+    path
+        The dataset's folder.
+    name
+        Its name.
+    meta
+        The content of ``dataset.json``.
+    """
+
+    path: Path
+    name: str
+    meta: dict[str, Any] = field(compare=False, repr=False)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self.meta["n_cells"]
+
+    @property
+    def n_genes(self) -> int:
+        """Number of genes."""
+        return self.meta["n_genes"]
+
+    @property
+    def donor_column(self) -> str:
+        """The column of `obs` that names the donor."""
+        return self.meta["roles"]["donor"]
+
+    @property
+    def cell_type_column(self) -> str:
+        """The column of `obs` that names the cell type."""
+        return self.meta["roles"]["cell_type"]
+
+    @property
+    def timepoint_column(self) -> str | None:
+        """The column of `obs` that names the timepoint, if there is one."""
+        return self.meta["roles"].get("timepoint")
+
+    @property
+    def unlabelled(self) -> tuple[str, ...]:
+        """The label values that mean 'no label'."""
+        return tuple(self.meta["unlabelled"])
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over counts, genes, cells and roles."""
+        return self.meta["content_hash"]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the cells come from the simulator."""
+        return self.meta["simulated"]
+
+    @cached_property
+    def obs(self) -> pd.DataFrame:
+        """One row a cell; column ``cell`` is its name."""
+        return pd.read_parquet(self.path / "obs.parquet")
+
+    @cached_property
+    def var(self) -> pd.DataFrame:
+        """One row a gene: ``gene``, ``ensembl`` if known, ``n_cells``, ``total_counts``, ``mean`` per cell."""
+        return pd.read_parquet(self.path / "var.parquet")
+
+    @cached_property
+    def genes(self) -> np.ndarray:
+        """Gene symbols in the order of the columns (sorted)."""
+        return self.var["gene"].to_numpy(dtype=str)
+
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        load = [np.load(self.path / f"{name}.npy", mmap_mode="r") for name in ("indptr", "indices", "counts")]
+        return load[0], load[1], load[2]
+
+    def counts(self) -> sparse.csr_matrix:
+        """Return the raw counts, cells x genes, memory-mapped; `take` for some cells of a huge dataset."""
+        indptr, indices, counts = self._arrays
+        return sparse.csr_matrix((counts, indices, indptr), shape=(self.n_cells, self.n_genes), copy=False)
+
+    def take(self, rows: np.ndarray | slice) -> sparse.csr_matrix:
+        """Return the raw counts of some cells; nothing else is read from disk.
+
+        Parameters
+        ----------
+        rows
+            Row numbers (n,) in any order, or a slice.
+        """
+        indptr, indices, counts = self._arrays
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(self.n_cells)
+            if step == 1:
+                low, high = int(indptr[start]), int(indptr[max(start, stop)])
+                pointers = np.asarray(indptr[start : max(start, stop) + 1]) - low
+                parts = (np.asarray(counts[low:high]), np.asarray(indices[low:high]), pointers)
+                return sparse.csr_matrix(parts, shape=(pointers.size - 1, self.n_genes))
+            rows = np.arange(start, stop, step)
+        rows = np.asarray(rows, dtype=np.int64)
+        starts, ends = np.asarray(indptr[rows]), np.asarray(indptr[rows + 1])
+        pointers = np.concatenate([[0], np.cumsum(ends - starts)])
+        where = np.arange(pointers[-1]) + np.repeat(starts - pointers[:-1], ends - starts)
+        return sparse.csr_matrix((counts[where], indices[where], pointers), shape=(rows.size, self.n_genes))
+
+    @cached_property
+    def _totals(self) -> np.ndarray:
+        return np.load(self.path / "totals.npy")
+
+    def totals(self) -> np.ndarray:
+        """Return the counts per cell over all genes of the dataset, float64 (n_cells,)."""
+        return self._totals
+
+    def lognorm(
+        self, rows: np.ndarray | slice | None = None, genes: Sequence[str] | np.ndarray | None = None
+    ) -> sparse.csr_matrix:
+        """Return ln(1 + 10,000 * count / total), float32; the total is over all genes of the dataset.
+
+        Parameters
+        ----------
+        rows
+            Row numbers or a slice; all cells by default.
+        genes
+            Symbols or column numbers, in the order wanted; all genes by default.
+
+        Raises
+        ------
+        InputError
+            If a symbol is not in the dataset.
+        """
+        rows = slice(None) if rows is None else rows
+        values = self.take(rows).astype(np.float32)
+        totals = np.maximum(self.totals()[rows], 1)
+        per_value = np.repeat(TARGET_SUM / totals, np.diff(values.indptr))
+        values.data = np.log1p(values.data * per_value).astype(np.float32)
+        return values if genes is None else values[:, self.gene_columns(genes)]
+
+    def gene_columns(self, genes: Sequence[str] | np.ndarray) -> np.ndarray:
+        """Return the column numbers of `genes` (symbols, or column numbers, which come back as they are)."""
+        wanted = np.asarray(genes)
+        if wanted.dtype.kind in "iu":
+            return wanted
+        columns = pd.Index(self.genes).get_indexer(pd.Index(wanted))
+        if (columns < 0).any():
+            unknown = [str(gene) for gene in wanted[columns < 0]]
+            raise InputError(
+                f"dataset {self.name!r} has no gene {unknown[0]!r} ({len(unknown)} unknown genes)"
+            )
+        return columns
+
+    def labels(self, column: str | None = None) -> pd.Series:
+        """Return the label of each cell, None where it has none (a declared value, or no value).
+
+        Parameters
+        ----------
+        column
+            A column of `obs`; by default the cell type.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such column.
+        """
+        column = column or self.cell_type_column
+        if column not in self.obs:
+            raise NotFoundError(
+                f"dataset {self.name!r} has no column {column!r}; it has {', '.join(self.grouping_columns())}"
+            )
+        values = self.obs[column]
+        without = values.isna() | values.isin(self.unlabelled)
+        return values.astype(object).where(~without, None)
+
+    def donors(self) -> pd.Series:
+        """Return the donor of each cell."""
+        return self.obs[self.donor_column]
+
+    def grouping_columns(self) -> list[str]:
+        """Return the columns to group or colour by: the roles first, then text columns of 2 to 40 levels."""
+        roles = [self.cell_type_column, self.donor_column, self.timepoint_column]
+        columns = [column for column in roles if column]
+        for column in self.obs.columns.difference([*columns, "cell"], sort=False):
+            values = self.obs[column]
+            if values.dtype == object and 2 <= values.nunique() <= _MOST_LEVELS:
+                columns.append(column)
+        return columns
+
+
+def open_dataset(name: str) -> Dataset:
+    """Open a dataset by its name.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none of that name; the message says which there are.
+    InputError
+        If a newer version of the program wrote it.
+    """
+    path = home.folder("datasets") / home.check_name(name, "dataset name")
+    if not (path / "dataset.json").is_file():
+        there = ", ".join(dataset.name for dataset in list_datasets())
+        advice = f"there are {there}" if there else "there is none yet: import one with 'sgm data import'"
+        raise NotFoundError(f"no dataset {name!r} in {path.parent}; {advice}")
+    meta = home.read_json(path / "dataset.json")
+    if meta["schema_version"] > SCHEMA_VERSION:
+        raise InputError(
+            f"dataset {name!r} has format {meta['schema_version']}, newer than this program's "
+            f"{SCHEMA_VERSION}: update the program"
+        )
+    return Dataset(path, name, meta)
+
+
+def list_datasets() -> list[Dataset]:
+    """Return every dataset of the home folder, by name."""
+    found = sorted(home.folder("datasets").glob("[!.]*/dataset.json"))
+    return [open_dataset(file.parent.name) for file in found]

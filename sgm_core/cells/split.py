@@ -1,0 +1,248 @@
+"""Donor-level splits: no donor is ever in two parts of a fold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from sgm_core.cells.dataset import Dataset
+from sgm_core.errors import InputError
+
+MIN_CELLS, MIN_DONORS = 20, 5
+_VALIDATION_SHARE = 0.15
+_PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split of the donors into training, validation and test."""
+
+    index: int
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def donor_folds(
+    ds: Dataset, scheme: str = "cv", n_folds: int = 5, seed: int = 0, label: str | None = None
+) -> list[Fold]:
+    """Split the donors, stratified by each donor's main (cell type x timepoint).
+
+    ``cv`` gives `n_folds` folds, each donor being tested exactly once; about 15 % of a fold's training donors are set
+    apart for validation (early stopping, choices). ``holdout`` gives the paper's one split of 80 / 10 / 10 % of the
+    donors, strata of one donor being pooled. The same arguments give the same folds.
+
+    Parameters
+    ----------
+    ds
+        The dataset.
+    scheme
+        ``cv`` or ``holdout``.
+    n_folds
+        Number of folds of ``cv``.
+    seed
+        Draws among equally good splits.
+    label
+        The label column; by default the dataset's cell type.
+
+    Raises
+    ------
+    InputError
+        If there are fewer donors than folds, or fewer than three donors.
+    """
+    if scheme not in ("cv", "holdout"):
+        raise InputError(f"scheme {scheme!r} is unknown: take 'cv' or 'holdout'")
+    counts, strata = _donor_tables(ds, label)
+    n_donors = len(counts)
+    if n_donors < 3:
+        raise InputError(
+            f"dataset {ds.name!r} has {n_donors} donors; at least 3 are needed, one each to train, validate and test"
+        )
+    rng = np.random.default_rng([seed, 5])
+    order = rng.permutation(n_donors)
+    counts, strata = counts.iloc[order], strata.iloc[order]
+    if scheme == "holdout":
+        return [_holdout(strata)]
+    if not 2 <= n_folds <= n_donors:
+        raise InputError(
+            f"{n_folds} folds can't be made of {n_donors} donors (a donor is never split): "
+            f"take between 2 and {n_donors} folds"
+        )
+    scored, _ = scored_classes(ds, label)
+    table = counts.reindex(columns=scored or counts.columns).to_numpy(float)
+    fold_of = _balanced(table, pd.factorize(strata)[0], n_folds)
+    folds = []
+    for index in range(n_folds):
+        rest = np.flatnonzero(fold_of != index)
+        validation = _validation(table, rest)
+        parts = (np.setdiff1d(rest, validation), validation, np.flatnonzero(fold_of == index))
+        folds.append(Fold(index, *(tuple(sorted(counts.index[part])) for part in parts)))
+    return folds
+
+
+def fold_cells(ds: Dataset, fold: Fold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows of the training, validation and test cells, unlabelled ones among them."""
+    donors = ds.donors()
+    train, validation, test = (
+        np.flatnonzero(donors.isin(part)) for part in (fold.train, fold.validation, fold.test)
+    )
+    return train, validation, test
+
+
+def scored_classes(
+    ds: Dataset, label: str | None = None, min_cells: int = MIN_CELLS, min_donors: int = MIN_DONORS
+) -> tuple[list[str], pd.DataFrame]:
+    """Return the classes that the primary score covers, and the others with the reason.
+
+    Returns
+    -------
+    classes
+        Sorted names of the classes with at least `min_cells` cells and `min_donors` donors.
+    others
+        Columns cell_type, n_cells, n_donors, reason.
+    """
+    counts, _ = _donor_tables(ds, label)
+    cells, donors = counts.sum(), (counts > 0).sum()
+    enough = (cells >= min_cells) & (donors >= min_donors)
+    others = pd.DataFrame(
+        {"cell_type": cells.index, "n_cells": cells.to_numpy(), "n_donors": donors.to_numpy()}
+    )
+    others["reason"] = [
+        "; ".join(
+            text
+            for text, few in (
+                (f"{n} cells, {min_cells} needed", n < min_cells),
+                (f"{d} donors, {min_donors} needed", d < min_donors),
+            )
+            if few
+        )
+        for n, d in zip(cells, donors, strict=True)
+    ]
+    return sorted(cells.index[enough]), others[~enough.to_numpy()].reset_index(drop=True)
+
+
+def class_coverage(ds: Dataset, folds: Sequence[Fold], label: str | None = None) -> pd.DataFrame:
+    """Return, per class and fold, the cells and donors of each part.
+
+    Returns
+    -------
+    coverage
+        Columns cell_type, scored, fold and, for each of train, validation and test, ``PART_cells`` and
+        ``PART_donors``.
+    """
+    counts, _ = _donor_tables(ds, label)
+    scored, _ = scored_classes(ds, label)
+    frames = []
+    for fold in folds:
+        frame = pd.DataFrame(
+            {"cell_type": counts.columns, "scored": counts.columns.isin(scored), "fold": fold.index}
+        )
+        for name in _PARTS:
+            part = counts.loc[list(getattr(fold, name))]
+            frame[f"{name}_cells"] = part.sum().to_numpy()
+            frame[f"{name}_donors"] = (part > 0).sum().to_numpy()
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _donor_tables(ds: Dataset, label: str | None) -> tuple[pd.DataFrame, pd.Series]:
+    """Return donor x class numbers of labelled cells, and each donor's main (cell type x timepoint)."""
+    labels = ds.labels(label)
+    donors = sorted(ds.donors().unique())
+    counts = pd.crosstab(ds.donors(), labels).reindex(donors, fill_value=0)
+    if ds.timepoint_column:
+        pairs = labels.str.cat(ds.obs[ds.timepoint_column].fillna(""), sep=" | ")
+    else:
+        pairs = labels
+    main = pd.crosstab(ds.donors(), pairs).idxmax(axis=1).reindex(donors, fill_value="")
+    return counts, main
+
+
+def _balanced(table: np.ndarray, strata: np.ndarray, n_folds: int) -> np.ndarray:
+    """Assign donors (rows of `table`, donor x class) to folds, first greedily, then by exchanging pairs.
+
+    Fold sizes differ by one donor at most. What is made small, in this order of weight: classes that a fold misses
+    though they have donors enough, the spread of a stratum's donors, the spread of each class's cells.
+    """
+    n_donors = len(table)
+    share = table / np.maximum(table.sum(axis=0), 1)
+    present = (table > 0).astype(float)
+    possible = np.minimum(present.sum(axis=0), n_folds)
+    member = np.eye(strata.max() + 1)[strata]
+
+    def cost(fold_of: np.ndarray) -> float:
+        inside = np.eye(n_folds + 1)[fold_of][:, :n_folds]
+        missing = (possible - (inside.T @ present > 0).sum(axis=0)).sum()
+        return (
+            4 * missing
+            + (inside.T @ member).var(axis=0).sum()
+            + n_folds * (inside.T @ share).var(axis=0).sum()
+        )
+
+    capacity = np.full(n_folds, n_donors // n_folds)
+    capacity[: n_donors % n_folds] += 1
+    fold_of = np.full(n_donors, n_folds)
+    # Rare classes first: donors that hold much of some class leave the least choice.
+    for donor in np.argsort(-share.max(axis=1), kind="stable"):
+        free = np.flatnonzero(np.bincount(fold_of, minlength=n_folds + 1)[:n_folds] < capacity)
+        trials = np.repeat(fold_of[None], len(free), axis=0)
+        trials[:, donor] = free
+        fold_of = trials[np.argmin([cost(trial) for trial in trials])]
+    best, improved = cost(fold_of), True
+    while improved:
+        improved = False
+        for a in range(n_donors):
+            for b in range(a):
+                if fold_of[a] == fold_of[b]:
+                    continue
+                trial = fold_of.copy()
+                trial[[a, b]] = fold_of[[b, a]]
+                value = cost(trial)
+                if value < best - 1e-12:
+                    fold_of, best, improved = trial, value, True
+    return fold_of
+
+
+def _validation(table: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Choose validation donors out of the training donors `rest`.
+
+    They cover as many classes as they can without taking a class's last training donor, and then resemble the whole
+    in the shares of their classes.
+    """
+    chosen: list[int] = []
+    whole = table[rest].sum(axis=0) / max(table[rest].sum(), 1)
+    for _ in range(max(1, round(_VALIDATION_SHARE * len(rest)))):
+
+        def rank(donor: int) -> tuple[float, float]:
+            inside = [*chosen, donor]
+            cells = table[inside].sum(axis=0)
+            left = table[np.setdiff1d(rest, inside)].sum(axis=0)
+            lost = ((left == 0) & (cells > 0)).sum()
+            distance = np.abs(cells / max(cells.sum(), 1) - whole).sum()
+            return float(lost * len(whole) - (cells > 0).sum()), float(distance)
+
+        chosen.append(min(np.setdiff1d(rest, chosen), key=rank))
+    return np.array(chosen)
+
+
+def _holdout(strata: pd.Series) -> Fold:
+    """Split 80 / 10 / 10 by donor within strata; strata of one donor are pooled."""
+    sizes = strata.map(strata.value_counts())
+    pooled = strata.where(sizes > 1, "pooled")
+    rest = list(pooled.index)
+    parts = []
+    for _ in ("test", "validation"):
+        groups = pooled[rest]
+        n_part = max(1, round(0.1 * len(strata)))
+        # Largest remainders: each stratum gives its share, and the biggest fractions fill up the part.
+        wanted = groups.value_counts(sort=False) * n_part / len(rest)
+        taken = np.floor(wanted).astype(int)
+        for name in (
+            (wanted - taken).sort_values(ascending=False, kind="stable").index[: n_part - taken.sum()]
+        ):
+            taken[name] += 1
+        part = [donor for name, n in taken.items() for donor in groups.index[groups == name][:n]]
+        parts.append(tuple(sorted(part)))
+        rest = [donor for donor in rest if donor not in part]
+    return Fold(0, tuple(sorted(rest)), parts[1], parts[0])
