@@ -90,7 +90,7 @@ class Dataset:
 
     @cached_property
     def var(self) -> pd.DataFrame:
-        """One row a gene: ``gene``, ``ensembl`` if known, ``n_cells``, ``total_counts``, ``mean`` per cell."""
+        """One row a gene: ``gene``, ``ensembl`` if known, ``n_cells``, ``total_counts``, ``mean``."""
         return pd.read_parquet(self.path / "var.parquet")
 
     @cached_property

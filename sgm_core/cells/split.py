@@ -29,9 +29,9 @@ def donor_folds(
 ) -> list[Fold]:
     """Split the donors, stratified by each donor's main (cell type x timepoint).
 
-    ``cv`` gives `n_folds` folds, each donor being tested exactly once; about 15 % of a fold's training donors are set
-    apart for validation (early stopping, choices). ``holdout`` gives the paper's one split of 80 / 10 / 10 % of the
-    donors, strata of one donor being pooled. The same arguments give the same folds.
+    ``cv`` gives `n_folds` folds, each donor being tested exactly once; about 15 % of a fold's training donors
+    are set apart for validation (early stopping, choices). ``holdout`` gives the paper's one split of
+    80 / 10 / 10 % of the donors, strata of one donor being pooled. The same arguments give the same folds.
 
     Parameters
     ----------
@@ -57,7 +57,8 @@ def donor_folds(
     n_donors = len(counts)
     if n_donors < 3:
         raise InputError(
-            f"dataset {ds.name!r} has {n_donors} donors; at least 3 are needed, one each to train, validate and test"
+            f"dataset {ds.name!r} has {n_donors} donors; a split needs at least 3, "
+            "one each to train, validate and test"
         )
     rng = np.random.default_rng([seed, 5])
     order = rng.permutation(n_donors)
@@ -162,8 +163,8 @@ def _donor_tables(ds: Dataset, label: str | None) -> tuple[pd.DataFrame, pd.Seri
 def _balanced(table: np.ndarray, strata: np.ndarray, n_folds: int) -> np.ndarray:
     """Assign donors (rows of `table`, donor x class) to folds, first greedily, then by exchanging pairs.
 
-    Fold sizes differ by one donor at most. What is made small, in this order of weight: classes that a fold misses
-    though they have donors enough, the spread of a stratum's donors, the spread of each class's cells.
+    Fold sizes differ by one donor at most. What is made small, in this order of weight: classes that a fold
+    misses though they have donors enough, the spread of a stratum's donors, the spread of each class's cells.
     """
     n_donors = len(table)
     share = table / np.maximum(table.sum(axis=0), 1)
@@ -207,8 +208,8 @@ def _balanced(table: np.ndarray, strata: np.ndarray, n_folds: int) -> np.ndarray
 def _validation(table: np.ndarray, rest: np.ndarray) -> np.ndarray:
     """Choose validation donors out of the training donors `rest`.
 
-    They cover as many classes as they can without taking a class's last training donor, and then resemble the whole
-    in the shares of their classes.
+    They cover as many classes as they can without taking a class's last training donor, and then resemble the
+    whole in the shares of their classes.
     """
     chosen: list[int] = []
     whole = table[rest].sum(axis=0) / max(table[rest].sum(), 1)
@@ -237,12 +238,11 @@ def _holdout(strata: pd.Series) -> Fold:
         n_part = max(1, round(0.1 * len(strata)))
         # Largest remainders: each stratum gives its share, and the biggest fractions fill up the part.
         wanted = groups.value_counts(sort=False) * n_part / len(rest)
-        taken = np.floor(wanted).astype(int)
-        for name in (
-            (wanted - taken).sort_values(ascending=False, kind="stable").index[: n_part - taken.sum()]
-        ):
-            taken[name] += 1
-        part = [donor for name, n in taken.items() for donor in groups.index[groups == name][:n]]
+        whole = wanted.astype(int)
+        largest = (wanted - whole).sort_values(ascending=False, kind="stable").index
+        whole[largest[: n_part - whole.sum()]] += 1
+        place = groups.groupby(groups).cumcount()
+        part = [donor for donor in rest if place[donor] < whole[groups[donor]]]
         parts.append(tuple(sorted(part)))
         rest = [donor for donor in rest if donor not in part]
     return Fold(0, tuple(sorted(rest)), parts[1], parts[0])

@@ -124,8 +124,8 @@ def _write_counts(
 ) -> tuple[Any, tuple[np.ndarray, np.ndarray]]:
     """Write the three CSR arrays and the totals; return a hash and, per gene, cells and counts.
 
-    Each array has its own hash and counts are hashed as uint32, so that neither the size of the chunks nor the
-    integer type matters.
+    Each array has its own hash and counts are hashed as uint32, so that neither the size of the chunks nor
+    the integer type matters.
     """
     digests = [hashlib.sha256() for _ in range(3)]
     gene_cells, gene_counts = np.zeros(n_genes, np.int64), np.zeros(n_genes, np.int64)
@@ -169,8 +169,8 @@ def _room(target: Path, need: int | None) -> Iterator[None]:
         left = shutil.disk_usage(target.parent).free
         wanted = f"needs about {_size(need)}" if need else "needs more"
         return InputError(
-            f"no space left for dataset {target.name!r}: it {wanted} and {_size(left)} is left in {target.parent}; "
-            "free some space or set SGM_HOME to a larger disk"
+            f"no space left for dataset {target.name!r}: it {wanted} and {_size(left)} is left in "
+            f"{target.parent}; free some space or set SGM_HOME to a larger disk"
         )
 
     if need and shutil.disk_usage(target.parent).free < need:
