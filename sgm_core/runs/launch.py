@@ -27,18 +27,22 @@ _STOPPING_S = 10.0
 def launch(run: Run) -> None:
     """Queue `run` and start its worker, a detached process that outlives this one.
 
-    A run that is active or done is left as it is; a failed, cancelled or lost one starts again, and what its work
-    kept in the folder is used.
+    A run that is active or done is left as it is; a failed, cancelled or lost one starts again, and uses what
+    its work kept in the folder.
 
     Raises
     ------
     InputError
         If an earlier worker of the run is still ending.
     """
-    status = run.status
-    if status["state"] == "done" or (status["state"] in ACTIVE and status["pid"] is not None):
-        return
-    enqueue(run)
+    with run.locked("launch"):
+        status = run.status
+        if status["state"] != "done" and not (status["state"] in ACTIVE and status["pid"]):
+            enqueue(run)
+            _start_worker(run)
+
+
+def _start_worker(run: Run) -> None:
     environment = dict(os.environ)
     limit_threads(environment)
     environment["SGM_HOME"] = str(home.home())

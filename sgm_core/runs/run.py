@@ -1,8 +1,8 @@
 """One run on disk: a folder that says what was asked, how it goes and what came out.
 
 The folder is the truth: every process reads it, and nothing else has to be kept in step. ``config.json``
-is written once; ``status.json`` is replaced atomically; ``metrics.jsonl`` and ``log.txt`` only grow; tables are
-parquet.
+is written once, ``status.json`` is replaced atomically, ``metrics.jsonl`` and ``log.txt`` only grow, and tables
+are parquet.
 """
 
 from __future__ import annotations
@@ -138,9 +138,9 @@ class Run(Observer):
         return alive(status.get("pid"), status.get("process_started"))
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run's lock, so that one process at a time changes its status."""
-        with (self.path / ".lock").open("a") as stream:
+    def locked(self, what: str = "status") -> Iterator[None]:
+        """Hold one of the run's locks, so that one process at a time does `what`."""
+        with (self.path / f".{what}.lock").open("a") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
 

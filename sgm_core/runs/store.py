@@ -120,8 +120,8 @@ def list_runs() -> list[Run]:
 def cancel_run(run_id: str) -> Run:
     """Ask a queued or running run to stop; returns at once.
 
-    A queued run is cancelled right away. A running one sees the wish at its next `Run.check`; its worker turns to a
-    signal when that takes longer than `CANCEL_GRACE_S`, and asking again after that signals the process from here.
+    A queued run is cancelled right away. A running one sees the wish at its next `Run.check`; when that takes
+    longer than `CANCEL_GRACE_S` its worker turns to a signal, and so does asking again.
 
     Raises
     ------

@@ -1,0 +1,164 @@
+"""Carry out a run: ``python -m sgm_core.runs.worker ID``, or in the foreground for the command line."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from sgm_core.errors import Cancelled, InputError, SGMError
+from sgm_core.progress import Observer
+from sgm_core.runs.launch import enqueue, turn
+from sgm_core.runs.process import identity
+from sgm_core.runs.run import ACTIVE, Run
+from sgm_core.runs.store import CANCEL_GRACE_S, open_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NICE = 10  # the dashboard answers at once while a run computes
+
+
+class Both(Observer):
+    """Tells two observers; the first one decides about cancelling."""
+
+    def __init__(self, first: Observer, second: Observer) -> None:
+        self._first, self._second = first, second
+
+    def message(self, text: str) -> None:
+        """Tell both."""
+        self._first.message(text)
+        self._second.message(text)
+
+    def progress(self, done: float, total: float, what: str = "") -> None:
+        """Tell both."""
+        self._first.progress(done, total, what)
+        self._second.progress(done, total, what)
+
+    def metric(self, **values: Any) -> None:
+        """Tell both."""
+        self._first.metric(**values)
+        self._second.metric(**values)
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        """Tell both."""
+        self._first.table(name, frame)
+        self._second.table(name, frame)
+
+    def check(self) -> None:
+        """Ask the first."""
+        self._first.check()
+
+
+def execute(run: Run, observer: Observer | None = None) -> None:
+    """Do the run's work, in this process and without touching its state; `observer` is the run by default."""
+    watcher = observer or run
+    if run.kind == "pretrain":
+        from sgm_core.training.config import PretrainConfig
+        from sgm_core.training.pretrain import pretrain_run
+
+        pretrain_run(PretrainConfig.from_dict(run.parameters), run.path, watcher)
+    elif run.kind == "finetune":
+        from sgm_core.training.config import FinetuneConfig
+        from sgm_core.training.finetune import finetune_run
+
+        finetune_run(FinetuneConfig.from_dict(run.parameters), run.path, watcher)
+    elif run.kind == "compare":
+        from sgm_core.training.config import CompareConfig
+        from sgm_core.training.protocol import compare_run
+
+        compare_run(CompareConfig.from_dict(run.parameters), run.path, watcher)
+    elif run.kind == "umap":
+        from sgm_core.analysis.embedding import umap_run
+
+        umap_run(run.parameters, run.path, watcher)
+    else:
+        from sgm_core.cells.build import import_dataset
+
+        import_dataset(**run.parameters, observer=watcher)
+
+
+def carry_out(run: Run, observer: Observer) -> None:
+    """Wait for the run's turn, do its work and record how it ended; a failure is recorded and raised again."""
+    try:
+        with turn(run, observer):
+            run.begin()
+            execute(run, observer)
+    except (Cancelled, KeyboardInterrupt):
+        run.message("cancelled")
+        run.finish("cancelled")
+        raise
+    except SGMError as error:
+        run.message(f"failed: {error}")
+        run.finish("failed", str(error))
+        raise
+    except Exception as error:
+        run.message(traceback.format_exc())
+        run.finish("failed", f"{type(error).__name__}: {error}")
+        raise
+    run.message("done")
+    run.finish("done")
+
+
+def run_in_foreground(run: Run, echo: Observer) -> Run:
+    """Carry out `run` in this process, telling `echo` as well; a finished run is returned as it is.
+
+    Raises
+    ------
+    InputError
+        If another process works on it already.
+    SGMError
+        What its work raised.
+    """
+    with run.locked("launch"):
+        status = run.status
+        if status["state"] == "done":
+            echo.message(f"run {run.id} is done already: its results are used")
+            return run
+        if status["state"] in ACTIVE and status["pid"]:
+            raise InputError(
+                f"run {run.id} is {status['state']} already: "
+                f"`sgm runs show {run.id}` follows it, `sgm runs cancel {run.id}` stops it"
+            )
+        enqueue(run)
+        run.update(**identity())
+    carry_out(run, Both(run, echo))
+    return run
+
+
+def main(argv: list[str]) -> int:
+    """Carry out the run named on the command line; returns the exit code."""
+    run = open_run(argv[0])
+    faulthandler.enable()
+    os.nice(_NICE)
+    signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_insist_on_cancelling, args=(run,), daemon=True).start()
+    try:
+        carry_out(run, run)
+    except Exception:
+        return 1
+    return 0
+
+
+def _stop(*_: object) -> NoReturn:
+    raise Cancelled("the worker was asked to stop (SIGTERM)")
+
+
+def _insist_on_cancelling(run: Run) -> None:
+    """Interrupt work that does not look at the cancel marker; end the process if even that does not help."""
+    while (asked := run.cancel_asked()) is None or asked < CANCEL_GRACE_S:
+        time.sleep(1.0)
+    run.message("the work did not stop by itself: interrupting it")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(CANCEL_GRACE_S)
+    run.finish("cancelled")
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
