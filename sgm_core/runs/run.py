@@ -1,8 +1,8 @@
 """One run on disk: a folder that says what was asked, how it goes and what came out.
 
 The folder is the truth: every process reads it, and nothing else has to be kept in step. ``config.json``
-is written once, ``status.json`` is replaced atomically, ``metrics.jsonl`` and ``log.txt`` only grow, and tables
-are parquet.
+is written once, ``status.json`` is replaced atomically, ``metrics.jsonl`` and ``log.txt`` only grow, and
+tables are parquet.
 """
 
 from __future__ import annotations

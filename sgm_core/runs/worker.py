@@ -84,7 +84,7 @@ def execute(run: Run, observer: Observer | None = None) -> None:
 
 
 def carry_out(run: Run, observer: Observer) -> None:
-    """Wait for the run's turn, do its work and record how it ended; a failure is recorded and raised again."""
+    """Wait for the run's turn, do its work and record how it ended; what went wrong is raised again."""
     try:
         with turn(run, observer):
             run.begin()

@@ -1,0 +1,70 @@
+"""``sgm app``: the dashboard."""
+
+import argparse
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import sgm_core
+from sgm_core.cli.frame import Output, add_command
+from sgm_core.errors import InputError
+from sgm_core.progress import Observer
+
+
+def register(sub: "argparse._SubParsersAction[Any]") -> None:
+    """Add ``sgm app``."""
+    parser = add_command(sub, "app", "serve the dashboard on this machine", _app)
+    parser.add_argument("--port", type=int, default=8501, help="port on localhost (default 8501)")
+    parser.add_argument(
+        "--no-demo", action="store_true", help="don't make and analyse the simulated demo dataset"
+    )
+    parser.add_argument("--headless", action="store_true", help="don't open a browser")
+
+
+def _app(args: argparse.Namespace, observer: Observer) -> Output:
+    root = Path(sgm_core.__file__).resolve().parents[1]
+    if not (root / "app.py").exists():
+        raise InputError(
+            f"app.py is not in {root}: the dashboard is served from a checkout (pip install -e .)"
+        )
+    _check_port(args.port)
+    url = f"http://localhost:{args.port}"
+    data: dict[str, Any] = {"url": url}
+    if not args.no_demo:
+        from sgm_core.demo import ensure_demo
+
+        observer.message("the demo (SIMULATED data) is analysed in the background: see the page Runs")
+        data["demo_run"] = ensure_demo().id
+    return Output(
+        data, f"the dashboard is on {url} (Ctrl-C stops it; runs go on)", lambda: _serve(root, args)
+    )
+
+
+def _check_port(port: int) -> None:
+    if not 0 < port < 65536:
+        raise InputError(f"port {port} does not exist: choose one from 1024 to 65535")
+    with socket.socket() as probe:
+        # As servers do: a port whose last connections are still closing is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("localhost", port))
+        except OSError as error:
+            raise InputError(
+                f"port {port} can't be used ({error.strerror}): is the dashboard running already? "
+                f"Open http://localhost:{port}, or choose another: make app PORT={port + 1}"
+            ) from error
+
+
+def _serve(root: Path, args: argparse.Namespace) -> None:
+    """Become the server, so that Ctrl-C and signals reach it and not us."""
+    from sgm_core import home
+
+    os.environ["SGM_HOME"] = str(home.home())
+    os.chdir(root)  # where .streamlit/config.toml is
+    options = {"port": args.port, "address": "localhost", "showEmailPrompt": "false"}
+    if args.headless:
+        options["headless"] = "true"
+    flags = [f"--server.{name}={value}" for name, value in options.items()]
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(root / "app.py"), *flags])
