@@ -1,0 +1,27 @@
+"""The dashboard's navigation: ``streamlit run app.py``, or ``sgm app``."""
+
+import streamlit as st
+
+from pages.components import frame
+
+st.set_page_config(page_title="SGM", page_icon=":material/blur_on:", layout="wide", initial_sidebar_state=220)
+
+page = st.navigation(
+    {
+        "": [st.Page("pages/home.py", title="Home", icon=":material/home:", default=True)],
+        "Data": [st.Page("pages/datasets.py", title="Datasets", icon=":material/database:")],
+        "Train": [
+            st.Page("pages/new_run.py", title="New run", icon=":material/add_circle:"),
+            st.Page("pages/runs.py", title="Runs", icon=":material/monitoring:"),
+            st.Page("pages/compare.py", title="Compare", icon=":material/balance:"),
+        ],
+        "Explore": [
+            st.Page("pages/cells.py", title="Cells", icon=":material/scatter_plot:"),
+            st.Page("pages/masked_genes.py", title="Masked genes", icon=":material/visibility_off:"),
+            st.Page("pages/enrichment.py", title="Enrichment", icon=":material/hub:"),
+        ],
+    }
+)
+with frame.guard():
+    frame.context_bar()
+    page.run()

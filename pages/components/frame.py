@@ -1,0 +1,175 @@
+"""The frame of every page: context bar, title, answer line, empty state, and the guard against tracebacks.
+
+A page begins with ``context = frame.page("Compare")`` and says its finding with ``frame.answer("...")``.
+What it lacks it says with ``frame.empty("No comparison yet.", "Start one", "pages/new_run.py")``, which
+ends the page. `app.py` draws the context bar and puts the guard around each page; a fragment that runs by
+itself wraps its body in ``with frame.guard():`` too. To choose a dataset or run from a page and go on to
+another one: ``if st.button(..., on_click=state.choose, kwargs={"run": id}): state.go("pages/compare.py")``.
+A page's own controls are part of the link with ``key="..."`` and ``bind="query-params"``.
+"""
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NoReturn
+
+import streamlit as st
+
+from pages.components import state
+from sgm_core.cells.dataset import Dataset
+from sgm_core.errors import SGMError
+from sgm_core.runs.store import ACTIVE, Run
+
+_LOG = logging.getLogger("sgm.pages")
+# Word, colour and shape: the state is never told by colour alone.
+STATES = {
+    "queued": ("Queued", "gray", ":material/schedule:"),
+    "running": ("Running", "blue", ":material/play_circle:"),
+    "done": ("Done", "green", ":material/check_circle:"),
+    "failed": ("Failed", "red", ":material/error:"),
+    "cancelled": ("Cancelled", "gray", ":material/cancel:"),
+    "lost": ("Lost", "orange", ":material/help:"),
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the person looks at, the same on every page."""
+
+    dataset: Dataset | None
+    run: Run | None
+    colour_blind: bool
+
+
+def page(title: str) -> Context:
+    """Begin a page: its title, and a badge if the data are simulated; returns what is in view."""
+    context = current()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title(title, anchor=False, width="content")
+        if context.dataset is not None and context.dataset.simulated:
+            simulated_badge()
+    return context
+
+
+def current() -> Context:
+    """Return what is in view."""
+    dataset = state.current_dataset()
+    return Context(dataset, state.current_run(dataset), bool(st.session_state.get(state.SAFE_COLOURS)))
+
+
+def answer(text: str) -> None:
+    """Say the page's finding: one sentence with numbers, computed from what is shown."""
+    st.markdown(f"##### {text}")
+
+
+def empty(what_is_missing: str, action_label: str, page: str) -> NoReturn:
+    """Say what is missing and offer the button that makes it; ends the page (raises Streamlit's stop)."""
+    with st.container(border=True):
+        st.markdown(what_is_missing)
+        if st.button(action_label, type="primary", key=f"empty-{page}"):
+            state.go(page)
+    st.stop()
+
+
+def simulated_badge() -> None:
+    """Mark what comes from the simulator."""
+    st.badge(
+        "SIMULATED",
+        icon=":material/science:",
+        color="orange",
+        help="These cells come from a seeded simulator, not from patients. They show how the pages work.",
+    )
+
+
+def run_badge(run: Run) -> None:
+    """Show a run's state as dot and word."""
+    word, colour, icon = STATES[run.state]
+    st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
+
+
+def context_bar() -> None:
+    """Draw the bar with dataset, run and palette; they are part of the link and kept across pages."""
+    datasets = state.datasets()
+    names = [dataset.name for dataset in datasets]
+    _settle(state.DATASET, names, lambda: state.preferred_dataset(datasets))
+    with st.container(horizontal=True, vertical_alignment="center", key="context-bar"):
+        name = st.selectbox(
+            "Dataset",
+            names,
+            index=None,
+            key=state.DATASET,
+            bind="query-params",
+            required=True,
+            placeholder="No dataset yet",
+            icon=":material/database:",
+            label_visibility="collapsed",
+            width=220,
+        )
+        runs = state.runs(name) if name else []
+        ids = [run.id for run in runs]
+        _settle(state.RUN, ids, lambda: state.preferred_run(runs))
+        chosen = st.selectbox(
+            "Run",
+            ids,
+            index=None,
+            key=state.RUN,
+            bind="query-params",
+            required=True,
+            placeholder="No run yet",
+            icon=":material/experiment:",
+            label_visibility="collapsed",
+            width=320,
+        )
+        run = next((run for run in runs if run.id == chosen), None)
+        if run is not None:
+            _live_badge(run) if run.state in ACTIVE else run_badge(run)
+        st.space("stretch")
+        st.toggle(
+            "Colour-blind palette",
+            key=state.SAFE_COLOURS,
+            bind="query-params",
+            help="Draw with colours that every common colour vision tells apart, whatever the file brings.",
+        )
+    st.divider()
+
+
+def _settle(key: str, options: list[str], preferred: Callable[[], str | None]) -> None:
+    """Give `key` a value that exists before its selector is drawn; a first visit puts it in the link too."""
+    first_visit = key not in st.session_state
+    value = st.query_params.get(key) if first_visit else st.session_state[key]
+    if value in options:
+        return
+    value = preferred()
+    if first_visit and value is not None:
+        st.query_params[key] = value
+    st.session_state[key] = value
+
+
+@st.fragment(run_every=3)
+def _live_badge(run: Run) -> None:
+    """Show the state of an unfinished run; when it ends, draw the whole page again with its results."""
+    with guard():
+        run_badge(run)
+        if run.state not in ACTIVE:
+            st.rerun()
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """Show a plain message in place of what failed; the traceback goes to the server's log only."""
+    try:
+        yield
+    except SGMError as error:
+        st.error(str(error), icon=":material/info:")
+    except Exception as error:
+        _LOG.exception("a page failed")
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        st.error(
+            "Sorry, this part of the page could not be drawn. Nothing that is stored was changed: try again, "
+            "choose another run, or report it with the lines below.",
+            icon=":material/sentiment_dissatisfied:",
+        )
+        with st.expander("Log"):
+            st.code(f"{type(error).__name__}: {error}\nin {last.name}, {last.filename}:{last.lineno}", None)

@@ -1,0 +1,80 @@
+"""What the person looks at (dataset, run, palette): kept in the link and across pages."""
+
+import contextlib
+
+import streamlit as st
+
+from sgm_core.cells.dataset import Dataset, list_datasets, open_dataset
+from sgm_core.errors import SGMError
+from sgm_core.runs.store import Run, list_runs, open_run
+
+# The keys are the names in the link, so they are short.
+DATASET, RUN, SAFE_COLOURS = "dataset", "run", "cb"
+RESULT_KINDS = ("compare", "pretrain", "finetune")
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _opened(name: str, content_hash: str) -> Dataset:
+    """Keep one Dataset object per content, so that its tables are read once for all sessions."""
+    return open_dataset(name)
+
+
+def datasets() -> list[Dataset]:
+    """Return all datasets, newest first."""
+    found = sorted(list_datasets(), key=lambda dataset: dataset.meta.get("created") or "", reverse=True)
+    return [_opened(dataset.name, dataset.content_hash) for dataset in found]
+
+
+def runs(dataset: str | None = None, kinds: tuple[str, ...] | None = RESULT_KINDS) -> list[Run]:
+    """Return runs, newest first; `kinds` None means all, imports and maps too."""
+    return [
+        run
+        for run in list_runs()
+        if (kinds is None or run.kind in kinds) and (dataset is None or run.dataset_name == dataset)
+    ]
+
+
+def choose(dataset: str | None = None, run: str | None = None) -> None:
+    """Make a dataset or a run the current one; call it from a button's `on_click`."""
+    if run is not None:
+        with contextlib.suppress(SGMError):
+            dataset = open_run(run).dataset_name
+        st.session_state[RUN] = run
+    if dataset is not None:
+        st.session_state[DATASET] = dataset
+
+
+def go(page: str) -> None:
+    """Open another page, e.g. ``pages/runs.py``; what was chosen goes along.
+
+    An empty mapping, since `st.switch_page` refuses to clear parameters that widgets are bound to.
+    """
+    st.switch_page(page, query_params={})
+
+
+def preferred_dataset(available: list[Dataset]) -> str | None:
+    """Return the dataset with the newest result, else the newest dataset."""
+    names = {dataset.name for dataset in available}
+    with_runs = [run.dataset_name for run in runs() if run.dataset_name in names]
+    return next(iter(with_runs), available[0].name if available else None)
+
+
+def preferred_run(available: list[Run]) -> str | None:
+    """Return the newest finished comparison, else the newest finished run, else the newest run."""
+    done = [run for run in available if run.state == "done"]
+    compared = [run for run in done if run.kind == "compare"]
+    return next((run.id for run in [*compared, *done, *available]), None)
+
+
+def current_dataset() -> Dataset | None:
+    """Return the dataset in view, if there is any."""
+    available = datasets()
+    name = st.session_state.get(DATASET) or preferred_dataset(available)
+    return next((dataset for dataset in available if dataset.name == name), None)
+
+
+def current_run(dataset: Dataset | None) -> Run | None:
+    """Return the run in view, if there is any."""
+    available = runs(dataset.name) if dataset else []
+    name = st.session_state.get(RUN) or preferred_run(available)
+    return next((run for run in available if run.id == name), None)
