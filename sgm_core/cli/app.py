@@ -1,19 +1,23 @@
 """``sgm app``: the dashboard."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sgm_core
 from sgm_core.cli.frame import Output, add_command
 from sgm_core.errors import InputError
-from sgm_core.progress import Observer
+
+if TYPE_CHECKING:
+    from sgm_core.progress import Observer
 
 
-def register(sub: "argparse._SubParsersAction[Any]") -> None:
+def register(sub: argparse._SubParsersAction[Any]) -> None:
     """Add ``sgm app``."""
     parser = add_command(sub, "app", "serve the dashboard on this machine", _app)
     parser.add_argument("--port", type=int, default=8501, help="port on localhost (default 8501)")

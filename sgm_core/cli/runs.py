@@ -1,17 +1,21 @@
 """``sgm runs``: what runs exist, how they go; stop, resume and pack them."""
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sgm_core.cli import app
 from sgm_core.cli.frame import Output, add_command
-from sgm_core.progress import Observer
+
+if TYPE_CHECKING:
+    from sgm_core.progress import Observer
 
 _LOG_LINES = 10
 
 
-def register(sub: "argparse._SubParsersAction[Any]") -> None:
+def register(sub: argparse._SubParsersAction[Any]) -> None:
     """Add ``sgm runs`` and ``sgm app``."""
     runs = sub.add_parser("runs", help="list, follow, stop, resume and export runs")
     group = runs.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -1,0 +1,252 @@
+"""Queue and workers, with real imports in real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sgm_core.cells.dataset import open_dataset
+from sgm_core.errors import Cancelled, InputError
+from sgm_core.progress import Observer
+from sgm_core.runs.launch import enqueue, launch, limit_threads, turn
+from sgm_core.runs.process import identity
+from sgm_core.runs.run import Run
+from sgm_core.runs.store import cancel_run, create_run, open_run
+from sgm_core.runs.worker import run_in_foreground
+
+
+@pytest.fixture(scope="session")
+def cells_file(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An h5ad file that can be imported in a second."""
+    import anndata
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SGM_HOME", str(demo_home))
+        dataset = open_dataset("small")
+        obs = dataset.obs.set_index("cell")
+        var = dataset.var.set_index("gene")[[]]
+        path = tmp_path_factory.mktemp("import") / "cells.h5ad"
+        anndata.AnnData(dataset.counts().astype("float32"), obs=obs, var=var).write_h5ad(path)
+    return path
+
+
+@pytest.fixture
+def new_import(cells_file: Path, demo_home: Path, monkeypatch) -> Callable[[str], Run]:
+    monkeypatch.setenv("SGM_THREADS", "1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SGM_HOME", str(demo_home))
+        roles = {role: column for role, column in open_dataset("small").meta["roles"].items() if column}
+
+    def make(name: str, **changes: str) -> Run:
+        return create_run("import", name, {"path": str(cells_file), "name": name, **roles, **changes})
+
+    return make
+
+
+def wait_for(run: Run, *states: str, seconds: float = 60.0) -> str:
+    deadline = time.monotonic() + seconds
+    while (state := run.state) not in states:
+        assert time.monotonic() < deadline, f"{run.id} is {state}, not {states}:\n{run.log_tail()}"
+        time.sleep(0.05)
+    return state
+
+
+def test_a_launched_run_is_done_by_another_process(new_import, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = new_import("aml")
+    launch(run)
+    assert run.status["pid"] not in (None, os.getpid())
+    assert os.getsid(run.status["pid"]) == run.status["pid"], "a session of its own: it outlives this process"
+    assert wait_for(run, "done", "failed", "lost") == "done", run.log_tail()
+    assert open_dataset("aml").n_cells > 0
+    status = run.status
+    assert status["device"] == "cpu"
+    assert status["queued"] <= status["started"] <= status["finished"]
+    assert run.log_tail(1).endswith("done")
+    launch(run)
+    assert run.state == "done", "what is done is not done again"
+
+
+def test_a_wrong_column_fails_with_one_line(new_import) -> None:
+    run = new_import("aml", donor="nobody")
+    launch(run)
+    assert wait_for(run, "done", "failed", "lost") == "failed"
+    assert "nobody" in run.status["error"]
+    assert "\n" not in run.status["error"]
+    assert "Traceback" not in run.log_tail(), "a person's mistake needs no traceback"
+
+
+def test_an_internal_error_keeps_its_traceback_in_the_log(new_import) -> None:
+    run = new_import("aml", colour="blue")
+    launch(run)
+    assert wait_for(run, "done", "failed", "lost") == "failed"
+    assert run.status["error"].startswith("TypeError: ")
+    assert "Traceback" in run.log_tail()
+
+
+def test_first_come_first_served(new_import) -> None:
+    first, second, third = new_import("a"), new_import("b"), new_import("c")
+    enqueue(first)
+    first.update(**identity())
+    with turn(first, Observer()):
+        first.begin()
+        launch(second)
+        launch(third)
+        time.sleep(2.5)
+        assert (second.state, third.state) == ("queued", "queued"), "one at a time"
+        assert f"waiting for run {first.id}" in second.log_tail()
+        first.finish("done")
+    wait_for(third, "done")
+    assert second.status["finished"] <= third.status["started"]
+
+
+def test_a_dead_run_does_not_block_the_queue(new_import) -> None:
+    dead, second = new_import("a"), new_import("b")
+    enqueue(dead)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    dead.update(state="running", **identity(process.pid))
+    launch(second)
+    time.sleep(1)
+    assert second.state == "queued"
+    process.kill()
+    process.wait()
+    wait_for(second, "done")
+    assert dead.state == "lost"
+
+
+def test_a_worker_killed_while_it_waits_is_lost_and_can_be_launched_again(new_import) -> None:
+    first, second = new_import("a"), new_import("b")
+    enqueue(first)
+    first.update(**identity())
+    with turn(first, Observer()):
+        first.begin()
+        launch(second)
+        os.kill(second.status["pid"], signal.SIGKILL)
+        wait_for(second, "lost", seconds=5)
+        launch(second)
+        assert second.state == "queued"
+        first.finish("done")
+    wait_for(second, "done")
+
+
+def test_a_queued_run_is_cancelled_at_once_and_can_be_launched_again(new_import) -> None:
+    first, second = new_import("a"), new_import("b")
+    enqueue(first)
+    first.update(**identity())
+    with turn(first, Observer()):
+        first.begin()
+        launch(second)
+        time.sleep(0.5)
+        assert cancel_run(second.id).state == "cancelled"
+        launch(second)
+        assert second.state == "queued"
+        assert second.cancel_asked() is None
+        first.finish("done")
+    wait_for(second, "done")
+
+
+def test_preparing_data_does_not_wait_for_training(new_import, demo_dataset) -> None:
+    training = create_run("pretrain", "small", {"data": "small"})
+    enqueue(training)
+    training.update(**identity())
+    with turn(training, Observer()):
+        training.begin()
+        run = new_import("a")
+        launch(run)
+        wait_for(run, "done")
+        training.finish("done")
+
+
+def test_a_launched_run_is_not_launched_twice(new_import) -> None:
+    first, second = new_import("a"), new_import("b")
+    enqueue(first)
+    first.update(**identity())
+    with turn(first, Observer()):
+        first.begin()
+        launch(second)
+        pid = second.status["pid"]
+        launch(open_run(second.id))
+        assert second.status["pid"] == pid
+        with pytest.raises(InputError, match="queued already"):
+            run_in_foreground(second, Observer())
+        first.finish("done")
+    wait_for(second, "done")
+
+
+class Listener(Observer):
+    def __init__(self, stop: type[BaseException] | None = None) -> None:
+        self.heard: list[str] = []
+        self.stop = stop
+
+    def message(self, text: str) -> None:
+        self.heard.append(text)
+        if self.stop:
+            raise self.stop
+
+
+def test_the_foreground_records_and_echoes(new_import) -> None:
+    run, listener = new_import("aml"), Listener()
+    assert run_in_foreground(run, listener) is run
+    assert run.state == "done"
+    assert listener.heard
+    assert listener.heard[0] in run.log_tail()
+    run_in_foreground(run, listener)
+    assert "done already" in listener.heard[-1]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Cancelled])
+def test_ctrl_c_in_the_foreground_cancels(new_import, stop: type[BaseException]) -> None:
+    run = new_import("aml")
+    with pytest.raises(stop):
+        run_in_foreground(run, Listener(stop))
+    assert run.state == "cancelled"
+
+
+def test_a_bad_file_in_the_foreground_raises_its_reason(new_import) -> None:
+    run = new_import("aml", donor="nobody")
+    with pytest.raises(InputError, match="nobody"):
+        run_in_foreground(run, Observer())
+    assert run.state == "failed"
+
+
+STUBBORN = """
+import sys, time
+from sgm_core.runs import worker
+worker.CANCEL_GRACE_S = 1.0
+def execute(run, observer):
+    while True:
+        try:
+            time.sleep(60)
+        except Exception:
+            if sys.argv[2] == "polite":
+                raise
+worker.execute = execute
+sys.exit(worker.main([sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize("manner", ["polite", "deaf"])
+def test_work_that_never_checks_is_interrupted_in_the_end(new_import, manner: str) -> None:
+    run = new_import("aml")
+    enqueue(run)
+    process = subprocess.Popen([sys.executable, "-c", STUBBORN, run.id, manner])
+    run.update(**identity(process.pid))
+    wait_for(run, "running")
+    cancel_run(run.id)
+    wait_for(run, "cancelled", seconds=15)
+    assert process.wait(timeout=10) == 1
+    assert run.state == "cancelled"
+
+
+def test_thread_limit_reaches_every_library() -> None:
+    environment = {"SGM_THREADS": "1"}
+    limit_threads(environment)
+    assert environment["OMP_NUM_THREADS"] == environment["NUMBA_NUM_THREADS"] == "1"
+    nothing: dict[str, str] = {}
+    limit_threads(nothing)
+    assert nothing == {}
