@@ -1,0 +1,59 @@
+"""The demo's files in ``data/``: where they are, and the gene panel of the simulator."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sgm_core.errors import NotFoundError
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The demo's genes, sorted by symbol.
+
+    `level` is the base abundance (log2, relative); `effects` the log2 fold change of each gene (rows) in each
+    cell type and state (columns).
+    """
+
+    genes: np.ndarray
+    roles: np.ndarray
+    level: np.ndarray
+    effects: pd.DataFrame
+
+
+def data_file(name: str) -> Path:
+    """Return a file of the repository's ``data/`` folder.
+
+    Raises
+    ------
+    NotFoundError
+        If it is not there, as in a package installed without its repository.
+    """
+    path = Path(__file__).resolve().parents[2] / "data" / name
+    if not path.is_file():
+        raise NotFoundError(
+            f"the demo's file {path} is missing: run from a checkout of the repository (pip install -e .)"
+        )
+    return path
+
+
+def read_panel(path: Path | None = None) -> Panel:
+    """Read the gene panel (``data/demo_genes.tsv``)."""
+    table = pd.read_csv(path or data_file("demo_genes.tsv"), sep="\t", comment="#", keep_default_na=False)
+    table = table.sort_values("gene", ignore_index=True)
+    cells: list[tuple[str, str]] = []
+    folds: list[float] = []
+    for gene, text in zip(table["gene"], table["higher_in"]):
+        for item in filter(None, text.split(";")):
+            where, fold = item.split("=")
+            cells.append((gene, where))
+            folds.append(float(fold))
+    effects = pd.Series(folds, index=pd.MultiIndex.from_tuples(cells)).unstack(fill_value=0)
+    return Panel(
+        table["gene"].to_numpy(str),
+        table["role"].to_numpy(str),
+        table["level"].to_numpy(float),
+        effects.reindex(table["gene"], fill_value=0.0),
+    )
