@@ -1,0 +1,89 @@
+"""Named palettes, each with its reason; every colour shows on near-white and on near-black.
+
+Colour never speaks alone: arms have a symbol each, a class its name in the legend and on the map.
+"""
+
+from collections.abc import Mapping, Sequence
+
+# The first six are Okabe and Ito's (https://jfly.uni-koeln.de/color), without the yellow and the black that one of
+# the two grounds swallows. The rest was added one by one: the colour of lightness 40-80 and chroma under 72 farthest
+# (CIELAB) from all before it, under normal vision, deuteranopia and protanopia (matrices of Machado et al. 2009).
+SAFE = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#AACC77", "#BB2233", "#0066DD", "#DDBBBB",
+    "#446666", "#3399FF", "#CC7744", "#44CCDD", "#775588", "#EEBB55", "#FF6688", "#AA6655", "#AA4411", "#BBCC99",
+)  # fmt: skip
+# Familiar to the field: scanpy's default for up to 20 categories (scanpy/plotting/palettes.py, after Vega).
+FAMILIAR = (
+    "#1f77b4", "#ff7f0e", "#279e68", "#d62728", "#aa40fc", "#8c564b", "#e377c2", "#b5bd61", "#17becf", "#aec7e8",
+    "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#f7b6d2", "#dbdb8d", "#9edae5", "#ad494a", "#8c6d31",
+)  # fmt: skip
+SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up", "x")
+
+# Lightness rises evenly and hue runs blue - green - yellow, safe for all (van der Walt and Smith 2015); the darkest
+# tenth is cut, so that low values stay visible on a dark ground.
+VIRIDIS = ((0.0, "#482475"), (0.25, "#3a528b"), (0.5, "#21918c"), (0.75, "#5ec962"), (1.0, "#e5d33a"))
+# Grey to accent for expression: no expression recedes, expression stands out, on light and on dark.
+EXPRESSION = ((0.0, "rgba(140,145,150,0.30)"), (0.15, "#9fb7c9"), (0.5, "#3f8fc4"), (1.0, "#D55E00"))
+# One hue on transparent for shares in a matrix.
+SHARE = ((0.0, "rgba(0,114,178,0.04)"), (0.5, "rgba(0,114,178,0.5)"), (1.0, "rgba(0,114,178,1)"))
+# Blue - grey - vermilion: no red against green; the middle is grey so that it shows on both grounds.
+DIVERGING = ((0.0, "#0072B2"), (0.5, "rgba(128,128,128,0.15)"), (1.0, "#D55E00"))
+
+ARMS = {
+    "self-guided": ("Self-guided", "#D55E00", "diamond"),
+    "expression+summary": ("Expression + summary", "#E69F00", "triangle-up"),
+    "uniform+summary": ("Uniform + summary", "#0072B2", "square"),
+    "uniform": ("Uniform", "#56B4E9", "circle"),
+    "no-pretraining": ("No pretraining", "#8A8F98", "x"),
+    "pca-logistic": ("PCA + logistic regression", "#009E73", "circle-open"),
+    "pca-knn": ("PCA + kNN", "#009E73", "square-open"),
+    "hvg-logistic": ("Variable genes + logistic regression", "#009E73", "diamond-open"),
+    "majority": ("Majority class", "#8A8F98", "x-thin-open"),
+}
+SCHEMES = {"linear-probe": "Linear probe", "partial": "Partial finetune", "baseline": "Baseline"}
+FAMILIES = {
+    "mitochondrial": ("Mitochondrial", "#D55E00", "diamond"),
+    "ribosomal": ("Ribosomal", "#0072B2", "square"),
+    "haemoglobin": ("Haemoglobin", "#BB2233", "triangle-up"),
+    "immunoglobulin_tcr": ("Immunoglobulin / TCR", "#CC79A7", "cross"),
+    "sex_linked": ("Sex-linked", "#E69F00", "x"),
+    "stress": ("Dissociation stress", "#009E73", "pentagon"),
+}
+
+
+def arm_name(arm: str) -> str:
+    """Return the arm's or baseline's name as figures write it."""
+    return ARMS[arm][0] if arm in ARMS else arm
+
+
+def arm_colour(arm: str, index: int = 0) -> str:
+    """Return the arm's fixed colour; anything unknown takes the safe palette's colour number `index`."""
+    return ARMS[arm][1] if arm in ARMS else SAFE[index % len(SAFE)]
+
+
+def arm_symbol(arm: str) -> str:
+    """Return the arm's fixed symbol."""
+    return ARMS[arm][2] if arm in ARMS else "circle"
+
+
+def categorical(
+    levels: Sequence[str], given: Mapping[str, str] | None = None, colour_blind: bool = True
+) -> dict[str, tuple[str, str]]:
+    """Return colour and symbol of each level.
+
+    Parameters
+    ----------
+    levels
+        In the order wanted; past 20 the colours repeat with another symbol.
+    given
+        Colours that came with the file; used when they cover every level and `colour_blind` is off.
+    colour_blind
+        Take the colours that every common colour vision tells apart.
+    """
+    if given and not colour_blind and all(level in given for level in levels):
+        return {level: (given[level], SYMBOLS[0]) for level in levels}
+    colours = SAFE if colour_blind else FAMILIAR
+    return {
+        level: (colours[i % len(colours)], SYMBOLS[i // len(colours) % len(SYMBOLS)])
+        for i, level in enumerate(levels)
+    }

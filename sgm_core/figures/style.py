@@ -1,0 +1,74 @@
+"""The look that all figures share: quiet axes, transparent ground, text that follows the page's theme."""
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+INK = "#1f2328"
+GRID = "rgba(128,128,128,0.25)"
+# Visible on near-white and on near-black, for whatever is context rather than the message.
+MUTED = "rgba(128,128,128,0.55)"
+NEUTRAL = "#8a8f98"
+
+_AXIS: dict[str, Any] = {
+    "gridcolor": GRID,
+    "zerolinecolor": "rgba(128,128,128,0.5)",
+    "zeroline": False,
+    "ticks": "",
+    "automargin": True,
+    "title": {"standoff": 10, "font": {"size": 13}},
+}
+# For SVG and PNG: whatever the page's theme, dark text on white.
+PRINT: dict[str, Any] = {
+    "font": {"family": "Inter, Helvetica, Arial, sans-serif", "size": 12, "color": INK},
+    "title": {"x": 0, "xanchor": "left", "font": {"size": 15, "color": INK}},
+    "xaxis": {**_AXIS, "showgrid": False, "tickfont": {"color": INK}},
+    "yaxis": {**_AXIS, "tickfont": {"color": INK}},
+    "legend": {"font": {"color": INK}},
+    "hoverlabel": {"align": "left"},
+}
+TEMPLATE = go.layout.Template(layout=PRINT)
+
+
+def finish(
+    fig: go.Figure,
+    title: str,
+    x: str | None = None,
+    y: str | None = None,
+    height: int = 400,
+    legend: bool = True,
+    note: str | None = None,
+) -> go.Figure:
+    """Give `fig` its title, axis titles and the common look; return it.
+
+    Text colours and fonts are left to the template, so that the page's theme (light or dark) rules them; the ground
+    is transparent. `note` is a small line under the title (what a mark means, how many points).
+    """
+    title_text = (
+        {"text": title, "subtitle": {"text": note, "font": {"size": 12}}} if note else {"text": title}
+    )
+    fig.update_layout(
+        template=TEMPLATE,
+        title=title_text,
+        height=height,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        margin={"l": 8, "r": 16, "t": 64 if note else 48, "b": 8},
+        showlegend=legend,
+        hoverlabel={"align": "left"},
+    )
+    if x is not None:
+        fig.update_xaxes(title_text=x)
+    if y is not None:
+        fig.update_yaxes(title_text=y)
+    return fig
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """Format a share (0..1) as a percentage."""
+    return f"{100 * value:.{digits}f} %"
+
+
+def p_text(value: float) -> str:
+    """Format a p-value as ``1.2e-08``, or plainly above 0.001."""
+    return f"{value:.1e}" if value < 1e-3 else f"{value:.3f}"
