@@ -56,9 +56,11 @@ def create_run(
     home.check_name(dataset, "dataset name")
     parameters = plain(parameters)
     if kind == "import":
-        # The worker has another working directory.
-        paths = {key: parameters[key] for key in ("path", "genes", "aliases") if parameters.get(key)}
-        parameters |= {key: str(Path(path).expanduser().resolve()) for key, path in paths.items()}
+        # The worker has another working directory. An alias table may be a registered name instead of a file.
+        for key in ("path", "genes", "aliases", "cells"):
+            value = parameters.get(key)
+            if value and (key == "path" or Path(value).expanduser().exists()):
+                parameters[key] = str(Path(value).expanduser().resolve())
     content_hash = None if kind == "import" else _dataset_hash(dataset)
     run_id = home.check_name(run_id or _new_id(kind, dataset, parameters, content_hash), "run ID")
     created = now()
