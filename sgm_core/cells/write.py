@@ -73,7 +73,7 @@ def write_dataset(
     dtype = np.min_scalar_type(min(largest, _LARGEST))
     target = home.folder("datasets") / home.check_name(name, "dataset name")
     need = None if n_stored is None else n_stored * (4 + dtype.itemsize) + 16 * len(obs)
-    with _room(target, need), home.whole_folder(target) as folder:
+    with room(target, need), home.whole_folder(target) as folder:
         digest, sums = _write_counts(folder, chunks, len(obs), len(genes), dtype)
         var["n_cells"], var["total_counts"] = sums
         var["mean"] = var["total_counts"] / max(len(obs), 1)
@@ -162,7 +162,7 @@ def _write_counts(
 
 
 @contextmanager
-def _room(target: Path, need: int | None) -> Iterator[None]:
+def room(target: Path, need: int | None) -> Iterator[None]:
     """Refuse when the disk has no room for `need` bytes, and explain a disk that fills up while writing."""
 
     def full() -> InputError:
