@@ -15,7 +15,7 @@ from sgm_core.errors import InputError
 BASELINES = ("majority", "hvg-logistic", "pca-logistic", "pca-knn")
 N_VARIABLE, N_DETECTED, N_COMPONENTS, N_NEIGHBOURS = 1500, 2000, 50, 15
 _CLIP = 10.0
-# Inverse strength of the L2 penalty, chosen for macro F1 on the validation donors of the AML data (AML329, AML420B).
+# Inverse strength of the penalty, chosen for macro F1 on AML329 and AML420B (validation donors, AML set).
 _C_GENES, _C_PCA = 0.003, 1.0
 
 

@@ -1,0 +1,128 @@
+"""What a gene's mask frequency would be if only its expression mattered, and how far it is from that.
+
+A frequently masked gene may simply be a highly expressed one. So each gene is held against the genes of about
+equal detection and equal expression where detected: a local linear fit (Cleveland 1979, doi:10.2307/2286407)
+of the log frequency, the gene itself left out. What remains is shrunk by empirical Bayes, so that rare genes
+do not win by noise.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.spatial import cKDTree
+
+NEIGHBOURS = 60
+MIN_OPPORTUNITIES = 100
+_Z = 1.959964
+
+
+def matched_lift(
+    masked: np.ndarray, opportunities: np.ndarray, expression: np.ndarray, detection: np.ndarray
+) -> pd.DataFrame:
+    """Hold each gene's mask frequency against that of genes with equal expression and detection.
+
+    Parameters
+    ----------
+    masked, opportunities
+        How often each gene was hidden, and could have been (genes,).
+    expression
+        Mean ln1p value over the opportunities.
+    detection
+        Share of the opportunities where the gene was not zero.
+
+    Returns
+    -------
+    DataFrame
+        One row a gene: matched_frequency (what equals get), lift (frequency / matched frequency, shrunk
+        towards 1), lift_low, lift_high (95 %), residual (log ratio before shrinking) and residual_variance
+        (its sampling variance). NaN for genes with fewer than `MIN_OPPORTUNITIES` opportunities, and for all
+        where fewer than ten genes have them. ``frame.attrs["sd"]`` is the SD of the true log ratios between
+        genes.
+    """
+    columns = ["matched_frequency", "lift", "lift_low", "lift_high", "residual", "residual_variance"]
+    table = pd.DataFrame(np.nan, index=np.arange(len(masked)), columns=columns)
+    table.attrs["sd"] = float("nan")
+    enough = np.flatnonzero(np.asarray(opportunities) >= MIN_OPPORTUNITIES)
+    if len(enough) < 10:
+        return table
+    m, n = np.asarray(masked, float)[enough], np.asarray(opportunities, float)[enough]
+    y, noise = log_frequency(m, n)
+    place = _coordinates(np.asarray(expression, float)[enough], np.asarray(detection, float)[enough], n)
+    fit, fit_variance = _local_linear(y, noise, place)
+    fit = np.minimum(fit, 0.0)
+    residual, variance = y - fit, noise + fit_variance
+    tau2 = true_variance(residual, variance)
+    kept = tau2 / (tau2 + variance) if tau2 > 0 else np.zeros_like(variance)
+    centre, sd = kept * residual, np.sqrt(kept * variance)
+    values = [np.exp(v) for v in (fit, centre, centre - _Z * sd, centre + _Z * sd)]
+    table.iloc[enough] = np.column_stack([*values, residual, variance])
+    table.attrs["sd"] = float(np.sqrt(tau2))
+    return table
+
+
+def log_frequency(masked: np.ndarray, opportunities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log frequency, half a count added, and its binomial variance (delta method)."""
+    hits, misses = masked + 0.5, opportunities - masked + 0.5
+    return np.log(hits / (opportunities + 1)), misses / (hits * (opportunities + 1))
+
+
+def true_variance(residual: np.ndarray, variance: np.ndarray) -> float:
+    """Return the variance of the true effects behind noisy ones.
+
+    Paule and Mandel 1982, doi:10.6028/jres.087.022.
+
+    Parameters
+    ----------
+    residual
+        Observed effects around zero.
+    variance
+        The sampling variance of each.
+    """
+
+    def excess(tau2: float) -> float:
+        return float((residual**2 / (tau2 + variance)).mean() - 1)
+
+    if excess(0.0) <= 0:
+        return 0.0
+    return float(brentq(excess, 0.0, float((residual**2).max()) + 1e-12))
+
+
+def _coordinates(expression: np.ndarray, detection: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Place genes by logit detection and by mean value where detected, both on a robust unit scale."""
+    seen = np.clip(detection, 0.5 / n, 1 - 0.5 / n)
+    level = np.where(detection > 0, expression / np.maximum(detection, 1e-12), 0.0)
+    level[detection == 0] = np.median(level[detection > 0]) if (detection > 0).any() else 0.0
+    place = np.column_stack([np.log(seen / (1 - seen)), level])
+    scale = np.diff(np.quantile(place, [0.25, 0.75], axis=0), axis=0)[0]
+    return (place - np.median(place, axis=0)) / np.where(scale > 0, scale, 1.0)
+
+
+def _local_linear(y: np.ndarray, noise: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Predict each gene from its neighbours, itself left out; a second pass plays down outliers."""
+    k = min(NEIGHBOURS, len(y) - 1)
+    distance, near = cKDTree(place).query(place, k=k + 1)
+    itself = near == np.arange(len(y))[:, None]
+    itself[~itself.any(axis=1), -1] = True  # among more than k equals a gene may miss itself
+    distance, near = distance[~itself].reshape(-1, k), near[~itself].reshape(-1, k)
+    width = np.maximum(distance[:, -1:] * 1.001, 1e-9)
+    tricube = (1 - np.minimum(distance / width, 1) ** 3) ** 3 + 1e-6
+    design = np.concatenate([np.ones((*near.shape, 1)), place[near] - place[:, None]], axis=2)
+    trust, spread = np.ones_like(y), float(noise.mean())
+    for _ in range(2):
+        weights = tricube * trust[near] / (noise[near] + spread)
+        fit, leverage = _weighted_fit(design, y[near], weights)
+        residual = y - fit
+        scale = 1.4826 * np.median(np.abs(residual))
+        spread = max(scale**2 - float(np.median(noise)), 0.0)
+        trust = np.maximum(1 - (residual / max(6 * scale, 1e-12)) ** 2, 0.0) ** 2 + 1e-6
+    return fit, leverage * (spread + noise[near].mean(axis=1))
+
+
+def _weighted_fit(design: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Solve all local fits at once; returns the prediction at each gene and its neighbours' leverage."""
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    weighted = design * weights[..., None]
+    gram = np.einsum("gki,gkj->gij", weighted, design) + np.diag([0.0, 1e-4, 1e-4])
+    first = np.linalg.solve(gram, np.broadcast_to(np.array([1.0, 0, 0])[:, None], (len(y), 3, 1)))[..., 0]
+    coefficients = np.einsum("gki,gi->gk", weighted, first)
+    return (coefficients * y).sum(axis=1), (coefficients**2).sum(axis=1)
