@@ -38,8 +38,9 @@ def import_dataset(
 ) -> Dataset:
     """Import a file of raw counts as the dataset `name`.
 
-    Cells with fewer than `min_genes` genes are dropped, then genes found in fewer than `min_cells` of the cells
-    that are left, both after symbols have been harmonised. Memory stays flat: the file is read in chunks, twice.
+    Cells with fewer than `min_genes` genes are dropped, then genes found in fewer than `min_cells` of the
+    cells that are left, both after symbols have been harmonised. Memory stays flat: the file is read in
+    chunks, twice.
 
     Parameters
     ----------
@@ -83,7 +84,8 @@ def import_dataset(
     vocabulary = None if genes is None else read_gene_list(_file(genes))
     table = None if aliases is None else read_aliases(_file(aliases, "aliases"))
     with room(target, None), tempfile.TemporaryDirectory(prefix=".import-", dir=target.parent) as scratch:
-        source = open_source(path, Path(scratch), layer)
+        columns = [column for column in (donor, cell_type, timepoint) if column]
+        source = open_source(path, Path(scratch), layer, columns)
         if cells is not None:
             source = replace(source, obs=add_cells(source.obs, _file(cells), path.name))
         observer.message(f"{path.name}: {source.format}, counts in {source.where}")

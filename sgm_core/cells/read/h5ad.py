@@ -1,6 +1,7 @@
 """Read h5ad files (AnnData): counts in X, raw/X or a layer; CSR, CSC or dense."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,15 @@ def read_h5ad(path: Path, scratch: Path, layer: str | None = None) -> CountSourc
         if "obs" not in file or "var" not in file:
             raise InputError(f"{path.name} is an HDF5 file without obs and var: it is no h5ad file")
         places = _places(path, file, layer)
-        samples = {name: _sampler(file, name) for name in places}
+        samples = {name: partial(sample_values, _values(file[name])) for name in places}
         where = find_counts(
             path, samples, "take a file with raw UMI counts, or name what holds them with --layer"
         )
         obs = _table(file["obs"])
-        var = _table(file["raw/var" if where == "raw/X" else "var"])
+        var = _table(file["var"])
+        if where == "raw/X":
+            # raw often holds more genes, and the symbols only in var.
+            var = _table(file["raw/var"]).join(var, how="left", rsuffix="_in_var")
         cells = name_cells(obs, obs.index)
         genes = var.reset_index(drop=True)
         genes.insert(0, "gene", var.index.astype(str), allow_duplicates=True)
@@ -80,9 +84,8 @@ def _places(path: Path, file: h5py.File, layer: str | None) -> list[str]:
     return [wanted]
 
 
-def _sampler(file: h5py.File, name: str) -> Callable[[], np.ndarray]:
-    item = file[name]
-    return lambda: sample_values(item["data"] if isinstance(item, h5py.Group) else item)
+def _values(item: h5py.Group | h5py.Dataset) -> h5py.Dataset:
+    return item["data"] if isinstance(item, h5py.Group) else item
 
 
 def _layout(item: h5py.Group | h5py.Dataset) -> tuple[str, tuple[int, int]]:

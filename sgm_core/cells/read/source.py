@@ -2,7 +2,7 @@
 
 import errno
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,7 @@ def not_counts(values: np.ndarray) -> str | None:
     return f"values that are no whole numbers (such as {broken[0]:.4g})" if broken.size else None
 
 
-def find_counts(path: Path, places: dict[str, Callable[[], np.ndarray]], advice: str) -> str:
+def find_counts(path: Path, places: Mapping[str, Callable[[], np.ndarray]], advice: str) -> str:
     """Return the first of `places` whose sampled values are counts.
 
     Parameters
