@@ -1,12 +1,16 @@
 """What all tests share: a home folder of their own, the reference data, a small simulated dataset."""
 
+import json
 import os
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
-# Before anything imports numpy or torch: two test workers must not fight over the cores.
+# Before anything imports numpy or torch: parallel test workers must not fight over two cores.
+_THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(_variable, "2")
+    os.environ.setdefault(_variable, _THREADS)
 
 import pytest  # noqa: E402
 
@@ -26,12 +30,20 @@ def shared() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def sgm_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give each test an empty home folder."""
+def sgm_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give each test an empty home folder; workers that it leaves behind end with it."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("SGM_HOME", str(home))
-    return home
+    monkeypatch.delenv("SGM_DEBUG", raising=False)
+    yield home
+    for file in home.glob("runs/*/status.json"):
+        from sgm_core.runs.process import alive
+
+        status = json.loads(file.read_text())
+        pid, started = status.get("pid"), status.get("process_started")
+        if pid != os.getpid() and alive(pid, started):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
