@@ -20,8 +20,8 @@ button { background: none; border: 0; padding: 0.25rem 0.4rem; cursor: pointer; 
 button:hover, button:focus-visible { opacity: 1; color: var(--st-primary-color); }
 :host, .stBidiComponentRegular { white-space: nowrap; }
 """
-# Streamlit's bundle keeps Plotly to itself, so the chart's own camera button does the work: it is handed a copy of
-# the figure in print colours (a dark page must not give white text on nothing) and the wanted format.
+# Streamlit's bundle keeps Plotly to itself, so the chart's own camera button does the work: it is handed a copy
+# of the figure in print colours (a dark page must not give white text on nothing) and the wanted format.
 _JS = """
 export default function ({ parentElement, data }) {
   const chart = () => document.querySelector(`.st-key-${CSS.escape(data.box)} .js-plotly-plot`);
@@ -75,7 +75,9 @@ def figure(
     config = {**_CONFIG, "toImageButtonOptions": {"format": "svg", "filename": name}}
     with st.container(key=box, gap="xxsmall"):
         state = st.plotly_chart(fig, config=config, alt=alt or None, key=f"chart-{name}", **chart)
-        with st.container(horizontal=True, horizontal_alignment="right", gap="xxsmall"):
+        with st.container(
+            horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xxsmall"
+        ):
             _downloads(
                 key=f"download-{name}", data={"box": box, "name": name, "print": PRINT}, width="content"
             )

@@ -5,22 +5,23 @@ Colour never speaks alone: arms have a symbol each, a class its name in the lege
 
 from collections.abc import Mapping, Sequence
 
-# The first six are Okabe and Ito's (https://jfly.uni-koeln.de/color), without the yellow and the black that one of
-# the two grounds swallows. The rest was added one by one: the colour of lightness 40-80 and chroma under 72 farthest
-# (CIELAB) from all before it, under normal vision, deuteranopia and protanopia (matrices of Machado et al. 2009).
+# The first six are Okabe and Ito's (https://jfly.uni-koeln.de/color), without the yellow and the black that
+# one of the two grounds swallows. The rest was added one by one: of the colours of lightness 40-80 and chroma
+# under 72, the one farthest (CIELAB) from all before it under normal vision, deuteranopia and protanopia
+# (matrices of Machado et al. 2009, doi:10.1109/TVCG.2009.113).
 SAFE = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#AACC77", "#BB2233", "#0066DD", "#DDBBBB",
-    "#446666", "#3399FF", "#CC7744", "#44CCDD", "#775588", "#EEBB55", "#FF6688", "#AA6655", "#AA4411", "#BBCC99",
-)  # fmt: skip
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#AACC77", "#BB2233",
+    "#0066DD", "#DDBBBB", "#446666", "#3399FF", "#CC7744", "#44CCDD", "#775588", "#EEBB55",
+    "#FF6688", "#AA6655", "#AA4411", "#BBCC99",)  # fmt: skip
 # Familiar to the field: scanpy's default for up to 20 categories (scanpy/plotting/palettes.py, after Vega).
 FAMILIAR = (
-    "#1f77b4", "#ff7f0e", "#279e68", "#d62728", "#aa40fc", "#8c564b", "#e377c2", "#b5bd61", "#17becf", "#aec7e8",
-    "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#f7b6d2", "#dbdb8d", "#9edae5", "#ad494a", "#8c6d31",
-)  # fmt: skip
+    "#1f77b4", "#ff7f0e", "#279e68", "#d62728", "#aa40fc", "#8c564b", "#e377c2", "#b5bd61",
+    "#17becf", "#aec7e8", "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#f7b6d2",
+    "#dbdb8d", "#9edae5", "#ad494a", "#8c6d31",)  # fmt: skip
 SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up", "x")
 
-# Lightness rises evenly and hue runs blue - green - yellow, safe for all (van der Walt and Smith 2015); the darkest
-# tenth is cut, so that low values stay visible on a dark ground.
+# Lightness rises evenly and hue runs blue - green - yellow, safe for all (van der Walt and Smith 2015); the
+# darkest tenth is cut, so that low values stay visible on a dark ground.
 VIRIDIS = ((0.0, "#482475"), (0.25, "#3a528b"), (0.5, "#21918c"), (0.75, "#5ec962"), (1.0, "#e5d33a"))
 # Grey to accent for expression: no expression recedes, expression stands out, on light and on dark.
 EXPRESSION = ((0.0, "rgba(140,145,150,0.30)"), (0.15, "#9fb7c9"), (0.5, "#3f8fc4"), (1.0, "#D55E00"))

@@ -9,6 +9,8 @@ GRID = "rgba(128,128,128,0.25)"
 # Visible on near-white and on near-black, for whatever is context rather than the message.
 MUTED = "rgba(128,128,128,0.55)"
 NEUTRAL = "#8a8f98"
+# The legend in a row under the title: it takes no width from the data on a narrow screen.
+BELOW: dict[str, Any] = {"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0}
 
 _AXIS: dict[str, Any] = {
     "gridcolor": GRID,
@@ -41,8 +43,8 @@ def finish(
 ) -> go.Figure:
     """Give `fig` its title, axis titles and the common look; return it.
 
-    Text colours and fonts are left to the template, so that the page's theme (light or dark) rules them; the ground
-    is transparent. `note` is a small line under the title (what a mark means, how many points).
+    Text colours and fonts are left to the template, so that the page's theme (light or dark) rules them; the
+    ground is transparent. `note` is a small line under the title (what a mark means, how many points).
     """
     title_text = (
         {"text": title, "subtitle": {"text": note, "font": {"size": 12}}} if note else {"text": title}
@@ -72,3 +74,11 @@ def percent(value: float, digits: int = 1) -> str:
 def p_text(value: float) -> str:
     """Format a p-value as ``1.2e-08``, or plainly above 0.001."""
     return f"{value:.1e}" if value < 1e-3 else f"{value:.3f}"
+
+
+def short(text: str, most: int = 32) -> str:
+    """Cut a long name in the middle, where the ends tell more."""
+    if len(text) <= most:
+        return text
+    keep = most - 1
+    return f"{text[: keep - keep // 3]}…{text[-(keep // 3) :]}"

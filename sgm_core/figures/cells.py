@@ -1,0 +1,216 @@
+"""Maps of cells, coloured by a category or a number, and what a selection holds."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from sgm_core.figures.palette import EXPRESSION, VIRIDIS
+from sgm_core.figures.style import BELOW, finish, short
+
+MOST_POINTS = 50_000
+NO_VALUE = "no value"
+# Cells outside a selection stay visible, on a dark ground too.
+_DIM = {"color": "rgba(128,128,128,0.28)", "symbol": "circle"}
+
+
+def subsample(n_cells: int, most: int = MOST_POINTS, seed: int = 0) -> np.ndarray:
+    """Return the row numbers to draw: all, or `most` of them drawn at random, in ascending order."""
+    if n_cells <= most:
+        return np.arange(n_cells)
+    return np.sort(np.random.default_rng(seed).choice(n_cells, most, replace=False))
+
+
+def by_category(
+    xy: pd.DataFrame,
+    values: pd.Series,
+    colours: Mapping[str, tuple[str, str]],
+    title: str,
+    name: str,
+    counts: Mapping[str, int],
+    inside: np.ndarray | None = None,
+    axes: str = "UMAP",
+) -> go.Figure:
+    """Draw cells coloured by a category; the legend has the counts, the map the names where they fit.
+
+    Parameters
+    ----------
+    xy
+        x and y of the cells drawn (n,).
+    values
+        Their category (n,), None or NaN where there is none.
+    colours
+        Colour and symbol of each category, in the order of the legend.
+    name
+        What is shown, for the hover.
+    counts
+        Cells of each category in the whole map (more than are drawn, if it is a subsample).
+    inside
+        Cells of the selection (n,) bool; the others are drawn dim.
+    """
+    fig = go.Figure()
+    shown = values.where(values.notna(), NO_VALUE).astype(str).to_numpy()
+    x, y = xy["x"].to_numpy("float32"), xy["y"].to_numpy("float32")
+    size = marker_size(len(x))
+    inside = _dim_outside(fig, x, y, size, inside)
+    styles = {NO_VALUE: ("rgba(128,128,128,0.35)", "circle"), **colours}
+    for level, (colour, symbol) in styles.items():
+        mine = (shown == level) & inside
+        if not mine.any() and not counts.get(level):
+            continue
+        fig.add_scattergl(
+            x=x[mine],
+            y=y[mine],
+            mode="markers",
+            name=f"{short(level, 26)} ({counts.get(level, 0):,})",
+            marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.8},
+            hovertemplate=f"{name}: {level}<extra></extra>",
+        )
+    _label_groups(fig, x[inside], y[inside], shown[inside], list(colours))
+    _map_look(fig, title, axes)
+    rows = -(-len(fig.data) // 2)
+    fig.update_layout(
+        height=430 + 20 * rows,
+        legend={
+            "orientation": "h",
+            "yanchor": "top",
+            "y": -0.02,
+            "x": 0,
+            "entrywidth": 0.48,
+            "entrywidthmode": "fraction",
+            "itemsizing": "constant",
+        },
+        margin={"b": 20 * rows + 10},
+    )
+    return fig
+
+
+def by_number(
+    xy: pd.DataFrame,
+    values: np.ndarray,
+    title: str,
+    name: str,
+    expression: bool = True,
+    inside: np.ndarray | None = None,
+    axes: str = "UMAP",
+) -> go.Figure:
+    """Draw cells coloured by a number (a gene's ln1p value, a confidence); the highest are drawn on top."""
+    fig = go.Figure()
+    x, y = xy["x"].to_numpy("float32"), xy["y"].to_numpy("float32")
+    values = np.asarray(values, dtype="float32")
+    size = marker_size(len(x))
+    inside = _dim_outside(fig, x, y, size, inside)
+    order = np.flatnonzero(inside)[np.argsort(np.nan_to_num(values[inside], nan=-np.inf), kind="stable")]
+    finite = values[np.isfinite(values)]
+    top = float(np.quantile(finite, 0.995)) if len(finite) else 1.0
+    fig.add_scattergl(
+        x=x[order],
+        y=y[order],
+        mode="markers",
+        showlegend=False,
+        customdata=values[order],
+        hovertemplate=f"{name}: %{{customdata:.2f}}<extra></extra>",
+        marker={
+            "color": values[order],
+            "colorscale": EXPRESSION if expression else VIRIDIS,
+            "cmin": 0.0 if expression else float(finite.min(initial=0.0)),
+            "cmax": max(top, 1e-6),
+            "size": size,
+            "opacity": 0.85,
+            "colorbar": {
+                "title": {"text": name, "side": "right"},
+                "thickness": 10,
+                "outlinewidth": 0,
+                "len": 0.7,
+            },
+        },
+    )
+    _map_look(fig, title, axes)
+    fig.update_layout(height=470, showlegend=False)
+    return fig
+
+
+def composition(table: pd.DataFrame, title: str, top: int = 20) -> go.Figure:
+    """Draw what the selected cells are against all others.
+
+    Parameters
+    ----------
+    table
+        From `sgm_core.analysis.selection.composition`.
+    top
+        How many labels to draw, the most selected first.
+    """
+    rows = table[table["n_selected"] > 0].head(top).iloc[::-1]
+    names = [short(str(value), 28) for value in rows["label"]]
+    fig = go.Figure()
+    fig.add_bar(
+        x=100 * rows["share_selected"],
+        y=names,
+        orientation="h",
+        name="selected cells",
+        marker={"color": "#0072B2"},
+        customdata=rows["n_selected"],
+        hovertemplate="%{y}: %{customdata:,} cells, %{x:.1f} % of the selection<extra></extra>",
+    )
+    fig.add_scatter(
+        x=100 * rows["share_rest"],
+        y=names,
+        mode="markers",
+        name="all other cells",
+        marker={"symbol": "line-ns-open", "size": 14, "color": "#E69F00", "line": {"width": 2.5}},
+        hovertemplate="%{y}: %{x:.1f} % of the other cells<extra></extra>",
+    )
+    finish(fig, title, "% of cells", None, 150 + 20 * len(rows))
+    fig.update_yaxes(type="category", dtick=1, showgrid=False)
+    fig.update_xaxes(showgrid=True)
+    fig.update_layout(legend=BELOW)
+    return fig
+
+
+def marker_size(n: int) -> float:
+    """Return the size of a point so that few cells can be seen and many don't merge."""
+    return float(np.clip(9 - 1.5 * np.log10(max(n, 1)), 2.2, 6.5))
+
+
+def _dim_outside(
+    fig: go.Figure, x: np.ndarray, y: np.ndarray, size: float, inside: np.ndarray | None
+) -> np.ndarray:
+    if inside is None:
+        return np.ones(len(x), dtype=bool)
+    fig.add_scattergl(
+        x=x[~inside],
+        y=y[~inside],
+        mode="markers",
+        showlegend=False,
+        hoverinfo="skip",
+        marker={**_DIM, "size": size},
+    )
+    return inside
+
+
+def _label_groups(fig: go.Figure, x: np.ndarray, y: np.ndarray, shown: np.ndarray, levels: list[str]) -> None:
+    """Name each group at its median, the largest first, where no other name stands already."""
+    if not len(x):
+        return
+    span_x, span_y = float(np.ptp(x)) or 1.0, float(np.ptp(y)) or 1.0
+    taken: list[tuple[float, float]] = []
+    for level in sorted(levels, key=lambda level: -(shown == level).sum()):
+        mine = shown == level
+        if mine.sum() < max(5, 0.005 * len(x)):
+            continue
+        cx, cy = float(np.median(x[mine])), float(np.median(y[mine]))
+        if any(abs(cx - tx) < 0.16 * span_x and abs(cy - ty) < 0.05 * span_y for tx, ty in taken):
+            continue
+        taken.append((cx, cy))
+        fig.add_annotation(x=cx, y=cy, text=short(level, 18), showarrow=False, font={"size": 11})
+
+
+def _map_look(fig: go.Figure, title: str, axes: str) -> None:
+    """Axes of a map have no unit: no ticks, equal scale."""
+    finish(fig, title, f"{axes} 1", f"{axes} 2")
+    fig.update_xaxes(showticklabels=False, showgrid=False, title_standoff=2, title_font={"size": 11})
+    fig.update_yaxes(
+        showticklabels=False, showgrid=False, title_standoff=2, title_font={"size": 11}, scaleanchor="x"
+    )
+    fig.update_layout(dragmode="lasso", hovermode="closest")

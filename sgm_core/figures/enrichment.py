@@ -1,0 +1,106 @@
+"""What the hidden genes do: Figure 3, and how many terms each ranking finds."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from sgm_core.figures.palette import SAFE
+from sgm_core.figures.style import MUTED, NEUTRAL, finish, p_text, short
+
+SIGNIFICANT = 0.05
+
+
+def terms(table: pd.DataFrame, title: str, n: int = 20) -> go.Figure:
+    """Draw Figure 3: the top terms as bars of -log10 adjusted p; terms carried by the same genes lie together.
+
+    Parameters
+    ----------
+    table
+        From `sgm_core.analysis.enrichment.group_terms`: term, go_id, n_term, n_hits, fold_enrichment, p_value,
+        q_value, genes, group.
+    n
+        How many terms to draw, the most significant first.
+    """
+    rows = table.head(n)
+    order = {group: number for number, group in enumerate(dict.fromkeys(rows["group"]))}
+    rows = rows.assign(order=rows["group"].map(order)).sort_values(["order", "p_value"])
+    sizes = rows["group"].value_counts()
+    # A group of one is no group: its bar stays neutral, so that colour means 'the same genes'.
+    several = [group for group in order if sizes[group] > 1]
+    colours = {group: SAFE[several.index(group) % 8] if group in several else NEUTRAL for group in order}
+    names = [_name(term, go_id) for term, go_id in zip(rows["term"], rows["go_id"])]
+    score = -np.log10(np.maximum(rows["q_value"].to_numpy(), 1e-300))
+    fig = go.Figure(
+        go.Bar(
+            x=score,
+            y=names,
+            orientation="h",
+            marker={"color": [colours[group] for group in rows["group"]], "line": {"width": 0}},
+            text=[f"{hits} of {size}" for hits, size in zip(rows["n_hits"], rows["n_term"])],
+            textposition="outside",
+            textfont={"size": 11},
+            cliponaxis=False,
+            customdata=np.stack(
+                [
+                    rows["term"],
+                    [f"{fold:.1f}" for fold in rows["fold_enrichment"]],
+                    [p_text(p) for p in rows["p_value"]],
+                    [p_text(q) for q in rows["q_value"]],
+                    [_wrapped(genes) for genes in rows["genes"]],
+                    rows["group"],
+                ],
+                axis=-1,
+            ),
+            hovertemplate="<b>%{customdata[0]}</b><br>%{text} genes, %{customdata[1]} times as many as by chance"
+            "<br>p = %{customdata[2]}, adjusted %{customdata[3]}<br>group: %{customdata[5]}"
+            "<br>%{customdata[4]}<extra></extra>",
+        )
+    )
+    fig.add_vline(
+        x=-np.log10(SIGNIFICANT),
+        line={"color": MUTED, "dash": "dot", "width": 1},
+        annotation={"text": f"{SIGNIFICANT}", "font": {"size": 11}},
+        annotation_position="top",
+    )
+    note = "one colour: carried by the same genes; text: my genes of the term's genes in the universe"
+    finish(fig, title, "−log10 adjusted p", None, 150 + 24 * len(rows), legend=False, note=note)
+    fig.update_yaxes(type="category", autorange="reversed", dtick=1, showgrid=False)
+    fig.update_xaxes(showgrid=True, range=[0, max(1.6, 1.14 * float(score.max(initial=0)))])
+    return fig
+
+
+def rankings(counts: pd.DataFrame, title: str) -> go.Figure:
+    """Draw how many terms each ranking finds, the controls among them.
+
+    Parameters
+    ----------
+    counts
+        Columns name, significant (number of terms with adjusted p under 0.05), control (bool).
+    """
+    fig = go.Figure(
+        go.Bar(
+            x=counts["significant"],
+            y=counts["name"],
+            orientation="h",
+            text=counts["significant"],
+            textposition="outside",
+            cliponaxis=False,
+            marker={"color": np.where(counts["control"], NEUTRAL, "#D55E00"), "line": {"width": 0}},
+            hovertemplate="%{y}: %{x} terms<extra></extra>",
+        )
+    )
+    finish(fig, title, "Terms with adjusted p < 0.05", None, 130 + 30 * len(counts), legend=False)
+    fig.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    fig.update_xaxes(showgrid=True, rangemode="tozero")
+    return fig
+
+
+def _name(term: str, go_id: str) -> str:
+    return f"{short(term, 46)} ({go_id})" if go_id else short(term, 46)
+
+
+def _wrapped(genes: str, most: int = 24, line: int = 8) -> str:
+    names = genes.split(";")
+    shown = names[:most]
+    text = "<br>".join(", ".join(shown[i : i + line]) for i in range(0, len(shown), line))
+    return text if len(names) <= most else f"{text} and {len(names) - most} more"

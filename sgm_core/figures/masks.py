@@ -1,0 +1,298 @@
+"""Which genes are hidden, and whether beyond their expression: Figure 2, lift, groups, one gene's card."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from sgm_core.figures.palette import FAMILIES, VIRIDIS, arm_colour, arm_name, arm_symbol
+from sgm_core.figures.style import BELOW, GRID, MUTED, NEUTRAL, finish, short
+
+X_AXES = {
+    "mean_expression": "Mean expression, ln(1 + counts per 10,000)",
+    "mean_expression_when_masked": "Mean expression when masked, ln(1 + counts per 10,000)",
+    "detection": "Share of cells that express the gene",
+}
+Y_AXES = {"frequency": "Mask frequency (% of opportunities)", "masked": "Times masked"}
+# Name of the group, colour, symbol: what the interval of the lift says.
+_GROUPS = {
+    "above": ("Hidden more than equals", "#D55E00", "diamond"),
+    "below": ("Hidden less than equals", "#0072B2", "triangle-down"),
+    "equal": ("As its expression says", "#8A8F98", "circle"),
+}
+_FACTS = [
+    "masked",
+    "opportunities",
+    "frequency",
+    "detection",
+    "mean_expression",
+    "lift",
+    "lift_low",
+    "lift_high",
+]
+_HOVER = (
+    "<b>%{text}</b><br>masked %{customdata[0]:,.0f} of %{customdata[1]:,.0f} times (%{customdata[2]:.1%})"
+    "<br>detected in %{customdata[3]:.1%} of draws, mean expression %{customdata[4]:.3f}"
+    "<br>lift %{customdata[5]:.2f} (95 % interval %{customdata[6]:.2f} to %{customdata[7]:.2f})"
+    "<extra></extra>"
+)
+
+
+def lift_group(stats: pd.DataFrame) -> pd.Series:
+    """Return ``above``, ``below`` or ``equal`` for each gene: is its lift's 95 % interval clear of 1?"""
+    group = np.select([stats["lift_low"] > 1, stats["lift_high"] < 1], ["above", "below"], "equal")
+    return pd.Series(group, index=stats.index)
+
+
+def frequency_expression(
+    stats: pd.DataFrame,
+    title: str,
+    x: str = "mean_expression",
+    y: str = "frequency",
+    highlight: Sequence[str] = (),
+    families: bool = False,
+    label: int = 8,
+    ranges: tuple[tuple[float, float], tuple[float, float]] | None = None,
+) -> go.Figure:
+    """Draw Figure 2: how often each gene is hidden against its expression, with what equals get as a band.
+
+    Parameters
+    ----------
+    stats
+        From `sgm_core.analysis.masks.gene_statistics`.
+    x, y
+        Keys of `X_AXES` and `Y_AXES`; expression is drawn on a logarithmic axis.
+    highlight
+        Genes to ring and name.
+    families
+        Colour by gene family instead of by lift.
+    label
+        How many of the genes hidden farthest beyond their expression to name.
+    ranges
+        Axis ranges (x in log10, y) of another panel, so that two arms can be compared by eye.
+    """
+    shown = stats[(stats[x] > 0) & stats[y].notna()]
+    scale = 100 if y == "frequency" else 1
+    fig = go.Figure()
+    _matched_band(fig, shown, x, y, scale)
+    groups = _family_groups(shown) if families else _lift_groups(shown)
+    for (name, colour, symbol), rows in groups:
+        strong = colour != _GROUPS["equal"][1]
+        fig.add_scattergl(
+            x=rows[x].to_numpy("float32"),
+            y=(scale * rows[y]).to_numpy("float32"),
+            mode="markers",
+            name=f"{name} ({len(rows):,})",
+            text=rows["gene"],
+            customdata=rows[_FACTS].to_numpy("float32"),
+            hovertemplate=_HOVER,
+            marker={
+                "color": colour,
+                "symbol": symbol,
+                "size": 7 if strong else 5,
+                "opacity": 0.9 if strong else 0.45,
+            },
+            unselected={"marker": {"opacity": 0.25}},
+        )
+    best = shown[shown["lift_low"] > 1].nlargest(label, "lift_low")
+    _name_genes(fig, best[~best["gene"].isin(highlight)], x, y, scale, ring=False)
+    _name_genes(fig, shown[shown["gene"].isin(highlight)], x, y, scale, ring=True)
+    note = "grey band: what genes of equal expression and detection get, with chance (95 %)"
+    finish(fig, title, X_AXES[x], Y_AXES[y], 480, note=note)
+    fig.update_xaxes(type="log" if x != "detection" else "linear", dtick=1 if x != "detection" else None)
+    if ranges is not None:
+        fig.update_layout(xaxis_range=ranges[0], yaxis_range=ranges[1])
+    fig.update_layout(legend={"orientation": "h", "yanchor": "top", "y": -0.18, "x": 0})
+    return fig
+
+
+def axis_ranges(
+    tables: Sequence[pd.DataFrame], x: str, y: str
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the ranges (x in log10 unless detection; y as drawn) that hold the genes of all `tables`."""
+    both = pd.concat(list(tables))
+    both = both[(both[x] > 0) & both[y].notna()]
+    if both.empty:
+        return (0.0, 1.0), (0.0, 1.0)
+    xs = both[x] if x == "detection" else np.log10(both[x])
+    ys = both[y] * (100 if y == "frequency" else 1)
+    pad_x, pad_y = 0.04 * (np.ptp(xs) or 1), 0.06 * (np.ptp(ys) or 1)
+    return (
+        (float(xs.min() - pad_x), float(xs.max() + pad_x)),
+        (float(ys.min() - pad_y), float(ys.max() + pad_y)),
+    )
+
+
+def ranking(stats: pd.DataFrame, title: str, n: int = 25) -> go.Figure:
+    """Draw the genes hidden farthest beyond their expression: lift with its 95 % interval, by lower bound."""
+    rows = stats.dropna(subset=["lift_low"]).nlargest(n, "lift_low")
+    fig = go.Figure()
+    fig.add_scatter(
+        x=rows["lift"],
+        y=rows["gene"],
+        mode="markers",
+        text=rows["gene"],
+        customdata=rows[_FACTS].to_numpy("float32"),
+        hovertemplate=_HOVER,
+        marker={
+            "size": 9,
+            "color": [_GROUPS[group][1] for group in lift_group(rows)],
+            "symbol": [_GROUPS[group][2] for group in lift_group(rows)],
+        },
+        error_x={
+            "array": rows["lift_high"] - rows["lift"],
+            "arrayminus": rows["lift"] - rows["lift_low"],
+            "color": MUTED,
+            "thickness": 2,
+            "width": 0,
+        },
+    )
+    fig.add_vline(x=1, line={"color": MUTED, "width": 1, "dash": "dot"})
+    note = "times as often as genes of equal expression; bar: 95 % interval"
+    finish(fig, title, "Lift (1 = as equals)", None, 130 + 19 * len(rows), legend=False, note=note)
+    fig.update_yaxes(type="category", autorange="reversed", dtick=1, showgrid=True, gridcolor=GRID)
+    fig.update_xaxes(showgrid=True)
+    return fig
+
+
+def level_heatmap(frequencies: pd.DataFrame, title: str, what: str) -> go.Figure:
+    """Draw how often each gene (rows) is hidden in each cell type, donor or epoch (columns)."""
+    fig = go.Figure(
+        go.Heatmap(
+            z=100 * frequencies.to_numpy(),
+            x=[short(str(level), 28) for level in frequencies.columns],
+            y=list(frequencies.index),
+            colorscale=VIRIDIS,
+            xgap=1,
+            ygap=1,
+            hovertemplate=f"%{{y}}<br>{what} %{{x}}<br>masked in %{{z:.1f}} % of its draws<extra></extra>",
+            colorbar={"title": {"text": "% masked"}, "thickness": 10, "outlinewidth": 0},
+        )
+    )
+    finish(fig, title, None, None, 210 + 18 * len(frequencies), legend=False)
+    fig.update_yaxes(type="category", autorange="reversed", dtick=1, showgrid=False)
+    fig.update_xaxes(type="category", dtick=1, tickangle=-45 if frequencies.shape[1] > 4 else 0)
+    return fig
+
+
+def lines(table: pd.DataFrame, x: str, y: str, name: str, title: str, unit: str, percent: bool) -> go.Figure:
+    """Draw one line per `name` (an arm, a gene), named at its end; arms keep their colour and symbol."""
+    fig = go.Figure()
+    for number, (key, rows) in enumerate(table.groupby(name, sort=False)):
+        rows = rows.sort_values(x)
+        values = rows[y] * (100 if percent else 1)
+        label = arm_name(str(key))
+        fig.add_scatter(
+            x=rows[x],
+            y=values,
+            mode="lines+markers",
+            name=label,
+            line={"color": arm_colour(str(key), number), "width": 2},
+            marker={"symbol": arm_symbol(str(key)), "size": 8},
+            hovertemplate=f"{label}, epoch %{{x}}: %{{y:.3g}}<extra></extra>",
+        )
+    finish(fig, title, "Epoch", unit, 320)
+    fig.update_xaxes(dtick=1, tickformat="d")
+    fig.update_layout(legend={"orientation": "h", "yanchor": "top", "y": -0.25, "x": 0})
+    return fig
+
+
+def gene_card(table: pd.DataFrame, gene: str, what: str) -> go.Figure:
+    """Draw one gene's mask frequency in each level (cell type, donor), arm by arm.
+
+    Parameters
+    ----------
+    table
+        arm, level, frequency (0..1), opportunities.
+    """
+    order = table.groupby("level")["frequency"].max().sort_values().index
+    fig = go.Figure()
+    for arm, rows in table.groupby("arm", sort=False):
+        fig.add_scatter(
+            x=100 * rows["frequency"],
+            y=[short(str(level), 28) for level in rows["level"]],
+            mode="markers",
+            name=arm_name(str(arm)),
+            customdata=rows["opportunities"],
+            marker={"color": arm_colour(str(arm)), "symbol": arm_symbol(str(arm)), "size": 9},
+            hovertemplate=f"{arm_name(str(arm))}, %{{y}}<br>%{{x:.1f}} % of %{{customdata:,}} draws<extra></extra>",
+        )
+    finish(fig, f"{gene}: how often hidden, by {what}", "% of draws", None, 150 + 22 * len(order))
+    names = [short(str(level), 28) for level in order]
+    fig.update_yaxes(type="category", categoryorder="array", categoryarray=names, dtick=1, gridcolor=GRID)
+    fig.update_xaxes(showgrid=True, rangemode="tozero")
+    fig.update_layout(legend=BELOW)
+    return fig
+
+
+def _lift_groups(stats: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:
+    group = lift_group(stats)
+    return [(_GROUPS[key], stats[group == key]) for key in ("equal", "below", "above")]
+
+
+def _family_groups(stats: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:
+    known = [name for name in FAMILIES if name in stats]
+    other = stats[~stats[known].any(axis=1)]
+    found = [(FAMILIES[name], stats[stats[name]]) for name in known if stats[name].any()]
+    return [(("Other", _GROUPS["equal"][1], "circle"), other), *found]
+
+
+def _matched_band(fig: go.Figure, stats: pd.DataFrame, x: str, y: str, scale: float) -> None:
+    """Draw the matched frequency as a running median along x, with its sampling noise as a band."""
+    rows = stats.dropna(subset=["matched_frequency"]).sort_values(x)
+    if len(rows) < 20:
+        return
+    n, fit = rows["opportunities"], rows["matched_frequency"]
+    noise = np.sqrt((1 - fit) / (fit * n))
+    factor = scale * (n if y == "masked" else 1)
+    window = max(9, len(rows) // 25)
+    table = pd.DataFrame(
+        {
+            "x": rows[x],
+            "fit": factor * fit,
+            "low": factor * fit * np.exp(-1.96 * noise),
+            "high": factor * fit * np.exp(1.96 * noise),
+        }
+    )
+    smooth = table.rolling(window, center=True, min_periods=window // 2).median().dropna()
+    smooth = smooth.iloc[:: max(1, len(smooth) // 150)].sort_values("x")
+    fig.add_scatter(
+        x=np.concatenate([smooth["x"], smooth["x"][::-1]]),
+        y=np.concatenate([smooth["high"], smooth["low"][::-1]]),
+        fill="toself",
+        fillcolor="rgba(128,128,128,0.28)",
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    fig.add_scatter(
+        x=smooth["x"],
+        y=smooth["fit"],
+        mode="lines",
+        line={"color": MUTED, "width": 2},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _name_genes(fig: go.Figure, rows: pd.DataFrame, x: str, y: str, scale: float, ring: bool) -> None:
+    if rows.empty:
+        return
+    fig.add_scatter(
+        x=rows[x],
+        y=scale * rows[y],
+        mode="markers+text",
+        text=rows["gene"],
+        textposition="top center",
+        textfont={"size": 13 if ring else 11},
+        marker={
+            "size": 15 if ring else 8,
+            "symbol": "circle-open",
+            "color": NEUTRAL if ring else "rgba(0,0,0,0)",
+            "line": {"width": 2.5 if ring else 0},
+        },
+        hoverinfo="skip",
+        showlegend=False,
+    )
