@@ -15,6 +15,7 @@ from sgm_core.errors import Cancelled, InputError, SGMError
 from sgm_core.progress import Observer
 from sgm_core.runs.launch import enqueue, turn
 from sgm_core.runs.process import identity
+from sgm_core.runs.provenance import code_version
 from sgm_core.runs.run import ACTIVE, Run
 from sgm_core.runs.store import CANCEL_GRACE_S, open_run
 
@@ -88,6 +89,7 @@ def carry_out(run: Run, observer: Observer) -> None:
     try:
         with turn(run, observer):
             run.begin()
+            run.message(f"started on {run.status['device']} with sgm-core {code_version()}")
             execute(run, observer)
     except (Cancelled, KeyboardInterrupt):
         run.message("cancelled")
