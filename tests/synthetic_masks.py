@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 
 
-def draw_masks(log_importance: np.ndarray, k: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def draw_masks(log_importance: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Hide `k` genes of each cell without replacement, in proportion to importance; bool, cells x genes."""
     keys = log_importance + rng.gumbel(size=log_importance.shape)
-    rank = (-keys).argsort(axis=1).argsort(axis=1)
-    return rank < k[:, None]
+    return keys >= np.partition(keys, -k, axis=1)[:, -k, None]
 
 
 def count_masks(masks: np.ndarray, values: np.ndarray, genes: np.ndarray) -> pd.DataFrame:
@@ -62,8 +61,7 @@ def masks_and_cells(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the two tables of one arm (fold -1, by "all"; one epoch) for the given importance."""
     rng = np.random.default_rng(seed)
-    k = np.full(len(values), round(share * values.shape[1]))
-    drawn = draw_masks(log_importance, k, rng)
+    drawn = draw_masks(log_importance, round(share * values.shape[1]), rng)
     genes = np.array([f"G{i:04d}" for i in range(values.shape[1])])
     frame = count_masks(drawn, values, genes).assign(arm="self-guided", fold=-1, by="all", level="")
     cells = pd.DataFrame([count_cells(drawn, values, log_importance) | {"fold": 0, "epoch": 0}])

@@ -1,5 +1,6 @@
 """Is a mask self-guided at all? Effect sizes against uniform draws and expression, and a verdict in words."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,21 @@ from sgm_core.analysis.matching import log_frequency, matched_lift, true_varianc
 # Below these effect sizes a deviation is called none. At the counts of a run a p-value rejects trivia.
 SMALL_SPREAD = 0.05  # SD of the gene frequencies beyond chance, relative to the mean frequency
 SMALL_SHIFT = 0.05  # relative change of the non-zero share
-SMALL_RESIDUAL = 0.10  # SD of the log frequency between genes of equal expression: 10 %
+SMALL_RESIDUAL = (
+    0.05  # SD of the log frequency between genes of equal expression; expression alone gives 0.01
+)
 SMALL_SHARE = 0.05  # share of the variance of the log frequency that matching by expression leaves
 UNEVEN = 0.95  # effective share below which the draws within a cell are called uneven
+
+
+DEFAULT_BASIS = "all"  # of `sgm_core.training.config.PretrainConfig`, which lies above this package
+
+
+def mask_basis(parameters: Mapping[str, Any]) -> str:
+    """Return the `mask_basis` in a run's parameters (or its pretraining's), or the default."""
+    return (
+        parameters.get("mask_basis") or (parameters.get("pretrain") or {}).get("mask_basis") or DEFAULT_BASIS
+    )
 
 
 def diagnostic(
@@ -92,7 +105,7 @@ def verdict(d: dict[str, Any]) -> str:
     residual = f"genes of equal expression differ by {d['residual_sd']:.0%}"
     if flat:
         side = "non-zeros" if shift > 0 else "zeros"
-        return f"Masks prefer {side} and are uniform among them: {share}; {spread}"
+        return f"Masks prefer {side} and pick no gene beyond that: {share}; within them {spread}"
     if alone:
         kind = "expression" if d["rank_correlation"] >= 0 else "low expression"
         return f"Masks follow {kind} alone: {rho}; {residual}"
@@ -163,4 +176,6 @@ def _residual(
     y, noise = log_frequency(masked, n)
     total = true_variance(y - np.average(y, weights=1 / noise), noise)
     sd = matched_lift(masked, n, expression, detection).attrs["sd"]
-    return {"residual_sd": sd, "residual_share": min(1.0, sd**2 / total) if total > 0 else 0.0}
+    # Of a spread that is next to nothing, a share would be noise.
+    share = min(1.0, sd**2 / total) if total > SMALL_SPREAD**2 / 4 else float("nan")
+    return {"residual_sd": sd, "residual_share": share}

@@ -21,6 +21,12 @@ def mask_arms(masks: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(masks["arm"]))
 
 
+def default_arm(masks: pd.DataFrame) -> str:
+    """Return ``self-guided`` where the table has it, else its last arm."""
+    arms = mask_arms(masks)
+    return "self-guided" if "self-guided" in arms or not arms else arms[-1]
+
+
 def mask_levels(masks: pd.DataFrame) -> dict[str, list[str]]:
     """Return what the counts are split by, with the levels of each: cell_type, donor, timepoint, epoch."""
     split = masks.loc[masks["by"] != "all", ["by", "level"]].drop_duplicates()
@@ -40,7 +46,7 @@ def select_masks(
     masks
         The run table `masks`.
     arm
-        By default ``self-guided`` where the table has it, else its last arm.
+        By default that of `default_arm`.
     fold
         -1 for all folds summed.
     by, level
@@ -51,14 +57,12 @@ def select_masks(
     NotFoundError
         If the table holds no such rows.
     """
-    arms = mask_arms(masks)
-    arm = arm or ("self-guided" if "self-guided" in arms else (arms or [""])[-1])
+    arm = arm or default_arm(masks)
     wanted = (masks["arm"] == arm) & (masks["fold"] == fold) & (masks["by"] == by) & (masks["level"] == level)
     if not wanted.any():
         where = f"{by} {level!r}" if by != "all" else f"fold {fold}"
-        raise NotFoundError(
-            f"no masks of arm {arm!r}, {where}: the arms with masks are {', '.join(arms) or 'none'}"
-        )
+        arms = ", ".join(mask_arms(masks)) or "none"
+        raise NotFoundError(f"no masks of arm {arm!r}, {where}: the arms with masks are {arms}")
     return masks[wanted].reset_index(drop=True)
 
 
@@ -91,7 +95,7 @@ def gene_statistics(
     rows = select_masks(masks, arm, fold, by, level)
     rows = rows[rows["opportunities"] > 0].reset_index(drop=True)
     n, nonzero = rows["opportunities"], rows["opportunities_nonzero"]
-    stats = pd.DataFrame({"gene": rows["gene"], "masked": rows["masked"], "opportunities": n})
+    stats = rows[["gene", "masked", "opportunities"]].astype({"masked": int, "opportunities": int})
     stats["frequency"] = rows["masked"] / n
     stats["frequency_nonzero"] = rows["masked_nonzero"] / nonzero.where(nonzero > 0)
     stats["frequency_zero"] = (rows["masked"] - rows["masked_nonzero"]) / (n - nonzero).where(n > nonzero)

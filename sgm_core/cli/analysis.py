@@ -1,0 +1,283 @@
+"""`sgm masks`, `sgm enrich` and `sgm umap`: what a finished run says."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sgm_core.cli.frame import Output, add_command
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sgm_core.progress import Observer
+    from sgm_core.runs.store import Run
+
+_SHOWN = [
+    "gene",
+    "masked",
+    "opportunities",
+    "frequency",
+    "mean_expression",
+    "detection",
+    "lift",
+    "lift_low",
+    "lift_high",
+]
+_TERMS = ["term", "go_id", "n_term", "n_hits", "fold_enrichment", "p_value", "q_value"]
+_TITLES = {
+    "frequency": "most masked genes of {arm}",
+    "lift": "genes of {arm} masked most beyond their expression",
+    "uniform": "control: most masked genes of the uniform arm",
+    "expression": "control: genes of the highest mean expression",
+}
+
+
+def register(sub: argparse._SubParsersAction[Any]) -> None:
+    """Add ``sgm masks``, ``sgm enrich`` and ``sgm umap``."""
+    masks = add_command(
+        sub, "masks", "which genes a run hid, and whether its masks are guided at all", _masks
+    )
+    masks.add_argument("run", metavar="RUN", help="ID of the run (sgm runs list)")
+    masks.add_argument("--arm", help="the arm to show (default self-guided)")
+    masks.add_argument("--fold", type=int, default=-1, help="one fold (default all, summed)")
+    masks.add_argument("--by", default="all", help="cell_type, donor, timepoint or epoch, with --level")
+    masks.add_argument("--level", default="", help="the cell type, donor ... to show")
+    masks.add_argument("--top", type=int, default=20, help="genes to print in each list (default 20)")
+    enrich = add_command(sub, "enrich", "what the most masked genes, or any list of genes, do", _enrich)
+    enrich.add_argument("run", metavar="RUN", nargs="?", help="ID of the run; or --genes and --universe")
+    enrich.add_argument(
+        "--genesets", required=True, metavar="GMT", help="a GMT file, or the name of a resource"
+    )
+    enrich.add_argument("--arm", help="the arm (default self-guided)")
+    enrich.add_argument("--top", type=int, default=200, help="length of a run's gene lists (default 200)")
+    enrich.add_argument(
+        "--by", choices=("frequency", "lift"), help="one ranking (default: both, and the controls)"
+    )
+    enrich.add_argument("--genes", type=Path, metavar="FILE", help="a list of genes, one a line")
+    enrich.add_argument("--universe", metavar="FILE|gmt", help="its universe; gmt: all genes of the GMT")
+    enrich.add_argument(
+        "--min-size", type=int, default=5, help="smallest term tested (default 5; 0: no limit)"
+    )
+    enrich.add_argument(
+        "--max-size", type=int, default=500, help="largest term tested (default 500; 0: no limit)"
+    )
+    enrich.add_argument(
+        "--prerank", action="store_true", help="rank all of the run's genes instead of a top list"
+    )
+    enrich.add_argument("--seed", type=int, default=0, help="of the permutations of --prerank (default 0)")
+    enrich.add_argument("--show", type=int, default=10, metavar="N", help="terms to print (default 10)")
+    umap = add_command(
+        sub, "umap", "map a dataset's cells (PCA), or a run's pooled vectors, with UMAP", _umap
+    )
+    umap.add_argument("name", metavar="RUN|NAME", help="ID of a run, or name of a dataset")
+    umap.add_argument("--seed", type=int, default=0, help="seed (default 0)")
+
+
+def _masks(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.analysis.diagnostic import diagnostic, mask_basis, verdict
+    from sgm_core.analysis.masks import (
+        default_arm,
+        gene_statistics,
+        mask_arms,
+        mask_levels,
+        stability,
+        top_genes,
+    )
+    from sgm_core.runs.store import open_run
+
+    run = open_run(args.run)
+    masks, cells = _table(run, "masks"), _table(run, "mask_cells")
+    arm = args.arm or default_arm(masks)
+    stats = gene_statistics(masks, arm=arm, fold=args.fold, by=args.by, level=args.level)
+    basis = mask_basis(run.parameters)
+    facts = {name: diagnostic(masks, cells, name, args.fold, basis) for name in mask_arms(masks)}
+    data: dict[str, Any] = {
+        "run": run.id,
+        "arm": arm,
+        "verdict": verdict(facts[arm]),
+        "diagnostic": facts[arm],
+    }
+    data["arms"] = {name: {"verdict": verdict(d), "diagnostic": d} for name, d in facts.items()}
+    data["stability"] = stability(masks, "donor", arm)
+    data["levels"] = mask_levels(masks)
+    data["genes"] = stats.to_dict("records")
+    lines = [f"{name}: {verdict(d)}" for name, d in facts.items()]
+    lines += ["", *_diagnostic_lines(facts[arm]), _stability_line(data["stability"])]
+    group = f", {args.by} {args.level}" if args.by != "all" else ""
+    indexed = stats.set_index("gene", drop=False)
+    for by in ("frequency", "lift"):
+        rows = indexed.loc[top_genes(stats, by, args.top), _SHOWN]
+        lines += ["", _TITLES[by].format(arm=arm).capitalize() + group, _text(rows)]
+    return Output(data, "\n".join(lines))
+
+
+def _diagnostic_lines(d: dict[str, Any]) -> list[str]:
+    last = d["effective_share_last_epoch"]
+    fixed = " (fixed by the basis)" if d["basis"] == "strata" else ""
+    low, high = d["rank_correlation_low"], d["rank_correlation_high"]
+    return [
+        f"{d['arm']}: {d['n_genes']:,} genes, {d['draws']:,} draws",
+        f"  effective share {d['effective_share']:.3f}, last epoch {last:.3f} (1 = uniform)",
+        f"  masked share {d['masked_share']:.3f}",
+        f"  non-zero share {d['nonzero_share']:.3f}, base rate {d['base_rate']:.3f}{fixed}",
+        f"  SD of gene frequencies beyond chance {d['spread']:.4f} = {d['spread_relative']:.1%} of the mean"
+        f" (against a draw over all positions {d['spread_free_relative']:.1%})",
+        f"  rank correlation with mean expression {d['rank_correlation']:.2f} ({low:.2f} to {high:.2f})",
+        f"  genes of equal expression differ by {d['residual_sd']:.1%}",
+        f"  being masked explains {d['value_leak']:.1%} of a value's variance",
+    ]
+
+
+def _stability_line(stable: dict[str, Any]) -> str:
+    return (
+        f"  rank correlation between {stable['levels']} donors {stable['correlation']:.2f},"
+        f" beyond what shared expression brings {stable['beyond_null']:.2f}"
+    )
+
+
+def _enrich(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.errors import InputError
+
+    path, terms = _gene_sets(args.genesets)
+    if args.run and (args.genes or args.universe):
+        raise InputError("give a run, or --genes with --universe, not both")
+    if not args.run:
+        return _enrich_list(args, path, terms)
+    from sgm_core.runs.store import open_run
+
+    run = open_run(args.run)
+    return (_prerank if args.prerank else _enrich_run)(args, run, path, terms)
+
+
+def _enrich_list(args: argparse.Namespace, path: Path, terms: dict[str, list[str]]) -> Output:
+    from sgm_core.analysis.enrichment import over_representation
+    from sgm_core.errors import InputError
+
+    if not (args.genes and args.universe):
+        raise InputError("give the ID of a run, or --genes FILE with --universe FILE (or gmt)")
+    if args.prerank:
+        raise InputError("--prerank needs a run: a list of genes has no ranking statistic")
+    genes = _gene_list(args.genes)
+    if args.universe == "gmt":
+        universe = sorted({gene for members in terms.values() for gene in members})
+    else:
+        universe = _gene_list(Path(args.universe))
+    table = over_representation(genes, universe, terms, args.min_size or None, args.max_size or None)
+    counts = {str(name): value for name, value in table.attrs.items()}
+    data = {"genesets": path.name, **counts, "terms": table.to_dict("records")}
+    head = _counts_line(path, table.attrs["n_universe"], table.attrs["n_terms"])
+    outside = table.attrs["n_list_outside"]
+    head += f"; list: {table.attrs['n_list']:,} genes" + (
+        f" ({outside:,} outside the universe)" if outside else ""
+    )
+    return Output(data, f"{head}\n\n{_text(table[_TERMS].head(args.show))}")
+
+
+def _enrich_run(args: argparse.Namespace, run: Run, path: Path, terms: dict[str, list[str]]) -> Output:
+    from sgm_core.analysis.enrichment import enrich_run
+
+    result = enrich_run(
+        _table(run, "masks"), terms, args.arm, args.top, args.min_size or None, args.max_size or None
+    )
+    table = result.table[result.table["ranking"] == args.by] if args.by else result.table
+    run.table("enrichment", result.table.assign(arm=result.arm, library=path.name, top=args.top))
+    rankings = list(dict.fromkeys(table["ranking"]))
+    n_terms = int((result.table["ranking"] == rankings[0]).sum())
+    data: dict[str, Any] = {"run": run.id, "arm": result.arm, "genesets": path.name, "top": args.top}
+    data |= {"n_universe": len(result.universe), "n_terms": n_terms}
+    data["lists"] = {name: result.lists[name] for name in rankings}
+    data["terms"] = table.to_dict("records")
+    lines = [_counts_line(path, len(result.universe), n_terms) + f"; lists: top {args.top}"]
+    for name in rankings:
+        rows = table[table["ranking"] == name]
+        found = int((rows["q_value"] < 0.05).sum())
+        title = _TITLES[name].format(arm=result.arm).capitalize()
+        lines += ["", f"{title}: {found} terms at q < 0.05", _text(rows[_TERMS].head(args.show))]
+    return Output(data, "\n".join(lines))
+
+
+def _prerank(args: argparse.Namespace, run: Run, path: Path, terms: dict[str, list[str]]) -> Output:
+    from sgm_core.analysis.enrichment import prerank
+    from sgm_core.analysis.masks import default_arm, gene_statistics
+
+    masks = _table(run, "masks")
+    arm, by = args.arm or default_arm(masks), args.by or "frequency"
+    stats = gene_statistics(masks, arm=arm).set_index("gene")
+    table = prerank(stats[by], terms, args.min_size or 1, args.max_size or len(stats), seed=args.seed)
+    data = {"run": run.id, "arm": arm, "by": by, "genesets": path.name, "n_universe": len(stats)}
+    shown = table.reindex(table["p_value"].sort_values(kind="stable").index).head(args.show)
+    head = (
+        _counts_line(path, len(stats), len(table)) + f"; all genes of {arm} ranked by {by}, seed {args.seed}"
+    )
+    text = f"{head}\n\n{_text(shown.drop(columns='genes'))}"
+    return Output(data | {"n_terms": len(table), "seed": args.seed, "terms": table.to_dict("records")}, text)
+
+
+def _umap(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.analysis.embedding import DATASET_EMBEDDING
+    from sgm_core.cells.dataset import list_datasets
+    from sgm_core.errors import NotFoundError
+    from sgm_core.runs.store import create_run, open_run
+    from sgm_core.runs.worker import run_in_foreground
+
+    datasets = {dataset.name: dataset for dataset in list_datasets()}
+    if args.name in datasets:
+        run = create_run(
+            "umap", args.name, {"data": args.name, "seed": args.seed}, title=f"UMAP of {args.name}"
+        )
+        target = datasets[args.name].path / "embeddings" / f"{DATASET_EMBEDDING}.parquet"
+    else:
+        try:
+            mapped = open_run(args.name)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"{args.name!r} is neither a dataset nor a run: see 'sgm data list' and 'sgm runs list'"
+            ) from error
+        parameters = {"run": mapped.id, "seed": args.seed}
+        run = create_run("umap", mapped.dataset_name, parameters, title=f"UMAP of {mapped.id}")
+        target = mapped.table_path("embedding")
+    run_in_foreground(run, observer)
+    return Output({"run": run.id, "path": str(target)}, str(target))
+
+
+def _gene_sets(name: str) -> tuple[Path, dict[str, list[str]]]:
+    """Read a GMT file, or the registered gene sets of that name."""
+    from sgm_core.cells.resources import read_gmt, resource_path
+
+    path = Path(name) if Path(name).is_file() else resource_path("genesets", name)
+    return path, read_gmt(path)
+
+
+def _gene_list(path: Path) -> list[str]:
+    """Read genes, one a line; blanks around them and empty lines are left out."""
+    from sgm_core.errors import InputError
+
+    try:
+        genes = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"can't read {path}: give a text file with one gene a line") from error
+    if not genes:
+        raise InputError(f"{path} holds no genes: give a text file with one gene a line")
+    return genes
+
+
+def _table(run: Run, name: str) -> pd.DataFrame:
+    from sgm_core.errors import NotFoundError
+
+    table = run.read_table(name)
+    if table is None:
+        raise NotFoundError(
+            f"run {run.id} has no table {name!r}: it is a {run.kind} run in state {run.state}; "
+            "masks come from 'sgm compare' and 'sgm pretrain'"
+        )
+    return table
+
+
+def _counts_line(path: Path, n_universe: int, n_terms: int) -> str:
+    return f"{path.name}: {n_terms:,} terms of eligible size; universe: {n_universe:,} genes"
+
+
+def _text(frame: pd.DataFrame) -> str:
+    return frame.to_string(index=False, float_format=lambda v: f"{v:.4g}")
