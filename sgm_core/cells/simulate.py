@@ -207,7 +207,11 @@ def make_demo(name: str = "demo", seed: int = 0, n_cells: int = 3000, n_genes: i
             genes,
             roles={"donor": "donor", "cell_type": "cell_type", "timepoint": "timepoint"},
             unlabelled=(UNLABELLED,),
-            source={"format": "simulated", "seed": seed, "counts": "negative binomial draws"},
+            source={
+                "path": f"sgm_core.cells.simulate, seed {seed}",
+                "format": "simulated",
+                "counts": "draws",
+            },
             filters={},
             gene_report={},
             simulated=True,
