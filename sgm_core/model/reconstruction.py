@@ -1,0 +1,145 @@
+"""Masked reconstruction: a backbone, a masker, and the summary path between them."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sgm_core.model.backbone import Backbone, BackboneConfig, Encoded
+from sgm_core.model.masking import Latents, draw_masks, effective_share
+
+EXPRESSION_FLOOR = 0.05
+"""Weight of a zero under expression-proportional masking, in units of ln(1 + 10,000 count / total)."""
+
+
+class Reconstruction(NamedTuple):
+    """Result of one forward pass: `loss` () with the penalty, `error` () the mean squared error on masked
+    genes."""
+
+    loss: Tensor
+    error: Tensor
+
+
+class Drawn(NamedTuple):
+    """The masks (B, G) of a batch and the effective share (B,) of the probabilities they were drawn from."""
+
+    masked: Tensor
+    effective_share: Tensor
+
+
+class MaskedModel(nn.Module):
+    """A backbone with its masker.
+
+    Parameters
+    ----------
+    backbone : shape of the backbone
+    masking : fields of `PretrainConfig` that concern masking (masker, mask_ratio, latents, summary, ...)
+    eligible : (G,) bool, genes that may be masked: those that the dataset measured
+    """
+
+    eligible: Tensor
+
+    def __init__(self, backbone: BackboneConfig, masking: dict[str, Any], eligible: Tensor) -> None:
+        super().__init__()
+        self.masking = masking
+        self.backbone = Backbone(backbone)
+        self.register_buffer("eligible", eligible)
+        self.latents: Latents | None = None
+        self.to_encoder: nn.Linear | None = None
+        self.to_decoder: nn.Linear | None = None
+        summary = masking["summary"]
+        if masking["masker"] == "self-guided" or summary != "none":
+            width = masking["latent_width"]
+            self.latents = Latents(
+                backbone.width,
+                masking["latents"],
+                width,
+                masking["latent_heads"],
+                masking["keys"],
+                masking["penalty"],
+            )
+            self.to_encoder = nn.Linear(width, backbone.width) if summary in ("encoder", "both") else None
+            self.to_decoder = nn.Linear(width, backbone.width) if summary in ("decoder", "both") else None
+
+    @property
+    def has_summary(self) -> bool:
+        """Whether the latents' output enters the model."""
+        return self.to_encoder is not None or self.to_decoder is not None
+
+    @torch.no_grad()
+    def draw(self, values: Tensor, noise: Tensor, subset: Tensor) -> Drawn:
+        """Draw the masks of a batch.
+
+        Parameters
+        ----------
+        values : (B, G) normalised values
+        noise : (B, G) standard exponential, one row a cell
+        subset : (B, R) latents that score each cell (self-guided only)
+        """
+        options = self.masking
+        log_importance = torch.zeros_like(values)
+        if options["masker"] == "expression":
+            log_importance = (values + EXPRESSION_FLOOR).log() / max(options["temperature"], 1e-6)
+        elif options["masker"] == "self-guided":
+            assert self.latents is not None
+            log_importance = self.latents.log_importance(
+                self.backbone, values, self.eligible, subset, options["temperature"]
+            ).float()
+        masked = draw_masks(
+            log_importance,
+            noise,
+            values,
+            self.eligible,
+            options["mask_basis"],
+            options["mask_ratio"],
+            options["zero_ratio"],
+        )
+        return Drawn(masked, effective_share(log_importance, self.eligible))
+
+    def forward(self, values: Tensor, masked: Tensor) -> Reconstruction:
+        """Reconstruct the masked genes of a batch; only the loss reads their values."""
+        added_encoder, added_decoder, penalty = self._summarise(values, masked)
+        encoded = self.backbone.encode(values, (values > 0) & ~masked, added_encoder)
+        at, real = _padded_positions(masked)
+        predicted = self.backbone.decode(encoded, masked, at, added_decoder)
+        error = ((predicted - values.gather(1, at)).float().square() * real).sum() / real.sum().clamp(min=1)
+        return Reconstruction(error + self.masking["penalty_weight"] * penalty, error)
+
+    def predict(self, values: Tensor, masked: Tensor) -> Tensor:
+        """Predict every position (B, G) of cells with `masked` genes hidden."""
+        added_encoder, added_decoder, _ = self._summarise(values, masked)
+        encoded = self.backbone.encode(values, (values > 0) & ~masked, added_encoder)
+        return self.backbone.decode(encoded, masked, None, added_decoder)
+
+    def encode(self, values: Tensor, keep_summary: bool) -> tuple[Encoded, Tensor]:
+        """Encode whole cells and pool them: tokens and vectors (B, P)."""
+        added = None
+        if keep_summary and self.to_encoder is not None:
+            assert self.latents is not None
+            added = self.to_encoder(self.latents(self.backbone, values, None, self.eligible).vector)
+        encoded = self.backbone.encode(values, values > 0, added)
+        return encoded, self.backbone.pool(encoded, values)
+
+    def _summarise(self, values: Tensor, masked: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
+        if self.latents is None or not self.has_summary:
+            return None, None, values.new_zeros(())
+        seen = masked if self.masking["summary_sees"] == "masked" else None
+        vector, penalty = self.latents(self.backbone, values, seen, self.eligible)
+        return (
+            self.to_encoder(vector) if self.to_encoder is not None else None,
+            self.to_decoder(vector) if self.to_decoder is not None else None,
+            penalty,
+        )
+
+    def new_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the layers that masking adds: latents, cross-attention, adapters."""
+        backbone = {id(p) for p in self.backbone.parameters()}
+        return [p for p in self.parameters() if id(p) not in backbone]
+
+
+def _padded_positions(masked: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the masked positions (B, Q) of each cell, padded with 0, and which of them are real (B, Q)."""
+    counts = masked.sum(1)
+    most = max(1, int(counts.max()))
+    at = masked.to(torch.uint8).topk(most, dim=1).indices
+    return at, torch.arange(most, device=masked.device) < counts.unsqueeze(1)

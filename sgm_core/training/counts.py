@@ -1,0 +1,117 @@
+"""Counting what was masked, gene by gene, while it is masked."""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from sgm_core.cells.dataset import Dataset
+
+STATISTICS = (
+    "masked",
+    "opportunities",
+    "masked_nonzero",
+    "opportunities_nonzero",
+    "expected",
+    "variance",
+    "expected_free",
+    "value_sum",
+    "value_sq_sum",
+    "value_sum_masked",
+)
+MAX_LEVELS = 60
+
+
+class MaskCounter:
+    """Counts of every gene's masks, over all cells and by cell type, donor, timepoint and epoch.
+
+    Parameters
+    ----------
+    dataset : where the groups come from
+    genes : names of the G genes, in the model's order
+    epochs : number of epochs
+    """
+
+    def __init__(self, dataset: Dataset, genes: np.ndarray, epochs: int) -> None:
+        self.genes = genes
+        self.levels: list[tuple[str, str]] = [("all", "")]
+        memberships = [np.ones((dataset.n_cells, 1), np.float32)]
+        columns = {
+            "cell_type": dataset.labels(),
+            "donor": dataset.donors(),
+            "timepoint": dataset.obs[dataset.timepoint_column].astype(str)
+            if dataset.timepoint_column
+            else None,
+        }
+        for by, column in columns.items():
+            if column is None:
+                continue
+            names = sorted(column.dropna().unique())
+            if len(names) <= MAX_LEVELS or by != "donor":
+                self.levels += [(by, str(name)) for name in names]
+                memberships.append((column.to_numpy()[:, None] == np.array(names)[None]).astype(np.float32))
+        self._membership = torch.from_numpy(np.concatenate(memberships, axis=1))
+        self._groups = len(self.levels)
+        self.levels += [("epoch", str(epoch + 1)) for epoch in range(epochs)]
+        self._sums = torch.zeros(len(STATISTICS), len(self.levels), len(genes), dtype=torch.float64)
+
+    def add(self, rows: np.ndarray, epoch: int, values: Tensor, masked: Tensor, eligible: Tensor) -> None:
+        """Add a batch: `values` and `masked` (B, G), `eligible` (G,)."""
+        nonzero = ((values > 0) & eligible).float()
+        zero = ((values <= 0) & eligible).float()
+        hit = masked.float()
+        rate_nonzero = (hit * nonzero).sum(1, keepdim=True) / nonzero.sum(1, keepdim=True).clamp(min=1)
+        rate_zero = (hit * zero).sum(1, keepdim=True) / zero.sum(1, keepdim=True).clamp(min=1)
+        expected = rate_nonzero * nonzero + rate_zero * zero
+        variance = rate_nonzero * (1 - rate_nonzero) * nonzero + rate_zero * (1 - rate_zero) * zero
+        allowed = nonzero + zero
+        free = hit.sum(1, keepdim=True) / allowed.sum(1, keepdim=True).clamp(min=1) * allowed
+        value = values * nonzero
+        parts = (
+            hit,
+            allowed,
+            hit * nonzero,
+            nonzero,
+            expected,
+            variance,
+            free,
+            value,
+            value * value,
+            value * hit,
+        )
+        member = self._membership[torch.from_numpy(rows)].T.to(values.device)
+        for i, part in enumerate(parts):
+            sums = (member @ part).double().cpu()
+            self._sums[i, : self._groups] += sums
+            self._sums[i, self._groups + epoch] += sums[0]
+
+    def table(self, arm: str, fold: int) -> pd.DataFrame:
+        """Return the counts as the run table `masks` (one row per by, level and gene)."""
+        n_levels, n_genes = len(self.levels), len(self.genes)
+        by = pd.Categorical([by for by, _ in self.levels for _ in range(n_genes)])
+        level = pd.Categorical([level for _, level in self.levels for _ in range(n_genes)])
+        frame = pd.DataFrame(
+            {"arm": arm, "fold": fold, "by": by, "level": level, "gene": np.tile(self.genes, n_levels)}
+        )
+        for name, sums in zip(STATISTICS, self._sums.numpy()):
+            frame[name] = sums.reshape(-1)
+        return frame.astype({"by": str, "level": str, "gene": str})
+
+    def rank_correlation(self, epoch: int) -> float:
+        """Return Spearman's correlation of an epoch's mask frequency with mean expression over genes."""
+        from scipy.stats import spearmanr
+
+        sums = self._sums[:, self._groups + epoch].numpy()
+        seen = sums[1] > 0
+        frequency = sums[0, seen] / sums[1, seen]
+        if frequency.size < 3 or np.ptp(frequency) == 0:
+            return 0.0
+        return float(spearmanr(frequency, sums[7, seen] / sums[1, seen]).statistic)
+
+
+def sum_folds(masks: pd.DataFrame) -> pd.DataFrame:
+    """Return mask counts with the folds of each arm added up (``fold`` = -1)."""
+    keys = ["arm", "by", "level", "gene"]
+    total = masks.groupby(keys, sort=False, observed=True)[list(STATISTICS)].sum().reset_index()
+    total.insert(1, "fold", -1)
+    return total

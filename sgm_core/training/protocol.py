@@ -1,0 +1,330 @@
+"""The paper's Table 1 for one dataset: every arm and scheme over donor folds, beside plain baselines.
+
+The work is cut into pieces, one per arm and fold (and one per fold for the baselines). A finished piece is
+a folder under
+``RUN/pieces``, whole or absent, so asking again continues where the last attempt ended. Pieces run in as
+many processes
+as there are cores: on a CPU, two processes of one thread do more than one process of two threads.
+"""
+
+import multiprocessing
+import os
+import time
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sgm_core.analysis import statistics
+from sgm_core.cells.dataset import Dataset, open_dataset
+from sgm_core.cells.split import Fold, donor_folds, scored_classes
+from sgm_core.errors import InputError
+from sgm_core.home import whole_folder, write_json, write_table
+from sgm_core.progress import Observer
+from sgm_core.training.baselines import BASELINES, run_baseline
+from sgm_core.training.config import ARMS, CompareConfig, FinetuneConfig, PretrainConfig, pretrain_config
+from sgm_core.training.counts import sum_folds
+
+BASELINE, MAP = "baselines", "dataset-map"
+MAPPED = ("self-guided", "uniform+summary")  # arms whose pooled vectors of fold 0 get a UMAP
+_progress: Any = None  # a shared array in the worker processes: the share done of every piece
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One arm (or the baselines) on one fold."""
+
+    arm: str
+    fold: int
+
+    @property
+    def name(self) -> str:
+        """The piece's folder."""
+        return f"{self.arm}.fold{self.fold}"
+
+
+class _PieceObserver(Observer):
+    """Passes a piece's metrics on; its progress goes into the shared array, its tables stay with the
+    piece."""
+
+    def __init__(self, observer: Observer, slot: int, share: tuple[float, float] = (0.0, 1.0)) -> None:
+        self.observer, self.slot, self.share = observer, slot, share
+
+    def message(self, text: str) -> None:
+        self.observer.message(text)
+
+    def metric(self, **values: Any) -> None:
+        self.observer.metric(**values)
+
+    def check(self) -> None:
+        self.observer.check()
+
+    def progress(self, done: float, total: float, what: str = "") -> None:
+        if _progress is not None:
+            start, end = self.share
+            _progress[self.slot] = start + (end - start) * done / max(total, 1e-9)
+
+
+def pieces_of(config: CompareConfig) -> list[Piece]:
+    """Return all pieces, baselines first (they give the first figures), then fold by fold."""
+    first = [Piece(BASELINE, fold) for fold in range(config.folds)]
+    if config.umap:
+        first.insert(1, Piece(MAP, 0))
+    # expensive arms first, so that no core idles at the end
+    arms = sorted(config.arms, key=lambda arm: (arm == "no-pretraining", list(ARMS).index(arm) * -1))
+    return first + [Piece(arm, fold) for fold in range(config.folds) for arm in arms]
+
+
+def settings(config: CompareConfig, arm: str) -> tuple[PretrainConfig, FinetuneConfig]:
+    """Return what an arm runs with: the same pretraining and finetuning but for masker and summary."""
+    shared = {"data": config.data, "backbone": config.backbone, "device": config.device, "seed": config.seed}
+    preset = config.pretrain.get("preset", "sgm")
+    own = ARMS[arm] or ARMS["uniform"]
+    pretrain = pretrain_config(preset, **{**shared, "label": config.label, **config.pretrain, **own})
+    rest = {"label": config.label, "device": config.device, "seed": config.seed}
+    return pretrain, FinetuneConfig.from_dict({**rest, **config.finetune})
+
+
+def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None:
+    """Run (or continue) a comparison in the run's `folder`; tables are published as pieces finish.
+
+    Raises
+    ------
+    InputError
+        If the dataset can't be split or has fewer than two classes to score.
+    Cancelled
+        If the user asked for it.
+    """
+    dataset = open_dataset(config.data)
+    folds = donor_folds(dataset, "cv", config.folds, 0, config.label)
+    scored, _ = scored_classes(dataset, config.label)
+    if len(scored) < 2:
+        raise InputError(
+            f"dataset {dataset.name!r} has {len(scored)} classes with at least 20 cells and 5 donors under "
+            f"{config.label or dataset.cell_type_column!r}: a comparison needs two; choose another
+            label
+           
+            column"
+       
+        )
+    for arm in config.arms:
+        settings(config, arm)  # a wrong field is refused before anything runs
+    home = folder / "pieces"
+    home.mkdir(exist_ok=True)
+    everything = pieces_of(config)
+    todo = [piece for piece in everything if not (home / piece.name / "piece.json").exists()]
+    if len(todo) < len(everything):
+        observer.message(f"{len(everything) - len(todo)} of {len(everything)} pieces are done already")
+    workers = 1 if _on_gpu(config.device) else max(1, min(_cores(), len(todo)))
+    observer.message(f"{len(todo)} pieces in {workers} processes; folds never share a donor")
+    context = multiprocessing.get_context("spawn")
+    progress = context.Array("d", max(1, len(todo)))
+    finished = len(everything) - len(todo)
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker, initargs=(progress, workers)
+    ) as pool:
+        waiting = {
+            pool.submit(run_piece, config, piece, folder, _PieceObserver(observer, slot)): piece
+            for slot, piece in enumerate(todo)
+        }
+        try:
+            while waiting:
+                done, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
+                observer.check()
+                for future in done:
+                    piece = waiting.pop(future)
+                    future.result()
+                    observer.message(f"{piece.name} done")
+                if done:
+                    finished += len(done)
+                    publish_tables(dataset, config, folder, observer)
+                under_way = sum(share for share in progress[:] if share < 1)
+                observer.progress(
+                    finished + under_way,
+                    len(everything) + bool(config.umap),
+                    f"{finished} of {len(everything)} pieces",
+                )
+        except BaseException:
+            for process in list(pool._processes.values()):
+                process.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    publish_tables(dataset, config, folder, observer)
+    _report_folds(folds, observer)
+    if config.umap:
+        from sgm_core.analysis.embedding import embed_pooled
+
+        if any((folder / "pooled").glob("*.npy")):
+            observer.message("computing UMAPs of the pooled vectors")
+            embed_pooled(folder, config.seed, observer)
+
+
+def _map(dataset: Dataset, seed: int) ->
+None:
+    from sgm_core.analysis.embedding import dataset_umap
+
+    stored = dataset.path / "embeddings" / "pca_umap.parquet"
+    if not stored.exists():
+        write_table(stored, dataset_umap(dataset, seed))
+
+
+def _report_folds(folds: list[Fold], observer: Observer) -> None:
+    for fold in folds:
+        observer.message(f"fold {fold.index} tested {', '.join(fold.test)}")
+
+
+def _on_gpu(device: str) -> bool:
+    from sgm_core.training.device import pick_device
+
+    return pick_device(device).type == "cuda"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_worker(progress: Any, workers: int) -> None:
+    global _progress
+    from sgm_core.training.device import set_threads
+
+    _progress = progress
+    set_threads(workers)
+
+
+def run_piece(config: CompareConfig, piece: Piece, folder: Path, observer: _PieceObserver) -> None:
+    """Work out one piece and keep it as ``pieces/ARM.foldK``."""
+    dataset = open_dataset(config.data)
+    fold = donor_folds(dataset, "cv", config.folds, 0, config.label)[piece.fold]
+    target = folder / "pieces" / piece.name
+    if target.exists():
+        return  # a twin finished it
+    started = time.perf_counter()
+    with whole_folder(target) as temporary:
+        if piece.arm == BASELINE:
+            _baselines(dataset, config, fold, temporary, observer)
+        elif piece.arm == MAP:
+            _map(dataset, config.seed)
+        else:
+            _arm(dataset, config, piece, fold, folder, temporary, observer)
+        seconds = time.perf_counter() - started
+        write_json(temporary / "piece.json", {"arm": piece.arm, "fold": piece.fold, "seconds": seconds})
+    observer.progress(1, 1)
+
+
+def _baselines(
+    dataset: Dataset, config: CompareConfig, fold: Fold, target: Path, observer: _PieceObserver
+) -> None:
+    from sgm_core.training.finetune import fold_row, labelled_rows, prediction_table
+
+    train, test, labels = labelled_rows(dataset, fold, config.label)
+    known = labels.iloc[train].astype(str).to_numpy()
+    x_train, x_test = dataset.lognorm(train), dataset.lognorm(test)
+    tables, rows = [], []
+    for number, name in enumerate(BASELINES):
+        observer.check()
+        started = time.perf_counter()
+        classes, probabilities = run_baseline(name, x_train, known, x_test, config.seed)
+        where = {"fold": fold.index, "arm": name, "scheme": "baseline", "seed": config.seed}
+        table = prediction_table(dataset, test, classes, probabilities, config.label, **where)
+        tables.append(table)
+        rows.append(fold_row(dataset, fold, table, config.label, len(train), time.perf_counter() - started))
+        observer.metric(
+            phase="baseline", arm=name, scheme="baseline", fold=fold.index, macro_f1=rows[-1]["macro_f1"]
+        )
+        observer.progress(number + 1, len(BASELINES))
+    write_table(target / "predictions.parquet", pd.concat(tables, ignore_index=True))
+    write_table(target / "folds.parquet", pd.DataFrame(rows))
+
+
+def _arm(
+    dataset: Dataset,
+    config: CompareConfig,
+    piece: Piece,
+    fold: Fold,
+    folder: Path,
+    target: Path,
+    observer: _PieceObserver,
+) -> None:
+    from sgm_core.model.checkpoint import save_model
+    from sgm_core.model.sizes import backbone_config
+    from sgm_core.training.data import Values, informative_genes
+    from sgm_core.training.device import pick_device
+    from sgm_core.training.finetune import (
+        fold_row,
+        labelled_rows,
+        partial,
+        pooled_vectors,
+        prediction_table,
+        probe,
+    )
+    from sgm_core.training.pretrain import pretrain, pretrain_cells, untrained
+
+    pretraining, finetuning = settings(config, piece.arm)
+    device = pick_device(config.device)
+    started = time.perf_counter()
+    trained = bool(ARMS[piece.arm])
+    if trained:
+        result = pretrain(dataset, pretraining, fold, _PieceObserver(observer, observer.slot, (0.0, 0.6)))
+        model, genes = result.model, result.genes
+        write_table(target / "masks.parquet", result.masks)
+        write_table(target / "mask_cells.parquet", result.mask_cells)
+        save_model(target / "checkpoint", model, dataset.genes[genes], piece.arm)
+    else:
+        genes = informative_genes(dataset, pretrain_cells(dataset, fold)[0], pretraining.n_genes)
+        model = untrained(backbone_config(config.backbone, len(genes)), pretraining).to(device)
+    pretrain_seconds = time.perf_counter() - started
+    values = Values(dataset, genes, device)
+    train, test, labels = labelled_rows(dataset, fold, config.label)
+    classes, codes = np.unique(labels.iloc[train].astype(str).to_numpy(), return_inverse=True)
+    everyone = np.arange(dataset.n_cells)
+    tables, rows = [], []
+    for scheme in config.schemes:
+        observer.check()
+        started = time.perf_counter()
+        if scheme == "linear-probe":
+            pooled = pooled_vectors(model, values, everyone, finetuning)
+            if config.umap and piece.fold == 0 and piece.arm in MAPPED:
+                (folder / "pooled").mkdir(exist_ok=True)
+                np.save(folder / "pooled" / f"{piece.name}.npy", pooled)
+            result_probabilities = probe(pooled[train], codes, pooled[test], len(classes), finetuning)
+        else:
+            share = (0.7 if trained else 0.1, 1.0)
+            within = _PieceObserver(observer, observer.slot, share)
+            where = {"arm": piece.arm, "fold": piece.fold}
+            result_probabilities = partial(
+                model, values, train, codes, test, len(classes), finetuning, within, **where
+            )
+        keys = {"fold": piece.fold, "arm": piece.arm, "scheme": scheme, "seed": config.seed}
+        table = prediction_table(dataset, test, classes, result_probabilities, config.label, **keys)
+        seconds = pretrain_seconds + time.perf_counter() - started
+        tables.append(table)
+        rows.append(fold_row(dataset, fold, table, config.label, len(train), seconds))
+        observer.metric(
+            phase="finetune", arm=piece.arm, scheme=scheme, fold=piece.fold, macro_f1=rows[-1]["macro_f1"]
+        )
+    write_table(target / "predictions.parquet", pd.concat(tables, ignore_index=True))
+    write_table(target / "folds.parquet", pd.DataFrame(rows))
+
+
+def publish_tables(dataset: Dataset, config: CompareConfig, folder: Path, observer: Observer) -> None:
+    """Put the finished pieces' tables together and derive what follows from them."""
+    from sgm_core.training.finetune import publish
+
+    def gather(name: str) -> pd.DataFrame | None:
+        paths = [folder / "pieces" / piece.name / f"{name}.parquet" for piece in pieces_of(config)]
+        frames = [pd.read_parquet(path) for path in paths if path.exists()]
+        return pd.concat(frames, ignore_index=True) if frames else None
+
+    folds, predictions = gather("folds"), gather("predictions")
+    if folds is None or predictions is None:
+        return
+    publish(predictions, folds, dataset, observer)
+    observer.table("summary", statistics.summary_table(folds))
+    observer.table("paired", statistics.paired_table(folds))
+    masks, mask_cells = gather("masks"), gather("mask_cells")
+    if masks is not None and mask_cells is not None:
+        observer.table("masks", pd.concat([masks[masks["by"] == "all"], sum_folds(masks)], ignore_index=True))
+        observer.table("mask_cells", mask_cells)
