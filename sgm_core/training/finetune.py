@@ -228,13 +228,8 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
     own_fold = parameters.get("fold")
     if own_fold is not None and config.fold not in (None, own_fold):
         raise InputError(
-            f"run {config.run!r} was pretrained for fold {own_fold}: its model has seen the test donors
-            of
-            fold
-            "
-            f"{config.fold}; finetune it on fold {own_fold}, or pretrain with --fold
-            {config.fold}"
-       
+            f"run {config.run!r} was pretrained for fold {own_fold}: its model has seen the test donors of "
+            f"fold {config.fold}; finetune it on fold {own_fold}, or pretrain with --fold {config.fold}"
         )
     dataset = open_dataset(parameters["data"])
     label = config.label or parameters.get("label")
@@ -270,8 +265,7 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
     publish(pd.concat(predictions, ignore_index=True), pd.DataFrame(rows), dataset, observer)
 
 
-def publish(predictions: pd.DataFrame, folds: pd.DataFrame, dataset: Dataset, observer: Observer) ->
-None:
+def publish(predictions: pd.DataFrame, folds: pd.DataFrame, dataset: Dataset, observer: Observer) -> None:
     """Keep the tables that follow from predictions and fold scores."""
     observer.table("predictions", predictions)
     observer.table("folds", folds)

@@ -103,12 +103,9 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
     scored, _ = scored_classes(dataset, config.label)
     if len(scored) < 2:
         raise InputError(
-            f"dataset {dataset.name!r} has {len(scored)} classes with at least 20 cells and 5 donors under "
-            f"{config.label or dataset.cell_type_column!r}: a comparison needs two; choose another
-            label
-           
-            column"
-       
+            f"dataset {dataset.name!r} has {len(scored)} classes with at least 20 cells and 5 donors "
+            f"under {config.label or dataset.cell_type_column!r}: a comparison needs two; choose another "
+            "label column"
         )
     for arm in config.arms:
         settings(config, arm)  # a wrong field is refused before anything runs
@@ -162,8 +159,7 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
             embed_pooled(folder, config.seed, observer)
 
 
-def _map(dataset: Dataset, seed: int) ->
-None:
+def _map(dataset: Dataset, seed: int) -> None:
     from sgm_core.analysis.embedding import dataset_umap
 
     stored = dataset.path / "embeddings" / "pca_umap.parquet"
