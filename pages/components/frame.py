@@ -3,9 +3,9 @@
 A page begins with ``context = frame.page("Compare")`` and says its finding with ``frame.answer("...")``.
 What it lacks it says with ``frame.empty("No comparison yet.", "Start one", "pages/new_run.py")``, which
 ends the page. `app.py` draws the context bar and puts the guard around each page; a fragment that runs by
-itself wraps its body in ``with frame.guard():`` too. To choose a dataset or run from a page and go on to
-another one: ``if st.button(..., on_click=state.choose, kwargs={"run": id}): state.go("pages/compare.py")``.
-A page's own controls are part of the link with ``key="..."`` and ``bind="query-params"``.
+itself wraps its body in ``with frame.guard():`` too. Another page, with another run in view if wanted,
+opens by ``if st.button(...): state.go("pages/compare.py", run=run.id)``. A page's own controls are part of
+the link with ``key="..."`` and ``bind="query-params"``.
 """
 
 import logging
@@ -91,6 +91,7 @@ def run_badge(run: Run) -> None:
 
 def context_bar() -> None:
     """Draw the bar with dataset, run and palette; they are part of the link and kept across pages."""
+    state.apply_choice()
     datasets = state.datasets()
     names = [dataset.name for dataset in datasets]
     _settle(state.DATASET, names, lambda: state.preferred_dataset(datasets))
@@ -132,7 +133,6 @@ def context_bar() -> None:
             bind="query-params",
             help="Draw with colours that every common colour vision tells apart, whatever the file brings.",
         )
-    st.divider()
 
 
 def _settle(key: str, options: list[str], preferred: Callable[[], str | None]) -> None:

@@ -10,6 +10,7 @@ from sgm_core.runs.store import Run, list_runs, open_run
 
 # The keys are the names in the link, so they are short.
 DATASET, RUN, SAFE_COLOURS = "dataset", "run", "cb"
+_CHOSEN = "chosen"
 RESULT_KINDS = ("compare", "pretrain", "finetune")
 
 
@@ -35,20 +36,28 @@ def runs(dataset: str | None = None, kinds: tuple[str, ...] | None = RESULT_KIND
 
 
 def choose(dataset: str | None = None, run: str | None = None) -> None:
-    """Make a dataset or a run the current one; call it from a button's `on_click`."""
+    """Make a dataset or a run the current one from the next drawing of the page on."""
     if run is not None:
         with contextlib.suppress(SGMError):
             dataset = open_run(run).dataset_name
-        st.session_state[RUN] = run
-    if dataset is not None:
-        st.session_state[DATASET] = dataset
+    st.session_state[_CHOSEN] = {DATASET: dataset, RUN: run}
 
 
-def go(page: str) -> None:
-    """Open another page, e.g. ``pages/runs.py``; what was chosen goes along.
+def apply_choice() -> None:
+    """Hand what was chosen to the selectors, before they are drawn."""
+    for key, value in st.session_state.pop(_CHOSEN, {}).items():
+        if value is not None:
+            st.session_state[key] = value
 
-    An empty mapping, since `st.switch_page` refuses to clear parameters that widgets are bound to.
+
+def go(page: str, dataset: str | None = None, run: str | None = None) -> None:
+    """Open another page, e.g. ``pages/runs.py``, and look at `dataset` or `run` there.
+
+    The query parameters are an empty mapping, since `st.switch_page` without one refuses to leave a page with
+    controls that are bound to the link; those of the context bar come back by themselves.
     """
+    if dataset is not None or run is not None:
+        choose(dataset, run)
     st.switch_page(page, query_params={})
 
 

@@ -1,0 +1,35 @@
+"""The form of New run in session state: filled from a run, so that it can be changed and started again."""
+
+import streamlit as st
+
+from pages.components import run_facts
+from sgm_core.runs.store import Run
+from sgm_core.training.config import FinetuneConfig, PretrainConfig
+
+KIND = "kind"
+
+
+def key(kind: str, field: str) -> str:
+    """Return the key of a field's control, which is also its name in the link."""
+    return f"{kind}.{field}"
+
+
+def fill_form(run: Run) -> None:
+    """Fill the form of New run with the parameters of `run`."""
+    clear_form()
+    st.session_state[KIND] = run.kind
+    parameters = run_facts.CONFIGS[run.kind].from_dict(run.parameters).to_dict()
+    for name, config in (("pretrain", PretrainConfig), ("finetune", FinetuneConfig)):
+        if name in parameters:
+            given = parameters[name]
+            parameters[name] = {field: config.from_dict(given).to_dict()[field] for field in given}
+    for field, value in run_facts.flat(parameters).items():
+        if field != "data":
+            st.session_state[key(run.kind, field)] = value
+
+
+def clear_form() -> None:
+    """Put every field back to its default."""
+    for name in list(st.session_state):
+        if isinstance(name, str) and name.split(".")[0] in run_facts.CONFIGS and "." in name:
+            del st.session_state[name]

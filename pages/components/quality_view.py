@@ -1,0 +1,226 @@
+"""The evidence on the page Datasets: cells, donors, folds and genes of one dataset."""
+
+import pandas as pd
+import streamlit as st
+
+from pages.components import frame, show, words
+from sgm_core.cells.dataset import Dataset
+from sgm_core.cells.quality import cell_quality, composition, donor_table
+from sgm_core.cells.split import class_coverage, donor_folds, scored_classes
+from sgm_core.figures import quality as figures
+
+_MEASURES = {
+    "n_genes": ("Genes per cell", "Genes"),
+    "n_counts": ("Counts per cell", "Counts"),
+    "percent_mito": ("Mitochondrial share", "% of counts"),
+}
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reads the cells")
+def _quality(_dataset: Dataset, content_hash: str) -> pd.DataFrame:
+    return cell_quality(_dataset)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def rare_classes(_dataset: Dataset, content_hash: str) -> tuple[int, pd.DataFrame]:
+    """Return the number of classes, and those too rare to score with the reason."""
+    scored, others = scored_classes(_dataset)
+    return len(scored) + len(others), others
+
+
+@st.cache_resource(max_entries=32, show_spinner="Splits the donors")
+def _coverage(
+    _dataset: Dataset, content_hash: str, scheme: str, n_folds: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    folds = donor_folds(_dataset, scheme, n_folds)
+    table = pd.DataFrame(
+        [
+            {
+                "fold": fold.index,
+                "test donors": ", ".join(fold.test),
+                "validation donors": ", ".join(fold.validation),
+                "training donors": len(fold.train),
+            }
+            for fold in folds
+        ]
+    )
+    return table, class_coverage(_dataset, folds)
+
+
+def headline(dataset: Dataset) -> str:
+    """Return the page's finding in one sentence."""
+    n_classes, rare = rare_classes(dataset, dataset.content_hash)
+    facts = ", ".join(
+        (
+            words.count(dataset.n_cells, "cell"),
+            words.count(dataset.meta["n_donors"], "donor"),
+            words.count(n_classes, "type"),
+        )
+    )
+    if rare.empty:
+        return f"{facts}; every type has enough cells and donors to be scored."
+    verb = "is" if len(rare) == 1 else "are"
+    return f"{facts}; {words.count(len(rare), 'type')} {verb} too rare to score."
+
+
+@st.fragment
+def cells(dataset: Dataset) -> None:
+    """Show the quality of cells, with ranges that say live what they keep."""
+    with frame.guard():
+        quality = _quality(dataset, dataset.content_hash)
+        verdict = st.container()
+        keep = pd.Series(True, index=quality.index)
+        for column, (name, (title, unit)) in zip(st.columns(3, gap="medium"), _MEASURES.items(), strict=True):
+            with column:
+                values = quality[name]
+                chart = st.container()
+                low, high = _bounds(values)
+                if high <= low:
+                    st.caption(f"{title}: {low:g} in every cell.")
+                    continue
+                chosen = st.slider(
+                    f"Keep cells with {title.lower()} between",
+                    low,
+                    high,
+                    (low, high),
+                    key=f"{name}-{dataset.content_hash[:8]}",
+                    format="%g",
+                    label_visibility="collapsed",
+                )
+                with chart:
+                    fig = figures.histogram(values, title, unit, chosen)
+                    show.figure(
+                        fig, f"histogram-{name}", quality[[name]], alt=f"{title}: distribution over cells"
+                    )
+                keep &= values.between(*chosen)
+        verdict.markdown(_kept(keep, dataset))
+        st.caption("The ranges here only show what a filter would keep; the data stays as it was imported.")
+
+
+def _bounds(values: pd.Series) -> tuple[float, float] | tuple[int, int]:
+    if pd.api.types.is_integer_dtype(values) or (values % 1 == 0).all():
+        return int(values.min()), int(values.max())
+    return float(values.min() // 1), float(-(-values.max() // 1))
+
+
+def _kept(keep: pd.Series, dataset: Dataset) -> str:
+    text = f"**Keeps {keep.sum():,} of {words.count(len(keep), 'cell')}** ({keep.mean():.1%})."
+    if keep.all():
+        return text
+    share = keep.groupby(dataset.donors().to_numpy()).mean()
+    return f"{text} Donor {share.idxmin()} keeps least, {share.min():.0%} of its cells."
+
+
+def donors(dataset: Dataset) -> None:
+    """Show who has which cells: samples x types, and one row a donor."""
+    table = figures.sample_table(composition(dataset))
+    empty = int((table == 0).sum().sum())
+    st.markdown(
+        f"**{words.count(len(table), 'sample')} x {words.count(table.shape[1], 'type')}**: "
+        f"{empty:,} of {table.size:,} combinations have no cell."
+    )
+    fig = figures.donor_heatmap(table)
+    show.figure(fig, "donors", table.reset_index(), alt="Number of cells per sample and cell type")
+    show.table(donor_table(dataset), "donor-table")
+
+
+def folds(dataset: Dataset) -> None:
+    """Show the donor folds and which classes they cover."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        scheme = st.segmented_control(
+            "Split",
+            ["cv", "holdout"],
+            default="cv",
+            key="scheme",
+            bind="query-params",
+            required=True,
+            format_func={"cv": "Cross-validation", "holdout": "Hold-out 80 / 10 / 10"}.__getitem__,
+        )
+        most = max(2, min(10, dataset.meta["n_donors"]))
+        n_folds = st.number_input(
+            "Folds",
+            2,
+            most,
+            min(5, most),
+            key="folds",
+            bind="query-params",
+            disabled=scheme != "cv",
+            width=120,
+        )
+        part = st.selectbox(
+            "Part", ["test", "validation", "train"], key="part", bind="query-params", width=160
+        )
+    table, coverage = _coverage(dataset, dataset.content_hash, scheme, n_folds)
+    missing = int(((coverage[f"{part}_cells"] == 0) & coverage["scored"]).sum())
+    said = f"Every scored class is in the {part} part of every fold."
+    if missing:
+        classes = words.count(missing, "scored class", "scored classes")
+        said = f"**{classes} missing** from the {part} part of some fold."
+    st.markdown(f"Donors never cross a split. {said}")
+    fig = figures.coverage_heatmap(coverage, part)
+    show.figure(fig, "coverage", coverage, alt=f"{part} cells per fold and class")
+    show.table(table, "folds")
+    _, rare = rare_classes(dataset, dataset.content_hash)
+    if not rare.empty:
+        st.markdown(
+            "**Too rare to be scored**: pretrained on, finetuned on, listed, not in the primary score."
+        )
+        show.table(rare, "rare")
+
+
+def genes(dataset: Dataset) -> None:
+    """Show how many genes there are, and why others were lost."""
+    report, filters = dataset.meta["gene_report"], dataset.meta["filters"]
+    st.markdown(f"**{words.count(dataset.n_genes, 'gene')}** in the dataset.")
+    rows = gene_losses(report, filters)
+    if rows.empty:
+        st.caption("Nothing was lost: the genes are those of the source.")
+    else:
+        show.table(rows, "gene-report")
+    shares = {
+        "coverage_counts": "of the file's counts are kept",
+        "coverage_genes": "of the file's genes are known",
+        "coverage_vocabulary": "of the gene list's genes are in the file",
+    }
+    for key, text in shares.items():
+        if key in report:
+            st.markdown(f"{report[key]:.1%} {text}.")
+    var = dataset.var.assign(detected=dataset.var["n_cells"] / max(dataset.n_cells, 1))
+    st.dataframe(
+        var.sort_values("n_cells", ascending=False),
+        hide_index=True,
+        height=300,
+        column_config={
+            "detected": st.column_config.ProgressColumn(
+                "Detected in", format="percent", min_value=0, max_value=1
+            ),
+            "mean": st.column_config.NumberColumn("Counts per cell", format="%.3f"),
+        },
+    )
+
+
+def gene_losses(report: dict, filters: dict) -> pd.DataFrame:
+    """Return what happened to the file's genes: what, how many, why, examples."""
+    reasons = (
+        ("genes_in_file", "In the file", ""),
+        ("ensembl_without_symbol", "Ensembl ids without a symbol", "kept under the id"),
+        ("other_features", "Other features", "antibodies, guides or peaks, no gene expression"),
+        ("summed_duplicates", "Symbols that occurred more than once", "their counts were added up"),
+        ("aliases_mapped", "Former symbols", "mapped to the approved symbol"),
+        ("ambiguous", "Ambiguous former symbols", "more than one approved symbol, left as they were"),
+        ("genes_kept", "In the dataset", ""),
+    )
+    examples = {
+        "summed_duplicates": "summed_examples",
+        "aliases_mapped": "aliases_mapped_examples",
+        "ambiguous": "ambiguous_examples",
+    }
+    rows = []
+    for key, what, why in reasons:
+        if key == "genes_kept" and filters.get("genes_dropped"):
+            least = filters.get("min_cells")
+            rows.append(("Too rare", filters["genes_dropped"], f"found in fewer than {least} cells", ""))
+        if report.get(key):
+            shown = report.get(examples.get(key, ""), ())
+            rows.append((what, report[key], why, words.value(list(shown)) if shown else ""))
+    return pd.DataFrame(rows, columns=["genes", "number", "reason", "examples"])

@@ -1,0 +1,154 @@
+"""What the pages say about a run: its progress, its best number, its parameters."""
+
+import dataclasses
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.components import words
+from sgm_core.figures.palette import arm_name
+from sgm_core.runs.store import STATES, Run
+from sgm_core.training.config import CompareConfig, FinetuneConfig, PretrainConfig, Settings
+
+CONFIGS: dict[str, type[Settings]] = {
+    "compare": CompareConfig,
+    "pretrain": PretrainConfig,
+    "finetune": FinetuneConfig,
+}
+KIND_NAMES = {
+    "compare": "Compare",
+    "pretrain": "Pretrain",
+    "finetune": "Finetune",
+    "import": "Import",
+    "umap": "Map",
+}
+
+
+def metrics(run: Run) -> pd.DataFrame:
+    """Return the metrics of `run`, read again only when they grew."""
+    path = run.path / "metrics.jsonl"
+    if not path.exists():
+        return pd.DataFrame()
+    return _metrics(str(run.path), path.stat().st_size)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _metrics(path: str, size: int) -> pd.DataFrame:
+    from pathlib import Path
+
+    return Run(Path(path)).metrics()
+
+
+def sparkline(run: Run) -> list[float]:
+    """Return the mean loss per epoch, validation before training, for a small curve."""
+    rows = metrics(run)
+    if "epoch" not in rows:
+        return []
+    if "phase" in rows and (rows["phase"] == "pretrain").any():
+        rows = rows[rows["phase"] == "pretrain"]
+    for column in ("validation_loss", "train_loss"):
+        if column in rows and rows[column].notna().any():
+            return [float(mean) for mean in rows.groupby("epoch")[column].mean().dropna()]
+    return []
+
+
+def best(run: Run) -> str:
+    """Return the run's best number in words, empty while there is none."""
+    if run.kind in ("compare", "finetune"):
+        return _best_f1(str(run.path), _stamp(run, "folds"))
+    if run.kind == "pretrain":
+        rows = metrics(run)
+        if "validation_loss" in rows and rows["validation_loss"].notna().any():
+            return f"validation loss {rows['validation_loss'].min():.4g}"
+    return ""
+
+
+def _stamp(run: Run, table: str) -> float:
+    path = run.table_path(table)
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _best_f1(path: str, stamp: float) -> str:
+    from pathlib import Path
+
+    folds = Run(Path(path)).read_table("folds", columns=["arm", "scheme", "macro_f1"]) if stamp else None
+    if folds is None or folds.empty:
+        return ""
+    trained = folds[folds["scheme"] != "baseline"]
+    means = (folds if trained.empty else trained).groupby(["arm", "scheme"])["macro_f1"].mean()
+    top = means.reset_index().loc[means.to_numpy().argmax()]
+    return f"macro F1 {top['macro_f1']:.3f}, {arm_name(top['arm'])}"
+
+
+def headline(runs: list[Run]) -> str:
+    """Return how many runs are in which state, and how far the one under way is."""
+    states = [run.state for run in runs]
+    parts = [f"{states.count(state)} {state}" for state in STATES if state in states]
+    now = next((progress_words(run) for run in runs if run.state == "running"), "")
+    return f"{words.count(len(runs), 'run')}: {', '.join(parts)}{f' ({now})' if now else ''}."
+
+
+def progress_words(run: Run) -> str:
+    """Return where it is and how long it still takes."""
+    state, progress = run.state, run.status.get("progress")
+    if state == "queued":
+        return "waits for its turn"
+    if state == "running" and progress and progress["total"]:
+        share = progress["done"] / progress["total"]
+        left = f", about {words.duration(progress['eta_s'])} left" if progress.get("eta_s") else ""
+        return f"{share:.0%}{left}"
+    return ""
+
+
+def progress_bar(run: Run) -> None:
+    """Draw the progress of an unfinished run, with the step under way and the time left."""
+    progress = run.status.get("progress")
+    if run.state == "queued":
+        st.progress(0.0, text="Waits for its turn: one run at a time uses a device")
+    elif run.state == "running":
+        share = min(1.0, progress["done"] / progress["total"]) if progress and progress["total"] else 0.0
+        what = progress["what"] if progress else "Starts"
+        st.progress(share, text=" · ".join(filter(None, [what or "Runs", progress_words(run)])))
+
+
+def defaults(kind: str) -> dict[str, Any]:
+    """Return the default of every field of a kind of run."""
+    return CONFIGS[kind]().to_dict() if kind in CONFIGS else {}
+
+
+def complete(run: Run) -> dict[str, Any]:
+    """Return the parameters of `run`, with the defaults where it names none."""
+    return {**defaults(run.kind), **run.parameters}
+
+
+def flat(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters with nested fields as 'pretrain.epochs'."""
+    result: dict[str, Any] = {}
+    for name, item in parameters.items():
+        if isinstance(item, dict):
+            result |= {f"{name}.{inner}": thing for inner, thing in item.items()}
+        else:
+            result[name] = list(item) if isinstance(item, tuple) else item
+    return result
+
+
+def differences(columns: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """Return a table of the parameters that differ between `columns` (name -> parameters), as words."""
+    flattened = {name: flat(parameters) for name, parameters in columns.items()}
+    fields = list(dict.fromkeys(field for parameters in flattened.values() for field in parameters))
+    rows = []
+    for field in fields:
+        texts = [
+            words.value(parameters[field]) if field in parameters else "" for parameters in flattened.values()
+        ]
+        if len(set(texts)) > 1:
+            rows.append([field, *texts])
+    return pd.DataFrame(rows, columns=["parameter", *columns])
+
+
+def field_help(kind: str) -> dict[str, str]:
+    """Return the explanation of every field of a kind of run."""
+    fields = dataclasses.fields(CONFIGS[kind]) if kind in CONFIGS else ()
+    return {field.name: field.metadata.get("help", "") for field in fields}

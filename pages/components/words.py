@@ -1,0 +1,63 @@
+"""Numbers, times and sizes in words."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sgm_core.runs.store import Run
+
+
+def count(number: float, noun: str, plural: str | None = None) -> str:
+    """Return e.g. '1 donor' or '12,610 cells'."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return e.g. '40 s', '12 min', '3 h 5 min'."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 90:
+        return f"{max(seconds, 0):.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(n_bytes: float) -> str:
+    """Return e.g. '3.2 GB'."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if n_bytes >= factor:
+            return f"{n_bytes / factor:,.1f} {unit}"
+    return f"{n_bytes / 1e3:,.0f} kB"
+
+
+def moment(stamp: str | None) -> datetime | None:
+    """Read a time that a run wrote."""
+    return datetime.fromisoformat(stamp) if stamp else None
+
+
+def ago(stamp: str | None) -> str:
+    """Return how long ago it was, e.g. '12 min ago'."""
+    when = moment(stamp)
+    return "" if when is None else f"{duration((datetime.now(UTC) - when).total_seconds())} ago"
+
+
+def took(run: Run) -> float | None:
+    """Return the seconds from start to end, or to now while it runs."""
+    started, finished = moment(run.status.get("started")), moment(run.status.get("finished"))
+    if started is None:
+        return None
+    return ((finished or datetime.now(UTC)) - started).total_seconds()
+
+
+def value(thing: Any) -> str:
+    """Return a parameter's value as people write it."""
+    if thing is None:
+        return "none"
+    if isinstance(thing, bool):
+        return "yes" if thing else "no"
+    if isinstance(thing, float):
+        return f"{thing:g}"
+    if isinstance(thing, list | tuple):
+        return ", ".join(map(value, thing)) or "none"
+    if isinstance(thing, dict):
+        return ", ".join(f"{name} {value(item)}" for name, item in thing.items()) or "none"
+    return str(thing)

@@ -1,0 +1,110 @@
+"""Home: where am I, what next?"""
+
+import streamlit as st
+
+from pages.components import device, frame, live, run_facts, state, words
+from sgm_core.runs.store import ACTIVE, Run
+
+TOUR = (
+    ("pages/datasets.py", "Datasets", "3,000 simulated cells of an AML niche: quality, donors, folds"),
+    ("pages/runs.py", "Runs", "the demo's training, live: curves, masks, log"),
+    ("pages/compare.py", "Compare", "does guided masking help? every arm, with intervals"),
+    ("pages/cells.py", "Cells", "the map; draw a lasso around cells that interest you"),
+    ("pages/masked_genes.py", "Masked genes", "which genes are hidden, beyond their expression"),
+    ("pages/enrichment.py", "Enrichment", "what these genes do, tested against what could be masked"),
+)
+
+
+def dataset_card(context: frame.Context) -> None:
+    dataset = context.dataset
+    st.caption("Dataset")
+    if dataset is None:
+        st.markdown("**None yet.** Import a file of counts with donors and cell types.")
+        st.page_link("pages/datasets.py", label="Import a dataset", icon=":material/upload_file:")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{dataset.name}**", width="content")
+        if dataset.simulated:
+            frame.simulated_badge()
+    st.markdown(
+        f"{words.count(dataset.n_cells, 'cell')}, {words.count(dataset.n_genes, 'gene')}, "
+        f"{words.count(dataset.meta['n_donors'], 'donor')}"
+    )
+    st.page_link("pages/datasets.py", label="Is it fit for the job?", icon=":material/database:")
+
+
+@st.fragment(run_every=2)
+def live_run_card(run_id: str) -> None:
+    with frame.guard():
+        run_card(next((run for run in state.runs(kinds=None) if run.id == run_id), None))
+
+
+def run_card(run: Run | None) -> None:
+    st.caption("Newest run")
+    if run is None:
+        st.markdown("**None yet.** A run trains, finetunes or compares on a dataset.")
+        st.page_link("pages/new_run.py", label="Start a run", icon=":material/add_circle:")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{run.title}**", width="content")
+        frame.run_badge(run)
+    run_facts.progress_bar(run)
+    best = run_facts.best(run)
+    if best:
+        st.markdown(f"Best {best}")
+    elif run.state in ("failed", "lost") and run.status.get("error"):
+        st.markdown(run.status["error"])
+    if run.kind in run_facts.CONFIGS and (run.state in ACTIVE or run_facts.sparkline(run)):
+        live.curve([run], "home-curve", height=230)
+    st.page_link("pages/runs.py", label="All runs", icon=":material/monitoring:")
+
+
+def next_step(context: frame.Context, newest: Run | None) -> tuple[str, str, str]:
+    """Return sentence, button and page of what to do next."""
+    if context.dataset is None:
+        return ("Import your first dataset.", "Import a dataset", "pages/datasets.py")
+    if newest is None:
+        return (
+            f"Ask whether guided masking helps on {context.dataset.name}.",
+            "Start a comparison",
+            "pages/new_run.py",
+        )
+    if newest.state in ACTIVE:
+        return ("Watch the run that is under way.", "Open Runs", "pages/runs.py")
+    if newest.state in ("failed", "lost"):
+        return (f"The newest run is {newest.state}: see why, then resume it.", "Open Runs", "pages/runs.py")
+    if context.run is not None and context.run.kind == "compare" and context.run.state == "done":
+        return ("See whether guided masking helped.", "Open Compare", "pages/compare.py")
+    return ("Compare the arms over donor folds.", "Start a comparison", "pages/new_run.py")
+
+
+def headline(all_runs: list[Run]) -> str:
+    datasets = words.count(len(state.datasets()), "dataset")
+    return f"{datasets}, {run_facts.headline(all_runs)}" if all_runs else f"{datasets}, no run yet."
+
+
+context = frame.page("Home")
+all_runs = state.runs(kinds=None)
+newest = all_runs[0] if all_runs else None
+frame.answer(headline(all_runs))
+columns = st.columns([1, 1.6, 1], gap="medium")
+with columns[0], st.container(border=True, height="stretch"):
+    dataset_card(context)
+with columns[1], st.container(border=True, height="stretch"):
+    if newest is not None and newest.state in ACTIVE:
+        live_run_card(newest.id)
+    else:
+        run_card(newest)
+with columns[2], st.container(border=True, height="stretch"):
+    sentence, label, target = next_step(context, newest)
+    st.caption("Next step")
+    st.markdown(f"**{sentence}**")
+    if st.button(label, type="primary"):
+        state.go(target)
+if any(dataset.simulated for dataset in state.datasets()):
+    st.subheader("Five minutes with the demo (simulated)", anchor=False)
+    for number, (path, label, what) in enumerate(TOUR, 1):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.page_link(path, label=f"{number}. {label}", width=170)
+            st.markdown(what)
+st.caption(f"Computes on: {device.device_line()}")

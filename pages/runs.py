@@ -1,0 +1,181 @@
+"""Runs: what is happening, what differed?"""
+
+import pandas as pd
+import streamlit as st
+
+from pages.components import clone, frame, live, run_facts, show, state, words
+from sgm_core.runs.launch import launch
+from sgm_core.runs.store import ACTIVE, Run, cancel_run, export_run, open_run
+
+_MARKS = {
+    "queued": "○ Queued",
+    "running": "▶ Running",
+    "done": "● Done",
+    "failed": "✕ Failed",
+    "cancelled": "– Cancelled",
+    "lost": "? Lost",
+}
+
+
+def overview(runs: list[Run]) -> pd.DataFrame:
+    """Return one row a run."""
+    return pd.DataFrame(
+        {
+            "state": [_MARKS[run.state] for run in runs],
+            "title": [run.title for run in runs],
+            "dataset": [run.dataset_name for run in runs],
+            "best": [run_facts.best(run) or run_facts.progress_words(run) for run in runs],
+            "curve": [run_facts.sparkline(run) for run in runs],
+            "created": [words.moment(run.config["created"]) for run in runs],
+            "took": [words.duration(words.took(run)) if words.took(run) is not None else "" for run in runs],
+            "id": [run.id for run in runs],
+        }
+    )
+
+
+def choose_runs(runs: list[Run], context: frame.Context) -> list[Run]:
+    """Draw the table and return the selected runs, by default the one in view."""
+    ids = [run.id for run in runs]
+    shown = [name for name in st.query_params.get("show", "").split(",") if name in ids]
+    fallback = context.run.id if context.run is not None else ids[0]
+    # A new run moves the rows, so the table's key changes with them and the selection is found again.
+    event = st.dataframe(
+        overview(runs),
+        key=f"runs-{hash(tuple(ids))}",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": [ids.index(name) for name in shown or [fallback]]}},
+        column_order=["state", "title", "dataset", "best", "curve", "created", "took", "id"],
+        column_config={
+            "state": st.column_config.TextColumn("State", width="small", pinned=True),
+            "title": st.column_config.TextColumn("Title", width="medium"),
+            "dataset": st.column_config.TextColumn("Dataset", width="small"),
+            "best": st.column_config.TextColumn("Best, or progress", width="medium"),
+            "curve": st.column_config.LineChartColumn("Loss", width="small"),
+            "created": st.column_config.DatetimeColumn("Asked for", format="distance", width="small"),
+            "took": st.column_config.TextColumn("Took", width="small"),
+            "id": st.column_config.TextColumn("ID", width="medium"),
+        },
+    )
+    selected = [runs[row] for row in event["selection"]["rows"] if row < len(runs)]
+    wanted = ",".join(run.id for run in selected)
+    if selected and [run.id for run in selected] != (shown or [fallback]):
+        st.query_params["show"] = wanted
+    return selected or [next(run for run in runs if run.id == fallback)]
+
+
+def actions(run: Run) -> None:
+    with st.container(horizontal=True, gap="small"):
+        if run.state in ACTIVE and st.button(
+            "Cancel", icon=":material/stop_circle:", disabled=run.cancel_asked() is not None
+        ):
+            cancel_run(run.id)
+            st.rerun()
+        if run.state in ("failed", "cancelled", "lost") and st.button(
+            "Resume", icon=":material/play_arrow:", type="primary", help="What is done is not done again"
+        ):
+            launch(open_run(run.id))
+            st.rerun()
+        compared = run.kind == "compare" and run.table_path("folds").exists()
+        if compared and st.button("Open in Compare", icon=":material/balance:"):
+            state.go("pages/compare.py", run=run.id)
+        if run.kind in run_facts.CONFIGS and st.button(
+            "Clone",
+            icon=":material/content_copy:",
+            help="Opens New run with the same parameters, to change and start",
+        ):
+            clone.fill_form(run)
+            state.go("pages/new_run.py", dataset=run.dataset_name)
+        st.download_button(
+            "Export",
+            lambda: export_run(run.id).read_bytes(),
+            file_name=f"{run.id}.zip",
+            mime="application/zip",
+            on_click="ignore",
+            icon=":material/folder_zip:",
+            help="The run's folder as one zip file: configuration, metrics, tables, checkpoint",
+        )
+
+
+def one_run(run: Run) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(run.title, anchor=False, width="content")
+        frame.run_badge(run)
+        if run.state not in ACTIVE:
+            st.caption(f"{words.ago(run.status.get('finished'))} · {run.id}")
+    run_facts.progress_bar(run)
+    if run.state in ("failed", "lost"):
+        st.error(run.status.get("error") or "It ended without saying why; the log may tell.")
+    actions(run)
+
+
+def parameters(runs: list[Run]) -> None:
+    if len(runs) > 1:
+        columns = {run.id: run_facts.complete(run) for run in runs}
+        differing = run_facts.differences(columns)
+        st.subheader("What differed", anchor=False)
+        if differing.empty:
+            st.markdown("Nothing: these runs have the same parameters.")
+        else:
+            show.table(differing, "parameters")
+        return
+    run = runs[0]
+    with st.expander("Parameters"):
+        if run.kind in run_facts.CONFIGS:
+            differing = run_facts.differences(
+                {"default": run_facts.defaults(run.kind), "here": run.parameters}
+            )
+            st.markdown("**Other than the defaults**")
+            show.table(differing, "parameters")
+        rows = run_facts.flat(run.parameters).items()
+        st.markdown("**All**")
+        everything = pd.DataFrame(
+            [(name, words.value(item)) for name, item in rows], columns=["parameter", "value"]
+        )
+        show.table(everything, "all-parameters")
+        provenance = {
+            name: run.config.get(name) for name in ("code_version", "hardware", "dataset_hash", "seed")
+        }
+        st.caption(
+            " · ".join(f"{name.replace('_', ' ')}: {words.value(item)}" for name, item in provenance.items())
+        )
+
+
+def body() -> None:
+    with frame.guard():
+        runs = state.runs(kinds=None)
+        frame.answer(run_facts.headline(runs))
+        selected = choose_runs(runs, frame.current())
+        if len(selected) == 1:
+            one_run(selected[0])
+        trained = [run for run in selected if run.kind in run_facts.CONFIGS]
+        if trained:
+            live.curves_with_controls(trained)
+            st.subheader("Are the masks guided at all?", anchor=False)
+            for run in trained:
+                if len(trained) > 1:
+                    st.caption(run.title)
+                live.mask_diagnostic(run)
+        parameters(selected)
+        for run in selected:
+            with st.expander(
+                f"Log of {run.id}" if len(selected) > 1 else "Log", expanded=run.state == "failed"
+            ):
+                st.code(run.log_tail(200) or "Nothing yet.", None, height=260)
+        if not any(run.state in ACTIVE for run in runs) and st.session_state.pop("runs-live", False):
+            st.rerun()
+
+
+frame.page("Runs")
+if not state.runs(kinds=None):
+    frame.empty(
+        "No run yet. A run pretrains a backbone, finetunes it, or compares all arms on a dataset.",
+        "Start a run",
+        "pages/new_run.py",
+    )
+if any(run.state in ACTIVE for run in state.runs(kinds=None)):
+    st.session_state["runs-live"] = True
+    st.fragment(body, run_every=2)()
+else:
+    st.fragment(body)()
