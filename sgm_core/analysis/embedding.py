@@ -1,5 +1,6 @@
 """Low-dimensional views of cells: PCA of expression, UMAP of PCA or of a run's pooled vectors."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ from scipy import linalg, sparse
 
 from sgm_core import home
 from sgm_core.cells.dataset import Dataset, open_dataset
-from sgm_core.errors import NotFoundError
+from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
 
 DATASET_EMBEDDING = "pca_umap"
 _CHUNK = 4096
+_NEIGHBOURS, _EPOCHS = 15, 200
+_EXACT_UP_TO = 50_000  # cells whose neighbours are found by comparing all pairs
 
 
 def most_detected(x: sparse.csr_matrix, n: int = 2000) -> np.ndarray:
@@ -72,11 +75,32 @@ def umap(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
     """Return a seeded UMAP of `vectors` (cells x width): float32, cells x 2.
 
     McInnes, Healy and Melville 2018, arXiv:1802.03426. Seeding makes it single-threaded and repeatable.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 5 cells.
     """
+    from sklearn.neighbors import NearestNeighbors
     from umap import UMAP
 
-    neighbours = min(15, len(vectors) - 1)
-    return UMAP(n_neighbors=neighbours, min_dist=0.3, random_state=seed, n_jobs=1).fit_transform(vectors)
+    if len(vectors) < 5:
+        raise InputError(f"{len(vectors)} cells are too few for a map: it needs 5")
+    k = min(_NEIGHBOURS, len(vectors) - 1)
+    known: dict[str, Any] = {}
+    if len(vectors) <= _EXACT_UP_TO:
+        # umap's own search takes most of a minute on 5,000 cells: it calls Python for every pair.
+        distances, neighbours = NearestNeighbors(algorithm="brute").fit(vectors).kneighbors(n_neighbors=k - 1)
+        itself = np.arange(len(vectors))[:, None]
+        distances = np.hstack([np.zeros((len(vectors), 1)), distances]).astype(np.float32)
+        known = {"precomputed_knn": (np.hstack([itself, neighbours]), distances)}
+    mapper = UMAP(
+        n_neighbors=k, min_dist=0.3, n_epochs=_EPOCHS, random_state=seed, n_jobs=1,
+        force_approximation_algorithm=True, **known,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="precomputed_knn.*transform")
+        return mapper.fit_transform(vectors)
 
 
 def dataset_umap(dataset: Dataset, seed: int = 0) -> pd.DataFrame:
