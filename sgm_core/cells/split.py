@@ -65,10 +65,12 @@ def donor_folds(
     counts, strata = counts.iloc[order], strata.iloc[order]
     if scheme == "holdout":
         return [_holdout(strata)]
-    if not 2 <= n_folds <= n_donors:
+    # Beside the tested donors of a fold, one must be left to train and one to validate.
+    fewest = next(n for n in range(2, n_donors + 1) if n_donors - -(-n_donors // n) >= 2)
+    if not fewest <= n_folds <= n_donors:
         raise InputError(
             f"{n_folds} folds can't be made of {n_donors} donors (a donor is never split): "
-            f"take between 2 and {n_donors} folds"
+            f"take between {fewest} and {n_donors} folds"
         )
     scored, _ = scored_classes(ds, label)
     table = counts.reindex(columns=scored or counts.columns).to_numpy(float)
@@ -76,7 +78,7 @@ def donor_folds(
     folds = []
     for index in range(n_folds):
         rest = np.flatnonzero(fold_of != index)
-        validation = _validation(table, rest)
+        validation = _validation(table, counts.to_numpy(), rest)
         parts = (np.setdiff1d(rest, validation), validation, np.flatnonzero(fold_of == index))
         folds.append(Fold(index, *(tuple(sorted(counts.index[part])) for part in parts)))
     return folds
@@ -205,21 +207,21 @@ def _balanced(table: np.ndarray, strata: np.ndarray, n_folds: int) -> np.ndarray
     return fold_of
 
 
-def _validation(table: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Choose validation donors out of the training donors `rest`.
+def _validation(scored: np.ndarray, every: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Choose validation donors out of the training donors `rest` (tables: donor x scored, every class).
 
-    They cover as many classes as they can without taking a class's last training donor, and then resemble the
-    whole in the shares of their classes.
+    They cover as many scored classes as they can without taking a class's last training donor, and then
+    resemble the whole in the shares of their classes.
     """
     chosen: list[int] = []
-    whole = table[rest].sum(axis=0) / max(table[rest].sum(), 1)
+    whole = scored[rest].sum(axis=0) / max(scored[rest].sum(), 1)
     for _ in range(max(1, round(_VALIDATION_SHARE * len(rest)))):
 
         def rank(donor: int) -> tuple[float, float]:
             inside = [*chosen, donor]
-            cells = table[inside].sum(axis=0)
-            left = table[np.setdiff1d(rest, inside)].sum(axis=0)
-            lost = ((left == 0) & (cells > 0)).sum()
+            cells = scored[inside].sum(axis=0)
+            left = every[np.setdiff1d(rest, inside)].sum(axis=0)
+            lost = ((left == 0) & (every[inside].sum(axis=0) > 0)).sum()
             distance = np.abs(cells / max(cells.sum(), 1) - whole).sum()
             return float(lost * len(whole) - (cells > 0).sum()), float(distance)
 

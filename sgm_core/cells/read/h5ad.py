@@ -55,7 +55,7 @@ def read_h5ad(path: Path, scratch: Path, layer: str | None = None) -> CountSourc
         var = _table(file["var"])
         if where == "raw/X":
             # raw often holds more genes, and the symbols only in var.
-            var = _table(file["raw/var"]).join(var, how="left", rsuffix="_in_var")
+            var = _table(file["raw/var"]).join(var[~var.index.duplicated()], rsuffix="_in_var")
         cells = name_cells(obs, obs.index)
         genes = var.reset_index(drop=True)
         genes.insert(0, "gene", var.index.astype(str), allow_duplicates=True)

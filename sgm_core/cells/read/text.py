@@ -106,8 +106,8 @@ def _fields(line: str, separator: str) -> list[str]:
 def genes_on_the_left(path: Path, layout: Layout, columns: Collection[str]) -> bool:
     """Tell genes x cells from cells x genes.
 
-    By the top left field, by the columns asked for (they describe cells), by the names of genes that every sample
-    has, and last by the look of symbols and barcodes.
+    By the top left field, by the columns asked for (they describe cells), by the names of genes that every
+    sample has, and last by the look of symbols and barcodes.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def read_text(path: Path, scratch: Path, columns: Collection[str] = ()) -> Count
 
 
 def _describing(path: Path, layout: Layout, columns: Collection[str]) -> list[int]:
-    """Return the fields of a cells x genes table that describe cells: asked for, or text in the first lines."""
+    """Return the fields of a cells x genes table that describe cells: asked for, or text at its start."""
     with open_text(path) as stream:
         head = pd.read_csv(
             stream, sep=layout.separator, header=None, skiprows=1, nrows=_LOOK, low_memory=False
