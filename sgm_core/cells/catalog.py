@@ -1,6 +1,7 @@
 """Public AML datasets that can be fetched by name: where they are, how they are checked and imported."""
 
 import gzip
+import json
 import re
 import shutil
 import tarfile
@@ -140,7 +141,7 @@ def _from_zenodo(entry: Entry, base_url: str, observer: Observer) -> Path:
     try:
         response = requests.get(record, timeout=(15, 60))
         response.raise_for_status()
-        file = next(file for file in response.json()["files"] if file["key"] == name)
+        file = next(file for file in json.loads(response.content)["files"] if file["key"] == name)
         url, (kind, _, digest) = file["links"]["self"], file["checksum"].partition(":")
     except requests.RequestException as error:
         host = record.split("/")[2]

@@ -14,7 +14,8 @@ from sgm_core.progress import Observer
 if TYPE_CHECKING:
     import requests
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16  # what a dropped connection loses at most
+_TELL_EVERY = 1 << 20
 _ATTEMPTS = 4
 _TIMEOUT = (15, 60)  # seconds to connect, seconds without a byte
 
@@ -126,11 +127,14 @@ def _write(
     try:
         with part.open("r+b" if have else "wb") as stream:
             stream.seek(have)
+            told = have
             for block in response.iter_content(_BLOCK):
-                observer.check()
                 stream.write(block)
                 have += len(block)
-                observer.progress(have, total or have, f"downloading {name} ({_bytes(have)})")
+                if have - told >= _TELL_EVERY or have == total:
+                    observer.progress(have, total or have, f"downloading {name} ({_bytes(have)})")
+                    observer.check()
+                    told = have
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InputError(_no_room(part, total)) from error
@@ -187,7 +191,7 @@ def _size(part: Path) -> int:
 def _md5(path: Path, observer: Observer) -> str:
     digest, total, done = hashlib.md5(usedforsecurity=False), path.stat().st_size, 0
     with path.open("rb") as stream:
-        while block := stream.read(16 * _BLOCK):
+        while block := stream.read(16 * _TELL_EVERY):
             observer.check()
             digest.update(block)
             done += len(block)
