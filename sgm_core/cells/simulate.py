@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sgm_core import home
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.panel import Panel, read_panel
 from sgm_core.cells.write import write_dataset
@@ -199,7 +200,15 @@ def make_demo(name: str = "demo", seed: int = 0, n_cells: int = 3000, n_genes: i
     try:
         existing = open_dataset(name)
     except NotFoundError:
-        counts, obs, genes = simulate(seed=seed, n_cells=n_cells, n_genes=n_genes)
+        existing = _write_demo(name, seed, n_cells, n_genes)
+    if not existing.simulated:
+        raise InputError(f"dataset {name!r} exists and holds real cells: give the demo another name")
+    return existing
+
+
+def _write_demo(name: str, seed: int, n_cells: int, n_genes: int) -> Dataset:
+    counts, obs, genes = simulate(seed=seed, n_cells=n_cells, n_genes=n_genes)
+    try:
         return write_dataset(
             name,
             [counts],
@@ -212,11 +221,11 @@ def make_demo(name: str = "demo", seed: int = 0, n_cells: int = 3000, n_genes: i
                 "format": "simulated",
                 "counts": "draws",
             },
-            filters={},
-            gene_report={},
             simulated=True,
             note=NOTE,
         )
-    if not existing.simulated:
-        raise InputError(f"dataset {name!r} exists and holds real cells: give the demo another name")
-    return existing
+    except (InputError, OSError):
+        # The server and a worker may start together; whoever is second takes the first one's.
+        if not (home.home() / "datasets" / name / "dataset.json").exists():
+            raise
+        return open_dataset(name)

@@ -5,7 +5,7 @@ import pytest
 from sgm_core.cells.panel import read_panel
 from sgm_core.cells.simulate import CELL_TYPES, UNLABELLED, make_demo, simulate
 from sgm_core.cells.write import write_dataset
-from sgm_core.errors import InputError
+from sgm_core.errors import InputError, NotFoundError
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,22 @@ def test_the_demo_is_a_dataset_made_once_and_labelled():
     before = (demo.path / "dataset.json").stat().st_mtime_ns
     assert make_demo("little", n_cells=500).n_cells == 400
     assert (demo.path / "dataset.json").stat().st_mtime_ns == before
+
+
+def test_two_processes_that_make_the_demo_at_once_get_one(sgm_home, monkeypatch):
+    from sgm_core.cells import simulate as module
+
+    first = make_demo("little", n_cells=200, n_genes=50)
+    real, answers = module.open_dataset, iter([NotFoundError("not yet")])
+
+    def not_there_at_first(name):
+        for error in answers:
+            raise error
+        return real(name)
+
+    monkeypatch.setattr(module, "open_dataset", not_there_at_first)
+    assert make_demo("little", n_cells=200, n_genes=50).content_hash == first.content_hash
+    assert [path.name for path in (sgm_home / "datasets").iterdir()] == ["little"]
 
 
 def test_the_demo_never_stands_in_for_real_cells():
