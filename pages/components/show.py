@@ -20,8 +20,8 @@ button { background: none; border: 0; padding: 0.25rem 0.4rem; cursor: pointer; 
 button:hover, button:focus-visible { opacity: 1; color: var(--st-primary-color); }
 :host, .stBidiComponentRegular { white-space: nowrap; }
 """
-# Streamlit's bundle keeps Plotly to itself, so the chart's own camera button does the work: it is handed a copy
-# of the figure in print colours (a dark page must not give white text on nothing) and the wanted format.
+# Streamlit's bundle keeps Plotly to itself, so the chart's own camera button does the work: it is handed a
+# copy of the figure in print colours (a dark page must not give white text on nothing) and the format.
 _JS = """
 export default function ({ parentElement, data }) {
   const chart = () => document.querySelector(`.st-key-${CSS.escape(data.box)} .js-plotly-plot`);
@@ -64,13 +64,17 @@ def figure(
     name: str,
     data: pd.DataFrame | Callable[[], pd.DataFrame] | None = None,
     alt: str = "",
+    simulated: bool = False,
     **chart: Any,
 ) -> Any:
     """Draw `fig` with one-click SVG and PNG, and CSV of `data` (a frame, or a function that makes it).
 
-    `name` is unique on the page and becomes the files' name. Further arguments (``on_select``,
-    ``selection_mode``) go to ``st.plotly_chart``, whose selection is returned.
+    `name` is unique on the page and becomes the files' name. `simulated` puts the word into the title, so
+    that the figure carries it wherever it is pasted. Further arguments (``on_select``, ``selection_mode``) go to
+    ``st.plotly_chart``, whose selection is returned.
     """
+    if simulated:
+        fig.layout.title.text = f"{fig.layout.title.text} · SIMULATED"
     box = f"figure-{name}"
     config = {**_CONFIG, "toImageButtonOptions": {"format": "svg", "filename": name}}
     with st.container(key=box, gap="xxsmall"):
@@ -101,7 +105,7 @@ def _csv(data: pd.DataFrame | Callable[[], pd.DataFrame], name: str) -> None:
         return frame.to_csv(index=False).encode()
 
     st.download_button(
-        "CSV",
+        ":small[CSV]",
         make,
         file_name=f"{name}.csv",
         mime="text/csv",

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from sgm_core.figures.palette import EXPRESSION, VIRIDIS
-from sgm_core.figures.style import BELOW, finish, short
+from sgm_core.figures.style import finish, short
 
 MOST_POINTS = 50_000
 NO_VALUE = "no value"
@@ -65,6 +65,7 @@ def by_category(
             mode="markers",
             name=f"{short(level, 26)} ({counts.get(level, 0):,})",
             marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.8},
+            legendrank=2000 if level == NO_VALUE else 1000,
             hovertemplate=f"{name}: {level}<extra></extra>",
         )
     _label_groups(fig, x[inside], y[inside], shown[inside], list(colours))
@@ -161,10 +162,9 @@ def composition(table: pd.DataFrame, title: str, top: int = 20) -> go.Figure:
         marker={"symbol": "line-ns-open", "size": 14, "color": "#E69F00", "line": {"width": 2.5}},
         hovertemplate="%{y}: %{x:.1f} % of the other cells<extra></extra>",
     )
-    finish(fig, title, "% of cells", None, 150 + 20 * len(rows))
+    finish(fig, title, "% of cells", None, 150 + 20 * len(rows), row=True)
     fig.update_yaxes(type="category", dtick=1, showgrid=False)
     fig.update_xaxes(showgrid=True)
-    fig.update_layout(legend=BELOW)
     return fig
 
 
@@ -190,20 +190,33 @@ def _dim_outside(
 
 
 def _label_groups(fig: go.Figure, x: np.ndarray, y: np.ndarray, shown: np.ndarray, levels: list[str]) -> None:
-    """Name each group at its median, the largest first, where no other name stands already."""
+    """Name each group that sits together, at its median, the largest first, where no other name stands."""
     if not len(x):
         return
     span_x, span_y = float(np.ptp(x)) or 1.0, float(np.ptp(y)) or 1.0
+    spread = _spread(x, y)
     taken: list[tuple[float, float]] = []
     for level in sorted(levels, key=lambda level: -(shown == level).sum()):
         mine = shown == level
-        if mine.sum() < max(5, 0.005 * len(x)):
+        if mine.sum() < max(5, 0.005 * len(x)) or _spread(x[mine], y[mine]) > 0.6 * spread:
             continue
         cx, cy = float(np.median(x[mine])), float(np.median(y[mine]))
-        if any(abs(cx - tx) < 0.16 * span_x and abs(cy - ty) < 0.05 * span_y for tx, ty in taken):
+        if any(abs(cx - tx) < 0.18 * span_x and abs(cy - ty) < 0.06 * span_y for tx, ty in taken):
             continue
         taken.append((cx, cy))
-        fig.add_annotation(x=cx, y=cy, text=short(level, 18), showarrow=False, font={"size": 11})
+        fig.add_annotation(
+            x=cx,
+            y=cy,
+            text=short(level, 18),
+            showarrow=False,
+            font={"size": 11, "color": "#ffffff"},
+            bgcolor="rgba(24,28,31,0.6)",
+            borderpad=2,
+        )
+
+
+def _spread(x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.median(np.abs(x - np.median(x))) + np.median(np.abs(y - np.median(y))))
 
 
 def _map_look(fig: go.Figure, title: str, axes: str) -> None:

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from sgm_core.figures.palette import ARMS, SCHEMES, SHARE, arm_colour, arm_name, arm_symbol
-from sgm_core.figures.style import BELOW, GRID, MUTED, finish, short
+from sgm_core.figures.style import GRID, MUTED, finish, short
 
 _ROW = 30  # pixels a row takes
 
@@ -45,7 +45,7 @@ def scores(folds: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str, 
                 mode="markers",
                 row=number,
                 col=1,
-                marker={"color": colour, "size": 7, "symbol": "line-ns-open", "line": {"width": 1.5}},
+                marker={"color": colour, "size": 14, "symbol": "line-ns-open", "line": {"width": 1.5}},
                 customdata=mine[["fold", "test_donors"]],
                 showlegend=False,
                 hovertemplate=f"{name}, fold %{{customdata[0]}}: %{{x:.1f}}<br>tested on %{{customdata[1]}}"
@@ -58,7 +58,7 @@ def scores(folds: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str, 
                 row=number,
                 col=1,
                 showlegend=False,
-                marker={"color": colour, "size": 11, "symbol": arm_symbol(arm), "line": {"width": 1.5}},
+                marker={"color": colour, "size": 11, "symbol": arm_symbol(arm), "line": {"width": 0}},
                 error_x=_interval(row["mean"], row["low"], row["high"], colour),
                 hovertemplate=f"{name}: mean %{{x:.1f}} over {row['n_folds']} folds<br>"
                 f"95 % interval {100 * row['low']:.1f} to {100 * row['high']:.1f}<extra></extra>",
@@ -66,7 +66,7 @@ def scores(folds: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str, 
         if len(baselines) and scheme != "baseline":
             _reference_line(fig, baselines, number)
     note = "symbol: mean, bar: 95 % interval over donor folds, ticks: one fold each"
-    finish(fig, title, height=_height(rows.values()), legend=False, note=note)
+    finish(fig, title, height=_height(rows.values()), legend=False, note=note, row=True)
     fig.update_xaxes(title_text=unit, row=len(schemes), col=1)
     _categories(fig)
     return fig
@@ -85,10 +85,14 @@ def differences(paired: pd.DataFrame, title: str, unit: str) -> go.Figure:
     """
     schemes = [scheme for scheme in SCHEMES if scheme in set(paired["scheme"])]
     sizes = [int((paired["scheme"] == scheme).sum()) for scheme in schemes]
+    several = paired["arm_a"].nunique() > 1
     fig = _panels(schemes, sizes)
     for number, scheme in enumerate(schemes, 1):
         rows = paired[paired["scheme"] == scheme]
-        names = [f"{arm_name(a)} − {arm_name(b)}" for a, b in zip(rows["arm_a"], rows["arm_b"])]
+        names = [
+            f"{arm_name(a)} − {arm_name(b)}" if several else arm_name(b)
+            for a, b in zip(rows["arm_a"], rows["arm_b"])
+        ]
         fig.add_bar(
             y=names,
             x=200 * rows["half_width"],
@@ -129,7 +133,7 @@ def differences(paired: pd.DataFrame, title: str, unit: str) -> go.Figure:
         )
         fig.add_vline(x=0, line={"color": MUTED, "width": 1}, row=number, col=1)
     note = "grey: what these folds could not have told from zero"
-    finish(fig, title, height=_height([range(size) for size in sizes]), legend=False, note=note)
+    finish(fig, title, height=_height([range(size) for size in sizes]), legend=False, note=note, row=True)
     fig.update_xaxes(title_text=unit, row=len(schemes), col=1)
     _categories(fig)
     return fig
@@ -172,10 +176,17 @@ def two_arms(
             marker={"color": arm_colour(arm), "symbol": arm_symbol(arm), "size": 10},
             hovertemplate=f"%{{y}}<br>{arm_name(arm)} %{{x:.1f}}<br>gain %{{customdata:+.1f}}<extra></extra>",
         )
-    finish(fig, title, unit, None, height=150 + 22 * len(wide), note="in brackets: number of test cells")
+    finish(
+        fig,
+        title,
+        unit,
+        None,
+        height=150 + 22 * len(wide),
+        note="in brackets: number of test cells",
+        row=True,
+    )
     fig.update_yaxes(type="category", categoryorder="array", categoryarray=names, dtick=1, gridcolor=GRID)
     fig.update_xaxes(showgrid=True, rangemode="tozero")
-    fig.update_layout(legend=BELOW)
     return fig
 
 

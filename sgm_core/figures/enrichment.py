@@ -11,13 +11,13 @@ SIGNIFICANT = 0.05
 
 
 def terms(table: pd.DataFrame, title: str, n: int = 20) -> go.Figure:
-    """Draw Figure 3: the top terms as bars of -log10 adjusted p; terms carried by the same genes lie together.
+    """Draw Figure 3: top terms as bars of -log10 adjusted p; those carried by the same genes lie together.
 
     Parameters
     ----------
     table
-        From `sgm_core.analysis.enrichment.group_terms`: term, go_id, n_term, n_hits, fold_enrichment, p_value,
-        q_value, genes, group.
+        From `sgm_core.analysis.enrichment.group_terms`: term, go_id, n_term, n_hits, fold_enrichment,
+        p_value, q_value, genes, group.
     n
         How many terms to draw, the most significant first.
     """
@@ -51,8 +51,8 @@ def terms(table: pd.DataFrame, title: str, n: int = 20) -> go.Figure:
                 ],
                 axis=-1,
             ),
-            hovertemplate="<b>%{customdata[0]}</b><br>%{text} genes, %{customdata[1]} times as many as by chance"
-            "<br>p = %{customdata[2]}, adjusted %{customdata[3]}<br>group: %{customdata[5]}"
+            hovertemplate="<b>%{customdata[0]}</b><br>%{text} genes, %{customdata[1]} times as many as by "
+            "chance<br>p = %{customdata[2]}, adjusted %{customdata[3]}<br>group: %{customdata[5]}"
             "<br>%{customdata[4]}<extra></extra>",
         )
     )

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from sgm_core.figures.palette import FAMILIES, VIRIDIS, arm_colour, arm_name, arm_symbol
-from sgm_core.figures.style import BELOW, GRID, MUTED, NEUTRAL, finish, short
+from sgm_core.figures.style import GRID, MUTED, NEUTRAL, finish, short
 
 X_AXES = {
     "mean_expression": "Mean expression, ln(1 + counts per 10,000)",
@@ -99,11 +99,10 @@ def frequency_expression(
     _name_genes(fig, best[~best["gene"].isin(highlight)], x, y, scale, ring=False)
     _name_genes(fig, shown[shown["gene"].isin(highlight)], x, y, scale, ring=True)
     note = "grey band: what genes of equal expression and detection get, with chance (95 %)"
-    finish(fig, title, X_AXES[x], Y_AXES[y], 480, note=note)
+    finish(fig, title, X_AXES[x], Y_AXES[y], 500, note=note, row=True)
     fig.update_xaxes(type="log" if x != "detection" else "linear", dtick=1 if x != "detection" else None)
     if ranges is not None:
         fig.update_layout(xaxis_range=ranges[0], yaxis_range=ranges[1])
-    fig.update_layout(legend={"orientation": "h", "yanchor": "top", "y": -0.18, "x": 0})
     return fig
 
 
@@ -192,9 +191,8 @@ def lines(table: pd.DataFrame, x: str, y: str, name: str, title: str, unit: str,
             marker={"symbol": arm_symbol(str(key)), "size": 8},
             hovertemplate=f"{label}, epoch %{{x}}: %{{y:.3g}}<extra></extra>",
         )
-    finish(fig, title, "Epoch", unit, 320)
+    finish(fig, title, "Epoch", unit, 340, row=True)
     fig.update_xaxes(dtick=1, tickformat="d")
-    fig.update_layout(legend={"orientation": "h", "yanchor": "top", "y": -0.25, "x": 0})
     return fig
 
 
@@ -216,13 +214,13 @@ def gene_card(table: pd.DataFrame, gene: str, what: str) -> go.Figure:
             name=arm_name(str(arm)),
             customdata=rows["opportunities"],
             marker={"color": arm_colour(str(arm)), "symbol": arm_symbol(str(arm)), "size": 9},
-            hovertemplate=f"{arm_name(str(arm))}, %{{y}}<br>%{{x:.1f}} % of %{{customdata:,}} draws<extra></extra>",
+            hovertemplate=f"{arm_name(str(arm))}, %{{y}}<br>%{{x:.1f}} % of %{{customdata:,}} draws"
+            "<extra></extra>",
         )
-    finish(fig, f"{gene}: how often hidden, by {what}", "% of draws", None, 150 + 22 * len(order))
+    finish(fig, f"{gene}: how often hidden, by {what}", "% of draws", None, 150 + 22 * len(order), row=True)
     names = [short(str(level), 28) for level in order]
     fig.update_yaxes(type="category", categoryorder="array", categoryarray=names, dtick=1, gridcolor=GRID)
     fig.update_xaxes(showgrid=True, rangemode="tozero")
-    fig.update_layout(legend=BELOW)
     return fig
 
 

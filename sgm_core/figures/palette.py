@@ -13,11 +13,6 @@ SAFE = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#AACC77", "#BB2233",
     "#0066DD", "#DDBBBB", "#446666", "#3399FF", "#CC7744", "#44CCDD", "#775588", "#EEBB55",
     "#FF6688", "#AA6655", "#AA4411", "#BBCC99",)  # fmt: skip
-# Familiar to the field: scanpy's default for up to 20 categories (scanpy/plotting/palettes.py, after Vega).
-FAMILIAR = (
-    "#1f77b4", "#ff7f0e", "#279e68", "#d62728", "#aa40fc", "#8c564b", "#e377c2", "#b5bd61",
-    "#17becf", "#aec7e8", "#ffbb78", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#f7b6d2",
-    "#dbdb8d", "#9edae5", "#ad494a", "#8c6d31",)  # fmt: skip
 SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up", "x")
 
 # Lightness rises evenly and hue runs blue - green - yellow, safe for all (van der Walt and Smith 2015); the
@@ -68,7 +63,7 @@ def arm_symbol(arm: str) -> str:
 
 
 def categorical(
-    levels: Sequence[str], given: Mapping[str, str] | None = None, colour_blind: bool = True
+    levels: Sequence[str], given: Mapping[str, str] | None = None, colour_blind: bool = False
 ) -> dict[str, tuple[str, str]]:
     """Return colour and symbol of each level.
 
@@ -77,14 +72,12 @@ def categorical(
     levels
         In the order wanted; past 20 the colours repeat with another symbol.
     given
-        Colours that came with the file; used when they cover every level and `colour_blind` is off.
+        Colours that came with the file; used when they cover every level, unless `colour_blind`.
     colour_blind
-        Take the colours that every common colour vision tells apart.
+        Take the safe colours whatever the file brings.
     """
     if given and not colour_blind and all(level in given for level in levels):
         return {level: (given[level], SYMBOLS[0]) for level in levels}
-    colours = SAFE if colour_blind else FAMILIAR
     return {
-        level: (colours[i % len(colours)], SYMBOLS[i // len(colours) % len(SYMBOLS)])
-        for i, level in enumerate(levels)
+        level: (SAFE[i % len(SAFE)], SYMBOLS[i // len(SAFE) % len(SYMBOLS)]) for i, level in enumerate(levels)
     }

@@ -10,7 +10,7 @@ GRID = "rgba(128,128,128,0.25)"
 MUTED = "rgba(128,128,128,0.55)"
 NEUTRAL = "#8a8f98"
 # The legend in a row under the title: it takes no width from the data on a narrow screen.
-BELOW: dict[str, Any] = {"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0}
+LEGEND_ROW: dict[str, Any] = {"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0}
 
 _AXIS: dict[str, Any] = {
     "gridcolor": GRID,
@@ -40,25 +40,29 @@ def finish(
     height: int = 400,
     legend: bool = True,
     note: str | None = None,
+    row: bool = False,
 ) -> go.Figure:
     """Give `fig` its title, axis titles and the common look; return it.
 
     Text colours and fonts are left to the template, so that the page's theme (light or dark) rules them; the
-    ground is transparent. `note` is a small line under the title (what a mark means, how many points).
+    ground is transparent. `note` is a small line under the title (what a mark means, how many points); `row`
+    leaves room between title and data for a legend in a row or the name of a panel.
     """
-    title_text = (
-        {"text": title, "subtitle": {"text": note, "font": {"size": 12}}} if note else {"text": title}
-    )
+    heading: dict[str, Any] = {"text": title, "yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 12}}
+    if note:
+        heading["subtitle"] = {"text": note, "font": {"size": 12}}
     fig.update_layout(
         template=TEMPLATE,
-        title=title_text,
+        title=heading,
         height=height,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        margin={"l": 8, "r": 16, "t": 64 if note else 48, "b": 8},
+        margin={"l": 8, "r": 16, "t": 44 + (20 if note else 0) + (26 if row else 0), "b": 8},
         showlegend=legend,
         hoverlabel={"align": "left"},
     )
+    if row:
+        fig.update_layout(legend=LEGEND_ROW)
     if x is not None:
         fig.update_xaxes(title_text=x)
     if y is not None:

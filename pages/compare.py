@@ -1,0 +1,142 @@
+"""Compare: does guided masking help?"""
+
+import pandas as pd
+import streamlit as st
+
+from pages.components import compare_text, frame, show, tables
+from sgm_core.analysis.metrics import METRICS, confusion, paired_difference, paired_table, summary_table
+from sgm_core.figures import compare as figures
+from sgm_core.figures.palette import SCHEMES, arm_name
+
+VIEWS = {
+    "classes": "Cell types",
+    "confusion": "Confusion",
+    "donors": "Donors",
+    "folds": "Folds",
+    "all": "All differences",
+}
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def computed(path: str, stamp: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Summary and paired differences of the folds that are finished."""
+    folds = pd.read_parquet(path)
+    return summary_table(folds), paired_table(folds)
+
+
+def controls(folds: pd.DataFrame) -> tuple[str, str, str, str]:
+    """Draw the page's controls; returns metric, scheme, the arm in question and what it is held against."""
+    trained = folds[folds["scheme"] != "baseline"]
+    schemes = [scheme for scheme in SCHEMES if scheme in set(trained["scheme"])] or ["baseline"]
+    arms = figures.in_order((trained if len(trained) else folds)["arm"])
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        metrics = [metric for metric in METRICS if metric in folds]
+        metric = st.selectbox(
+            "Score", metrics, format_func=score_name, key="metric",
+            bind="query-params", width=170, help="Macro F1 counts every scored cell type alike.",
+        )  # fmt: skip
+        scheme = st.selectbox(
+            "Finetuning", schemes, index=len(schemes) - 1, format_func=SCHEMES.get, key="scheme",
+            bind="query-params", width=170,
+        )  # fmt: skip
+        arm = st.selectbox("Arm", arms, format_func=arm_name, key="arm", bind="query-params", width=210)
+        others = [other for other in arms if other != arm]
+        others += [b for b in figures.in_order(folds["arm"]) if b not in arms]
+        preferred = [a for a in ("uniform+summary", "uniform", "no-pretraining") if a in others]
+        against = st.selectbox(
+            "Held against", others or [arm], index=others.index(preferred[0]) if preferred else 0,
+            format_func=arm_name, key="against", bind="query-params", width=250,
+            help="Uniform + summary differs from self-guided in the masks alone.",
+        )  # fmt: skip
+    return metric, scheme, arm, against
+
+
+def evidence(
+    run_tables: tuple[pd.DataFrame, ...], metric: str, scheme: str, arm: str, against: str, simulated: bool
+) -> None:
+    """Draw the chosen detail."""
+    folds, per_class, per_donor, predictions, paired = run_tables
+    view = st.segmented_control(
+        "Evidence", list(VIEWS), default="classes", format_func=VIEWS.get, key="view", bind="query-params",
+        required=True,
+    )  # fmt: skip
+    other = (against, scheme_of(folds, against, scheme))
+    scheme_text = SCHEMES[scheme].lower()
+    if view == "classes" and per_class is not None:
+        both = two_sides(per_class[(per_class["fold"] == -1) & per_class["scored"]], (arm, scheme), other)
+        title = f"F1 per cell type, {scheme_text}, all folds pooled"
+        fig = figures.two_arms(both, "cell_type", "f1", (arm, against), title, "F1 (%)", "support")
+        show.figure(fig, "f1-per-cell-type", both, alt=title, simulated=simulated)
+        with st.expander("All arms, precision and recall"):
+            show.table(per_class, "per-class", column_config=compare_text.FORMATS)
+    elif view == "confusion" and predictions is not None:
+        chosen = st.segmented_control(
+            "Of", [arm, against], default=arm, format_func=arm_name, key="of", required=True,
+            label_visibility="collapsed",
+        )  # fmt: skip
+        counts = confusion(predictions, chosen, scheme_of(folds, chosen, scheme))
+        fig = figures.confusion(counts, f"{arm_name(chosen)}, {scheme_text}: predicted against true")
+        show.figure(fig, "confusion", counts.reset_index(), alt="Confusion matrix", simulated=simulated)
+    elif view == "donors" and per_donor is not None:
+        both = two_sides(per_donor, (arm, scheme), other)
+        title = f"Macro F1 per donor, {scheme_text}, each donor when it was left out"
+        fig = figures.two_arms(both, "donor", "macro_f1", (arm, against), title, "Macro F1 (%)", "n_cells")
+        show.figure(fig, "f1-per-donor", both, alt=title, simulated=simulated)
+    elif view == "folds":
+        st.caption("One row a donor fold, in per cent. Folds differ by their donors more than arms do.")
+        show.table(compare_text.fold_table(folds, metric), f"{metric}-per-fold")
+    elif view == "all":
+        show.table(compare_text.paired_view(paired, metric), f"differences-{metric}")
+    else:
+        st.info(
+            "This detail is written when the run has finished more of its parts.", icon=":material/hourglass:"
+        )
+
+
+def scheme_of(folds: pd.DataFrame, arm: str, scheme: str) -> str:
+    """Return the scheme under which an arm was scored: baselines have their own."""
+    return scheme if ((folds["arm"] == arm) & (folds["scheme"] == scheme)).any() else "baseline"
+
+
+def score_name(metric: str) -> str:
+    return METRICS[metric][0].upper() + METRICS[metric][1:]
+
+
+def two_sides(table: pd.DataFrame, a: tuple[str, str], b: tuple[str, str]) -> pd.DataFrame:
+    sides = [table[(table["arm"] == arm) & (table["scheme"] == scheme)] for arm, scheme in (a, b)]
+    return pd.concat(sides, ignore_index=True)
+
+
+context = frame.page("Compare")
+run, folds = tables.require(context, "folds", "scores")
+simulated = context.dataset.simulated
+summary, paired = computed(str(run.table_path("folds")), tables.stamp(run.table_path("folds")))
+answer_line = st.container()
+metric, scheme, arm, against = controls(folds)
+pair = paired_difference(folds, (arm, scheme), (against, scheme_of(folds, against, scheme)), metric)
+with answer_line:
+    frame.answer(compare_text.answer(pair, scheme))
+    compare_text.rivals(folds, arm, against, scheme, metric)
+    tables.still_running(run)
+
+unit = f"{METRICS[metric]} (%)"
+left, right = st.columns(2, gap="medium")
+with left:
+    title = f"{score_name(metric)} over donor folds"
+    fig = figures.scores(folds, summary, metric, title, unit)
+    show.figure(fig, "scores", folds, alt=title, simulated=simulated)
+with right:
+    mine = paired[(paired["metric"] == metric) & (paired["arm_a"] == arm) & (paired["arm_b"] != "majority")]
+    if len(mine):
+        title = f"{arm_name(arm)} less each other arm, fold by fold"
+        fig = figures.differences(mine, title, f"Difference in {METRICS[metric]} (points)")
+        show.figure(fig, "differences", mine, alt=title, simulated=simulated)
+    else:
+        st.info("Differences need two arms that have finished the same folds.", icon=":material/balance:")
+
+st.subheader("Table 1", anchor=False)
+show.table(compare_text.table_1(summary, metric), "table-1")
+details = (folds, *(tables.read(run, name) for name in ("per_class", "per_donor", "predictions")), paired)
+evidence(details, metric, scheme, arm, against, simulated)
+st.subheader("How this was judged", anchor=False)
+compare_text.choices(run, context.dataset, folds, tables.read(run, "per_class"))

@@ -1,0 +1,96 @@
+"""Tables of the run in view: read once, shared by all sessions, never changed."""
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from pages.components import frame, run_facts
+from sgm_core.runs.store import ACTIVE, Run
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def cached(path: str, stamp: int) -> pd.DataFrame:
+    """Return a parquet file, read once; `stamp` changes when the file does."""
+    return pd.read_parquet(path)
+
+
+def stamp(path: Path) -> int:
+    """Return what changes when a file is replaced, as part of a cache's key; 0 when there is none."""
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def read(run: Run, name: str) -> pd.DataFrame | None:
+    """Return a run's table, or None if it does not exist (yet). It is shared: don't change it."""
+    path = run.table_path(name)
+    when = stamp(path)
+    return cached(str(path), when) if when else None
+
+
+def require(context: frame.Context, name: str, what: str) -> tuple[Run, pd.DataFrame]:
+    """Return the run in view and one of its tables; without them say what to do, and end the page.
+
+    Parameters
+    ----------
+    context
+        What is in view.
+    name
+        The table.
+    what
+        What the page shows, for the message: ``scores``, ``mask counts``.
+    """
+    if context.dataset is None:
+        frame.empty(
+            "No dataset yet: import one, or start with the demo.", "Go to datasets", "pages/datasets.py"
+        )
+    run = context.run
+    if run is None:
+        frame.empty(
+            f"No run on {context.dataset.name} yet: {what} come from a run.",
+            "Start a run",
+            "pages/new_run.py",
+        )
+    table = read(run, name)
+    if table is not None and len(table):
+        return run, table
+    if run.state in ACTIVE:
+        _waiting(run, what)
+    reason = f" It {run.state}: {run.status['error']}." if run.status.get("error") else ""
+    if run.state in ("failed", "cancelled", "lost"):
+        frame.empty(f"This run has no {what}.{reason}", "See its log", "pages/runs.py")
+    frame.empty(
+        f"This run ({run.kind}) has no {what}: choose another run above, or start a comparison.",
+        "Start a comparison",
+        "pages/new_run.py",
+    )
+
+
+@st.fragment(run_every=5)
+def _watch(run: Run, what: str) -> None:
+    with frame.guard():
+        st.markdown(f"No {what} yet. {run_facts.progress_words(run) or 'The run is queued'}")
+        progress = run.status.get("progress") or {}
+        if progress.get("total"):
+            st.progress(min(1.0, progress["done"] / progress["total"]))
+
+
+def _waiting(run: Run, what: str) -> None:
+    """Show how far the run is; the page fills when its first results are there."""
+    with st.container(border=True):
+        _watch(run, what)
+        if st.button("Follow the run", type="primary", key="follow-run"):
+            from pages.components import state
+
+            state.go("pages/runs.py")
+    st.stop()
+
+
+def still_running(run: Run) -> None:
+    """Say so when a run goes on, since what is shown will change."""
+    if run.state in ACTIVE:
+        words = run_facts.progress_words(run)
+        st.caption(
+            f":material/hourglass: Still running{f' ({words})' if words else ''}: finished parts are shown."
+        )
+    elif run.state in ("failed", "cancelled", "lost"):
+        st.caption(f":material/error: This run {run.state} before its end: finished parts are shown.")
