@@ -32,6 +32,7 @@ class BackboneConfig:
     bins : number of soft bins of the value embedding
     dropout : on the encoder blocks' outputs
     value_scaling : multiply a gene's position row by (1 + value)
+    cell_context : the decoder also sees the cell's pooled vector, so that reconstruction trains it
     pool : parts of a cell's vector, each D numbers: max, mean, or the mean weighted by value
     """
 
@@ -47,6 +48,7 @@ class BackboneConfig:
     bins: int = 32
     dropout: float = 0.0
     value_scaling: bool = True
+    cell_context: bool = True
     pool: tuple[str, ...] = ("max", "mean", "weighted")
 
     @property
@@ -124,6 +126,7 @@ class Backbone(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width)
         self.bridge = nn.Linear(config.width, config.decoder_width)
+        self.context = nn.Linear(config.pooled_width, config.decoder_width) if config.cell_context else None
         self.decoder = nn.ModuleList(
             DecoderBlock(config.decoder_width, config.decoder_heads, config.decoder_head_dim, config.ff)
             for _ in range(config.decoder_depth)
@@ -171,7 +174,12 @@ class Backbone(nn.Module):
         return torch.cat([parts[name] for name in self.config.pool], dim=1)
 
     def decode(
-        self, encoded: Encoded, masked: Tensor, at: Tensor | None = None, added: Tensor | None = None
+        self,
+        encoded: Encoded,
+        masked: Tensor,
+        at: Tensor | None = None,
+        added: Tensor | None = None,
+        pooled: Tensor | None = None,
     ) -> Tensor:
         """Predict normalised values.
 
@@ -181,6 +189,7 @@ class Backbone(nn.Module):
         masked : (B, G) bool, positions that enter as the mask vector; all others enter as the value zero
         at : (B, Q) positions to predict, by default every one
         added : (B, D) a vector added to every position of its cell
+        pooled : (B, P) the cell's pooled vector, which a backbone with `cell_context` needs
 
         Returns
         -------
@@ -200,6 +209,8 @@ class Backbone(nn.Module):
         states = states.index_put((rows[real], encoded.at[real]), bridged[real].to(states.dtype))
         if added is not None:
             states = states + F.linear(added, self.bridge.weight).unsqueeze(1)
+        if self.context is not None and pooled is not None:
+            states = states + self.context(pooled).unsqueeze(1)
         for block in self.decoder[:-1]:
             states = block(states)
         states = self.decoder[-1](states, at)

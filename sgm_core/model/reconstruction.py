@@ -101,7 +101,8 @@ class MaskedModel(nn.Module):
         added_encoder, added_decoder, penalty = self._summarise(values, masked)
         encoded = self.backbone.encode(values, (values > 0) & ~masked, added_encoder)
         at, real = _padded_positions(masked)
-        predicted = self.backbone.decode(encoded, masked, at, added_decoder)
+        pooled = self.backbone.pool(encoded, values)
+        predicted = self.backbone.decode(encoded, masked, at, added_decoder, pooled)
         error = ((predicted - values.gather(1, at)).float().square() * real).sum() / real.sum().clamp(min=1)
         return Reconstruction(error + self.masking["penalty_weight"] * penalty, error)
 
@@ -109,7 +110,8 @@ class MaskedModel(nn.Module):
         """Predict every position (B, G) of cells with `masked` genes hidden."""
         added_encoder, added_decoder, _ = self._summarise(values, masked)
         encoded = self.backbone.encode(values, (values > 0) & ~masked, added_encoder)
-        return self.backbone.decode(encoded, masked, None, added_decoder)
+        pooled = self.backbone.pool(encoded, values)
+        return self.backbone.decode(encoded, masked, None, added_decoder, pooled)
 
     def encode(self, values: Tensor, keep_summary: bool) -> tuple[Encoded, Tensor]:
         """Encode whole cells and pool them: tokens and vectors (B, P)."""

@@ -1,0 +1,167 @@
+"""``sgm pretrain``, ``sgm finetune`` and ``sgm compare``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from sgm_core.cli.frame import Output, add_command
+from sgm_core.errors import InputError
+
+if TYPE_CHECKING:
+    from sgm_core.progress import Observer
+    from sgm_core.runs.store import Run
+
+
+def register(sub: argparse._SubParsersAction[Any]) -> None:
+    """Add the commands."""
+    from sgm_core.training.config import ARMS, BACKBONES, MASKERS, PRESETS, SCHEMES
+
+    pretrain = add_command(sub, "pretrain", "pretrain a backbone by masked reconstruction", _pretrain)
+    pretrain.add_argument("--data", required=True, help="name of an imported dataset")
+    pretrain.add_argument("--backbone", choices=BACKBONES, default="tiny")
+    pretrain.add_argument("--masker", choices=MASKERS, default="self-guided")
+    pretrain.add_argument(
+        "--preset", choices=list(PRESETS), default="sgm", help="fields that differ by source"
+    )
+    pretrain.add_argument("--fold", type=int, help="hide the test donors of this fold (default: shared)")
+    _add_machine(pretrain)
+
+    finetune = add_command(sub, "finetune", "train a cell-type classifier on a pretraining run", _finetune)
+    finetune.add_argument("--run", required=True, help="ID of a pretraining run")
+    finetune.add_argument("--scheme", choices=SCHEMES, default="linear-probe")
+    finetune.add_argument("--fold", type=int, help="one fold of shared pretraining (default: all)")
+    finetune.add_argument("--label", help="label column (default: the cell type column)")
+    _add_machine(finetune)
+
+    compare = add_command(
+        sub, "compare", "every arm and baseline over donor folds: does masking help?", _compare
+    )
+    compare.add_argument("--data", required=True, help="name of an imported dataset")
+    compare.add_argument("--backbone", choices=BACKBONES, default="tiny")
+    compare.add_argument("--folds", type=int, default=5, help="number of donor folds")
+    compare.add_argument("--label", help="label column (default: the cell type column)")
+    compare.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    compare.add_argument("--schemes", nargs="+", choices=SCHEMES, default=list(SCHEMES))
+    _add_machine(compare, example="pretrain.epochs=2 finetune.lr=3e-4")
+
+
+def _add_machine(parser: argparse.ArgumentParser, example: str = "epochs=2 mask_ratio=0.15") -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="FIELD=VALUE", help=f"change any field, for example {example}"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="check everything and say what would run")
+
+
+def _changes(pairs: list[str]) -> dict[str, str]:
+    changes = {}
+    for pair in pairs:
+        field, sign, value = pair.partition("=")
+        if not sign or not field:
+            raise InputError(f"--set {pair!r} can't be read: write FIELD=VALUE, for example epochs=2")
+        changes[field] = value
+    return changes
+
+
+def _pretrain(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.cells.dataset import open_dataset
+    from sgm_core.training.config import pretrain_config
+    from sgm_core.training.estimate import estimate, sentence
+
+    dataset = open_dataset(args.data)
+    names = ("data", "backbone", "masker", "fold", "device", "precision", "seed")
+    given = {name: getattr(args, name) for name in names}
+    config = pretrain_config(args.preset, **given, **_changes(args.set))
+    if args.dry_run:
+        guess = estimate(config, dataset)
+        return Output({"parameters": config.to_dict(), "estimate": guess}, sentence(guess))
+    where = "shared" if config.fold is None else f"fold {config.fold}"
+    return _carry_out("pretrain", args.data, config.to_dict(), f"Pretrain {config.masker}, {where}", observer)
+
+
+def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.runs.store import open_run
+    from sgm_core.training.config import FinetuneConfig
+
+    source = open_run(args.run)
+    names = ("run", "scheme", "fold", "label", "device", "precision", "seed")
+    given = {name: getattr(args, name) for name in names}
+    config = FinetuneConfig.from_dict({**given, **_changes(args.set)})
+    if args.dry_run:
+        return Output({"parameters": config.to_dict()}, f"would finetune {source.id}: {config.scheme}")
+    title = f"Finetune {source.title.removeprefix('Pretrain ')}, {config.scheme}"
+    return _carry_out("finetune", source.dataset_name, config.to_dict(), title, observer)
+
+
+def _compare(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.cells.dataset import open_dataset
+    from sgm_core.training.config import CompareConfig
+    from sgm_core.training.estimate import estimate_compare, sentence
+
+    dataset = open_dataset(args.data)
+    nested: dict[str, dict[str, Any]] = {"pretrain": {}, "finetune": {}}
+    if args.precision != "fp32":
+        nested = {part: {"precision": args.precision} for part in nested}
+    for field, value in _changes(args.set).items():
+        part, _, name = field.partition(".")
+        if part not in nested or not name:
+            raise InputError(f"--set {field}: write pretrain.FIELD=VALUE or finetune.FIELD=VALUE")
+        nested[part][name] = value
+    names = ("data", "backbone", "folds", "label", "arms", "schemes", "device", "seed")
+    config = CompareConfig.from_dict({**{name: getattr(args, name) for name in names}, **nested})
+    if args.dry_run:
+        guess = estimate_compare(config, dataset)
+        return Output({"parameters": config.to_dict(), "estimate": guess}, sentence(guess))
+    return _carry_out(
+        "compare", args.data, config.to_dict(), f"Compare {config.backbone} on {args.data}", observer
+    )
+
+
+def _carry_out(kind: str, dataset: str, parameters: dict[str, Any], title: str, observer: Observer) -> Output:
+    from sgm_core.runs.store import create_run
+    from sgm_core.runs.worker import run_in_foreground
+
+    run = create_run(kind, dataset, parameters, title=title, device=parameters["device"])
+    observer.message(f"run {run.id}")
+    return _result(run_in_foreground(run, observer))
+
+
+def _result(run: Run) -> Output:
+    """Say what a finished run found: its scores, or its masks' last epoch."""
+    data: dict[str, Any] = {"run": run.id, "state": run.state, "path": str(run.path)}
+    lines = [f"run {run.id}: {run.state}"]
+    summary, paired = run.read_table("summary"), run.read_table("paired")
+    folds, cells = run.read_table("folds"), run.read_table("mask_cells")
+    if summary is not None:
+        main = summary[summary["metric"] == "macro_f1"].sort_values("mean", ascending=False)
+        data["summary"] = summary.to_dict("records")
+        lines.append("macro F1 over donor folds, mean and 95 % interval")
+        lines += [
+            f"  {row.arm:20} {row.scheme:13} {row.mean:.3f}  {row.low:.3f} to {row.high:.3f}"
+            for row in main.itertuples()
+        ]
+        if paired is not None:
+            from sgm_core.analysis.statistics import comparison_sentence
+
+            data["paired"] = paired.to_dict("records")
+            chosen = paired[(paired["metric"] == "macro_f1") & (paired["arm_a"] == "self-guided")]
+            lines += [f"{row['scheme']}: {comparison_sentence(row)}" for _, row in chosen.iterrows()]
+    elif folds is not None:
+        data["folds"] = folds.to_dict("records")
+        lines += [
+            f"  fold {row.fold}: macro F1 {row.macro_f1:.3f}, weighted {row.weighted_f1:.3f} "
+            f"({row.n_test:,} test cells of {row.test_donors})"
+            for row in folds.itertuples()
+        ]
+    elif cells is not None:
+        last = cells.iloc[-1]
+        data["masks"] = last.to_dict()
+        lines.append(
+            f"effective share of genes {last.effective_share:.2f} (1 = uniform), "
+            f"{last.nonzero_share:.0%} of the masked positions expressed ({last.base_rate:.0%} of all are); "
+            f"`sgm masks {run.id}` says more, `sgm finetune --run {run.id}` trains a classifier"
+        )
+    return Output(data, "\n".join(lines))
