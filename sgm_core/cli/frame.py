@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sgm_core.progress import Observer
 
 DONE, INTERNAL, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
-PARTS = ("data", "resources", "train", "analysis", "runs")
+PARTS = ("data", "resources", "train", "analysis", "runs")  # the order of `sgm --help`
 
 
 @dataclass
@@ -63,11 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sgm {sgm_core.__version__}")
     sub = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for part in PARTS:
-        try:
-            importlib.import_module(f"sgm_core.cli.{part}").register(sub)
-        except ModuleNotFoundError as error:
-            if error.name != f"sgm_core.cli.{part}":
-                raise
+        importlib.import_module(f"sgm_core.cli.{part}").register(sub)
     return parser
 
 
