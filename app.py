@@ -4,9 +4,7 @@ import streamlit as st
 
 from pages.components import frame
 
-st.set_page_config(
-    page_title="SGM", page_icon="pages/components/icon.svg", layout="wide", initial_sidebar_state=220
-)
+st.set_page_config(page_title="SGM", page_icon="pages/components/icon.svg", layout="wide")
 
 page = st.navigation(
     {

@@ -72,7 +72,8 @@ def next_step(context: frame.Context, newest: Run | None) -> tuple[str, str, str
     if newest.state in ACTIVE:
         return ("Watch the run that is under way.", "Open Runs", "pages/runs.py")
     if newest.state in ("failed", "lost"):
-        return (f"The newest run is {newest.state}: see why, then resume it.", "Open Runs", "pages/runs.py")
+        happened = "failed" if newest.state == "failed" else "was lost"
+        return (f"The newest run {happened}: see why, then resume it.", "Open Runs", "pages/runs.py")
     if context.run is not None and context.run.kind == "compare" and context.run.state == "done":
         return ("See whether guided masking helped.", "Open Compare", "pages/compare.py")
     return ("Compare the arms over donor folds.", "Start a comparison", "pages/new_run.py")

@@ -1,6 +1,5 @@
 """New run: what will run, how long, will it fit?"""
 
-from importlib.util import find_spec
 from typing import Any
 
 import streamlit as st
@@ -10,6 +9,8 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
 from sgm_core.runs.launch import launch
 from sgm_core.runs.store import create_run
+from sgm_core.training.config import CompareConfig, FinetuneConfig
+from sgm_core.training.estimate import estimate, estimate_compare
 
 _VISIBLE = {
     "compare": ("backbone", "folds", "arms", "schemes"),
@@ -49,22 +50,21 @@ def form(kind: str, dataset: Dataset) -> dict[str, Any]:
             with tab, st.grid(4, min_column_width=200, gap="medium"):
                 for path, control in rest.items():
                     if control.group == group:
-                        values[path] = fields.draw(control, options.get(path))
+                        preset = {"on_change": fields.apply_preset, "args": (control,)}
+                        extra = preset if control.field.name == "preset" else {}
+                        values[path] = fields.draw(control, options.get(path), **extra)
         st.button("Back to the defaults", on_click=clone.clear_form, type="tertiary", icon=":material/undo:")
     return values
 
 
 def show_estimate(config: Any, dataset: Dataset) -> None:
-    """Say how long it takes and what memory it needs, where the engine can tell."""
-    if find_spec("sgm_core.training.estimate") is None:
+    """Say how long it takes and what memory it needs; a finetuning is short and has no estimate."""
+    if isinstance(config, FinetuneConfig):
         return
-    from sgm_core.training.estimate import estimate
-
-    expected = estimate(config, dataset)
-    with st.container(horizontal=True, gap="large"):
-        st.metric("Time, about", words.duration(expected["seconds"]), width="content")
-        st.metric("Memory, about", words.size(expected["memory_bytes"]), width="content")
-    st.caption(expected["basis"])
+    guess = estimate_compare if isinstance(config, CompareConfig) else estimate
+    expected = guess(config, dataset)
+    time, memory = words.duration(expected["seconds"]), words.size(expected["memory_bytes"])
+    st.markdown(f"Takes about **{time}** and **{memory}** of memory: {expected['basis']}.")
 
 
 def show_differences(kind: str, parameters: dict[str, Any], dataset: Dataset) -> None:
@@ -113,6 +113,8 @@ values = form(kind, dataset)
 with top:
     try:
         config: Any = run_facts.CONFIGS[kind].from_dict(fields.collect(kind, values, dataset.name))
+        if kind == "compare" and not (config.arms and config.schemes):
+            raise InputError("Choose at least one arm and one scheme.")
         frame.answer(recipe.sentence(config, dataset))
     except InputError as error:
         st.error(str(error), icon=":material/info:")

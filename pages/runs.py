@@ -28,7 +28,6 @@ def overview(runs: list[Run]) -> pd.DataFrame:
             "curve": [run_facts.sparkline(run) for run in runs],
             "created": [words.moment(run.config["created"]) for run in runs],
             "took": [words.duration(words.took(run)) if words.took(run) is not None else "" for run in runs],
-            "id": [run.id for run in runs],
         }
     )
 
@@ -46,16 +45,15 @@ def choose_runs(runs: list[Run], context: frame.Context) -> list[Run]:
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [ids.index(name) for name in shown or [fallback]]}},
-        column_order=["state", "title", "dataset", "best", "curve", "created", "took", "id"],
+        column_order=["state", "title", "dataset", "best", "curve", "created", "took"],
         column_config={
             "state": st.column_config.TextColumn("State", width="small", pinned=True),
             "title": st.column_config.TextColumn("Title", width="medium"),
             "dataset": st.column_config.TextColumn("Dataset", width="small"),
             "best": st.column_config.TextColumn("Best, or progress", width="medium"),
             "curve": st.column_config.LineChartColumn("Loss", width="small"),
-            "created": st.column_config.DatetimeColumn("Asked for", format="distance", width="small"),
+            "created": st.column_config.DatetimeColumn("Asked for", format="distance"),
             "took": st.column_config.TextColumn("Took", width="small"),
-            "id": st.column_config.TextColumn("ID", width="medium"),
         },
     )
     selected = [runs[row] for row in event["selection"]["rows"] if row < len(runs)]

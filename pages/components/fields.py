@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages.components import clone, words
 from pages.components.run_facts import CONFIGS
-from sgm_core.training.config import FinetuneConfig, PretrainConfig
+from sgm_core.training.config import PRESETS, FinetuneConfig, PretrainConfig
 
 GROUPS = {
     "data": "Data",
@@ -93,7 +93,7 @@ def label(control: Control) -> str:
     return _LABELS.get(name, name.replace("_", " ").capitalize())
 
 
-def draw(control: Control, options: list[Any] | None = None) -> Any:
+def draw(control: Control, options: list[Any] | None = None, **extra: Any) -> Any:
     """Draw the control of one field and return its value.
 
     Parameters
@@ -102,6 +102,8 @@ def draw(control: Control, options: list[Any] | None = None) -> Any:
         From `controls`.
     options
         Values to choose from, where they come from the dataset and not from the field.
+    extra
+        Further arguments of the control.
     """
     metadata, default = control.field.metadata, control.default
     kind = str(getattr(control.field.type, "__name__", control.field.type))
@@ -112,6 +114,7 @@ def draw(control: Control, options: list[Any] | None = None) -> Any:
         "help": metadata["help"],
         "bind": "query-params",
         "persist_state": "session",
+        **extra,
     }
     choices = options if options is not None else list(metadata["choices"])
     with st.container(gap="xxsmall"):
@@ -138,6 +141,17 @@ def draw(control: Control, options: list[Any] | None = None) -> Any:
         if paper is not None:
             st.caption(f"paper {words.value(paper)}")
     return value
+
+
+def apply_preset(chosen: Control) -> None:
+    """Fill the form's pretraining fields with those of the preset that was just chosen."""
+    prefix = chosen.path.removesuffix("preset")
+    preset = PRESETS[st.session_state[chosen.key]]
+    known = {field.name for field in dataclasses.fields(PretrainConfig)}
+    for path, control in controls(chosen.kind).items():
+        name = path.removeprefix(prefix)
+        if path.startswith(prefix) and name in known - _DECIDED - {"preset"}:
+            st.session_state[control.key] = preset.get(name, control.default)
 
 
 def _none(control: Control) -> str:

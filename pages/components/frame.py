@@ -9,10 +9,12 @@ the link with ``key="..."`` and ``bind="query-params"``.
 """
 
 import logging
+import runpy
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 import streamlit as st
@@ -22,6 +24,9 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import SGMError
 from sgm_core.runs.store import ACTIVE, Run
 
+_APP = Path(__file__).resolve().parents[2] / "app.py"
+_FRAMED = "framed"
+_BADGE_WIDTH = 110
 _LOG = logging.getLogger("sgm.pages")
 # Word, colour and shape: the state is never told by colour alone.
 STATES = {
@@ -45,6 +50,11 @@ class Context:
 
 def page(title: str) -> Context:
     """Begin a page: its title, and a badge if the data are simulated; returns what is in view."""
+    if not st.session_state.pop(_FRAMED, False):
+        # The first visitor of a fresh server came by a link to this page. Until Streamlit has once seen
+        # st.navigation it takes ``pages`` for a folder of its old kind, and runs the page without app.py.
+        runpy.run_path(str(_APP))
+        st.stop()
     context = current()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(title, anchor=False, width="content")
@@ -91,6 +101,7 @@ def run_badge(run: Run) -> None:
 
 def context_bar() -> None:
     """Draw the bar with dataset, run and palette; they are part of the link and kept across pages."""
+    st.session_state[_FRAMED] = True
     state.apply_choice()
     datasets = state.datasets()
     names = [dataset.name for dataset in datasets]
@@ -125,7 +136,8 @@ def context_bar() -> None:
         )
         run = next((run for run in runs if run.id == chosen), None)
         if run is not None:
-            _live_badge(run) if run.state in ACTIVE else run_badge(run)
+            with st.container(width=_BADGE_WIDTH):
+                _live_badge(run) if run.state in ACTIVE else run_badge(run)
         st.space("stretch")
         st.toggle(
             "Colour-blind palette",

@@ -8,17 +8,11 @@ import streamlit as st
 
 from pages.components import frame, picker, run_facts, state, words
 from sgm_core import home
+from sgm_core.cells.catalog import CATALOG
 from sgm_core.errors import SGMError
 from sgm_core.runs.launch import launch
 from sgm_core.runs.store import ACTIVE, create_run, open_run
 
-PUBLIC = (
-    (
-        "vangalen2019",
-        "van Galen et al. 2019, Cell: AML and healthy bone marrow, Seq-Well, from GEO (GSE116256)",
-    ),
-    ("ennis2023", "Ennis et al. 2023: AML single-cell atlas, from Zenodo"),
-)
 _GUESSES = {
     "donor": ("donor", "donor_id", "patient", "patient_id", "individual", "subject"),
     "cell_type": ("cell_type", "celltype", "ennis_cell_type", "annotation", "cell_label", "cluster"),
@@ -62,8 +56,8 @@ def form() -> None:
 
 
 def _public() -> None:
-    for name, what in PUBLIC:
-        st.markdown(what)
+    for name, entry in CATALOG.items():
+        st.markdown(f"**{entry.title}** ([source]({entry.page})), {entry.paper}")
         st.code(f"sgm data fetch {name}", "bash")
     st.caption("Run the command in a terminal on this machine; the dataset then appears here by itself.")
 
@@ -139,6 +133,12 @@ def _problem(name: str) -> str | None:
     return None
 
 
+def _open(dataset: str) -> None:
+    del st.session_state[_STARTED]
+    st.session_state["view"] = "Quality"
+    state.choose(dataset=dataset)
+
+
 def _watch(run_id: str) -> None:
     try:
         run = open_run(run_id)
@@ -163,13 +163,14 @@ def _progress(run_id: str) -> None:
                 st.session_state["import-live"] = True
             elif st.session_state.pop("import-live", False):
                 st.rerun()
-            if run.state == "done" and st.button(
-                f"Open {run.dataset_name}", type="primary", icon=":material/database:"
-            ):
-                del st.session_state[_STARTED]
-                st.session_state["view"] = "Quality"
-                state.choose(dataset=run.dataset_name)
-                st.rerun()
+            if run.state == "done":
+                st.button(
+                    f"Open {run.dataset_name}",
+                    type="primary",
+                    icon=":material/database:",
+                    on_click=_open,
+                    args=(run.dataset_name,),
+                )
             if run.state in ("failed", "lost"):
                 st.error(run.status.get("error") or "The import ended without saying why.")
                 with st.expander("Log"):

@@ -1,10 +1,15 @@
 """The live parts of a run: curves that grow while it trains, and what its masks do."""
 
+from pathlib import Path
+
 import pandas as pd
 import streamlit as st
 
 from pages.components import run_facts, show
+from sgm_core.analysis.diagnostic import diagnostic, mask_basis, verdict
+from sgm_core.analysis.masks import mask_arms
 from sgm_core.figures import curves
+from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import Run
 
 _PHASES = {"pretrain": "Pretraining", "finetune": "Finetuning", "baseline": "Baselines"}
@@ -38,16 +43,18 @@ def curves_with_controls(runs: list[Run]) -> None:
         st.caption("No curve yet: the first point comes with the first epoch.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        phase = st.segmented_control(
-            "Phase",
-            phases,
-            default=phases[0],
-            key="phase",
-            bind="query-params",
-            format_func=lambda name: _PHASES.get(name, name),
-            required=True,
-            label_visibility="collapsed",
-        )
+        phase = phases[0]
+        if len(phases) > 1:
+            phase = st.segmented_control(
+                "Phase",
+                phases,
+                default=phase,
+                key="phase",
+                bind="query-params",
+                format_func=lambda name: _PHASES.get(name, name),
+                required=True,
+                label_visibility="collapsed",
+            )
         quantities = curves.available(metrics, phase)
         quantity = st.selectbox(
             "Curve",
@@ -70,30 +77,53 @@ def _phases(metrics: pd.DataFrame) -> list[str]:
 
 
 def mask_diagnostic(run: Run) -> None:
-    """Show, per arm, how far the masks are from uniform in the last epoch that is finished."""
+    """Say, per arm, whether the masks are guided at all, with the numbers behind it."""
     table = mask_table(run)
     if table is None:
         st.caption("No mask statistics yet: they come with the first epoch of pretraining.")
         return
+    verdicts = _verdicts(str(run.path), _stamp(run)) if _stamp(run) else {}
+    shown = table.assign(arm=table["arm"].map(arm_name), verdict=table["arm"].map(verdicts))
+    if "self-guided" in verdicts:
+        st.markdown(f"Self-guided: **{verdicts['self-guided']}.**")
     show.table(
-        table,
+        shown if verdicts else shown.drop(columns="verdict"),
         f"masks-{run.id}",
         column_config={
-            "arm": "Arm",
-            "effective share": st.column_config.NumberColumn(
-                format="%.3f", help="exp(entropy of the sampling) / eligible genes; 1 is uniform"
+            "arm": st.column_config.TextColumn("Arm", width="small"),
+            "effective_share": st.column_config.NumberColumn(
+                "Effective share",
+                format="%.3f",
+                help="exp(entropy of the sampling) / eligible genes; 1 is uniform",
             ),
-            "non-zero share": st.column_config.NumberColumn(
-                format="percent", help="share of the masked positions whose gene is expressed"
+            "nonzero_share": st.column_config.NumberColumn(
+                "Non-zero", format="percent", help="share of the masked positions whose gene is expressed"
             ),
-            "base rate": st.column_config.NumberColumn(
-                format="percent", help="share of expressed genes among all that could be masked"
+            "base_rate": st.column_config.NumberColumn(
+                "Base rate", format="percent", help="share of expressed genes among all that could be masked"
             ),
             "by epoch": st.column_config.LineChartColumn(
-                "effective share by epoch", y_min=0, y_max=1.05, help="flat at 1: the masks stay uniform"
+                "By epoch", y_min=0, y_max=1.05, width="small", help="effective share; flat at 1: uniform"
             ),
+            "verdict": st.column_config.TextColumn("Verdict", width="large"),
         },
     )
+
+
+def _stamp(run: Run) -> float:
+    path = run.table_path("masks")
+    return path.stat().st_mtime if path.exists() and run.table_path("mask_cells").exists() else 0.0
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _verdicts(path: str, stamp: float) -> dict[str, str]:
+    run = Run(Path(path))
+    masks = run.read_table("masks", filters=[("by", "==", "all")])
+    cells = run.read_table("mask_cells")
+    if masks is None or cells is None:
+        return {}
+    basis = mask_basis(run.parameters)
+    return {arm: verdict(diagnostic(masks, cells, arm, basis=basis)) for arm in mask_arms(masks)}
 
 
 def mask_table(run: Run) -> pd.DataFrame | None:
@@ -110,7 +140,6 @@ def mask_table(run: Run) -> pd.DataFrame | None:
         rows = rows.assign(arm=run.kind)
     known = [name for name in ("effective_share", "nonzero_share", "base_rate") if name in rows]
     by_epoch = rows.groupby(["arm", "epoch"], sort=False)[known].mean().reset_index()
-    last = by_epoch.groupby("arm", sort=False).last()
-    table = last[known].rename(columns=lambda name: name.replace("_", " ").replace("nonzero", "non-zero"))
+    table = by_epoch.groupby("arm", sort=False)[known].last()
     table["by epoch"] = by_epoch.groupby("arm", sort=False)["effective_share"].agg(list)
     return table.reset_index()

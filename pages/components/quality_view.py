@@ -121,7 +121,18 @@ def donors(dataset: Dataset) -> None:
     )
     fig = figures.donor_heatmap(table)
     show.figure(fig, "donors", table.reset_index(), alt="Number of cells per sample and cell type")
-    show.table(donor_table(dataset), "donor-table")
+    show.table(
+        donor_table(dataset),
+        "donor-table",
+        column_config={
+            "donor": "Donor",
+            "cells": st.column_config.NumberColumn("Cells", format="localized"),
+            "classes": "Types",
+            "median_n_genes": st.column_config.NumberColumn("Median genes", format="%.0f"),
+            "median_n_counts": st.column_config.NumberColumn("Median counts", format="localized"),
+            "median_percent_mito": st.column_config.NumberColumn("Median % mitochondrial", format="%.1f"),
+        },
+    )
 
 
 def folds(dataset: Dataset) -> None:
@@ -131,7 +142,7 @@ def folds(dataset: Dataset) -> None:
             "Split",
             ["cv", "holdout"],
             default="cv",
-            key="scheme",
+            key="split",
             bind="query-params",
             required=True,
             format_func={"cv": "Cross-validation", "holdout": "Hold-out 80 / 10 / 10"}.__getitem__,

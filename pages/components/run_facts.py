@@ -1,6 +1,5 @@
 """What the pages say about a run: its progress, its best number, its parameters."""
 
-import dataclasses
 from typing import Any
 
 import pandas as pd
@@ -9,9 +8,9 @@ import streamlit as st
 from pages.components import words
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import STATES, Run
-from sgm_core.training.config import CompareConfig, FinetuneConfig, PretrainConfig, Settings
+from sgm_core.training.config import CompareConfig, FinetuneConfig, PretrainConfig
 
-CONFIGS: dict[str, type[Settings]] = {
+CONFIGS: dict[str, type[CompareConfig] | type[PretrainConfig] | type[FinetuneConfig]] = {
     "compare": CompareConfig,
     "pretrain": PretrainConfig,
     "finetune": FinetuneConfig,
@@ -78,8 +77,8 @@ def _best_f1(path: str, stamp: float) -> str:
         return ""
     trained = folds[folds["scheme"] != "baseline"]
     means = (folds if trained.empty else trained).groupby(["arm", "scheme"])["macro_f1"].mean()
-    top = means.reset_index().loc[means.to_numpy().argmax()]
-    return f"macro F1 {top['macro_f1']:.3f}, {arm_name(top['arm'])}"
+    top = means.reset_index().sort_values("macro_f1").iloc[-1]
+    return f"macro F1 {top['macro_f1']:.3f}, {arm_name(str(top['arm']))}"
 
 
 def headline(runs: list[Run]) -> str:
@@ -146,9 +145,3 @@ def differences(columns: dict[str, dict[str, Any]]) -> pd.DataFrame:
         if len(set(texts)) > 1:
             rows.append([field, *texts])
     return pd.DataFrame(rows, columns=["parameter", *columns])
-
-
-def field_help(kind: str) -> dict[str, str]:
-    """Return the explanation of every field of a kind of run."""
-    fields = dataclasses.fields(CONFIGS[kind]) if kind in CONFIGS else ()
-    return {field.name: field.metadata.get("help", "") for field in fields}

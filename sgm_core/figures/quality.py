@@ -1,5 +1,7 @@
 """Is the data fit for the job: histograms per cell, donors x types x timepoints, classes per fold."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -53,13 +55,28 @@ def sample_table(composition: pd.DataFrame) -> pd.DataFrame:
     table
         Index ``sample``, sorted by timepoint and donor; one column a cell type, most frequent first.
     """
-    parts = composition.sort_values(["timepoint", "donor"])
+    parts = composition.sort_values(["timepoint", "donor"], key=_in_time)
     when = parts["timepoint"].astype(str)
     parts = parts.assign(sample=parts["donor"].astype(str) + when.where(when == "", " · " + when))
     table = parts.pivot_table(
         index="sample", columns="cell_type", values="cells", aggfunc="sum", fill_value=0, sort=False
     )
     return table[table.sum().sort_values(ascending=False).index]
+
+
+def _in_time(column: pd.Series) -> pd.Series:
+    """Sort timepoints as a disease runs, and days by their number; donors by name."""
+    if column.name != "timepoint":
+        return column.astype(str)
+    course = ("healthy", "diagnosis", "treatment", "remission", "relapse")
+    places = {word: place for place, word in enumerate(course)}
+
+    def key(text: str) -> tuple[int, float, str]:
+        number = re.search(r"\d+", text)
+        return (places.get(text.lower(), len(course)), float(number.group()) if number else -1.0, text)
+
+    ranks = {text: rank for rank, text in enumerate(sorted(column.astype(str).unique(), key=key))}
+    return column.astype(str).map(ranks)
 
 
 def donor_heatmap(table: pd.DataFrame) -> go.Figure:
@@ -75,7 +92,7 @@ def donor_heatmap(table: pd.DataFrame) -> go.Figure:
             texttemplate="%{text}",
             textfont={"color": NEUTRAL, "size": 11},
             colorscale=SHARE,
-            zmin=0,
+            zmin=-0.4,  # so that one cell shows on either ground
             zmax=max(1.0, float(np.log10(max(numbers.max(), 1)))),
             xgap=1,
             ygap=1,
@@ -117,7 +134,7 @@ def coverage_heatmap(coverage: pd.DataFrame, part: str = "test") -> go.Figure:
             texttemplate="%{text}",
             textfont={"color": NEUTRAL, "size": 11},
             colorscale=SHARE,
-            zmin=0,
+            zmin=-0.4,  # so that one cell shows on either ground
             zmax=max(1.0, float(np.log10(max(numbers.max(), 1)))),
             xgap=1,
             ygap=1,
