@@ -74,6 +74,8 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
             return float(value)
         if kind.startswith("tuple"):
             return tuple(value.split(",")) if isinstance(value, str) else tuple(value)
+        if kind.startswith("dict"):
+            return dict(value)
         return str(value)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{name} is {value!r}: a value of type {kind} is needed") from error
