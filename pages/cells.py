@@ -25,8 +25,8 @@ def no_map(dataset: Dataset) -> None:
             wait_for_map(making[0])
         else:
             st.markdown(
-                f"No map of {dataset.name} yet. A UMAP of its expression (PCA of the 2,000 most detected genes) "
-                f"is made in the background; a comparison adds maps of its models."
+                f"No map of {dataset.name} yet. A UMAP of its expression (PCA of the 2,000 most detected "
+                "genes) is made in the background; a comparison adds maps of its models."
             )
             if st.button("Make a map", type="primary", icon=":material/scatter_plot:"):
                 parameters = {"data": dataset.name, "seed": 0}
@@ -117,8 +117,9 @@ def explorer(dataset: Dataset, maps: dict[str, pd.DataFrame], context: frame.Con
             selection_panel.panel(dataset, context.run, model, selected)
         else:
             st.caption(
-                ":material/gesture: Draw a lasso or a box around cells to see what they are. A selection on the "
-                "left map dims all other cells on the right; one on the right narrows it. Double-click clears."
+                ":material/gesture: Draw a lasso or a box around cells to see what they are. A "
+                "selection on the left map dims all other cells on the right; one on the right narrows it. A "
+                "double click clears it."
             )
 
 

@@ -57,7 +57,7 @@ def evidence(
     """Draw the chosen detail."""
     folds, per_class, per_donor, predictions, paired = run_tables
     view = st.segmented_control(
-        "Evidence", list(VIEWS), default="classes", format_func=VIEWS.get, key="view", bind="query-params",
+        "Evidence", list(VIEWS), default="classes", format_func=VIEWS.get, key="detail", bind="query-params",
         required=True,
     )  # fmt: skip
     other = (against, scheme_of(folds, against, scheme))

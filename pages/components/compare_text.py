@@ -122,7 +122,7 @@ def choices(run: Run, dataset: Dataset, folds: pd.DataFrame, per_class: pd.DataF
         else "Unknown whether the backbone's corpus held these cells.",
         "Scored classes": _classes(dataset, label, per_class),
         "Statistics": "Mean and t interval over folds, seeds averaged first. Differences are paired by fold, "
-        "with the Nadeau-Bengio variance counted in donors; an interval that holds zero is undecided, not 'no'.",
+        "with the Nadeau-Bengio variance counted in donors; an interval that holds zero says 'undecided'.",
         "Arms": "The three arms with summary differ in their masks alone; no pretraining and uniform lack "
         "the summary path too.",
     }

@@ -100,8 +100,8 @@ def panel(dataset: Dataset, run: Run | None, model: tuple[str, str] | None, sele
         }
         show.table(shown, f"selected-by-{by}", column_config=config, height=min(420, 38 + 35 * len(shown)))
         st.download_button(
-            "These cells as CSV", lambda: _cells(dataset, run, model, selected), "selected-cells.csv", "text/csv",
-            key="selected-cells", on_click="ignore", icon=":material/download:",
+            "These cells as CSV", lambda: _cells(dataset, run, model, selected), "selected-cells.csv",
+            mime="text/csv", key="selected-cells", on_click="ignore", icon=":material/download:",
         )  # fmt: skip
 
 

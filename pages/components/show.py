@@ -70,8 +70,8 @@ def figure(
     """Draw `fig` with one-click SVG and PNG, and CSV of `data` (a frame, or a function that makes it).
 
     `name` is unique on the page and becomes the files' name. `simulated` puts the word into the title, so
-    that the figure carries it wherever it is pasted. Further arguments (``on_select``, ``selection_mode``) go to
-    ``st.plotly_chart``, whose selection is returned.
+    that the figure carries it wherever it is pasted. Further arguments (``on_select`` and
+    the like) go to ``st.plotly_chart``, whose selection is returned.
     """
     if simulated:
         fig.layout.title.text = f"{fig.layout.title.text} · SIMULATED"

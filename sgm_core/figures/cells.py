@@ -65,6 +65,7 @@ def by_category(
             mode="markers",
             name=f"{short(level, 26)} ({counts.get(level, 0):,})",
             marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.8},
+            unselected={"marker": {"opacity": 0.25}},
             legendrank=2000 if level == NO_VALUE else 1000,
             hovertemplate=f"{name}: {level}<extra></extra>",
         )

@@ -17,9 +17,9 @@ X_AXES = {
 Y_AXES = {"frequency": "Mask frequency (% of opportunities)", "masked": "Times masked"}
 # Name of the group, colour, symbol: what the interval of the lift says.
 _GROUPS = {
-    "above": ("Hidden more than equals", "#D55E00", "diamond"),
-    "below": ("Hidden less than equals", "#0072B2", "triangle-down"),
-    "equal": ("As its expression says", "#8A8F98", "circle"),
+    "above": ("Hidden more", "#D55E00", "diamond"),
+    "below": ("Hidden less", "#0072B2", "triangle-down"),
+    "equal": ("As equals", "#8A8F98", "circle"),
 }
 _FACTS = [
     "masked",
@@ -95,11 +95,12 @@ def frequency_expression(
             },
             unselected={"marker": {"opacity": 0.25}},
         )
-    best = shown[shown["lift_low"] > 1].nlargest(label, "lift_low")
-    _name_genes(fig, best[~best["gene"].isin(highlight)], x, y, scale, ring=False)
+    best = shown[(shown["lift_low"] > 1) & ~shown["gene"].isin(highlight)].nlargest(200, "lift_low")
+    _name_genes(fig, _with_room(shown, best, x, y, label, ranges, scale), x, y, scale, ring=False)
     _name_genes(fig, shown[shown["gene"].isin(highlight)], x, y, scale, ring=True)
     note = "grey band: what genes of equal expression and detection get, with chance (95 %)"
-    finish(fig, title, X_AXES[x], Y_AXES[y], 500, note=note, row=True)
+    finish(fig, title, X_AXES[x], Y_AXES[y], 500, note=note)
+    fig.update_layout(legend={"orientation": "h", "yanchor": "top", "y": -0.2, "xanchor": "left", "x": 0})
     fig.update_xaxes(type="log" if x != "detection" else "linear", dtick=1 if x != "detection" else None)
     if ranges is not None:
         fig.update_layout(xaxis_range=ranges[0], yaxis_range=ranges[1])
@@ -294,3 +295,28 @@ def _name_genes(fig: go.Figure, rows: pd.DataFrame, x: str, y: str, scale: float
         hoverinfo="skip",
         showlegend=False,
     )
+
+
+def _with_room(
+    shown: pd.DataFrame,
+    best: pd.DataFrame,
+    x: str,
+    y: str,
+    most: int,
+    ranges: tuple[tuple[float, float], tuple[float, float]] | None,
+    scale: float,
+) -> pd.DataFrame:
+    """Return the first genes of `best` whose names would not lie on one another."""
+    (left, right), (bottom, top) = ranges or axis_ranges([shown], x, y)
+    wide, high = right - left, top - bottom
+    across, up = shown[x] if x == "detection" else np.log10(shown[x]), scale * shown[y]
+    taken: list[tuple[float, float]] = []
+    kept = []
+    for index in best.index:
+        place = (float(across[index]), float(up[index]))
+        if all(abs(place[0] - a) > 0.17 * wide or abs(place[1] - b) > 0.05 * high for a, b in taken):
+            taken.append(place)
+            kept.append(index)
+        if len(kept) == most:
+            break
+    return best.loc[kept]

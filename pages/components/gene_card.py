@@ -1,0 +1,59 @@
+"""All that is known of one gene's masks."""
+
+import pandas as pd
+import streamlit as st
+
+from pages.components import mask_tables, show
+from sgm_core.figures import masks as figures
+from sgm_core.figures.palette import FAMILIES, arm_name
+from sgm_core.runs.store import Run
+
+
+def draw(run: Run, gene: str, arm: str, simulated: bool) -> None:
+    """Show the gene's numbers in one arm, and its frequency by cell type in every arm."""
+    stats = mask_tables.statistics(run, arm)
+    row = stats[stats["gene"] == gene].iloc[0]
+    families = [FAMILIES[name][0] for name in FAMILIES if row.get(name, False)]
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.subheader(gene, anchor=False, width="content")
+            for family in families:
+                st.badge(family, color="gray")
+        st.markdown(sentence(row, arm, len(stats)))
+        with st.container(horizontal=True):
+            st.metric("Masked", f"{row['frequency']:.1%}", help="of the draws in which it could be hidden")
+            st.metric("When expressed", _share(row["frequency_nonzero"]))
+            st.metric("When zero", _share(row["frequency_zero"]))
+            st.metric("Expressed in", f"{row['detection']:.1%}", help="of the draws")
+            st.metric("Mean expression", f"{row['mean_expression']:.2f}", help="ln(1 + counts per 10,000)")
+            st.metric("When masked", f"{row['mean_expression_when_masked']:.2f}", help="its mean expression")
+        groups = [by for by in ("cell_type", "donor", "timepoint") if by in mask_tables.levels(run)]
+        if groups:
+            by = st.segmented_control(
+                "By", groups, default=groups[0], format_func=lambda b: b.replace("_", " ").capitalize(),
+                key="card", bind="query-params", required=True, label_visibility="collapsed",
+            )  # fmt: skip
+            table = mask_tables.gene_levels(run, gene, by)
+            fig = figures.gene_card(table, gene, by.replace("_", " "))
+            title = f"How often {gene} is hidden, by {by.replace('_', ' ')}"
+            show.figure(fig, f"gene-{gene}-{by}", table, alt=title, simulated=simulated)
+
+
+def sentence(row: pd.Series, arm: str, n_genes: int) -> str:
+    """Say in one sentence whether a gene is hidden more than its equals."""
+    head = f"{arm_name(arm)} hides it {int(row['masked']):,} times of {int(row['opportunities']):,}"
+    head += f" (rank {row['frequency_rank']} of {n_genes:,})"
+    if pd.isna(row["lift"]):
+        return f"{head}; too few draws to compare it with genes of equal expression."
+    interval = f"{row['lift']:.2f} times as often as genes of equal expression, 95 % interval "
+    interval += f"{row['lift_low']:.2f} to {row['lift_high']:.2f}"
+    kind = {
+        "above": "more than its equals",
+        "below": "less than its equals",
+        "equal": "as its expression says",
+    }
+    return f"{head}, {interval}: {kind[figures.lift_group(row.to_frame().T).iloc[0]]}."
+
+
+def _share(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.1%}"

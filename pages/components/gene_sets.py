@@ -1,0 +1,119 @@
+"""Gene-set libraries and what they find in lists of genes: read and tested once, shared, never changed."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from pages.components import tables
+from sgm_core.analysis.enrichment import Enrichment, enrich_run, group_terms, over_representation
+from sgm_core.cells.resources import GeneSets, Resource, list_resources, read_gene_sets
+from sgm_core.figures.enrichment import SIGNIFICANT
+from sgm_core.runs.store import Run
+
+# The rankings of `enrich_run`, and whether they are controls.
+RANKINGS = {
+    "frequency": ("Most masked", False),
+    "lift": ("Highest lift", False),
+    "uniform": ("Uniform arm, most masked", True),
+    "expression": ("Highest mean expression", True),
+}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a test went over: genes in the list, in the universe, terms tested, genes left out."""
+
+    listed: int
+    universe: int
+    terms: int
+    outside: int = 0
+
+
+def libraries() -> dict[str, Resource]:
+    """Return the registered gene sets by name, the user's own before the built-in subset."""
+    found = sorted(list_resources("genesets"), key=lambda resource: resource.built_in)
+    return {resource.name: resource for resource in found}
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reading gene sets")
+def _sets(path: str, stamp: int) -> GeneSets:
+    return read_gene_sets(path)
+
+
+def read(library: Resource) -> GeneSets:
+    """Return a library's terms."""
+    return _sets(str(library.path), tables.stamp(library.path))
+
+
+def test_run(run: Run, library: Resource, arm: str, top: int, sizes: tuple[int, int]) -> Enrichment:
+    """Test a run's top genes and its controls against a library; see `enrich_run`."""
+    path = run.table_path("masks")
+    stamps = (tables.stamp(path), tables.stamp(library.path))
+    return _run(str(path), str(library.path), stamps, arm, top, sizes)
+
+
+@st.cache_resource(max_entries=32, show_spinner="Testing terms")
+def _run(
+    masks: str, library: str, stamps: tuple[int, int], arm: str, top: int, sizes: tuple[int, int]
+) -> Enrichment:
+    terms = _sets(library, stamps[1]).terms
+    return enrich_run(tables.cached(masks, stamps[0]), terms, arm, top, *sizes)
+
+
+def test_list(
+    genes: tuple[str, ...], universe: tuple[str, ...], library: Resource, sizes: tuple[int, int]
+) -> tuple[pd.DataFrame, Sizes]:
+    """Test any list of genes against a library."""
+    table = _list(genes, universe, str(library.path), tables.stamp(library.path), sizes)
+    facts = table.attrs
+    return table, Sizes(facts["n_list"], facts["n_universe"], facts["n_terms"], facts["n_list_outside"])
+
+
+@st.cache_resource(max_entries=32, show_spinner="Testing terms")
+def _list(
+    genes: tuple[str, ...], universe: tuple[str, ...], library: str, stamp: int, sizes: tuple[int, int]
+) -> pd.DataFrame:
+    return over_representation(genes, universe, _sets(library, stamp).terms, *sizes)
+
+
+def of_ranking(found: Enrichment, ranking: str) -> tuple[pd.DataFrame, Sizes]:
+    """Return one ranking's terms and what its test went over."""
+    table = found.table[found.table["ranking"] == ranking].drop(columns="ranking").reset_index(drop=True)
+    return table, Sizes(len(found.lists[ranking]), len(found.universe), len(table))
+
+
+def side_by_side(found: Enrichment, arm: str, terms: int = 40) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return how many terms each ranking finds, and the adjusted p of the top terms in every ranking."""
+    there = [name for name in RANKINGS if name in found.lists]
+    counts = pd.DataFrame(
+        {
+            "name": [ranking_name(name, arm) for name in there],
+            "significant": [
+                int((of_ranking(found, name)[0]["q_value"] < SIGNIFICANT).sum()) for name in there
+            ],
+            "control": [RANKINGS[name][1] for name in there],
+        }
+    )
+    wide = found.table.pivot(index="term", columns="ranking", values="q_value")[there]
+    first = found.table.groupby("term")["p_value"].min().nsmallest(terms).index
+    wide = wide.loc[first].rename(columns={name: ranking_name(name, arm) for name in there})
+    return counts, wide.rename_axis(index="Term", columns=None).reset_index()
+
+
+def ranking_name(ranking: str, arm: str) -> str:
+    """Return a ranking as figures name it; the arm's own rankings carry the arm's name."""
+    name, control = RANKINGS[ranking]
+    return name if control else f"{arm}, {name.lower()}"
+
+
+def grouped(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the terms with hits, with the group of terms that the same genes carry."""
+    return group_terms(table)
+
+
+def symbols(text: str) -> tuple[str, ...]:
+    """Read gene symbols from free text, separated by anything that a symbol can't hold; each once."""
+    for mark in ",;\t\n\r|\"'":
+        text = text.replace(mark, " ")
+    return tuple(dict.fromkeys(text.split()))

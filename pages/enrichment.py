@@ -1,0 +1,182 @@
+"""Enrichment: what do the hidden genes do?"""
+
+import pandas as pd
+import streamlit as st
+
+from pages.components import frame, gene_sets, mask_tables, show, tables, words
+from sgm_core.analysis.enrichment import Enrichment
+from sgm_core.cells.resources import Resource
+from sgm_core.errors import InputError
+from sgm_core.figures import enrichment as figures
+from sgm_core.figures.palette import arm_name
+from sgm_core.figures.style import p_text
+
+MINE = "mine"
+_ORDERS = {"lift": "Highest lift", "frequency": "Most masked", MINE: "My own list"}
+_COLUMNS = {
+    "term": st.column_config.TextColumn("Term", width="large", pinned=True),
+    "go_id": st.column_config.TextColumn("ID"),
+    "n_hits": st.column_config.NumberColumn("My genes"),
+    "n_term": st.column_config.NumberColumn("Term's genes", help="in the universe"),
+    "fold_enrichment": st.column_config.NumberColumn("Fold", format="%.1f", help="over what chance brings"),
+    "p_value": st.column_config.NumberColumn("p", format="%.1e"),
+    "q_value": st.column_config.NumberColumn("Adjusted p", format="%.1e", help="Benjamini-Hochberg"),
+    "genes": st.column_config.TextColumn("Which", width="large"),
+    "group": st.column_config.TextColumn("Carried by the same genes as", width="medium"),
+}
+
+
+def controls() -> tuple[str, int, Resource, str, tuple[int, int]]:
+    """Draw the controls; returns ranking, number of genes, library, arm, smallest and largest term."""
+    libraries = gene_sets.libraries()
+    arms = mask_tables.arms(run) if has_masks else []
+    orders = list(_ORDERS) if has_masks else [MINE]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        order = st.selectbox(
+            "Genes", orders, format_func=_ORDERS.get, key="genes", bind="query-params", width=170
+        )
+        top = 0
+        if order != MINE:
+            n_genes = len(mask_tables.statistics(run, arms[0]))
+            start = min(200, max(1, n_genes // 5))
+            top = st.number_input(
+                "How many", 1, n_genes - 1, start, step=10, key="top", bind="query-params", width=120
+            )
+        library = st.selectbox("Library", list(libraries), key="library", bind="query-params", width=230)
+        arm = arms[0] if arms else ""
+        if order != MINE:
+            arm = st.selectbox("Arm", arms, format_func=arm_name, key="arm", bind="query-params", width=190)
+        with st.popover("More", icon=":material/tune:"):
+            smallest = st.number_input("Smallest term", 1, 100, 5, key="smallest", bind="query-params")
+            largest = st.number_input(
+                "Largest term", 10, 5000, 500, step=50, key="largest", bind="query-params"
+            )
+            st.caption("Genes of the term that lie in the universe.")
+    return order, int(top), libraries[library], arm, (int(smallest), int(largest))
+
+
+def own_list(library: Resource, sizes: tuple[int, int]) -> tuple[pd.DataFrame, gene_sets.Sizes, str]:
+    """Ask for a list and its universe, and test it; without a list say what to do, and end the page."""
+    universes = {
+        "dataset": f"The {dataset.n_genes:,} genes of {dataset.name}",
+        "library": "The library's own genes",
+    }
+    if has_masks:
+        n_genes = len(mask_tables.statistics(run, mask_tables.arms(run)[0]))
+        universes = {"run": f"The {n_genes:,} genes that the run could hide", **universes}
+    left, right = st.columns([2, 1], gap="medium")
+    with left:
+        text = st.text_area(
+            "Gene symbols, separated by spaces, commas or lines", key="list", bind="query-params"
+        )
+    with right:
+        pool = st.radio(
+            "Universe", list(universes), format_func=universes.get, key="universe", bind="query-params"
+        )
+        st.caption("The genes that could have been in your list: choose the narrowest that is true.")
+    genes = gene_sets.symbols(text or "")
+    if not genes:
+        st.info("Paste a list of gene symbols to see which terms hold more of them than chance.")
+        st.stop()
+    if pool == "run":
+        universe = tuple(mask_tables.statistics(run, mask_tables.arms(run)[0])["gene"])
+    else:
+        universe = tuple(dataset.genes) if pool == "dataset" else tuple(sorted(gene_sets.read(library).genes))
+    table, facts = gene_sets.test_list(genes, universe, library, sizes)
+    return table, facts, universes[pool]
+
+
+def answer(table: pd.DataFrame, facts: gene_sets.Sizes, what: str) -> str:
+    found = table[table["q_value"] < figures.SIGNIFICANT]
+    if table.empty:
+        return f"No term of this library has an eligible size in a universe of {facts.universe:,} genes."
+    best = table.iloc[0]
+    share = f"{best['n_hits']} of its {best['n_term']} genes"
+    strongest = f"{best['term']} ({share}, adjusted p {p_text(best['q_value'])})"
+    head = f"{len(found):,} of {words.count(facts.terms, 'term')} hold more of {what} than chance"
+    if found.empty:
+        return (
+            f"No term of {facts.terms:,} holds more of {what} than chance brings; the closest is {strongest}."
+        )
+    return f"{head}; the strongest is {strongest}."
+
+
+def stated(library: Resource, facts: gene_sets.Sizes, universe: str) -> None:
+    """State universe, library and sizes; say how to add a library where there is only the demo's."""
+    outside = f"; {words.count(facts.outside, 'gene')} of it not in the universe" if facts.outside else ""
+    st.caption(
+        f"List: {words.count(facts.listed, 'gene')}{outside} · Universe: {universe} ({facts.universe:,}) · "
+        f"Library: {library.name}, {library.description} · {words.count(facts.terms, 'term')} tested, "
+        "hypergeometric test, Benjamini-Hochberg over all of them"
+    )
+    if library.built_in:
+        st.info(
+            "This library is a **subset for the demo**: what it does not hold, it cannot find. Add a full one "
+            "with `sgm resources add genesets FILE.gmt`, or fetch GO once with "
+            "`sgm resources fetch GO_Biological_Process_2021`.",
+            icon=":material/library_add:",
+        )
+
+
+def evidence(table: pd.DataFrame, title: str, file: str) -> None:
+    rows = gene_sets.grouped(table)
+    if rows.empty:
+        st.info("No term holds any of these genes: take more genes, or smaller terms under More.")
+        return
+    show.figure(
+        figures.terms(rows, title), f"enrichment-{file}", table, alt=title, simulated=dataset.simulated
+    )
+    st.subheader("Terms with my genes", anchor=False)
+    show.table(rows, f"terms-{file}", column_config=_COLUMNS, column_order=list(_COLUMNS), height=420)
+
+
+def beside(found: Enrichment, arm: str) -> None:
+    """Show the controls beside the arm's own rankings."""
+    counts, wide = gene_sets.side_by_side(found, arm_name(arm))
+    st.subheader("Beside the controls", anchor=False)
+    st.caption(
+        "What uniform masks or plain expression find too, guided masks did not discover. Grey: controls."
+    )
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        title = "Terms found by each ranking"
+        show.figure(
+            figures.rankings(counts, title), "rankings", counts, alt=title, simulated=dataset.simulated
+        )
+    with right:
+        st.markdown("**Adjusted p of the top terms in every ranking**")
+        config = {name: st.column_config.NumberColumn(format="%.1e") for name in wide.columns[1:]}
+        show.table(wide, "adjusted-p", column_config=config, height=300)
+
+
+context = frame.page("Enrichment")
+if context.dataset is None:
+    frame.empty("No dataset yet: import one, or start with the demo.", "Go to datasets", "pages/datasets.py")
+dataset, run = context.dataset, context.run
+masks = tables.read(run, "masks") if run is not None else None
+has_masks = masks is not None and len(masks) > 0
+answer_line = st.container()
+order, top, library, arm, sizes = controls()
+try:
+    if order == MINE:
+        if not has_masks:
+            st.caption("The run in view has no mask counts yet: test any list of yours meanwhile.")
+        terms, facts, universe = own_list(library, sizes)
+        name, what = "my list", "your genes"
+    else:
+        found = gene_sets.test_run(run, library, arm, top, sizes)
+        terms, facts = gene_sets.of_ranking(found, order)
+        universe = "the genes that the run could hide"
+        name = f"{arm_name(arm)}, {_ORDERS[order].lower()}"
+        what = f"the {top:,} {'most masked genes' if order == 'frequency' else 'genes of highest lift'}"
+except InputError as error:
+    st.warning(str(error), icon=":material/info:")
+    st.stop()
+with answer_line:
+    frame.answer(answer(terms, facts, what))
+    if run is not None:
+        tables.still_running(run)
+stated(library, facts, universe)
+evidence(terms, f"What they do: {name}", "list" if order == MINE else f"{arm}-{order}".replace("+", "-"))
+if order != MINE:
+    beside(found, arm)

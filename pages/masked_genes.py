@@ -1,0 +1,188 @@
+"""Masked genes: which genes are hidden, beyond expression?"""
+
+import pandas as pd
+import streamlit as st
+
+from pages.components import frame, gene_card, mask_tables, show, tables
+from sgm_core.analysis.diagnostic import verdict
+from sgm_core.analysis.masks import ORDERS, top_genes
+from sgm_core.figures import masks as figures
+from sgm_core.figures.palette import arm_name
+
+VIEWS = {
+    "ranking": "Ranking",
+    "types": "By cell type",
+    "epochs": "By epoch",
+    "guided": "Is it guided?",
+    "table": "Table",
+}
+_COLUMNS = {
+    "gene": st.column_config.TextColumn("Gene", pinned=True),
+    "masked": st.column_config.NumberColumn("Times masked", format="localized"),
+    "opportunities": st.column_config.NumberColumn("Opportunities", format="localized"),
+    "frequency": st.column_config.NumberColumn("Frequency", format="percent"),
+    "frequency_nonzero": st.column_config.NumberColumn("When expressed", format="percent"),
+    "frequency_zero": st.column_config.NumberColumn("When zero", format="percent"),
+    "matched_frequency": st.column_config.NumberColumn("Equals get", format="percent"),
+    "lift": st.column_config.NumberColumn("Lift", format="%.2f"),
+    "lift_low": st.column_config.NumberColumn("Lift, 95 % low", format="%.2f"),
+    "lift_high": st.column_config.NumberColumn("Lift, 95 % high", format="%.2f"),
+    "mean_expression": st.column_config.NumberColumn("Mean expression", format="%.3f"),
+    "mean_expression_when_masked": st.column_config.NumberColumn("When masked", format="%.3f"),
+    "detection": st.column_config.NumberColumn("Expressed in", format="percent"),
+}
+
+
+def pick() -> None:
+    """Take the gene that was clicked as the one in view."""
+    for side in ("left", "right"):
+        event = st.session_state.get(f"chart-frequency-expression-{side}")
+        points = event["selection"]["points"] if event else []
+        if points and points[0].get("text"):
+            st.session_state["gene"] = points[0]["text"]
+
+
+def controls() -> tuple[str, str | None, str, str | None, str, bool]:
+    """Draw the controls; returns arm, the arm beside it, x axis, gene, y axis, families."""
+    arms = mask_tables.arms(run)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        arm = st.selectbox("Arm", arms, format_func=arm_name, key="arm", bind="query-params", width=210)
+        others = [other for other in arms if other != arm]
+        control = next((a for a in ("uniform+summary", "uniform") if a in others), None)
+        beside = st.selectbox(
+            "Beside it", [*others, "none"], index=others.index(control) if control else len(others),
+            format_func=lambda a: "Nothing" if a == "none" else arm_name(a), key="beside",
+            bind="query-params", width=210,
+        )  # fmt: skip
+        genes = mask_tables.statistics(run, arm)["gene"].tolist()
+        gene = st.selectbox(
+            "Find a gene", genes, index=None, key="gene", bind="query-params", width=180,
+            placeholder="Symbol",
+        )  # fmt: skip
+        with st.popover("More", icon=":material/tune:"):
+            x = st.selectbox(
+                "Across", list(figures.X_AXES), format_func=figures.X_AXES.get, key="x", bind="query-params"
+            )
+            y = st.selectbox(
+                "Up", list(figures.Y_AXES), format_func=figures.Y_AXES.get, key="y", bind="query-params"
+            )
+            families = st.toggle("Colour by gene family", key="families", bind="query-params")
+    return arm, None if beside == "none" else beside, x, gene, y, families
+
+
+def figure_2(arm: str, beside: str | None, x: str, gene: str | None, y: str, families: bool) -> None:
+    sides = [side for side in (arm, beside) if side]
+    stats = [mask_tables.statistics(run, side) for side in sides]
+    ranges = figures.axis_ranges(stats, x, y)
+    for half, side, table, place in zip(
+        st.columns(len(sides), gap="medium"), sides, stats, ("left", "right")
+    ):
+        title = f"{arm_name(side)}: frequency against expression"
+        fig = figures.frequency_expression(
+            table, title, x, y, [gene] if gene else [], families, ranges=ranges
+        )
+        with half:
+            show.figure(
+                fig, f"frequency-expression-{place}", table, alt=title, simulated=simulated, on_select=pick,
+                selection_mode="points",
+            )  # fmt: skip
+
+
+def ranking(arm: str) -> None:
+    title = f"{arm_name(arm)}: hidden beyond expression"
+    stats = mask_tables.statistics(run, arm)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        show.figure(figures.ranking(stats, title), "lift-ranking", stats, alt=title, simulated=simulated)
+    with right:
+        st.markdown("**The first 25 of each order**")
+        orders = pd.DataFrame({by: pd.Series(top_genes(stats, by, 25)) for by in ORDERS})
+        orders.insert(0, "rank", orders.index + 1)
+        names = {"rank": "Rank", "frequency": "Most masked", "lift": "Lift", "expression": "Most expressed"}
+        show.table(orders, "first-25", column_config=names, height=38 + 35 * 14)
+        shared = len(set(orders["frequency"]) & set(orders["expression"]))
+        st.caption(f"{shared} of the 25 most masked genes are among the 25 most expressed.")
+
+
+def by_type(arm: str) -> None:
+    groups = [by for by in ("cell_type", "timepoint", "donor") if by in mask_tables.levels(run)]
+    if not groups:
+        st.info("This run counted its masks over all cells only.", icon=":material/info:")
+        return
+    by = st.segmented_control(
+        "By", groups, default=groups[0], format_func=lambda b: b.replace("_", " ").capitalize(), key="by",
+        bind="query-params", required=True, label_visibility="collapsed",
+    )  # fmt: skip
+    genes = top_genes(mask_tables.statistics(run, arm), "lift", 30)
+    table = mask_tables.by_level(run, arm, by).reindex(genes)
+    if table.empty:
+        st.info("Too few masks were drawn in each group to tell them apart.", icon=":material/info:")
+        return
+    title = f"{arm_name(arm)}: the 30 genes of highest lift, by {by.replace('_', ' ')}"
+    fig = figures.level_heatmap(table, title, by.replace("_", " "))
+    show.figure(fig, f"masked-by-{by}", table.reset_index(), alt=title, simulated=simulated)
+
+
+def by_epoch(arm: str, gene: str | None) -> None:
+    left, right = st.columns(2, gap="medium")
+    cells = tables.read(run, "mask_cells")
+    if cells is not None and len(cells):
+        means = cells.groupby(["arm", "epoch"], as_index=False)[["effective_share", "nonzero_share"]].mean()
+        with left:
+            title = "Effective share of genes by epoch"
+            fig = figures.lines(means, "epoch", "effective_share", "arm", title, "1 = uniform", percent=False)
+            show.figure(fig, "effective-share", means, alt=title, simulated=simulated)
+    if "epoch" in mask_tables.levels(run):
+        stats = mask_tables.statistics(run, arm)
+        genes = list(dict.fromkeys([*([gene] if gene else []), *top_genes(stats, "lift", 6)]))
+        table = mask_tables.by_level(run, arm, "epoch").reindex(genes).rename_axis("gene").reset_index()
+        table = table.melt("gene", var_name="epoch", value_name="frequency").astype({"epoch": int})
+        with right:
+            title = f"{arm_name(arm)}: genes of highest lift by epoch"
+            fig = figures.lines(table, "epoch", "frequency", "gene", title, "% of draws", percent=True)
+            show.figure(fig, "genes-by-epoch", table, alt=title, simulated=simulated)
+
+
+def guided() -> None:
+    arms = mask_tables.arms(run)
+    for each in arms:
+        st.markdown(f"* **{arm_name(each)}.** {verdict(mask_tables.diagnose(run, each))}.")
+    table = mask_tables.diagnostics(run, arms, {each: arm_name(each) for each in arms})
+    show.table(
+        table, "diagnostic", column_config={"What it means": st.column_config.TextColumn(width="large")}
+    )
+
+
+context = frame.page("Masked genes")
+run, _ = tables.require(context, "masks", "mask counts")
+tables.require(context, "mask_cells", "mask counts")
+simulated = context.dataset.simulated
+answer_line = st.container()
+arm, beside, x, gene, y, families = controls()
+with answer_line:
+    frame.answer(f"{arm_name(arm)}. {verdict(mask_tables.diagnose(run, arm))}.")
+    if beside:
+        st.caption(f"{arm_name(beside)}. {verdict(mask_tables.diagnose(run, beside))}.")
+    tables.still_running(run)
+figure_2(arm, beside, x, gene, y, families)
+if gene:
+    gene_card.draw(run, gene, arm, simulated)
+else:
+    st.caption(
+        ":material/ads_click: Click a gene, or find it by its symbol, for its statistics by cell type."
+    )
+view = st.segmented_control(
+    "Evidence", list(VIEWS), default="ranking", format_func=VIEWS.get, key="view", bind="query-params",
+    required=True,
+)  # fmt: skip
+if view == "ranking":
+    ranking(arm)
+elif view == "types":
+    by_type(arm)
+elif view == "epochs":
+    by_epoch(arm, gene)
+elif view == "guided":
+    guided()
+else:
+    stats = mask_tables.statistics(run, arm)
+    show.table(stats, f"masked-genes-{arm}", column_config=_COLUMNS, column_order=list(_COLUMNS), height=560)
