@@ -1,0 +1,132 @@
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_masks import count_cells, count_masks, draw_masks, masks_and_cells, simulated_values
+
+from sgm_core.analysis.diagnostic import DEFAULT_BASIS, diagnostic, mask_basis, value_leak, verdict
+from sgm_core.training.config import PretrainConfig
+
+
+@pytest.fixture(scope="module")
+def values() -> np.ndarray:
+    return simulated_values()
+
+
+def guided(values: np.ndarray, genes: int = 30, times: float = 5.0) -> np.ndarray:
+    scores = 0.15 * values
+    scores[:, np.random.default_rng(7).choice(values.shape[1], genes, replace=False)] += np.log(times)
+    return scores
+
+
+def test_uniform_masks_are_called_uniform(values: np.ndarray) -> None:
+    d = diagnostic(*masks_and_cells(np.zeros_like(values), values))
+    assert d["effective_share"] == pytest.approx(1)
+    assert d["spread_relative"] < 0.02
+    assert d["nonzero_share"] == pytest.approx(d["base_rate"], abs=0.01)
+    assert abs(d["rank_correlation"]) < 0.15
+    assert d["value_leak"] < 0.001
+    assert verdict(d).startswith("Masks are indistinguishable from uniform:")
+
+
+@pytest.mark.parametrize("law", ["log(v + 1)", "0.3 v", "log(v + 0.05)"])
+def test_masks_that_follow_expression_are_not_called_guided(values: np.ndarray, law: str) -> None:
+    laws = {"log(v + 1)": np.log(values + 1), "0.3 v": 0.3 * values, "log(v + 0.05)": np.log(values + 0.05)}
+    d = diagnostic(*masks_and_cells(laws[law], values, share=0.15))
+    assert d["rank_correlation_low"] > 0.6
+    assert d["residual_sd"] < 0.03
+    assert d["spread_free_relative"] > 0.1
+    assert verdict(d).startswith("Masks follow expression alone:")
+
+
+def test_guided_masks_are_called_guided(values: np.ndarray) -> None:
+    d = diagnostic(*masks_and_cells(guided(values), values))
+    assert d["residual_sd"] > 0.1
+    assert verdict(d).startswith("Masks are guided beyond expression: genes of equal expression differ by ")
+
+
+def test_masks_of_zeros_are_called_that(values: np.ndarray) -> None:
+    d = diagnostic(*masks_and_cells(np.where(values > 0, 0.0, np.log(4)), values))
+    assert d["nonzero_share"] < d["base_rate"] / 2
+    assert verdict(d).startswith("Masks prefer zeros and pick no gene beyond that:")
+
+
+def test_masks_uneven_within_cells_alone(values: np.ndarray) -> None:
+    noise = np.random.default_rng(3).normal(size=values.shape)
+    d = diagnostic(*masks_and_cells(noise, values))
+    assert d["effective_share"] < 0.7
+    assert verdict(d).startswith("Masks are uneven within a cell")
+
+
+def test_strata_basis_does_not_judge_the_share_that_it_fixes(values: np.ndarray) -> None:
+    """scFoundation's 0.30 of the non-zeros and 0.03 of the zeros, uniform within each."""
+    rng = np.random.default_rng(0)
+    masks = rng.random(values.shape) < np.where(values > 0, 0.3, 0.03)
+    frame = count_masks(masks, values, np.arange(values.shape[1]).astype(str))
+    frame = frame.assign(arm="uniform", fold=-1, by="all", level="")
+    row = count_cells(masks, values, np.zeros_like(values))
+    cells = pd.DataFrame([row | {"arm": "uniform", "fold": 0, "epoch": 0}])
+    strata = verdict(diagnostic(frame, cells, basis="strata"))
+    assert strata.startswith("Masks are indistinguishable from uniform within zeros and within non-zeros:")
+    assert verdict(diagnostic(frame, cells, basis="all")).startswith("Masks prefer non-zeros")
+
+
+def test_the_analytic_null_is_calibrated_by_simulation(values: np.ndarray) -> None:
+    """Uniform draws, repeated: the excess over the null has mean 0 and, in its own standard errors, SD 1."""
+    rng = np.random.default_rng(1)
+    small = values[:150, :120]
+    genes = np.arange(120).astype(str)
+    z, counts = [], []
+    for _ in range(300):
+        frame = count_masks(draw_masks(np.zeros_like(small), 36, rng), small, genes)
+        frame = frame.assign(arm="uniform", fold=-1, by="all", level="")
+        cells = pd.DataFrame(columns=["arm", "fold", "epoch", "cells", "effective_share"])
+        z.append(diagnostic(frame, cells)["spread_z"])
+        counts.append(frame["masked"] - frame["expected"])
+    assert np.mean(z) == pytest.approx(0, abs=0.2)
+    assert np.std(z) == pytest.approx(1, abs=0.2)
+    simulated = np.var(counts, axis=0)
+    assert np.mean(simulated) == pytest.approx(frame["variance"].mean(), rel=0.05)
+
+
+def test_the_spread_recovers_a_known_one(values: np.ndarray) -> None:
+    """Genes whose frequencies vary by a known little: the estimate is that, noise removed."""
+    rng = np.random.default_rng(2)
+    effect = rng.normal(0, 0.15, values.shape[1])
+    p = 0.3 * np.exp(effect) / np.exp(effect).mean()
+    masks = rng.random(values.shape) < p
+    frame = count_masks(masks, values, np.arange(len(p)).astype(str)).assign(
+        arm="a", fold=-1, by="all", level=""
+    )
+    cells = pd.DataFrame(columns=["arm", "fold", "epoch", "cells", "effective_share"])
+    d = diagnostic(frame, cells)
+    assert d["spread"] == pytest.approx(p.std(), rel=0.05)
+    assert d["residual_sd"] == pytest.approx(0.15, rel=0.1)
+    assert d["residual_share"] > 0.9
+
+
+def test_value_leak_equals_the_analysis_of_variance(values: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    masks = rng.random(values.shape) < np.where(values > 0, 0.5, 0.2)
+    frame = count_masks(masks, values, np.arange(values.shape[1]).astype(str))
+    within, between = 0.0, 0.0
+    for g in range(values.shape[1]):
+        v, m = values[:, g], masks[:, g]
+        within += ((v - v.mean()) ** 2).sum()
+        between += sum(part.sum() * (v[part].mean() - v.mean()) ** 2 for part in (m, ~m))
+    assert value_leak(frame) == pytest.approx(between / within, abs=2e-3)
+    assert value_leak(frame) > 0.02
+
+
+def test_effective_share_is_weighted_by_cells_and_the_last_epoch_stands_apart(values: np.ndarray) -> None:
+    frame, cells = masks_and_cells(np.zeros_like(values), values)
+    cells = pd.concat([cells.assign(epoch=0, effective_share=1.0, cells=300),
+                       cells.assign(epoch=1, effective_share=0.6, cells=100)])  # fmt: skip
+    d = diagnostic(frame, cells)
+    assert d["effective_share"] == pytest.approx(0.9)
+    assert d["effective_share_last_epoch"] == pytest.approx(0.6)
+
+
+def test_the_basis_of_a_run() -> None:
+    assert mask_basis({"mask_basis": "strata"}) == "strata"
+    assert mask_basis({"pretrain": {"mask_basis": "strata"}}) == "strata"
+    assert mask_basis({"pretrain": {}}) == DEFAULT_BASIS == PretrainConfig().mask_basis
