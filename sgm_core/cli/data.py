@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from sgm_core.cli.fetch import register_fetch
 from sgm_core.cli.frame import Output, add_command
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     parser = sub.add_parser("data", help="import, list, show and split datasets")
     data_sub = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _register_import(data_sub)
+    register_fetch(data_sub)
     add_command(data_sub, "list", "list the datasets", _list)
     show = add_command(data_sub, "show", "show a dataset: where it comes from, its donors and quality", _show)
     show.add_argument("name", metavar="NAME")

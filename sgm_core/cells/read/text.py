@@ -159,12 +159,7 @@ def read_text(path: Path, scratch: Path, columns: Collection[str] = ()) -> Count
         names, kind = layout.left, "genes x cells"
     else:
         about = _describing(path, layout, columns)
-        with open_text(path) as stream:
-            table = pd.read_csv(
-                stream, sep=layout.separator, header=None, skiprows=1, usecols=[0, *about], low_memory=False
-            )
-        described = table[list(about)].set_axis([layout.top[i - 1] for i in about], axis=1)
-        obs = name_cells(described, layout.left)
+        obs = name_cells(_descriptions(path, layout, about), layout.left)
         places = [i for i in range(1, len(layout.top) + 1) if i not in about]
         names, kind = [layout.top[i - 1] for i in places], "cells x genes"
         transposer = Transposer(scratch, len(layout.left), len(names))
@@ -179,14 +174,34 @@ def read_text(path: Path, scratch: Path, columns: Collection[str] = ()) -> Count
 def _describing(path: Path, layout: Layout, columns: Collection[str]) -> list[int]:
     """Return the fields of a cells x genes table that describe cells: asked for, or text at its start."""
     with open_text(path) as stream:
-        head = pd.read_csv(
-            stream, sep=layout.separator, header=None, skiprows=1, nrows=_LOOK, low_memory=False
-        )
+        head = pd.read_csv(stream, sep=layout.separator, header=None, skiprows=1, nrows=_LOOK)
     return [
         i
         for i, name in enumerate(layout.top, start=1)
         if name in columns or not pd.api.types.is_numeric_dtype(head[i].dtype)
     ]
+
+
+def _descriptions(path: Path, layout: Layout, about: Sequence[int]) -> pd.DataFrame:
+    """Read the fields `about` of every line, in blocks: the parser holds whole lines, which are long."""
+    with open_text(path) as stream:
+        blocks = list(
+            pd.read_csv(
+                stream, sep=layout.separator, header=None, skiprows=1, usecols=[0, *about], dtype=str,
+                chunksize=_lines(len(layout.top)),
+            )
+        )  # fmt: skip
+    table = pd.concat(blocks, ignore_index=True)[list(about)]
+    for column in table:
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        if numbers.isna().equals(table[column].isna()):
+            table[column] = numbers
+    return table.set_axis([layout.top[i - 1] for i in about], axis=1)
+
+
+def _lines(n_fields: int) -> int:
+    """Return how many lines to parse at once: enough that the cost of each column's set-up is small."""
+    return max(1, 8 * CHUNK_VALUES // max(1, n_fields))
 
 
 def number_blocks(path: Path, layout: Layout, places: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
@@ -197,13 +212,12 @@ def number_blocks(path: Path, layout: Layout, places: Sequence[int]) -> Iterator
     InputError
         If a field is no number or a line has too many fields.
     """
-    step = max(1, 2 * CHUNK_VALUES // max(1, len(places)))
     done = 0
     with open_text(path) as stream:
         try:
             blocks = pd.read_csv(
                 stream, sep=layout.separator, header=None, skiprows=1, usecols=list(places),
-                dtype=np.float32, chunksize=step, low_memory=False,
+                dtype=np.float32, chunksize=_lines(len(layout.top)),
             )  # fmt: skip
             for block in blocks:
                 yield done, block.to_numpy()
