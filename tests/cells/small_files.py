@@ -61,7 +61,8 @@ def write_10x_h5(path: Path, version: int = 3) -> Path:
             group[name] = getattr(counts, name)
         group["shape"] = np.array(counts.shape[::-1])
         group["barcodes"] = np.array(small_obs().index, dtype="S")
-        names, ids = np.array(GENES, dtype="S"), np.array([f"ENSG{i:011d}" for i in range(len(GENES))], dtype="S")
+        names = np.array(GENES, dtype="S")
+        ids = np.array([f"ENSG{i:011d}" for i in range(len(GENES))], dtype="S")
         if version == 3:
             group["features/name"], group["features/id"] = names, ids
             group["features/feature_type"] = np.array(["Gene Expression"] * len(GENES), dtype="S")
