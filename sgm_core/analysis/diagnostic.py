@@ -20,14 +20,14 @@ SMALL_SHARE = 0.05  # share of the variance of the log frequency that matching b
 UNEVEN = 0.95  # effective share below which the draws within a cell are called uneven
 
 
-DEFAULT_BASIS = "all"  # of `sgm_core.training.config.PretrainConfig`, which lies above this package
+# What the presets of `sgm_core.training.config` take, which lies above this package; a test holds them equal.
+PRESET_BASIS = {"sgm": "strata", "paper": "all", "authors": "all"}
 
 
 def mask_basis(parameters: Mapping[str, Any]) -> str:
-    """Return the `mask_basis` in a run's parameters (or its pretraining's), or the default."""
-    return (
-        parameters.get("mask_basis") or (parameters.get("pretrain") or {}).get("mask_basis") or DEFAULT_BASIS
-    )
+    """Return the `mask_basis` that a run's parameters (a comparison's: its pretraining's) ask for."""
+    fields = parameters.get("pretrain") or parameters
+    return fields.get("mask_basis") or PRESET_BASIS[fields.get("preset") or "sgm"]
 
 
 def diagnostic(

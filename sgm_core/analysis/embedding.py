@@ -135,6 +135,23 @@ def umap_run(parameters: dict[str, Any], folder: Path, observer: Observer) -> No
         embed_pooled(folder.parent / name, seed, observer)
 
 
+def pooled_files(run_folder: Path) -> list[Path]:
+    """Return the run's stored sets of pooled vectors, ``pooled/<arm>.fold<k>.npy``.
+
+    Raises
+    ------
+    NotFoundError
+        If it stored none.
+    """
+    files = sorted((run_folder / "pooled").glob("*.npy"))
+    if not files:
+        raise NotFoundError(
+            f"run {run_folder.name!r} holds no pooled vectors: comparisons store them (sgm compare); "
+            "a dataset's own map comes from 'sgm umap NAME'"
+        )
+    return files
+
+
 def embed_pooled(run_folder: Path, seed: int = 0, observer: Observer | None = None) -> list[str]:
     """Map every stored set of pooled vectors of a run and append the maps to its table ``embedding``.
 
@@ -149,11 +166,7 @@ def embed_pooled(run_folder: Path, seed: int = 0, observer: Observer | None = No
         If the run stored no pooled vectors.
     """
     observer = observer or Observer()
-    files = sorted((run_folder / "pooled").glob("*.npy"))
-    if not files:
-        raise NotFoundError(
-            f"run {run_folder.name!r} has no pooled vectors in {run_folder / 'pooled'}: let it finish first"
-        )
+    files = pooled_files(run_folder)
     frames: dict[str, pd.DataFrame] = {}
     for done, file in enumerate(files):
         observer.check()

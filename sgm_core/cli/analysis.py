@@ -216,7 +216,7 @@ def _prerank(args: argparse.Namespace, run: Run, path: Path, terms: dict[str, li
 
 
 def _umap(args: argparse.Namespace, observer: Observer) -> Output:
-    from sgm_core.analysis.embedding import DATASET_EMBEDDING
+    from sgm_core.analysis.embedding import DATASET_EMBEDDING, pooled_files
     from sgm_core.cells.dataset import list_datasets
     from sgm_core.errors import NotFoundError
     from sgm_core.runs.store import create_run, open_run
@@ -235,6 +235,7 @@ def _umap(args: argparse.Namespace, observer: Observer) -> Output:
             raise NotFoundError(
                 f"{args.name!r} is neither a dataset nor a run: see 'sgm data list' and 'sgm runs list'"
             ) from error
+        pooled_files(mapped.path)  # refused before a run is made that could only fail
         parameters = {"run": mapped.id, "seed": args.seed}
         run = create_run("umap", mapped.dataset_name, parameters, title=f"UMAP of {mapped.id}")
         target = mapped.table_path("embedding")

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from synthetic_masks import count_cells, count_masks, draw_masks, masks_and_cells, simulated_values
 
-from sgm_core.analysis.diagnostic import DEFAULT_BASIS, diagnostic, mask_basis, value_leak, verdict
-from sgm_core.training.config import PretrainConfig
+from sgm_core.analysis.diagnostic import diagnostic, mask_basis, value_leak, verdict
+from sgm_core.training.config import PRESETS, PretrainConfig, pretrain_config
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +127,9 @@ def test_effective_share_is_weighted_by_cells_and_the_last_epoch_stands_apart(va
 
 
 def test_the_basis_of_a_run() -> None:
-    assert mask_basis({"mask_basis": "strata"}) == "strata"
-    assert mask_basis({"pretrain": {"mask_basis": "strata"}}) == "strata"
-    assert mask_basis({"pretrain": {}}) == DEFAULT_BASIS == PretrainConfig().mask_basis
+    assert mask_basis({"mask_basis": "all"}) == "all"
+    assert mask_basis({"pretrain": {"mask_basis": "all", "epochs": 1}}) == "all"
+    for preset in PRESETS:
+        expected = pretrain_config(preset).mask_basis
+        assert mask_basis({"pretrain": {"preset": preset}}) == mask_basis({"preset": preset}) == expected
+    assert mask_basis({"pretrain": {}}) == PretrainConfig().mask_basis

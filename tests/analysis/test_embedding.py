@@ -80,5 +80,5 @@ def test_a_run_s_pooled_vectors_are_mapped_beside_what_is_there(tmp_path: Path) 
 
 
 def test_a_run_without_pooled_vectors_says_so(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="run 'r1' has no pooled vectors"):
+    with pytest.raises(NotFoundError, match="run 'r1' holds no pooled vectors"):
         embed_pooled(tmp_path / "r1")
