@@ -113,16 +113,16 @@ class PretrainConfig(Settings):
     )
     zero_ratio: float = _field(0.03, "masking", "Share of the zeros that is hidden under the basis `strata`")
     mask_basis: str = _field(
-        "all",
+        "strata",
         "masking",
         "all: one draw over all positions; strata: zeros and non-zeros apart",
         "all",
         ("all", "strata"),
     )
-    latents: int = _field(16, "masking", "Trainable latent vectors N", 128)
+    latents: int = _field(8, "masking", "Trainable latent vectors N", 128)
     latent_width: int = _field(64, "masking", "Width of a latent D_z", 256)
-    latent_heads: int = _field(4, "masking", "Heads of the latents' cross-attention", 8)
-    subset: int = _field(4, "masking", "Size of the random subset R of latents that score a cell", 38)
+    latent_heads: int = _field(2, "masking", "Heads of the latents' cross-attention", 8)
+    subset: int = _field(2, "masking", "Size of the random subset R of latents that score a cell", 38)
     subset_per: str = _field(
         "cell", "masking", "Draw R for every cell or once a batch (authors' code)", "batch", ("cell", "batch")
     )
@@ -169,7 +169,7 @@ class PretrainConfig(Settings):
         "constant",
         ("constant", "cosine"),
     )
-    epochs: int = _field(5, "optimisation", "Passes over the training cells", 10)
+    epochs: int = _field(3, "optimisation", "Passes over the training cells", 10)
     patience: int | None = _field(
         None,
         "optimisation",
@@ -264,7 +264,7 @@ class FinetuneConfig(Settings):
     )
     label: str | None = _field(None, "data", "Label column; none = the cell type column")
     epochs: int = _field(
-        8, "optimisation", "Passes over the labelled training cells (partial finetuning)", 10
+        5, "optimisation", "Passes over the labelled training cells (partial finetuning)", 10
     )
     probe_epochs: int = _field(
         60, "optimisation", "Passes of the linear probe's head over the cached vectors", 10
