@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-GENES = (
-    "ACTB GAPDH B2M MALAT1 CD34 CD74 LYZ HBB HBA1 MT-CO1 MT-ND1 RPL3 RPS6 FOS JUN XIST IGKC TRAC CD3D VIM "
-    "S100A8 S100A9 MPO ELANE KIT GATA1 GATA2 SPI1 CEBPA RUNX1 MEIS1 HOXA9 FLT3 NPM1 TP53 MYC BCL2 CD14 FCGR3A CD19"
-).split()
+GENES = [
+    "ACTB", "GAPDH", "B2M", "MALAT1", "CD34", "CD74", "LYZ", "HBB", "HBA1", "MT-CO1", "MT-ND1",
+    "RPL3", "RPS6", "FOS", "JUN", "XIST", "IGKC", "TRAC", "CD3D", "VIM", "S100A8", "S100A9", "MPO",
+    "ELANE", "KIT", "GATA1", "GATA2", "SPI1", "CEBPA", "RUNX1", "MEIS1", "HOXA9", "FLT3", "NPM1",
+    "TP53", "MYC", "BCL2", "CD14", "FCGR3A", "CD19",
+]  # fmt: skip
 N_CELLS, ROLES = 60, {"donor": "donor", "cell_type": "cell_type", "timepoint": "day"}
 FILTERS = {"min_genes": 5, "min_cells": 1}
 
