@@ -111,7 +111,7 @@ def stated(library: Resource, facts: gene_sets.Sizes, universe: str) -> None:
     )
     if library.built_in:
         st.info(
-            "This library is a **subset for the demo**: what it does not hold, it cannot find. Add a full one "
+            "This library is a **subset for the demo**: what it lacks, it cannot find. Add a full one "
             "with `sgm resources add genesets FILE.gmt`, or fetch GO once with "
             "`sgm resources fetch GO_Biological_Process_2021`.",
             icon=":material/library_add:",

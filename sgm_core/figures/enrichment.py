@@ -28,18 +28,18 @@ def terms(table: pd.DataFrame, title: str, n: int = 20) -> go.Figure:
     # A group of one is no group: its bar stays neutral, so that colour means 'the same genes'.
     several = [group for group in order if sizes[group] > 1]
     colours = {group: SAFE[several.index(group) % 8] if group in several else NEUTRAL for group in order}
-    names = [_name(term, go_id) for term, go_id in zip(rows["term"], rows["go_id"])]
     score = -np.log10(np.maximum(rows["q_value"].to_numpy(), 1e-300))
+    place = np.arange(len(rows))
+    hits = [f"{hits} of {size} genes" for hits, size in zip(rows["n_hits"], rows["n_term"])]
     fig = go.Figure(
         go.Bar(
             x=score,
-            y=names,
+            y=place,
+            width=0.4,
             orientation="h",
             marker={"color": [colours[group] for group in rows["group"]], "line": {"width": 0}},
-            text=[f"{hits} of {size}" for hits, size in zip(rows["n_hits"], rows["n_term"])],
-            textposition="outside",
-            textfont={"size": 11},
-            cliponaxis=False,
+            text=hits,
+            textposition="none",
             customdata=np.stack(
                 [
                     rows["term"],
@@ -51,21 +51,28 @@ def terms(table: pd.DataFrame, title: str, n: int = 20) -> go.Figure:
                 ],
                 axis=-1,
             ),
-            hovertemplate="<b>%{customdata[0]}</b><br>%{text} genes, %{customdata[1]} times as many as by "
-            "chance<br>p = %{customdata[2]}, adjusted %{customdata[3]}<br>group: %{customdata[5]}"
+            hovertemplate="<b>%{customdata[0]}</b><br>%{text}, %{customdata[1]} times as many as by chance"
+            "<br>p = %{customdata[2]}, adjusted %{customdata[3]}<br>group: %{customdata[5]}"
             "<br>%{customdata[4]}<extra></extra>",
         )
     )
-    fig.add_vline(
-        x=-np.log10(SIGNIFICANT),
-        line={"color": MUTED, "dash": "dot", "width": 1},
-        annotation={"text": f"{SIGNIFICANT}", "font": {"size": 11}},
-        annotation_position="top",
-    )
-    note = "one colour: carried by the same genes; text: my genes of the term's genes in the universe"
-    finish(fig, title, "−log10 adjusted p", None, 150 + 24 * len(rows), legend=False, note=note)
-    fig.update_yaxes(type="category", autorange="reversed", dtick=1, showgrid=False)
-    fig.update_xaxes(showgrid=True, range=[0, max(1.6, 1.14 * float(score.max(initial=0)))])
+    fig.add_vline(x=-np.log10(SIGNIFICANT), line={"color": MUTED, "dash": "dot", "width": 1})
+    # The name stands over its bar: beside it, the longest name would leave a narrow screen no room for bars.
+    for where, term, go_id, text in zip(place, rows["term"], rows["go_id"], hits):
+        label = f"{short(term, 44)} ({go_id})" if go_id else short(term, 56)
+        fig.add_annotation(
+            x=0,
+            y=where - 0.42,
+            xref="paper",
+            text=f"{label} · {text}",
+            showarrow=False,
+            xanchor="left",
+            font={"size": 11},
+        )
+    note = f"one colour: carried by the same genes; dotted: adjusted p = {SIGNIFICANT}"
+    finish(fig, title, "−log10 adjusted p", None, 130 + 36 * len(rows), legend=False, note=note)
+    fig.update_yaxes(range=[len(rows) - 0.6, -0.8], showticklabels=False, showgrid=False)
+    fig.update_xaxes(showgrid=True, range=[0, max(1.6, 1.05 * float(score.max(initial=0)))])
     return fig
 
 
@@ -93,10 +100,6 @@ def rankings(counts: pd.DataFrame, title: str) -> go.Figure:
     fig.update_yaxes(type="category", autorange="reversed", showgrid=False)
     fig.update_xaxes(showgrid=True, rangemode="tozero")
     return fig
-
-
-def _name(term: str, go_id: str) -> str:
-    return f"{short(term, 46)} ({go_id})" if go_id else short(term, 46)
 
 
 def _wrapped(genes: str, most: int = 24, line: int = 8) -> str:

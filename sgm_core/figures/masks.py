@@ -98,7 +98,7 @@ def frequency_expression(
     best = shown[(shown["lift_low"] > 1) & ~shown["gene"].isin(highlight)].nlargest(200, "lift_low")
     _name_genes(fig, _with_room(shown, best, x, y, label, ranges, scale), x, y, scale, ring=False)
     _name_genes(fig, shown[shown["gene"].isin(highlight)], x, y, scale, ring=True)
-    note = "grey band: what genes of equal expression and detection get, with chance (95 %)"
+    note = "grey band: what genes of equal expression get (95 %)"
     finish(fig, title, X_AXES[x], Y_AXES[y], 500, note=note)
     fig.update_layout(legend={"orientation": "h", "yanchor": "top", "y": -0.2, "xanchor": "left", "x": 0})
     fig.update_xaxes(type="log" if x != "detection" else "linear", dtick=1 if x != "detection" else None)
