@@ -1,0 +1,155 @@
+"""Datasets: fitness of the data, and import through the page."""
+
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from page_text import text_of
+
+from sgm_core.cells.dataset import open_dataset
+from sgm_core.runs.store import list_runs
+from sgm_core.runs.worker import carry_out
+
+
+@pytest.fixture
+def h5ad(tmp_path: Path) -> Path:
+    """A small file of counts: 120 cells of 4 donors, 60 genes, one label missing."""
+    rng = np.random.default_rng(0)
+    obs = pd.DataFrame(
+        {
+            "patient": [f"P{i % 4}" for i in range(120)],
+            "celltype": ["HSC", "GMP", "unknown"] * 40,
+            "batch_no": np.arange(120),
+        },
+        index=[f"cell{i}" for i in range(120)],
+    )
+    var = pd.DataFrame(index=[f"GENE{i}" for i in range(60)])
+    path = tmp_path / "mine.h5ad"
+    anndata.AnnData(rng.poisson(2.0, (120, 60)).astype("float32"), obs, var).write_h5ad(path)
+    return path
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch):
+    """Carry out what the page launches in this process."""
+
+    def now(run) -> None:
+        try:
+            carry_out(run, run)
+        except Exception as error:
+            run.message(str(error))
+
+    monkeypatch.setattr("pages.components.importing.launch", now)
+
+
+def fill_import(page, path: Path, name: str):
+    page.segmented_control(key="view").set_value("Import").run()
+    page.text_input(key="import-path").set_value(str(path)).run()
+    page.text_input(key=f"import-name-{path}").set_value(name).run()
+    return page
+
+
+def test_the_headline_is_computed(open_page, demo_dataset):
+    from sgm_core.cells.split import scored_classes
+
+    scored, others = scored_classes(demo_dataset)
+    text = text_of(open_page("datasets"))
+    assert f"{demo_dataset.n_cells:,} cells, 12 donors, {len(scored) + len(others)} types" in text
+    if len(others):
+        assert "too rare to score" in text
+
+
+def test_a_filter_says_live_what_it_keeps(open_page, demo_dataset):
+    from sgm_core.cells.quality import cell_quality
+
+    page = open_page("datasets")
+    assert f"Keeps {demo_dataset.n_cells:,} of {demo_dataset.n_cells:,} cells" in text_of(page)
+    n_genes = cell_quality(demo_dataset)["n_genes"]
+    slider = next(item for item in page.slider if item.key.startswith("n_genes"))
+    low, high = int(n_genes.quantile(0.2)), slider.value[1]
+    slider.set_value((low, high)).run()
+    assert f"Keeps {int(n_genes.between(low, high).sum()):,} of" in text_of(page)
+    assert "keeps least" in text_of(page)
+
+
+@pytest.mark.parametrize("view", ["Quality", "Donors and types", "Folds", "Genes", "Import"])
+def test_each_view_is_a_link(open_page, demo_dataset, view):
+    page = open_page("datasets", view=view)
+    assert not page.exception and not page.error
+    assert page.segmented_control(key="view").value == view
+
+
+def test_folds_list_every_donor_once_as_test(open_page, demo_dataset):
+    page = open_page("datasets", view="Folds")
+    table = next(frame.value for frame in page.dataframe if "test donors" in frame.value)
+    donors = ", ".join(table["test donors"]).split(", ")
+    assert sorted(donors) == sorted(demo_dataset.donors().unique())
+    page.segmented_control(key="split").set_value("holdout").run()
+    assert not page.exception
+    assert len(next(frame.value for frame in page.dataframe if "test donors" in frame.value)) == 1
+
+
+def test_columns_are_guessed_from_the_file(open_page, h5ad):
+    page = open_page("datasets")  # without any dataset the page is the import
+    page.text_input(key="import-path").set_value(str(h5ad)).run()
+    boxes = {box.label: box.value for box in page.selectbox}
+    assert boxes["Donor: column"] == "patient"
+    assert boxes["Cell type: column"] == "celltype"
+    assert boxes["Timepoint (optional): column"] is None
+    assert page.multiselect[0].value == ["unknown"]
+
+
+def test_an_import_through_the_page_makes_the_dataset(open_page, demo_dataset, h5ad, at_once):
+    page = fill_import(open_page("datasets"), h5ad, "mine")
+    page.number_input(key="import-min-genes").set_value(5).run()
+    next(button for button in page.button if button.label == "Import").click().run()
+    assert not page.exception
+    dataset = open_dataset("mine")
+    assert dataset.n_cells == 120
+    assert dataset.unlabelled == ("unknown",)
+    next(button for button in page.button if button.label == "Open mine").click().run()
+    assert page.selectbox(key="dataset").value == "mine"
+    assert "120 cells, 4 donors" in text_of(page)
+
+
+def test_an_import_that_fails_says_why_and_leaves_nothing(open_page, demo_dataset, h5ad, at_once):
+    page = fill_import(open_page("datasets"), h5ad, "mine")  # 200 genes a cell are asked for, 60 there are
+    next(button for button in page.button if button.label == "Import").click().run()
+    assert not page.exception
+    assert "passes the filters" in " ".join(error.value for error in page.error)
+    assert list_runs()[0].state == "failed"
+    assert not (demo_dataset.path.parent / "mine").exists()
+
+
+@pytest.mark.parametrize("name, said", [("../x", "can't be used"), ("small", "exists already")])
+def test_a_bad_name_is_refused_before_anything_runs(open_page, demo_dataset, h5ad, name, said):
+    page = fill_import(open_page("datasets"), h5ad, name)
+    assert said in text_of(page)
+    assert next(button for button in page.button if button.label == "Import").disabled
+
+
+def test_a_file_that_is_none_is_said_plainly(open_page, demo_dataset, tmp_path):
+    path = tmp_path / "broken.h5ad"
+    path.write_bytes(b"nothing of the sort")
+    page = open_page("datasets", view="Import")
+    page.text_input(key="import-path").set_value(str(path)).run()
+    assert not page.exception
+    assert "broken.h5ad" in page.error[0].value
+
+
+def test_public_data_names_the_command(open_page, demo_dataset):
+    page = open_page("datasets", view="Import")
+    page.segmented_control(key="from").set_value("Public data").run()
+    assert [code.value for code in page.code] == ["sgm data fetch vangalen2019", "sgm data fetch ennis2023"]
+
+
+def test_reasons_of_lost_genes():
+    from pages.components.quality_view import gene_losses
+
+    report = {"genes_in_file": 100, "summed_duplicates": 2, "summed_examples": ["A", "B"], "genes_kept": 90}
+    table = gene_losses(report, {"genes_dropped": 8, "min_cells": 3}).set_index("genes")
+    assert table.loc["Too rare", "number"] == 8
+    assert table.loc["Symbols that occurred more than once", "examples"] == "A, B"
+    assert gene_losses({}, {}).empty

@@ -1,0 +1,108 @@
+"""Runs: what is happening, what differed?"""
+
+import io
+import zipfile
+
+import pandas as pd
+from page_text import text_of
+
+from pages.components import run_facts, words
+from sgm_core.runs.store import create_run, export_run
+
+
+def test_a_finished_comparison_shows_its_best_score_and_curves(open_page, compare_run):
+    page = open_page("runs")
+    assert "1 run: 1 done." in text_of(page)
+    table = page.dataframe[0].value
+    folds = compare_run.read_table("folds")
+    means = folds[folds["scheme"] != "baseline"].groupby(["arm", "scheme"])["macro_f1"].mean()
+    assert table["best"][0] == f"macro F1 {means.max():.3f}, Self-guided"
+    assert len(table["curve"][0]) == 3
+    assert {button.label for button in page.button} >= {"Open in Compare", "Clone"}
+
+
+def test_the_mask_diagnostic_is_said_in_words(open_page, compare_run):
+    page = open_page("runs")
+    assert "Self-guided: **Masks" in text_of(page)
+    table = next(frame.value for frame in page.dataframe if "effective_share" in frame.value)
+    uniform = table[table["arm"] == "Uniform"].iloc[0]
+    assert abs(uniform["effective_share"] - 1) < 0.01
+    assert abs(uniform["nonzero_share"] - uniform["base_rate"]) < 0.05
+
+
+def test_a_failed_run_says_why_and_can_be_resumed(open_page, demo_dataset):
+    run = create_run("pretrain", "small", {"data": "small"}, title="Too large")
+    run.message("reading counts")
+    run.finish("failed", "not enough memory: take a smaller batch_size")
+    page = open_page("runs")
+    assert not page.exception
+    assert "not enough memory: take a smaller batch_size" in [error.value for error in page.error]
+    assert "Resume" in [button.label for button in page.button]
+    assert "reading counts" in page.code[0].value
+
+
+def test_a_run_under_way_can_be_cancelled(open_page, demo_dataset):
+    run = create_run("pretrain", "small", {"data": "small"})
+    run.begin()
+    run.progress(3, 4, "pretraining, epoch 3")
+    run.metric(phase="pretrain", epoch=0, validation_loss=0.5, effective_share=1.0)
+    page = open_page("runs")
+    assert not page.exception
+    next(button for button in page.button if button.label == "Cancel").click().run()
+    assert run.cancel_asked() is not None
+
+
+def test_runs_of_every_kind_and_state_can_be_listed(open_page, demo_dataset):
+    for kind, state in (
+        ("import", "done"),
+        ("umap", "cancelled"),
+        ("finetune", "queued"),
+        ("pretrain", "done"),
+    ):
+        run = create_run(kind, "small", {"path": "x", "name": "small"} if kind == "import" else {})
+        if state != "queued":
+            run.finish(state)
+    page = open_page("runs")
+    assert not page.exception and not page.error
+    assert len(page.dataframe[0].value) == 4
+
+
+def test_only_what_differs_is_compared():
+    table = run_facts.differences(
+        {
+            "a": {"epochs": 5, "pretrain": {"lr": 0.1}, "arms": ("x",)},
+            "b": {"epochs": 5, "pretrain": {"lr": 0.01}, "arms": ["x"], "umap": True},
+        }
+    )
+    expected = pd.DataFrame(
+        [["pretrain.lr", "0.1", "0.01"], ["umap", "", "yes"]], columns=["parameter", "a", "b"]
+    )
+    pd.testing.assert_frame_equal(table, expected)
+
+
+def test_two_runs_in_the_link_show_only_what_differed(open_page, demo_dataset):
+    first = create_run("pretrain", "small", {"data": "small", "epochs": 3})
+    second = create_run("pretrain", "small", {"data": "small", "epochs": 4})
+    for run in (first, second):
+        run.finish("done")
+    page = open_page("runs", show=f"{first.id},{second.id}")
+    table = next(frame.value for frame in page.dataframe if "parameter" in frame.value)
+    assert list(table["parameter"]) == ["epochs"]
+    assert set(table[first.id]) | set(table[second.id]) == {"3", "4"}
+
+
+def test_the_export_holds_the_tables(compare_run):
+    with zipfile.ZipFile(io.BytesIO(export_run(compare_run.id).read_bytes())) as archive:
+        names = archive.namelist()
+    assert f"{compare_run.id}/folds.parquet" in names
+
+
+def test_numbers_in_words():
+    assert words.count(1, "donor") == "1 donor"
+    assert words.count(12610, "cell") == "12,610 cells"
+    assert words.duration(40) == "40 s"
+    assert words.duration(725) == "12 min"
+    assert words.duration(11100) == "3 h 5 min"
+    assert words.size(3.21e9) == "3.2 GB"
+    assert words.value(1e-05) == "1e-05"
+    assert words.value(None) == "none"
