@@ -132,13 +132,19 @@ def level_frequencies(masks: pd.DataFrame, by: str, arm: str | None = None) -> p
 
     A level with fewer than `MIN_OPPORTUNITIES` draws is left out: its frequencies are noise.
     """
-    levels = mask_levels(masks).get(by, [])
-    columns = {}
-    for level in levels:
-        rows = select_masks(masks, arm, by=by, level=level).set_index("gene")
-        if rows["opportunities"].max() >= MIN_OPPORTUNITIES:
-            columns[level] = rows["masked"] / rows["opportunities"].where(rows["opportunities"] > 0)
-    return pd.DataFrame(columns)
+    return _level_shares(masks, by, arm, "masked")
+
+
+def _level_shares(masks: pd.DataFrame, by: str, arm: str | None, count: str) -> pd.DataFrame:
+    """Return `count` per opportunity, genes x levels."""
+    rows = masks[(masks["by"] == by) & (masks["arm"] == (arm or default_arm(masks))) & (masks["fold"] == -1)]
+    enough = rows.groupby("level")["opportunities"].transform("max") >= MIN_OPPORTUNITIES
+    rows = rows[enough & (rows["opportunities"] > 0)]
+    table = rows.assign(share=rows[count] / rows["opportunities"]).pivot(
+        index="gene", columns="level", values="share"
+    )
+    ordered = [level for level in mask_levels(rows).get(by, []) if level in table]
+    return table[ordered].rename_axis(columns=None)
 
 
 def stability(masks: pd.DataFrame, by: str = "donor", arm: str | None = None) -> dict[str, float | int]:
@@ -152,11 +158,7 @@ def stability(masks: pd.DataFrame, by: str = "donor", arm: str | None = None) ->
         takes out what donors share because they express the same genes; levels: how many were compared.
     """
     frequency = level_frequencies(masks, by, arm)
-    null = {}
-    for level in map(str, frequency.columns):
-        rows = select_masks(masks, arm, by=by, level=level).set_index("gene")
-        null[level] = rows["expected"] / rows["opportunities"].where(rows["opportunities"] > 0)
-    excess = frequency - pd.DataFrame(null)
+    excess = frequency - _level_shares(masks, by, arm, "expected")
     return {
         "correlation": _mean_rank_correlation(frequency),
         "beyond_null": _mean_rank_correlation(excess),
