@@ -195,7 +195,7 @@ def _label_groups(fig: go.Figure, x: np.ndarray, y: np.ndarray, shown: np.ndarra
     if not len(x):
         return
     span_x, span_y = float(np.ptp(x)) or 1.0, float(np.ptp(y)) or 1.0
-    spread = _spread(x, y)
+    spread = float(x.std() + y.std())
     taken: list[tuple[float, float]] = []
     for level in sorted(levels, key=lambda level: -(shown == level).sum()):
         mine = shown == level
@@ -217,7 +217,8 @@ def _label_groups(fig: go.Figure, x: np.ndarray, y: np.ndarray, shown: np.ndarra
 
 
 def _spread(x: np.ndarray, y: np.ndarray) -> float:
-    return float(np.median(np.abs(x - np.median(x))) + np.median(np.abs(y - np.median(y))))
+    """Sum of the robust standard deviations: a few stray cells don't make a group loose."""
+    return 1.4826 * float(np.median(np.abs(x - np.median(x))) + np.median(np.abs(y - np.median(y))))
 
 
 def _map_look(fig: go.Figure, title: str, axes: str) -> None:
