@@ -1,8 +1,9 @@
-"""The identity of a process: its pid and when it started, so that a reused pid is not mistaken for it."""
+"""Processes: known by pid and start time, so that a reused pid is not mistaken for the one that was meant."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import psutil
 
@@ -30,3 +31,19 @@ def alive(pid: int | None, started: float | None) -> bool:
         )
     except psutil.NoSuchProcess:
         return False
+
+
+def end_helpers(pid: int, started: float) -> None:
+    """Kill the processes that a worker (a session's leader) started, dead or alive itself.
+
+    A worker that was killed can't do it, and its helpers would go on computing for nobody.
+    """
+    try:
+        if abs(psutil.Process(pid).create_time() - started) >= _TOLERANCE_S:
+            return  # the pid, and so the session, is somebody else's by now
+    except psutil.NoSuchProcess:
+        pass
+    for process in psutil.process_iter():
+        with suppress(OSError, psutil.Error):
+            if process.pid not in (pid, os.getpid()) and os.getsid(process.pid) == pid:
+                process.kill()

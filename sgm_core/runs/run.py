@@ -21,7 +21,7 @@ from sgm_core import home
 from sgm_core.errors import Cancelled
 from sgm_core.progress import Observer
 from sgm_core.runs.plain import plain
-from sgm_core.runs.process import alive, identity
+from sgm_core.runs.process import alive, end_helpers, identity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +86,8 @@ class Run(Observer):
             with self.locked():
                 status = self._read_status()
                 if self._ended_silently(status):
+                    if status["pid"] is not None and status["process_started"] is not None:
+                        end_helpers(status["pid"], status["process_started"])
                     asked = self._cancel_marker.exists()
                     status |= {
                         "state": "cancelled" if asked else "lost",

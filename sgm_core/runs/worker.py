@@ -11,10 +11,12 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import psutil
+
 from sgm_core.errors import Cancelled, InputError, SGMError
 from sgm_core.progress import Observer
 from sgm_core.runs.launch import enqueue, turn
-from sgm_core.runs.process import identity
+from sgm_core.runs.process import end_helpers, identity
 from sgm_core.runs.provenance import code_version
 from sgm_core.runs.run import ACTIVE, Run
 from sgm_core.runs.store import CANCEL_GRACE_S, open_run
@@ -144,6 +146,8 @@ def main(argv: list[str]) -> int:
         carry_out(run, run)
     except Exception:
         return 1
+    finally:
+        end_helpers(*_self())
     return 0
 
 
@@ -159,7 +163,12 @@ def _insist_on_cancelling(run: Run) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(CANCEL_GRACE_S)
     run.finish("cancelled")
+    end_helpers(*_self())
     os._exit(1)
+
+
+def _self() -> tuple[int, float]:
+    return os.getpid(), psutil.Process().create_time()
 
 
 if __name__ == "__main__":

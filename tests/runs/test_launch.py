@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sgm_core.cells.dataset import open_dataset
@@ -56,6 +57,13 @@ def wait_for(run: Run, *states: str, seconds: float = 60.0) -> str:
     return state
 
 
+def wait_for_log(run: Run, text: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while text not in run.log_tail():
+        assert time.monotonic() < deadline, f"{text!r} is not in the log of {run.id}:\n{run.log_tail()}"
+        time.sleep(0.05)
+
+
 def test_a_launched_run_is_done_by_another_process(new_import, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     run = new_import("aml")
@@ -97,9 +105,9 @@ def test_first_come_first_served(new_import) -> None:
         first.begin()
         launch(second)
         launch(third)
-        time.sleep(2.5)
+        wait_for_log(second, f"waiting for run {first.id}")
+        wait_for_log(third, "waiting for run")
         assert (second.state, third.state) == ("queued", "queued"), "one at a time"
-        assert f"waiting for run {first.id}" in second.log_tail()
         first.finish("done")
     wait_for(third, "done")
     assert second.status["finished"] <= third.status["started"]
@@ -111,7 +119,7 @@ def test_a_dead_run_does_not_block_the_queue(new_import) -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     dead.update(state="running", **identity(process.pid))
     launch(second)
-    time.sleep(1)
+    wait_for_log(second, f"waiting for run {dead.id}")
     assert second.state == "queued"
     process.kill()
     process.wait()
@@ -141,7 +149,7 @@ def test_a_queued_run_is_cancelled_at_once_and_can_be_launched_again(new_import)
     with turn(first, Observer()):
         first.begin()
         launch(second)
-        time.sleep(0.5)
+        wait_for_log(second, "waiting for run")
         assert cancel_run(second.id).state == "cancelled"
         launch(second)
         assert second.state == "queued"
@@ -238,9 +246,46 @@ def test_work_that_never_checks_is_interrupted_in_the_end(new_import, manner: st
     run.update(**identity(process.pid))
     wait_for(run, "running")
     cancel_run(run.id)
-    wait_for(run, "cancelled", seconds=15)
+    wait_for(run, "cancelled", seconds=60)
     assert process.wait(timeout=10) == 1
     assert run.state == "cancelled"
+
+
+WITH_A_HELPER = """
+import subprocess, sys, time
+from sgm_core.runs import worker
+def execute(run, observer):
+    helper = subprocess.Popen(["sleep", "300"])
+    observer.progress(1, 1, str(helper.pid))
+    time.sleep(300)
+worker.execute = execute
+sys.exit(worker.main([sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize("end", ["killed", "cancelled"])
+def test_helpers_of_a_worker_end_with_it(new_import, end: str) -> None:
+    # Found on the demo: after kill -9 the comparison's processes went on computing for nobody.
+    run = new_import("aml")
+    enqueue(run)
+    process = subprocess.Popen([sys.executable, "-c", WITH_A_HELPER, run.id], start_new_session=True)
+    run.update(**identity(process.pid))
+    deadline = time.monotonic() + 60
+    while not run.status["progress"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    helper = psutil.Process(int(run.status["progress"]["what"]))
+    if end == "killed":
+        process.kill()
+        wait_for(run, "lost")
+    else:
+        run.ask_cancel()
+        process.terminate()
+        wait_for(run, "cancelled")
+        process.wait(timeout=10)
+    _, alive = psutil.wait_procs([helper], timeout=5)
+    assert not alive or helper.status() == psutil.STATUS_ZOMBIE
+    process.wait(timeout=10)
 
 
 def test_thread_limit_reaches_every_library() -> None:
