@@ -3,6 +3,7 @@ import pytest
 from sgm_core import demo
 from sgm_core.cells.dataset import open_dataset
 from sgm_core.runs.store import Run, list_runs
+from sgm_core.training.config import CompareConfig
 
 
 @pytest.fixture
@@ -19,6 +20,8 @@ def test_the_first_start_makes_and_analyses_the_demo(launched: list[str]) -> Non
     assert launched == [run.id]
     assert run.kind == "compare"
     assert "SIMULATED" in run.title
+    config = CompareConfig.from_dict(run.config["parameters"])
+    assert config.pretrain == demo.ANALYSIS["pretrain"], "the configuration survives the way through JSON"
 
 
 def test_later_starts_find_the_same_run(launched: list[str]) -> None:
