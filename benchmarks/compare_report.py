@@ -1,0 +1,107 @@
+"""Write a finished comparison as a page of benchmarks/results.
+
+``python benchmarks/compare_report.py RUN [OUT.md]``; without a run it lists the comparisons there are.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from sgm_core.analysis.diagnostic import diagnostic, mask_basis, verdict
+from sgm_core.analysis.statistics import comparison_sentence
+from sgm_core.runs.store import Run, list_runs, open_run
+
+
+def table(frame: pd.DataFrame) -> str:
+    """Return a frame as a Markdown table."""
+    head = " | ".join(map(str, frame.columns))
+    lines = [f"| {head} |", "| " + " | ".join("---" for _ in frame) + " |"]
+    lines += ["| " + " | ".join(map(str, row)) + " |" for row in frame.itertuples(index=False)]
+    return "\n".join(lines)
+
+
+def scores(run: Run) -> pd.DataFrame:
+    """Return macro F1 of every arm, mean, interval and folds, best first."""
+    summary, folds = run.read_table("summary"), run.read_table("folds")
+    assert summary is not None and folds is not None
+    per_fold = folds.pivot_table(index=["arm", "scheme"], columns="fold", values="macro_f1")
+    rows = []
+    for row in summary[summary["metric"] == "macro_f1"].sort_values("mean", ascending=False).itertuples():
+        weighted = folds[(folds["arm"] == row.arm) & (folds["scheme"] == row.scheme)]["weighted_f1"].mean()
+        one = {"arm": row.arm, "scheme": row.scheme, "macro F1": f"{row.mean:.3f}"}
+        one |= {"95 % interval": f"{row.low:.3f} to {row.high:.3f}", "weighted F1": f"{weighted:.3f}"}
+        one |= {f"fold {k}": f"{v:.3f}" for k, v in per_fold.loc[(row.arm, row.scheme)].items()}
+        rows.append(one)
+    return pd.DataFrame(rows)
+
+
+def masks(run: Run) -> pd.DataFrame:
+    """Return the mask diagnostic of every arm that masks."""
+    counts, cells = run.read_table("masks"), run.read_table("mask_cells")
+    assert counts is not None and cells is not None
+    basis, rows = mask_basis(run.parameters), []
+    for arm in cells["arm"].unique():
+        d = diagnostic(counts, cells, arm, basis=basis)
+        rows.append(
+            {
+                "arm": arm,
+                "effective share": f"{d['effective_share']:.3f}",
+                "spread beyond uniform": f"{d['spread_relative']:.2f}",
+                "rank correlation with expression": f"{d['rank_correlation']:.2f}",
+                "SD of log frequency at equal expression": f"{d['residual_sd']:.2f}",
+                "value leak": f"{d['value_leak']:.3f}",
+                "verdict": verdict(d),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def report(run: Run) -> str:
+    """Return the whole page."""
+    config, status, paired = run.config, run.status, run.read_table("paired")
+    assert paired is not None
+    minutes = (pd.Timestamp(status["finished"]) - pd.Timestamp(status["started"])).total_seconds() / 60
+    hardware = ", ".join(f"{name} {value}" for name, value in config["hardware"].items() if value)
+    chosen = paired[(paired["metric"] == "macro_f1") & (paired["arm_a"] == "self-guided")]
+    sentences = [f"* {row['scheme']}: {comparison_sentence(row)}." for _, row in chosen.iterrows()]
+    given = config["parameters"].items()
+    parameters = {name: value for name, value in given if value not in (None, {}, [])}
+    return "\n".join(
+        [
+            f"# {config['title']}",
+            "",
+            f"Run `{run.id}`, {minutes:.0f} minutes, seed {config['seed']}, version "
+            f"{config['code_version']}.",
+            f"Hardware: {hardware}.",
+            f"Parameters: `{parameters}`.",
+            "",
+            "## Scores over donor folds",
+            "",
+            table(scores(run)),
+            "",
+            "## Self-guided against the others",
+            "",
+            *sentences,
+            "",
+            "## Are the masks self-guided?",
+            "",
+            table(masks(run)),
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    if len(sys.argv) < 2:
+        done = [run.id for run in list_runs() if run.kind == "compare" and run.state == "done"]
+        print("finished comparisons:", ", ".join(done) or "none", "- give one to write its report")
+        return
+    text = report(open_run(sys.argv[1]))
+    if len(sys.argv) > 2:
+        Path(sys.argv[2]).write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
