@@ -1,0 +1,66 @@
+"""Enrichment: terms of the hidden genes, with universe, library and controls."""
+
+from page_text import text_of
+from scipy.stats import hypergeom
+
+from pages.components import gene_sets
+from sgm_core.cells.resources import DEMO_GENE_SETS, add_resource
+
+
+def test_the_answer_universe_and_library_are_stated(open_page, compare_run):
+    page = open_page("enrichment")
+    assert not page.exception
+    assert not page.error
+    text = text_of(page)
+    assert "the genes that the run could hide (1,000)" in text
+    assert DEMO_GENE_SETS in text
+    assert "subset for the demo" in text
+    assert "sgm resources add genesets FILE.gmt" in text
+    table = next(frame.value for frame in page.dataframe if "q_value" in frame.value)
+    assert {"n_hits", "n_term", "genes", "group"} <= set(table)
+
+
+def test_the_controls_stand_beside_the_arm(open_page, compare_run):
+    page = open_page("enrichment")
+    wide = next(frame.value for frame in page.dataframe if "Term" in frame.value)
+    assert list(wide.columns)[1:] == [
+        "Self-guided, most masked",
+        "Self-guided, highest lift",
+        "Uniform arm, most masked",
+        "Highest mean expression",
+    ]
+
+
+def test_a_list_of_ones_own_is_tested_without_a_run(open_page, demo_dataset, tmp_path):
+    genes = [str(gene) for gene in demo_dataset.genes]
+    gmt = tmp_path / "mine.gmt"
+    gmt.write_text(
+        "\t".join(["first ten", "", *genes[:10]]) + "\n" + "\t".join(["rest", "", *genes[10:99]]) + "\n"
+    )
+    add_resource("genesets", gmt)
+    page = open_page("enrichment", library="mine")
+    assert "Paste a list" in text_of(page)
+    page.text_area(key="list").set_value(", ".join([*genes[:6], genes[20], "NOTAGENE"])).run()
+    assert not page.exception
+    table = next(frame.value for frame in page.dataframe if "q_value" in frame.value)
+    expected = hypergeom.sf(5, len(genes), 10, 7)
+    assert abs(table.loc[table["term"] == "first ten", "p_value"].iloc[0] - expected) < 1e-12
+    assert "1 gene of it not in the universe" in text_of(page)
+    assert "subset for the demo" not in text_of(page)
+
+
+def test_a_list_of_unknown_genes_is_answered_plainly(open_page, demo_dataset):
+    page = open_page("enrichment")
+    page.text_area(key="list").set_value("ENSG00000000003 ENSG00000000005").run()
+    assert not page.exception
+    assert any("none of the 2 genes" in warning.value for warning in page.warning)
+
+
+def test_symbols_are_read_from_any_separation():
+    assert gene_sets.symbols("CD34, MPO;LYZ\nCD34\t'HLA-DRA'") == ("CD34", "MPO", "LYZ", "HLA-DRA")
+
+
+def test_no_dataset_says_what_to_do(open_page):
+    page = open_page("enrichment")
+    assert not page.exception
+    assert "Go to datasets" in [button.label for button in page.button]

@@ -1,0 +1,64 @@
+"""Masked genes: verdict, Figure 2 beside its control, the gene card."""
+
+import json
+
+import pytest
+from page_text import text_of
+
+from sgm_core.analysis.diagnostic import diagnostic, verdict
+from sgm_core.runs.store import create_run
+
+
+def titles(page) -> list[str]:
+    return [json.loads(chart.proto.spec)["layout"]["title"]["text"] for chart in page.get("plotly_chart")]
+
+
+def test_the_answer_is_the_verdict_on_the_arm_with_the_uniform_control_beside_it(open_page, compare_run):
+    page = open_page("masked_genes")
+    assert not page.exception
+    found = diagnostic(compare_run.read_table("masks"), compare_run.read_table("mask_cells"), "self-guided")
+    assert verdict(found) in text_of(page)
+    assert "Uniform + summary. Masks are indistinguishable from uniform" in text_of(page)
+    assert titles(page)[0].startswith("Self-guided: frequency against expression")
+    assert titles(page)[1].startswith("Uniform + summary: frequency")
+
+
+@pytest.mark.parametrize("view", ["Ranking", "By cell type", "By epoch", "Is it guided?", "Table"])
+def test_each_view_is_a_link(open_page, compare_run, view):
+    page = open_page("masked_genes", view=view)
+    assert not page.exception
+    assert not page.error
+    assert page.segmented_control(key="view").value == {"By cell type": "types"}.get(
+        view, page.segmented_control(key="view").value
+    )
+
+
+def test_the_diagnostic_says_what_each_number_means(open_page, compare_run):
+    page = open_page("masked_genes", view="Is it guided?")
+    table = next(frame.value for frame in page.dataframe if "What it means" in frame.value)
+    row = table.set_index("Measure").loc["Effective share of genes"]
+    assert abs(float(row["Uniform"]) - 1) < 0.01
+    assert float(row["Self-guided"]) < 0.99
+
+
+def test_a_gene_has_a_card_and_is_part_of_the_link(open_page, compare_run):
+    gene = str(compare_run.read_table("masks")["gene"].iloc[0])
+    page = open_page("masked_genes", gene=gene)
+    assert not page.exception
+    assert gene in [heading.value for heading in page.subheader]
+    assert "times as often as genes of equal expression" in text_of(page)
+    assert any(title.startswith(f"{gene}: how often hidden") for title in titles(page))
+
+
+def test_a_gene_that_does_not_exist_is_no_error(open_page, compare_run):
+    page = open_page("masked_genes", gene="NOSUCHGENE")
+    assert not page.exception
+    assert not page.error
+
+
+def test_a_run_without_masks_says_what_to_do(open_page, demo_dataset):
+    run = create_run("compare", "small", {"data": "small"})
+    run.begin()
+    page = open_page("masked_genes", run=run.id)
+    assert not page.exception
+    assert "No mask counts yet" in text_of(page)
