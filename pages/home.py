@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components import device, frame, live, run_facts, state, words
+from pages.components import device, frame, live, quality_view, run_facts, state, words
 from sgm_core.runs.store import ACTIVE, Run
 
 TOUR = (
@@ -26,10 +26,7 @@ def dataset_card(context: frame.Context) -> None:
         st.markdown(f"**{dataset.name}**", width="content")
         if dataset.simulated:
             frame.simulated_badge()
-    st.markdown(
-        f"{words.count(dataset.n_cells, 'cell')}, {words.count(dataset.n_genes, 'gene')}, "
-        f"{words.count(dataset.meta['n_donors'], 'donor')}"
-    )
+    st.markdown(f"{quality_view.headline(dataset)} {words.count(dataset.n_genes, 'gene')}.")
     st.page_link("pages/datasets.py", label="Is it fit for the job?", icon=":material/database:")
 
 
@@ -55,7 +52,7 @@ def run_card(run: Run | None) -> None:
     elif run.state in ("failed", "lost") and run.status.get("error"):
         st.markdown(run.status["error"])
     if run.kind in run_facts.CONFIGS and (run.state in ACTIVE or run_facts.sparkline(run)):
-        live.curve([run], "home-curve", height=230)
+        live.curve([run], "home-curve", height=240)
     st.page_link("pages/runs.py", label="All runs", icon=":material/monitoring:")
 
 

@@ -73,7 +73,9 @@ def show_differences(kind: str, parameters: dict[str, Any], dataset: Dataset) ->
     if not earlier:
         st.caption(f"The first run of this kind on {dataset.name}.")
         return
-    table = run_facts.differences({earlier[0].id: run_facts.complete(earlier[0]), "this run": parameters})
+    table = run_facts.differences(
+        {earlier[0].id: run_facts.complete(earlier[0]), "this run": run_facts.with_defaults(kind, parameters)}
+    )
     if table.empty:
         st.caption(f"The same as the last run, {earlier[0].id}.")
         return

@@ -122,7 +122,7 @@ def parameters(runs: list[Run]) -> None:
     with st.expander("Parameters"):
         if run.kind in run_facts.CONFIGS:
             differing = run_facts.differences(
-                {"default": run_facts.defaults(run.kind), "here": run.parameters}
+                {"default": run_facts.with_defaults(run.kind, {}), "here": run.parameters}
             )
             st.markdown("**Other than the defaults**")
             show.table(differing, "parameters")

@@ -4,7 +4,6 @@ import streamlit as st
 
 from pages.components import run_facts
 from sgm_core.runs.store import Run
-from sgm_core.training.config import FinetuneConfig, PretrainConfig
 
 KIND = "kind"
 
@@ -19,7 +18,7 @@ def fill_form(run: Run) -> None:
     clear_form()
     st.session_state[KIND] = run.kind
     parameters = run_facts.CONFIGS[run.kind].from_dict(run.parameters).to_dict()
-    for name, config in (("pretrain", PretrainConfig), ("finetune", FinetuneConfig)):
+    for name, config in run_facts.NESTED.items():
         if name in parameters:
             given = parameters[name]
             parameters[name] = {field: config.from_dict(given).to_dict()[field] for field in given}

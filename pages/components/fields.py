@@ -6,8 +6,8 @@ from typing import Any
 import streamlit as st
 
 from pages.components import clone, words
-from pages.components.run_facts import CONFIGS
-from sgm_core.training.config import PRESETS, FinetuneConfig, PretrainConfig
+from pages.components.run_facts import CONFIGS, NESTED
+from sgm_core.training.config import PRESETS, PretrainConfig
 
 GROUPS = {
     "data": "Data",
@@ -30,7 +30,6 @@ _DECIDED = {
     "device",
     "seed",
 }
-_NESTED = {"pretrain": PretrainConfig, "finetune": FinetuneConfig}
 _LABELS = {
     "lr": "Learning rate",
     "lr_new": "Learning rate, new layers",
@@ -77,8 +76,8 @@ def controls(kind: str) -> dict[str, Control]:
     """Return the controls of a kind of run by path ('epochs', 'pretrain.epochs')."""
     result = {}
     for field in dataclasses.fields(CONFIGS[kind]):
-        if field.name in _NESTED:
-            for inner in dataclasses.fields(_NESTED[field.name]):  # type: ignore[arg-type]
+        if field.name in NESTED:
+            for inner in dataclasses.fields(NESTED[field.name]):  # type: ignore[arg-type]
                 if inner.name not in _DECIDED:
                     path = f"{field.name}.{inner.name}"
                     result[path] = Control(kind, path, inner)

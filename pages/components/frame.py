@@ -26,7 +26,7 @@ from sgm_core.runs.store import ACTIVE, Run
 
 _APP = Path(__file__).resolve().parents[2] / "app.py"
 _FRAMED = "framed"
-_BADGE_WIDTH = 110
+_BADGE_WIDTH = 95
 _LOG = logging.getLogger("sgm.pages")
 # Word, colour and shape: the state is never told by colour alone.
 STATES = {
@@ -117,7 +117,7 @@ def context_bar() -> None:
             placeholder="No dataset yet",
             icon=":material/database:",
             label_visibility="collapsed",
-            width=220,
+            width=180,
         )
         runs = state.runs(name) if name else []
         ids = [run.id for run in runs]
@@ -132,7 +132,7 @@ def context_bar() -> None:
             placeholder="No run yet",
             icon=":material/experiment:",
             label_visibility="collapsed",
-            width=320,
+            width=270,
         )
         run = next((run for run in runs if run.id == chosen), None)
         if run is not None:

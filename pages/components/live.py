@@ -82,15 +82,18 @@ def mask_diagnostic(run: Run) -> None:
     if table is None:
         st.caption("No mask statistics yet: they come with the first epoch of pretraining.")
         return
+    shown = table.assign(arm=table["arm"].map(arm_name))
     verdicts = _verdicts(str(run.path), _stamp(run)) if _stamp(run) else {}
-    shown = table.assign(arm=table["arm"].map(arm_name), verdict=table["arm"].map(verdicts))
-    if "self-guided" in verdicts:
-        st.markdown(f"Self-guided: **{verdicts['self-guided']}.**")
+    for arm in sorted(verdicts, key=lambda arm: arm != "self-guided"):
+        if arm == "self-guided" or len(verdicts) == 1:
+            st.markdown(f"{arm_name(arm)}: **{verdicts[arm]}.**")
+        else:
+            st.caption(f"{arm_name(arm)}: {verdicts[arm]}.")
     show.table(
-        shown if verdicts else shown.drop(columns="verdict"),
+        shown,
         f"masks-{run.id}",
         column_config={
-            "arm": st.column_config.TextColumn("Arm", width="small"),
+            "arm": st.column_config.TextColumn("Arm"),
             "effective_share": st.column_config.NumberColumn(
                 "Effective share",
                 format="%.3f",
@@ -105,7 +108,6 @@ def mask_diagnostic(run: Run) -> None:
             "by epoch": st.column_config.LineChartColumn(
                 "By epoch", y_min=0, y_max=1.05, width="small", help="effective share; flat at 1: uniform"
             ),
-            "verdict": st.column_config.TextColumn("Verdict", width="large"),
         },
     )
 

@@ -8,19 +8,16 @@ import streamlit as st
 from pages.components import words
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import STATES, Run
-from sgm_core.training.config import CompareConfig, FinetuneConfig, PretrainConfig
+from sgm_core.training.config import PRESETS, CompareConfig, FinetuneConfig, PretrainConfig
 
 CONFIGS: dict[str, type[CompareConfig] | type[PretrainConfig] | type[FinetuneConfig]] = {
     "compare": CompareConfig,
     "pretrain": PretrainConfig,
     "finetune": FinetuneConfig,
 }
-KIND_NAMES = {
-    "compare": "Compare",
-    "pretrain": "Pretrain",
-    "finetune": "Finetune",
-    "import": "Import",
-    "umap": "Map",
+NESTED: dict[str, type[PretrainConfig] | type[FinetuneConfig]] = {
+    "pretrain": PretrainConfig,
+    "finetune": FinetuneConfig,
 }
 
 
@@ -84,9 +81,12 @@ def _best_f1(path: str, stamp: float) -> str:
 def headline(runs: list[Run]) -> str:
     """Return how many runs are in which state, and how far the one under way is."""
     states = [run.state for run in runs]
-    parts = [f"{states.count(state)} {state}" for state in STATES if state in states]
-    now = next((progress_words(run) for run in runs if run.state == "running"), "")
-    return f"{words.count(len(runs), 'run')}: {', '.join(parts)}{f' ({now})' if now else ''}."
+    parts = []
+    for state in STATES:
+        if state in states:
+            how_far = progress_words(runs[states.index(state)]) if state == "running" else ""
+            parts.append(f"{states.count(state)} {state}" + (f" ({how_far})" if how_far else ""))
+    return f"{words.count(len(runs), 'run')}: {', '.join(parts)}."
 
 
 def progress_words(run: Run) -> str:
@@ -119,7 +119,17 @@ def defaults(kind: str) -> dict[str, Any]:
 
 def complete(run: Run) -> dict[str, Any]:
     """Return the parameters of `run`, with the defaults where it names none."""
-    return {**defaults(run.kind), **run.parameters}
+    return with_defaults(run.kind, run.parameters)
+
+
+def with_defaults(kind: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return all parameters of a kind of run, nested ones too."""
+    result = {**defaults(kind), **parameters}
+    for name, config in NESTED.items():
+        if isinstance(result.get(name), dict):
+            preset = PRESETS.get(result[name].get("preset", "sgm"), {}) if name == "pretrain" else {}
+            result[name] = {**config().to_dict(), **preset, **result[name]}
+    return result
 
 
 def flat(parameters: dict[str, Any]) -> dict[str, Any]:

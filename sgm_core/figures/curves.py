@@ -63,6 +63,7 @@ def curves(metrics: pd.DataFrame, quantity: str, phase: str, height: int = 340) 
     title, _, unit = QUANTITIES[quantity].partition(" (")
     finish(fig, f"{title} by epoch", "Epoch", unit.rstrip(")") or title, height, legend=len(seen) > 1)
     fig.update_xaxes(tickformat="d", tick0=0, dtick=max(1, int(rows["x"].max()) // 8))
+    fig.update_layout(legend={"orientation": "h", "yanchor": "top", "y": -0.24, "x": 0})
     if quantity == "effective_share":
         fig.add_hline(y=1, line={"color": MUTED, "dash": "dot", "width": 1}, annotation_text="uniform")
     return fig

@@ -141,7 +141,7 @@ def tab(browser, server: str) -> Iterator[Visit]:
 
 
 def test_the_very_first_visitor_may_come_by_a_link_to_a_page(tab):
-    # A fresh server took the folder pages/ for Streamlit's old kind of pages: no context bar, wrong navigation.
+    # A fresh server took pages/ for Streamlit's old kind of folder: no context bar, the wrong navigation.
     tab.open("runs")
     assert tab.page.get_by_test_id("stSidebarNav").get_by_role("link", name="Masked genes").count() == 1
     assert "run=compare-small" in tab.page.url
