@@ -52,7 +52,12 @@ def choose(
     with half, st.container(horizontal=True):
         source = st.selectbox("Map", maps, index=len(maps) - 1, key=keys[0], bind="query-params")
         colour = st.selectbox(
-            "Colour by", list(options), first, format_func=options.get, key=keys[1], bind="query-params"
+            "Colour by",
+            list(options),
+            first,
+            format_func=options.__getitem__,
+            key=keys[1],
+            bind="query-params",
         )
         gene = None
         if colour == cell_views.GENE:

@@ -1,5 +1,7 @@
 """Compare: does guided masking help?"""
 
+from typing import NamedTuple
+
 import pandas as pd
 import streamlit as st
 
@@ -15,6 +17,16 @@ VIEWS = {
     "folds": "Folds",
     "all": "All differences",
 }
+
+
+class Details(NamedTuple):
+    """The tables behind the details; those that a running comparison has not written yet are missing."""
+
+    folds: pd.DataFrame
+    per_class: pd.DataFrame | None
+    per_donor: pd.DataFrame | None
+    predictions: pd.DataFrame | None
+    paired: pd.DataFrame
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -36,7 +48,7 @@ def controls(folds: pd.DataFrame) -> tuple[str, str, str, str]:
             bind="query-params", width=170, help="Macro F1 counts every scored cell type alike.",
         )  # fmt: skip
         scheme = st.selectbox(
-            "Finetuning", schemes, index=len(schemes) - 1, format_func=SCHEMES.get, key="scheme",
+            "Finetuning", schemes, index=len(schemes) - 1, format_func=SCHEMES.__getitem__, key="scheme",
             bind="query-params", width=170,
         )  # fmt: skip
         arm = st.selectbox("Arm", arms, format_func=arm_name, key="arm", bind="query-params", width=210)
@@ -51,14 +63,12 @@ def controls(folds: pd.DataFrame) -> tuple[str, str, str, str]:
     return metric, scheme, arm, against
 
 
-def evidence(
-    run_tables: tuple[pd.DataFrame, ...], metric: str, scheme: str, arm: str, against: str, simulated: bool
-) -> None:
+def evidence(details: Details, metric: str, scheme: str, arm: str, against: str, simulated: bool) -> None:
     """Draw the chosen detail."""
-    folds, per_class, per_donor, predictions, paired = run_tables
+    folds, per_class, per_donor, predictions, paired = details
     view = st.segmented_control(
-        "Evidence", list(VIEWS), default="classes", format_func=VIEWS.get, key="detail", bind="query-params",
-        required=True,
+        "Evidence", list(VIEWS), default="classes", format_func=VIEWS.__getitem__, key="detail",
+        bind="query-params", required=True,
     )  # fmt: skip
     other = (against, scheme_of(folds, against, scheme))
     scheme_text = SCHEMES[scheme].lower()
@@ -108,8 +118,8 @@ def two_sides(table: pd.DataFrame, a: tuple[str, str], b: tuple[str, str]) -> pd
 
 
 context = frame.page("Compare")
-run, folds = tables.require(context, "folds", "scores")
-simulated = context.dataset.simulated
+dataset, run, folds = tables.require(context, "folds", "scores")
+simulated = dataset.simulated
 summary, paired = computed(str(run.table_path("folds")), tables.stamp(run.table_path("folds")))
 answer_line = st.container()
 metric, scheme, arm, against = controls(folds)
@@ -136,7 +146,8 @@ with right:
 
 st.subheader("Table 1", anchor=False)
 show.table(compare_text.table_1(summary, metric), "table-1")
-details = (folds, *(tables.read(run, name) for name in ("per_class", "per_donor", "predictions")), paired)
+per_class = tables.read(run, "per_class")
+details = Details(folds, per_class, tables.read(run, "per_donor"), tables.read(run, "predictions"), paired)
 evidence(details, metric, scheme, arm, against, simulated)
 st.subheader("How this was judged", anchor=False)
-compare_text.choices(run, context.dataset, folds, tables.read(run, "per_class"))
+compare_text.choices(run, dataset, folds, per_class)

@@ -10,6 +10,7 @@ from sgm_core.errors import InputError
 from sgm_core.figures import enrichment as figures
 from sgm_core.figures.palette import arm_name
 from sgm_core.figures.style import p_text
+from sgm_core.runs.store import Run
 
 MINE = "mine"
 _ORDERS = {"lift": "Highest lift", "frequency": "Most masked", MINE: "My own list"}
@@ -26,19 +27,21 @@ _COLUMNS = {
 }
 
 
-def controls() -> tuple[str, int, Resource, str, tuple[int, int]]:
+def controls(run: Run | None) -> tuple[str, int, Resource, str, tuple[int, int]]:
     """Draw the controls; returns ranking, number of genes, library, arm, smallest and largest term."""
     libraries = gene_sets.libraries()
-    arms = mask_tables.arms(run) if has_masks else []
-    orders = list(_ORDERS) if has_masks else [MINE]
+    arms = mask_tables.arms(run) if run else []
+    orders = list(_ORDERS) if run else [MINE]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order = st.selectbox(
-            "Genes", orders, format_func=_ORDERS.get, key="genes", bind="query-params", width=170
+            "Genes", orders, format_func=_ORDERS.__getitem__, key="genes", bind="query-params", width=170
         )
         top = 0
-        if order != MINE:
-            n_genes = len(mask_tables.statistics(run, arms[0]))
+        if run and order != MINE:
+            n_genes = len(mask_tables.universe(run))
             start = min(200, max(1, n_genes // 5))
+            if st.session_state.get("top", 0) >= n_genes:  # chosen on a run with more genes
+                st.session_state["top"] = start
             top = st.number_input(
                 "How many", 1, n_genes - 1, start, step=10, key="top", bind="query-params", width=120
             )
@@ -55,14 +58,16 @@ def controls() -> tuple[str, int, Resource, str, tuple[int, int]]:
     return order, int(top), libraries[library], arm, (int(smallest), int(largest))
 
 
-def own_list(library: Resource, sizes: tuple[int, int]) -> tuple[pd.DataFrame, gene_sets.Sizes, str]:
+def own_list(
+    run: Run | None, library: Resource, sizes: tuple[int, int]
+) -> tuple[pd.DataFrame, gene_sets.Sizes, str]:
     """Ask for a list and its universe, and test it; without a list say what to do, and end the page."""
     universes = {
         "dataset": f"The {dataset.n_genes:,} genes of {dataset.name}",
         "library": "The library's own genes",
     }
-    if has_masks:
-        n_genes = len(mask_tables.statistics(run, mask_tables.arms(run)[0]))
+    if run:
+        n_genes = len(mask_tables.universe(run))
         universes = {"run": f"The {n_genes:,} genes that the run could hide", **universes}
     left, right = st.columns([2, 1], gap="medium")
     with left:
@@ -71,15 +76,20 @@ def own_list(library: Resource, sizes: tuple[int, int]) -> tuple[pd.DataFrame, g
         )
     with right:
         pool = st.radio(
-            "Universe", list(universes), format_func=universes.get, key="universe", bind="query-params"
+            "Universe",
+            list(universes),
+            format_func=universes.__getitem__,
+            key="universe",
+            bind="query-params",
         )
         st.caption("The genes that could have been in your list: choose the narrowest that is true.")
     genes = gene_sets.symbols(text or "")
     if not genes:
         st.info("Paste a list of gene symbols to see which terms hold more of them than chance.")
         st.stop()
-    if pool == "run":
-        universe = tuple(mask_tables.statistics(run, mask_tables.arms(run)[0])["gene"])
+    universe: tuple[str, ...]
+    if run and pool == "run":
+        universe = mask_tables.universe(run)
     else:
         universe = tuple(dataset.genes) if pool == "dataset" else tuple(sorted(gene_sets.read(library).genes))
     table, facts = gene_sets.test_list(genes, universe, library, sizes)
@@ -152,16 +162,16 @@ def beside(found: Enrichment, arm: str) -> None:
 context = frame.page("Enrichment")
 if context.dataset is None:
     frame.empty("No dataset yet: import one, or start with the demo.", "Go to datasets", "pages/datasets.py")
-dataset, run = context.dataset, context.run
-masks = tables.read(run, "masks") if run is not None else None
-has_masks = masks is not None and len(masks) > 0
+dataset = context.dataset
+masks = tables.read(context.run, "masks") if context.run is not None else None
+run = context.run if masks is not None and len(masks) else None  # only a run with masks counts here
 answer_line = st.container()
-order, top, library, arm, sizes = controls()
+order, top, library, arm, sizes = controls(run)
 try:
-    if order == MINE:
-        if not has_masks:
-            st.caption("The run in view has no mask counts yet: test any list of yours meanwhile.")
-        terms, facts, universe = own_list(library, sizes)
+    if run is None or order == MINE:
+        if run is None:
+            st.caption("No run with mask counts is in view: test any list of yours meanwhile.")
+        terms, facts, universe = own_list(run, library, sizes)
         name, what = "my list", "your genes"
     else:
         found = gene_sets.test_run(run, library, arm, top, sizes)
@@ -174,7 +184,7 @@ except InputError as error:
     st.stop()
 with answer_line:
     frame.answer(answer(terms, facts, what))
-    if run is not None:
+    if run is not None and order != MINE:
         tables.still_running(run)
 stated(library, facts, universe)
 evidence(terms, f"What they do: {name}", "list" if order == MINE else f"{arm}-{order}".replace("+", "-"))

@@ -61,10 +61,18 @@ def controls() -> tuple[str, str | None, str, str | None, str, bool]:
         )  # fmt: skip
         with st.popover("More", icon=":material/tune:"):
             x = st.selectbox(
-                "Across", list(figures.X_AXES), format_func=figures.X_AXES.get, key="x", bind="query-params"
+                "Across",
+                list(figures.X_AXES),
+                format_func=figures.X_AXES.__getitem__,
+                key="x",
+                bind="query-params",
             )
             y = st.selectbox(
-                "Up", list(figures.Y_AXES), format_func=figures.Y_AXES.get, key="y", bind="query-params"
+                "Up",
+                list(figures.Y_AXES),
+                format_func=figures.Y_AXES.__getitem__,
+                key="y",
+                bind="query-params",
             )
             families = st.toggle("Colour by gene family", key="families", bind="query-params")
     return arm, None if beside == "none" else beside, x, gene, y, families
@@ -154,9 +162,9 @@ def guided() -> None:
 
 
 context = frame.page("Masked genes")
-run, _ = tables.require(context, "masks", "mask counts")
+dataset, run, _ = tables.require(context, "masks", "mask counts")
 tables.require(context, "mask_cells", "mask counts")
-simulated = context.dataset.simulated
+simulated = dataset.simulated
 answer_line = st.container()
 arm, beside, x, gene, y, families = controls()
 with answer_line:
@@ -172,8 +180,8 @@ else:
         ":material/ads_click: Click a gene, or find it by its symbol, for its statistics by cell type."
     )
 view = st.segmented_control(
-    "Evidence", list(VIEWS), default="ranking", format_func=VIEWS.get, key="view", bind="query-params",
-    required=True,
+    "Evidence", list(VIEWS), default="ranking", format_func=VIEWS.__getitem__, key="view",
+    bind="query-params", required=True,
 )  # fmt: skip
 if view == "ranking":
     ranking(arm)

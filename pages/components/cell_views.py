@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from pages.components import tables
@@ -38,7 +39,9 @@ def sources(dataset: Dataset, run: Run | None) -> dict[str, pd.DataFrame]:
     for path in sorted((dataset.path / "embeddings").glob("*.parquet")):
         name = {"pca_umap": "Expression (PCA, UMAP)"}.get(path.stem, path.stem)
         found[name] = tables.cached(str(path), tables.stamp(path))
-    table = tables.read(run, "embedding") if run is not None else None
+    if run is None:
+        return found
+    table = tables.read(run, "embedding")
     if table is not None:
         for source in dict.fromkeys(table["source"]):
             arm, _, fold = source.partition("/")
@@ -75,11 +78,8 @@ def model_name(model: tuple[str, str]) -> str:
 def choices(dataset: Dataset, with_predictions: bool) -> dict[str, str]:
     """Return what cells can be coloured by, with its words."""
     columns = {column: column.replace("_", " ").capitalize() for column in dataset.grouping_columns()}
-    numbers = {
-        column: column.replace("_", " ").capitalize()
-        for column in dataset.obs.select_dtypes("number")
-        if column not in columns
-    }
+    every = map(str, dataset.obs.select_dtypes("number").columns)
+    numbers = {column: column.replace("_", " ").capitalize() for column in every if column not in columns}
     special = dict(_SPECIAL) if with_predictions else {GENE: _SPECIAL[GENE]}
     return {**columns, **special, **numbers}
 
@@ -97,8 +97,8 @@ def predictions(path: str, stamp: int, arm: str, scheme: str, n_cells: int) -> p
     mine = pd.read_parquet(path, columns=columns, filters=[("arm", "==", arm), ("scheme", "==", scheme)])
     mine = mine[mine["seed"] == mine["seed"].min()].drop_duplicates("cell").set_index("cell")
     table = mine.reindex(range(n_cells))
-    right = np.where(table["true"] == table["predicted"], "right", "wrong")
-    return table.assign(right=np.where(table["predicted"].isna(), None, right))
+    right = (table["true"] == table["predicted"]).map({True: "right", False: "wrong"})
+    return table.assign(right=right.where(table["predicted"].notna(), None))
 
 
 def view(
@@ -136,7 +136,7 @@ def _colours(dataset: Dataset, column: str, safe: bool) -> dict[str, tuple[str, 
 
 def draw(
     source: pd.DataFrame, name: str, shown: View, rows: np.ndarray, inside: np.ndarray | None
-) -> "figures.go.Figure":
+) -> go.Figure:
     """Return the figure of one map.
 
     Parameters
@@ -161,5 +161,6 @@ def draw(
         is_gene = shown.name != "Confidence" and np.nanmin(shown.values, initial=0) >= 0
         return figures.by_number(xy, mine, title, shown.name, is_gene, within)
     every = pd.Series(shown.values[source["cell"].to_numpy()])
-    counts = every.where(every.notna(), figures.NO_VALUE).astype(str).value_counts().to_dict()
+    totals = every.where(every.notna(), figures.NO_VALUE).astype(str).value_counts()
+    counts = {str(level): int(number) for level, number in totals.items()}
     return figures.by_category(xy, pd.Series(mine), shown.colours, title, shown.name, counts, within)

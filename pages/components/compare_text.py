@@ -39,7 +39,7 @@ def rivals(folds: pd.DataFrame, arm: str, against: str, scheme: str, metric: str
     if len(baselines):
         best = baselines.idxmin() if metric == "ece" else baselines.idxmax()
         if best != against:
-            parts.append(_short(folds, (arm, scheme), (best, "baseline"), metric, "best baseline"))
+            parts.append(_short(folds, (arm, scheme), (str(best), "baseline"), metric, "best baseline"))
     if parts:
         st.caption("Against " + " · ".join(part for part in parts if part))
 
@@ -60,7 +60,9 @@ def table_1(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
     for scheme, name in SCHEMES.items():
         mine = rows[rows["scheme"] == scheme].set_index("arm")
         if len(mine):
-            table[f"{name} (%)"] = [_mean(mine.loc[arm]) if arm in mine.index else "" for arm in keys]
+            table[f"{name} (%)"] = [
+                _mean(mine.loc[[arm]].iloc[0]) if arm in mine.index else "" for arm in keys
+            ]
     table["Folds"] = [int(rows.loc[rows["arm"] == arm, "n_folds"].max()) for arm in keys]
     return table
 

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import tables
-from sgm_core.analysis.diagnostic import diagnostic
+from sgm_core.analysis.diagnostic import diagnostic, mask_basis
 from sgm_core.analysis.masks import gene_statistics, level_frequencies, mask_arms, mask_levels, stability
 from sgm_core.errors import NotFoundError
 from sgm_core.figures.compare import in_order
@@ -61,6 +61,11 @@ def _statistics(path: str, stamp: int, arm: str, by: str, level: str) -> pd.Data
     return gene_statistics(tables.cached(path, stamp), arm=arm, by=by, level=level)
 
 
+def universe(run: Run) -> tuple[str, ...]:
+    """Return the genes that the run could hide."""
+    return tuple(statistics(run, arms(run)[0])["gene"])
+
+
 def by_level(run: Run, arm: str, by: str) -> pd.DataFrame:
     """Return each gene's mask frequency (rows) in each level of `by` (columns)."""
     return _by_level(*_key(run), arm, by)
@@ -84,9 +89,7 @@ def gene_levels(run: Run, gene: str, by: str) -> pd.DataFrame:
 
 def diagnose(run: Run, arm: str) -> dict[str, Any]:
     """Return `sgm_core.analysis.diagnostic.diagnostic` of one arm, and its agreement between donors."""
-    parameters = run.parameters
-    basis = (parameters.get("pretrain") or parameters).get("mask_basis", "all")
-    return _diagnose(*_key(run), *_key(run, "mask_cells"), arm, basis)
+    return _diagnose(*_key(run), *_key(run, "mask_cells"), arm, mask_basis(run.parameters))
 
 
 @st.cache_data(max_entries=64, show_spinner="Comparing with chance")

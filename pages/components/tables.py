@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.components import frame, run_facts
+from pages.components import frame, run_facts, state
+from sgm_core.cells.dataset import Dataset
 from sgm_core.runs.store import ACTIVE, Run
 
 
@@ -27,8 +28,8 @@ def read(run: Run, name: str) -> pd.DataFrame | None:
     return cached(str(path), when) if when else None
 
 
-def require(context: frame.Context, name: str, what: str) -> tuple[Run, pd.DataFrame]:
-    """Return the run in view and one of its tables; without them say what to do, and end the page.
+def require(context: frame.Context, name: str, what: str) -> tuple[Dataset, Run, pd.DataFrame]:
+    """Return dataset, run and one of the run's tables; without them say what to do, and end the page.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def require(context: frame.Context, name: str, what: str) -> tuple[Run, pd.DataF
         )
     table = read(run, name)
     if table is not None and len(table):
-        return run, table
+        return context.dataset, run, table
     if run.state in ACTIVE:
         _waiting(run, what)
     reason = f" It {run.state}: {run.status['error']}." if run.status.get("error") else ""
@@ -79,8 +80,6 @@ def _waiting(run: Run, what: str) -> None:
     with st.container(border=True):
         _watch(run, what)
         if st.button("Follow the run", type="primary", key="follow-run"):
-            from pages.components import state
-
             state.go("pages/runs.py")
     st.stop()
 
