@@ -22,7 +22,8 @@ from sgm_core.model.sizes import backbone_config
 from sgm_core.training.baselines import run_baseline
 from sgm_core.training.config import ARMS, FinetuneConfig, pretrain_config
 from sgm_core.training.data import Values, informative_genes
-from sgm_core.training.finetune import partial, pooled_vectors, probe
+from sgm_core.training.finetune import partial, probe
+from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.pretrain import pretrain, untrained
 
 UNTRAINED: dict[str, dict[str, Any]] = {
@@ -81,7 +82,7 @@ def evaluate(
     model = pretrain(dataset, config, fold, None, size).model if ARMS[arm] else untrained(size, config)
     values = Values(dataset, genes, torch.device("cpu"))
     classes, codes = np.unique(known, return_inverse=True)
-    vectors = pooled_vectors(model, values, np.concatenate([train, validation]), finetuning)
+    vectors = pooled_vectors(model, values, np.concatenate([train, validation]))
     cut = len(train)
     probed = probe(vectors[:cut], codes, vectors[cut:], len(classes), finetuning)
     tuned = partial(model, values, train, codes, validation, len(classes), finetuning)

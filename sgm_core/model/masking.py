@@ -189,7 +189,8 @@ class Latents(nn.Module):
         expressed = queries @ self._heads(self.key, scene.expressed).transpose(-1, -2)
         logits = torch.where(scene.masked[:, None, None], hidden, zero) + by_gene * scene.scale[:, None, None]
         correction = (expressed - zero) * scene.valid[:, None, None]
-        logits = logits.scatter_add(-1, scene.at[:, None, None].expand_as(correction), correction)
+        at = scene.at[:, None, None].expand_as(correction)
+        logits = logits.scatter_add(-1, at, correction.to(logits.dtype))
         return logits.masked_fill(~eligible, -torch.inf).softmax(-1)
 
     def _attend(self, scene: _Scene, maps: Tensor) -> Tensor:

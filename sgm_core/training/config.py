@@ -269,9 +269,6 @@ class FinetuneConfig(Settings):
     probe_epochs: int = _field(
         60, "optimisation", "Passes of the linear probe's head over the cached vectors", 10
     )
-    patience: int | None = _field(
-        None, "optimisation", "Stop after this many epochs without improvement; none = fixed epochs", 5
-    )
     batch_size: int = _field(32, "optimisation", "Cells a step", 1)
     lr: float = _field(1e-3, "optimisation", "Learning rate", 1e-4)
     weight_decay: float = _field(1e-4, "optimisation", "Weight decay", 5e-4)

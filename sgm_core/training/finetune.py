@@ -21,22 +21,7 @@ from sgm_core.progress import Observer
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import Values, batches
 from sgm_core.training.device import autocast, pick_device, schedule
-
-
-@torch.no_grad()
-def pooled_vectors(
-    model: MaskedModel, values: Values, rows: np.ndarray, config: FinetuneConfig
-) -> np.ndarray:
-    """Encode each of the cells `rows` once: pooled vectors (cells, P), float32, in the order of `rows`."""
-    model.eval()
-    vectors = np.empty((len(rows), model.backbone.config.pooled_width), np.float32)
-    place = np.empty(len(values.lengths), np.int64)
-    place[rows] = np.arange(len(rows))
-    for batch in batches(rows, values.lengths, 128):
-        with autocast(values.device, config.precision):
-            _, pooled = model.encode(values.batch(batch), config.keep_summary)
-        vectors[place[batch]] = pooled.float().cpu().numpy()
-    return vectors
+from sgm_core.training.pooling import pooled_vectors
 
 
 def class_weights(codes: np.ndarray, n_classes: int) -> Tensor:
@@ -151,7 +136,7 @@ def partial(
         )
     head.eval()
     with torch.no_grad():
-        vectors = pooled_vectors(model, values, test, config)
+        vectors = pooled_vectors(model, values, test, config.keep_summary, config.precision)
         return head(torch.from_numpy(vectors).to(device)).softmax(1).cpu().numpy()
 
 
@@ -242,7 +227,7 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
             "shared pretraining: the backbone has seen the test donors; the scores are optimistic"
         )
     device = pick_device(config.device)
-    predictions, rows = [], []
+    predictions, scores = [], []
     for fold in folds if wanted is None else [folds[wanted]]:
         started = time.perf_counter()
         model, genes, arm = load_model(source / "checkpoint")
@@ -252,7 +237,8 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
         classes, codes = np.unique(labels.iloc[train].astype(str).to_numpy(), return_inverse=True)
         where = {"arm": arm, "fold": fold.index}
         if config.scheme == "linear-probe":
-            vectors = pooled_vectors(model, values, np.concatenate([train, test]), config)
+            rows = np.concatenate([train, test])
+            vectors = pooled_vectors(model, values, rows, config.keep_summary, config.precision)
             result = probe(vectors[: len(train)], codes, vectors[len(train) :], len(classes), config)
         else:
             result = partial(model, values, train, codes, test, len(classes), config, observer, **where)
@@ -260,9 +246,9 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
             dataset, test, classes, result, label, scheme=config.scheme, seed=config.seed, **where
         )
         predictions.append(table)
-        rows.append(fold_row(dataset, fold, table, label, len(train), time.perf_counter() - started))
-        observer.metric(phase="finetune", scheme=config.scheme, macro_f1=rows[-1]["macro_f1"], **where)
-    publish(pd.concat(predictions, ignore_index=True), pd.DataFrame(rows), dataset, observer)
+        scores.append(fold_row(dataset, fold, table, label, len(train), time.perf_counter() - started))
+        observer.metric(phase="finetune", scheme=config.scheme, macro_f1=scores[-1]["macro_f1"], **where)
+    publish(pd.concat(predictions, ignore_index=True), pd.DataFrame(scores), dataset, observer)
 
 
 def publish(predictions: pd.DataFrame, folds: pd.DataFrame, dataset: Dataset, observer: Observer) -> None:

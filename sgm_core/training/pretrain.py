@@ -22,6 +22,7 @@ from sgm_core.training.config import PretrainConfig
 from sgm_core.training.counts import MaskCounter, sum_folds
 from sgm_core.training.data import Values, batches, informative_genes
 from sgm_core.training.device import autocast, pick_device, schedule
+from sgm_core.training.pooling import pooled_vectors
 
 _TRAIN, _VALIDATE, _ORDER = range(3)  # purposes of random numbers
 VALIDATION_CELLS = 512
@@ -221,6 +222,11 @@ def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> No
         observer.message(f"fold {fold.index}: the test donors {', '.join(fold.test)} are never seen")
     result = pretrain(dataset, config, fold, observer)
     save_model(folder / "checkpoint", result.model, dataset.genes[result.genes], arm_name(config))
+    values = Values(dataset, result.genes, pick_device(config.device))
+    pooled = pooled_vectors(result.model, values, np.arange(dataset.n_cells), precision=config.precision)
+    (folder / "pooled").mkdir(exist_ok=True)
+    name = arm_name(config) if fold is None else f"{arm_name(config)}.fold{fold.index}"
+    np.save(folder / "pooled" / f"{name}.npy", pooled)
     observer.table("mask_cells", result.mask_cells)
     masks = result.masks
     if fold is not None:

@@ -252,10 +252,10 @@ def _arm(
         fold_row,
         labelled_rows,
         partial,
-        pooled_vectors,
         prediction_table,
         probe,
     )
+    from sgm_core.training.pooling import pooled_vectors
     from sgm_core.training.pretrain import pretrain, pretrain_cells, untrained
 
     pretraining, finetuning = settings(config, piece.arm)
@@ -281,7 +281,8 @@ def _arm(
         observer.check()
         started = time.perf_counter()
         if scheme == "linear-probe":
-            pooled = pooled_vectors(model, values, everyone, finetuning)
+            keep, precision = finetuning.keep_summary, finetuning.precision
+            pooled = pooled_vectors(model, values, everyone, keep, precision)
             if config.umap and piece.fold == 0 and piece.arm in MAPPED:
                 (folder / "pooled").mkdir(exist_ok=True)
                 np.save(folder / "pooled" / f"{piece.name}.npy", pooled)

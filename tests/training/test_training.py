@@ -14,7 +14,8 @@ from sgm_core.progress import Observer
 from sgm_core.training.config import ARMS, PRESETS, FinetuneConfig, PretrainConfig, pretrain_config
 from sgm_core.training.data import Values, batches, informative_genes
 from sgm_core.training.device import pick_device, schedule
-from sgm_core.training.finetune import class_weights, labelled_rows, partial, pooled_vectors, probe
+from sgm_core.training.finetune import class_weights, labelled_rows, partial, probe
+from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.pretrain import arm_name, pretrain, pretrain_cells
 
 SMALL = {
@@ -72,6 +73,21 @@ def test_counts_add_up(pretrained) -> None:
     assert np.allclose(everything["value_sum"], config.epochs * np.asarray(values.sum(0)).ravel(), rtol=1e-4)
     tested = masks[(masks["by"] == "donor") & masks["level"].isin(fold.test)]
     assert (tested["opportunities"] == 0).all(), "a test donor was never masked"
+
+
+def test_bf16_runs_and_stays_close(pretrained) -> None:
+    ds, _, _, result, _ = pretrained
+    values = Values(ds, result.genes, torch.device("cpu"))
+    rows = np.arange(40)
+    full = pooled_vectors(result.model, values, rows)
+    half = pooled_vectors(result.model, values, rows, precision="bf16")
+    cosine = (full * half).sum(1) / np.linalg.norm(full, axis=1) / np.linalg.norm(half, axis=1)
+    assert cosine.min() > 0.999
+    fold = donor_folds(ds, n_folds=3)[1]
+    config = PretrainConfig(data=ds.name, **SMALL | {"epochs": 1, "precision": "bf16"})
+    watcher = Watcher()
+    pretrain(ds, config, fold, watcher)
+    assert np.isfinite(watcher.rows[0]["validation_loss"])
 
 
 def test_the_test_donors_reach_nothing(demo_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +165,7 @@ def test_a_probe_learns_real_structure(pretrained) -> None:
     train, test, labels = labelled_rows(ds, fold, None)
     classes, codes = np.unique(labels.iloc[train].astype(str), return_inverse=True)
     config = FinetuneConfig(device="cpu", probe_epochs=30)
-    vectors = pooled_vectors(result.model, values, np.concatenate([train, test]), config)
+    vectors = pooled_vectors(result.model, values, np.concatenate([train, test]))
     got = probe(vectors[: len(train)], codes, vectors[len(train) :], len(classes), config)
     true = labels.iloc[test].to_numpy()
     right = (classes[got.argmax(1)] == true).mean()
@@ -165,13 +181,11 @@ def test_a_probe_learns_real_structure(pretrained) -> None:
 
 def test_pooled_vectors_come_in_the_order_of_the_rows(pretrained) -> None:
     ds, _, _, result, _ = pretrained
-    values, config = Values(ds, result.genes, torch.device("cpu")), FinetuneConfig()
+    values = Values(ds, result.genes, torch.device("cpu"))
     rows = np.array([17, 3, 99, 42])
-    together = pooled_vectors(result.model, values, rows, config)
+    together = pooled_vectors(result.model, values, rows)
     for row, vector in zip(rows, together):
-        assert np.allclose(
-            pooled_vectors(result.model, values, np.array([row]), config)[0], vector, atol=1e-4
-        )
+        assert np.allclose(pooled_vectors(result.model, values, np.array([row]))[0], vector, atol=1e-4)
 
 
 def test_batches_cover_every_cell_once() -> None:

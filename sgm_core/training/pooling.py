@@ -1,0 +1,36 @@
+"""One vector per cell from a pretrained backbone."""
+
+import numpy as np
+import torch
+
+from sgm_core.model.reconstruction import MaskedModel
+from sgm_core.training.data import Values, batches
+from sgm_core.training.device import autocast
+
+
+@torch.no_grad()
+def pooled_vectors(
+    model: MaskedModel, values: Values, rows: np.ndarray, keep_summary: bool = True, precision: str = "fp32"
+) -> np.ndarray:
+    """Encode each of the cells `rows` once.
+
+    Parameters
+    ----------
+    model, values : the model and the normalised values of its genes
+    rows : row numbers of the dataset
+    keep_summary : whether the latents' summary stays in the forward pass
+    precision : fp32 or bf16
+
+    Returns
+    -------
+    Pooled vectors (cells, P), float32, in the order of `rows`.
+    """
+    model.eval()
+    vectors = np.empty((len(rows), model.backbone.config.pooled_width), np.float32)
+    place = np.empty(len(values.lengths), np.int64)
+    place[rows] = np.arange(len(rows))
+    for batch in batches(rows, values.lengths, 128):
+        with autocast(values.device, precision):
+            _, pooled = model.encode(values.batch(batch), keep_summary)
+        vectors[place[batch]] = pooled.float().cpu().numpy()
+    return vectors
