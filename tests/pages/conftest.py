@@ -21,13 +21,13 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
     st.cache_resource.clear()
 
     def open_it(name: str = "home", **query: str) -> AppTest:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+        app.query_params.update(query)  # dataset and run are read at the session's start, as from a link
         app.run()
-        for key, value in query.items():
-            app.query_params[key] = value
-        if name != "home":
-            app.switch_page(f"pages/{name}.py")
-        return app.run()
+        if name == "home":
+            return app
+        app.query_params.update(query)
+        return app.switch_page(f"pages/{name}.py").run()
 
     return open_it
 
