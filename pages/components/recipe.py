@@ -48,7 +48,7 @@ def _finetune(config: FinetuneConfig) -> str:
     epochs = config.probe_epochs if config.scheme == "linear-probe" else config.epochs
     where = "the run's own fold, or every fold" if config.fold is None else f"fold {config.fold}"
     return (
-        f"Finetune **{config.run}** by **{_SCHEMES[config.scheme]}**, {_epochs(epochs, config.patience)}, "
+        f"Finetune **{config.run}** by **{_SCHEMES[config.scheme]}**, {words.count(epochs, 'epoch')}, "
         f"and test on {where}."
     )
 
