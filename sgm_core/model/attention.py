@@ -1,5 +1,4 @@
-"""The two attentions of the scFoundation architecture: softmax in the encoder, random features in the
-decoder."""
+"""The two attentions of scFoundation: softmax in the encoder, random features in the decoder."""
 
 import math
 
@@ -31,8 +30,7 @@ class EncoderBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """Map tokens (B, M, D) to (B, M, D); `valid` (B, M) is False at padding, which no token attends
-        to."""
+        """Map tokens (B, M, D) to (B, M, D); no token attends to a slot that is not `valid` (B, M)."""
         batch, length, width = x.shape
         q, k, v = self.qkv(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=valid[:, None, None, :])
@@ -59,10 +57,9 @@ def orthogonal_features(count: int, head_dim: int, generator: torch.Generator | 
 class LinearAttention(nn.Module):
     """Softmax attention approximated with positive random features (Performer, FAVOR+; Choromanski 2021).
 
-    The key stabiliser is the maximum over one cell's heads, positions and features. The official code takes
-    it over
-    the whole batch, which makes a prediction depend on the cells beside it; with one cell a batch the two
-    are equal.
+    The key stabiliser is the maximum over one cell's heads, positions and features. The official code
+    takes it over the whole batch, which makes a prediction depend on the cells beside it; with one cell
+    a batch the two are equal.
     """
 
     projection: Tensor

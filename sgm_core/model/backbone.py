@@ -1,12 +1,10 @@
 """The scFoundation architecture at any size: an encoder of the visible genes and a decoder of all of them.
 
 Written from the public description of scFoundation (Hao et al., Nature Methods 2024,
-doi:10.1038/s41592-024-02305-7):
-value embedding by soft bins, a position row per gene, post-norm encoder over visible non-zero genes,
-Performer decoder
-over every gene. Two fields go beyond it and are off at the official size: `value_scaling`, which lets a
-token keep how
-much of its gene there is, and the pool part `weighted`.
+doi:10.1038/s41592-024-02305-7): value embedding by soft bins, a position row per gene, post-norm encoder
+over visible non-zero genes, Performer decoder over every gene. Two fields go beyond it and are off at
+the official size: `value_scaling`, which lets a token keep how much of its gene there is, and the pool
+part `weighted`.
 """
 
 from dataclasses import asdict, dataclass
@@ -62,8 +60,7 @@ class BackboneConfig:
 
 
 class ValueEmbedding(nn.Module):
-    """Soft bins: ``h = leaky_relu(W1 v + b1); a = softmax(h + W2 h + b2); e = a E``; a vector of its own
-    for 'masked'."""
+    """Soft bins: ``h = leaky_relu(W1 v + b1); a = softmax(h + W2 h + b2); e = a E``; masked has its own."""
 
     def __init__(self, bins: int, width: int) -> None:
         super().__init__()
@@ -79,8 +76,7 @@ class ValueEmbedding(nn.Module):
 
 
 class Encoded(NamedTuple):
-    """The encoder's output: `tokens` (B, M, D), the gene `at` each slot (B, M), and which slots are
-    `valid` (B, M)."""
+    """The encoder's output: `tokens` (B, M, D), the gene `at` each slot and which are `valid` (B, M)."""
 
     tokens: Tensor
     at: Tensor

@@ -1,5 +1,4 @@
-"""Keeping and reading a pretrained model: safetensors for numbers, JSON for the rest; nothing that can
-run."""
+"""Keeping and reading a pretrained model: safetensors and JSON, nothing that can run."""
 
 import json
 from pathlib import Path

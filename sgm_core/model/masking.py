@@ -1,8 +1,8 @@
 """Who chooses the genes that are hidden, and the exact draw from their importance.
 
-Self-guided masking: N trainable latents attend over the cell's gene tokens; the attention paid by a random
-subset R,
-summed over heads and over R, is each gene's importance, and k genes are drawn from it without replacement.
+Self-guided masking: N trainable latents attend over the cell's gene tokens; the attention paid by a
+random subset R, summed over heads and over R, is each gene's importance, and k genes are drawn from it
+without replacement.
 """
 
 from typing import NamedTuple
@@ -35,9 +35,8 @@ def mask_sizes(
     """Return how many positions to hide in each cell: (B,) of the first stratum and (B,) of the zeros.
 
     Under the basis ``all`` the first stratum is every eligible position and the second is empty; under
-    ``strata`` they
-    are the non-zero and the zero positions. At least one position of the first stratum is hidden where it
-    has two.
+    ``strata`` they are the non-zero and the zero positions. At least one position of the first stratum
+    is hidden where it has two.
     """
     first = nonzero & eligible if basis == "strata" else eligible.expand_as(nonzero)
     available = first.sum(1)
@@ -52,8 +51,7 @@ def draw_without_replacement(log_importance: Tensor, noise: Tensor, allowed: Ten
     """Draw k positions of each row without replacement, in proportion to importance.
 
     The k first arrivals of an exponential race with rates w are a sequential multinomial draw without
-    replacement from
-    w (Efraimidis and Spirakis 2006, doi:10.1016/j.ipl.2005.11.003).
+    replacement from w (Efraimidis and Spirakis 2006, doi:10.1016/j.ipl.2005.11.003).
 
     Parameters
     ----------
@@ -94,12 +92,27 @@ def draw_masks(
     return first | draw_without_replacement(log_importance, noise, ~nonzero & eligible, k_zero)
 
 
-def effective_share(log_importance: Tensor, eligible: Tensor) -> Tensor:
-    """Return exp(entropy of the sampling probabilities) / number of eligible genes, for each cell (B,); 1 =
-    uniform."""
-    log_p = log_importance.masked_fill(~eligible, -torch.inf).log_softmax(1)
-    entropy = -(log_p.exp() * log_p.masked_fill(~eligible, 0)).sum(1)
-    return entropy.exp() / eligible.expand_as(log_p).sum(1)
+def effective_share(log_importance: Tensor, allowed: Tensor) -> Tensor:
+    """Return exp(entropy of the draw) / number of allowed genes for each cell (B,); 1 = uniform."""
+    log_p = log_importance.masked_fill(~allowed, -torch.inf).log_softmax(1)
+    entropy = -(log_p.exp() * log_p.masked_fill(~allowed, 0)).sum(1)
+    return torch.where(allowed.any(1), entropy.exp() / allowed.sum(1), 1.0)
+
+
+def share_of_draw(
+    log_importance: Tensor, values: Tensor, eligible: Tensor, basis: str, masked: Tensor
+) -> Tensor:
+    """Return the effective share (B,) of a draw of masks (B, G).
+
+    Under the basis ``strata`` a gene competes within its stratum alone, so the shares of zeros and
+    non-zeros are averaged by the number of genes drawn from each.
+    """
+    if basis == "all":
+        return effective_share(log_importance, eligible.expand_as(masked))
+    total = torch.zeros_like(log_importance[:, 0])
+    for stratum in ((values > 0) & eligible, (values <= 0) & eligible):
+        total += effective_share(log_importance, stratum) * (masked & stratum).sum(1)
+    return total / masked.sum(1).clamp(min=1)
 
 
 class Summary(NamedTuple):
@@ -113,9 +126,8 @@ class _Scene(NamedTuple):
     """A batch as the latents see it, in the parts that its tokens share.
 
     A token is ``kind + scale * gene``: its `genes` row (G, D), `scale` (B, G), and as kind the vector of
-    zero or of
-    masked (`common`, (2, D)) or, at the expressed entries `at` / `valid` (B, M), one of `expressed` (B,
-    M, D).
+    zero or of masked (`common`, (2, D)) or, at the expressed entries `at` / `valid` (B, M), one of
+    `expressed` (B, M, D).
     """
 
     genes: Tensor
@@ -131,8 +143,7 @@ class Latents(nn.Module):
     """N trainable latents that attend over all genes of a cell, zeros included.
 
     Keys and values are linear in a token's two parts, so they are projected once per gene and once per
-    expressed
-    entry, never once per position: the same numbers at a fraction of the cost on sparse cells.
+    expressed entry, never once per position: the same numbers at a fraction of the cost on sparse cells.
 
     Parameters
     ----------
@@ -178,8 +189,7 @@ class Latents(nn.Module):
         return layer(tokens).unflatten(-1, (self.heads, -1)).transpose(-2, -3)
 
     def attention(self, scene: _Scene, eligible: Tensor, subset: Tensor | None = None) -> Tensor:
-        """Return attention maps (B, H, N or R, G) over the eligible genes; `subset` (B, R) picks the
-        latents R."""
+        """Return attention maps (B, H, N or R, G) over eligible genes; `subset` (B, R) picks latents."""
         queries = self._heads(self.query, self.latents)
         queries = queries * queries.shape[-1] ** -0.5
         if subset is not None:

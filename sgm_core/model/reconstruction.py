@@ -6,15 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from sgm_core.model.backbone import Backbone, BackboneConfig, Encoded
-from sgm_core.model.masking import Latents, draw_masks, effective_share
+from sgm_core.model.masking import Latents, draw_masks, share_of_draw
 
 EXPRESSION_FLOOR = 0.05
 """Weight of a zero under expression-proportional masking, in units of ln(1 + 10,000 count / total)."""
 
 
 class Reconstruction(NamedTuple):
-    """Result of one forward pass: `loss` () with the penalty, `error` () the mean squared error on masked
-    genes."""
+    """One forward pass: `loss` () with the penalty, `error` () the mean squared error on masked genes."""
 
     loss: Tensor
     error: Tensor
@@ -94,7 +93,8 @@ class MaskedModel(nn.Module):
             options["mask_ratio"],
             options["zero_ratio"],
         )
-        return Drawn(masked, effective_share(log_importance, self.eligible))
+        share = share_of_draw(log_importance, values, self.eligible, options["mask_basis"], masked)
+        return Drawn(masked, share)
 
     def forward(self, values: Tensor, masked: Tensor) -> Reconstruction:
         """Reconstruct the masked genes of a batch; only the loss reads their values."""

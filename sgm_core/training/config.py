@@ -1,8 +1,9 @@
 """Typed configuration: one object for the page, the command line and JSON.
 
 Every field says in its metadata what it means (`help`), to which group of the form it belongs (`group`),
-and what the paper used (`paper`, where the text or the authors' code speaks). Defaults are the `sgm` preset.
-Paper: "Improving Classification of Cell Types in AML with Self-guided Masking Technique", AI4D3 2025.
+and what the paper used (`paper`, where the text or the authors' code speaks). Defaults are the `sgm`
+preset. Paper: "Improving Classification of Cell Types in AML with Self-guided Masking Technique", AI4D3
+2025.
 """
 
 import dataclasses
@@ -215,9 +216,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "sgm": {"preset": "sgm"},
     "paper": _PAPER,
     # the named faults of the authors' code: keys without gene identity, R once per batch, a summary of the
-    # unmasked
-    # cell, a tenth of the masks, no clipping in effect, one learning rate for all, masks redrawn for
-    # validation
+    # unmasked cell, a tenth of the masks, no clipping in effect, one learning rate, validation masks redrawn
     "authors": {
         **_PAPER,
         "preset": "authors",

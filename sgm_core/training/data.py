@@ -17,9 +17,8 @@ MIN_DETECTION = 0.01
 def informative_genes(dataset: Dataset, rows: np.ndarray, n_genes: int) -> np.ndarray:
     """Choose the genes with the largest variance-to-mean ratio of normalised values among the cells `rows`.
 
-    Measured on the validation donors of the AML data against variance, detection and Seurat's dispersion:
-    it keeps
-    as much of the cell types with a quarter of the expressed genes a cell
+    Measured on the validation donors of the AML data against variance, detection and Seurat's
+    dispersion: it keeps as much of the cell types with a quarter of the expressed genes a cell
     (`benchmarks/results/tiny_search.md`).
 
     Parameters
@@ -75,8 +74,7 @@ def batches(
     """Yield batches of cells of similar length, so that little is padded.
 
     With `rng` the order is random: cells are shuffled, sorted by length within blocks of 16 batches, and
-    the batches
-    of a block shuffled again. Without it, cells come sorted by length.
+    the batches of a block shuffled again. Without it, cells come sorted by length.
     """
     if rng is None:
         ordered = rows[np.argsort(lengths[rows], kind="stable")]

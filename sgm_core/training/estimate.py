@@ -8,8 +8,8 @@ import numpy as np
 from sgm_core.cells.dataset import Dataset
 from sgm_core.training.config import ARMS, CompareConfig, PretrainConfig, pretrain_config
 
-# Counted multiply-adds per second in pretraining: of one CPU core, measured (2 cores, AVX-512), and of a GPU, a
-# cautious guess until one has been measured here.
+# Counted multiply-adds per second in pretraining: of one CPU core, measured (2 cores, AVX-512), and of a
+# GPU, a cautious guess until one has been measured here.
 CPU_RATE, GPU_RATE = 6e9, 4e11
 _SHAPES = {"tiny": (128, 1, 2, 32, 1, 16), "small": (256, 4, 4, 64, 2, 64)}
 

@@ -69,8 +69,7 @@ def partial(
     observer: Observer | None = None,
     **where: object,
 ) -> np.ndarray:
-    """Train token embeddings, position rows, the last encoder block and the head; everything else stays
-    frozen.
+    """Train token embeddings, position rows, the last encoder block and the head, nothing else.
 
     Parameters
     ----------
@@ -159,8 +158,7 @@ def prediction_table(
     label: str | None,
     **where: object,
 ) -> pd.DataFrame:
-    """Return the run table `predictions` of the test cells `rows`; `where` gives arm, scheme, fold and
-    seed."""
+    """Return the run table `predictions` of test cells; `where` gives arm, scheme, fold and seed."""
     scored, _ = scored_classes(dataset, label)
     true = dataset.labels(label).iloc[rows].astype(str).to_numpy()
     best = probabilities.argmax(1)

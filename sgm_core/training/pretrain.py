@@ -39,8 +39,7 @@ class Pretrained:
 
 
 def arm_name(config: PretrainConfig) -> str:
-    """Return the name of the arm that a configuration is: the masker, with ``+summary`` where it has that
-    path."""
+    """Return the arm that a configuration is: its masker, with ``+summary`` where it has that path."""
     if config.masker == "self-guided":
         return "self-guided"
     return config.masker if config.summary == "none" else f"{config.masker}+summary"
@@ -56,8 +55,7 @@ def pick_fold(dataset: Dataset, index: int | None, n_folds: int, label: str | No
 
 
 def pretrain_cells(dataset: Dataset, fold: Fold | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows to train and to validate on: never a test donor; shared pretraining keeps 5 % of all
-    cells."""
+    """Return the rows to train and to validate on: no test donor; when shared, 5 % of all cells validate."""
     if fold is not None:
         train, validation, _ = fold_cells(dataset, fold)
         return train, validation
@@ -187,8 +185,7 @@ def pretrain(
 def random_numbers(
     config: PretrainConfig, purpose: int, epoch: int, rows: np.ndarray, n_genes: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Return each cell's noise (B, G) and its subset R of the latents (B, R), keyed by (purpose, epoch,
-    cell)."""
+    """Return each cell's noise (B, G) and subset of latents (B, R), keyed by (purpose, epoch, cell)."""
     noise = cell_noise(config.seed, purpose, epoch, rows, n_genes + config.latents)
     subset = noise[:, n_genes:].topk(min(config.subset, config.latents), dim=1).indices
     if config.subset_per == "batch":

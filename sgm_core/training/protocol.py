@@ -1,10 +1,9 @@
 """The paper's Table 1 for one dataset: every arm and scheme over donor folds, beside plain baselines.
 
-The work is cut into pieces, one per arm and fold (and one per fold for the baselines). A finished piece is
-a folder under
-``RUN/pieces``, whole or absent, so asking again continues where the last attempt ended. Pieces run in as
-many processes
-as there are cores: on a CPU, two processes of one thread do more than one process of two threads.
+The work is cut into pieces, one per arm and fold (and one per fold for the baselines). A finished piece
+is a folder under ``RUN/pieces``, whole or absent, so asking again continues where the last attempt
+ended. Pieces run in as many processes as there are cores: on a CPU, two processes of one thread do more
+than one process of two threads.
 """
 
 import multiprocessing
@@ -47,8 +46,7 @@ class Piece:
 
 
 class _PieceObserver(Observer):
-    """Passes a piece's metrics on; its progress goes into the shared array, its tables stay with the
-    piece."""
+    """Passes a piece's metrics on; its progress goes into the shared array."""
 
     def __init__(self, observer: Observer, slot: int, share: tuple[float, float] = (0.0, 1.0)) -> None:
         self.observer, self.slot, self.share = observer, slot, share

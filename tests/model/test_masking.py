@@ -15,6 +15,7 @@ from sgm_core.model.masking import (
     draw_without_replacement,
     effective_share,
     mask_sizes,
+    share_of_draw,
 )
 from sgm_core.model.reconstruction import EXPRESSION_FLOOR, MaskedModel
 from sgm_core.training.config import ARMS, PretrainConfig
@@ -100,11 +101,23 @@ def test_masked_share_is_the_configured_one(ratio: float, zero_ratio: float, see
 
 
 def test_effective_share_is_one_for_uniform_and_small_for_one_gene() -> None:
-    eligible = torch.ones(10, dtype=torch.bool)
+    eligible = torch.ones(2, 10, dtype=torch.bool)
     assert torch.allclose(effective_share(torch.zeros(2, 10), eligible), torch.ones(2))
     peaked = torch.full((1, 10), -50.0)
     peaked[0, 3] = 0
-    assert effective_share(peaked, eligible).item() == pytest.approx(0.1, abs=1e-4)
+    assert effective_share(peaked, eligible[:1]).item() == pytest.approx(0.1, abs=1e-4)
+
+
+def test_effective_share_under_strata_looks_within_zeros_and_nonzeros() -> None:
+    """Preferring expressed genes as such is no preference when zeros and non-zeros are drawn apart."""
+    values = cells(3, 40)
+    eligible = torch.ones(40, dtype=torch.bool)
+    masked = torch.rand(3, 40, generator=torch.Generator().manual_seed(2)) < 0.4
+    between = torch.where(values > 0, 0.0, -5.0)
+    assert torch.allclose(share_of_draw(between, values, eligible, "strata", masked), torch.ones(3))
+    assert (share_of_draw(between, values, eligible, "all", masked) < 0.7).all()
+    within = torch.where(values > 0, values, 0.0) * 3
+    assert (share_of_draw(within, values, eligible, "strata", masked) < 0.95).all()
 
 
 def test_a_cells_noise_does_not_depend_on_its_batch() -> None:
