@@ -210,7 +210,7 @@ def test_each_cell_is_scored_by_its_own_subset() -> None:
 
 def test_self_guided_draws_follow_the_attention() -> None:
     """Over many draws of one cell, k = 1, the frequencies are the normalised importance."""
-    model, draws = model_for(n_genes=20, mask_ratio=0.05), 40_000
+    model, draws = model_for(n_genes=20, mask_basis="all", mask_ratio=0.05), 40_000
     values = cells(1, 20).expand(draws, -1)
     race = torch.empty(draws, 20).exponential_(generator=torch.Generator().manual_seed(3))
     drawn = model.draw(values, race, subset_of(draws)).masked
@@ -223,7 +223,7 @@ def test_self_guided_draws_follow_the_attention() -> None:
 
 
 def test_expression_masks_prefer_expressed_genes() -> None:
-    model = model_for("expression+summary", mask_ratio=0.1)
+    model = model_for("expression+summary", mask_basis="all", mask_ratio=0.1)
     values = cells(400)
     masked = model.draw(values, torch.empty_like(values).exponential_(), subset_of(400)).masked
     weight = values + EXPRESSION_FLOOR
