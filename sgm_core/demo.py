@@ -12,8 +12,8 @@ NAME = "demo"
 ANALYSIS: dict[str, Any] = {
     "data": NAME,
     "folds": 3,
-    "pretrain": {"epochs": 3, "n_genes": 600},
-    "finetune": {"epochs": 4},
+    "pretrain": {"epochs": 2, "n_genes": 600},
+    "finetune": {"epochs": 3, "probe_epochs": 30},
 }
 
 

@@ -146,8 +146,8 @@ def pooled_files(run_folder: Path) -> list[Path]:
     files = sorted((run_folder / "pooled").glob("*.npy"))
     if not files:
         raise NotFoundError(
-            f"run {run_folder.name!r} holds no pooled vectors: comparisons store them (sgm compare); "
-            "a dataset's own map comes from 'sgm umap NAME'"
+            f"run {run_folder.name!r} holds no pooled vectors: a finished pretraining or comparison stores "
+            "them; a dataset's own map comes from 'sgm umap NAME'"
         )
     return files
 
