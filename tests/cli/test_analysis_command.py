@@ -141,7 +141,7 @@ def test_umap_of_a_run_is_a_run_of_its_own(
             "can't read absent.txt",
         ),
         (("umap", "nothing"), "neither a dataset nor a run"),
-        (("umap", "RUN"), "holds no pooled vectors: comparisons store them"),
+        (("umap", "RUN"), "holds no pooled vectors: a finished pretraining"),
     ],
 )
 def test_bad_input_is_one_line(
