@@ -23,9 +23,9 @@ def duration(seconds: float | None) -> str:
 
 def size(n_bytes: float) -> str:
     """Return e.g. '3.2 GB'."""
-    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+    for unit, factor, digits in (("TB", 1e12, 1), ("GB", 1e9, 1), ("MB", 1e6, 0)):
         if n_bytes >= factor:
-            return f"{n_bytes / factor:,.1f} {unit}"
+            return f"{n_bytes / factor:,.{digits}f} {unit}"
     return f"{n_bytes / 1e3:,.0f} kB"
 
 

@@ -63,7 +63,13 @@ def curves(metrics: pd.DataFrame, quantity: str, phase: str, height: int = 340) 
     title, _, unit = QUANTITIES[quantity].partition(" (")
     finish(fig, f"{title} by epoch", "Epoch", unit.rstrip(")") or title, height, legend=len(seen) > 1)
     fig.update_xaxes(tickformat="d", tick0=0, dtick=max(1, int(rows["x"].max()) // 8))
-    fig.update_layout(legend={"orientation": "h", "yanchor": "top", "y": -0.24, "x": 0})
+    # Below the axis title at any height and width: two names fit beside each other in a narrow window.
+    rows_of_names = (len(seen) + 1) // 2 if len(seen) > 1 else 0
+    fig.update_layout(
+        legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0},
+        margin={"b": 50 + 22 * rows_of_names},
+        height=height + 22 * rows_of_names,
+    )
     if quantity == "effective_share":
         fig.add_hline(y=1, line={"color": MUTED, "dash": "dot", "width": 1}, annotation_text="uniform")
     return fig
