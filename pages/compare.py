@@ -74,7 +74,7 @@ def evidence(details: Details, metric: str, scheme: str, arm: str, against: str,
     scheme_text = SCHEMES[scheme].lower()
     if view == "classes" and per_class is not None:
         both = two_sides(per_class[(per_class["fold"] == -1) & per_class["scored"]], (arm, scheme), other)
-        title = f"F1 per cell type, {scheme_text}, all folds pooled"
+        title = f"F1 per cell type, {scheme_text}, pooled over folds"
         fig = figures.two_arms(both, "cell_type", "f1", (arm, against), title, "F1 (%)", "support")
         show.figure(fig, "f1-per-cell-type", both, alt=title, simulated=simulated)
         with st.expander("All arms, precision and recall"):

@@ -34,7 +34,7 @@ def controls(run: Run | None) -> tuple[str, int, Resource, str, tuple[int, int]]
     orders = list(_ORDERS) if run else [MINE]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order = st.selectbox(
-            "Genes", orders, format_func=_ORDERS.__getitem__, key="genes", bind="query-params", width=170
+            "Genes", orders, format_func=_ORDERS.__getitem__, key="genes", bind="query-params", width=150
         )
         top = 0
         if run and order != MINE:
@@ -45,10 +45,10 @@ def controls(run: Run | None) -> tuple[str, int, Resource, str, tuple[int, int]]
             top = st.number_input(
                 "How many", 1, n_genes - 1, start, step=10, key="top", bind="query-params", width=120
             )
-        library = st.selectbox("Library", list(libraries), key="library", bind="query-params", width=230)
+        library = st.selectbox("Library", list(libraries), key="library", bind="query-params", width=200)
         arm = arms[0] if arms else ""
         if order != MINE:
-            arm = st.selectbox("Arm", arms, format_func=arm_name, key="arm", bind="query-params", width=190)
+            arm = st.selectbox("Arm", arms, format_func=arm_name, key="arm", bind="query-params", width=185)
         with st.popover("More", icon=":material/tune:"):
             smallest = st.number_input("Smallest term", 1, 100, 5, key="smallest", bind="query-params")
             largest = st.number_input(

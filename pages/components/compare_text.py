@@ -48,8 +48,10 @@ def _short(folds: pd.DataFrame, a: tuple[str, str], b: tuple[str, str], metric: 
     pair = paired_difference(folds, a, b, metric)
     if not pair["n_folds"]:
         return ""
-    points = f"{100 * pair['difference']:+.1f} ± {100 * pair['half_width']:.1f}"
-    return f"{arm_name(b[0])} ({meaning}): {points}, {pair['verdict']}"
+    points = f"{100 * pair['difference']:+.1f}"
+    if pair["n_folds"] > 1:
+        points += f" ± {100 * pair['half_width']:.1f}, {pair['verdict']}"
+    return f"{arm_name(b[0])} ({meaning}): {points}"
 
 
 def table_1(summary: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -5,13 +5,15 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from sgm_core.figures.palette import SAFE
-from sgm_core.figures.style import MUTED, NEUTRAL, finish, p_text, short
+from sgm_core.figures.style import NEUTRAL, finish, p_text, short
 
 SIGNIFICANT = 0.05
 
 
 def terms(table: pd.DataFrame, title: str, n: int = 20) -> go.Figure:
-    """Draw Figure 3: top terms as bars of -log10 adjusted p; those carried by the same genes lie together.
+    """Draw Figure 3: top terms as bars of -log10 p; those carried by the same genes lie together.
+
+    A term whose adjusted p is not under `SIGNIFICANT` is pale.
 
     Parameters
     ----------
@@ -28,7 +30,7 @@ def terms(table: pd.DataFrame, title: str, n: int = 20) -> go.Figure:
     # A group of one is no group: its bar stays neutral, so that colour means 'the same genes'.
     several = [group for group in order if sizes[group] > 1]
     colours = {group: SAFE[several.index(group) % 8] if group in several else NEUTRAL for group in order}
-    score = -np.log10(np.maximum(rows["q_value"].to_numpy(), 1e-300))
+    score = -np.log10(np.maximum(rows["p_value"].to_numpy(), 1e-300))
     place = np.arange(len(rows))
     hits = [f"{hits} of {size} genes" for hits, size in zip(rows["n_hits"], rows["n_term"])]
     fig = go.Figure(
@@ -37,7 +39,11 @@ def terms(table: pd.DataFrame, title: str, n: int = 20) -> go.Figure:
             y=place,
             width=0.4,
             orientation="h",
-            marker={"color": [colours[group] for group in rows["group"]], "line": {"width": 0}},
+            marker={
+                "color": [colours[group] for group in rows["group"]],
+                "opacity": np.where(rows["q_value"] < SIGNIFICANT, 1.0, 0.35),
+                "line": {"width": 0},
+            },
             text=hits,
             textposition="none",
             customdata=np.stack(
@@ -56,7 +62,6 @@ def terms(table: pd.DataFrame, title: str, n: int = 20) -> go.Figure:
             "<br>%{customdata[4]}<extra></extra>",
         )
     )
-    fig.add_vline(x=-np.log10(SIGNIFICANT), line={"color": MUTED, "dash": "dot", "width": 1})
     # The name stands over its bar: beside it, the longest name would leave a narrow screen no room for bars.
     for where, term, go_id, text in zip(place, rows["term"], rows["go_id"], hits):
         label = f"{short(term, 44)} ({go_id})" if go_id else short(term, 56)
@@ -69,10 +74,10 @@ def terms(table: pd.DataFrame, title: str, n: int = 20) -> go.Figure:
             xanchor="left",
             font={"size": 11},
         )
-    note = f"one colour: carried by the same genes; dotted: adjusted p = {SIGNIFICANT}"
-    finish(fig, title, "−log10 adjusted p", None, 130 + 36 * len(rows), legend=False, note=note)
+    note = f"one colour: carried by the same genes; pale: adjusted p not under {SIGNIFICANT}"
+    finish(fig, title, "−log10 p", None, 130 + 36 * len(rows), legend=False, note=note)
     fig.update_yaxes(range=[len(rows) - 0.6, -0.8], showticklabels=False, showgrid=False)
-    fig.update_xaxes(showgrid=True, range=[0, max(1.6, 1.05 * float(score.max(initial=0)))])
+    fig.update_xaxes(showgrid=True, range=[0, max(1.0, 1.05 * float(score.max(initial=0)))])
     return fig
 
 

@@ -294,6 +294,7 @@ def _name_genes(fig: go.Figure, rows: pd.DataFrame, x: str, y: str, scale: float
         },
         hoverinfo="skip",
         showlegend=False,
+        cliponaxis=False,
     )
 
 
@@ -314,7 +315,7 @@ def _with_room(
     kept = []
     for index in best.index:
         place = (float(across[index]), float(up[index]))
-        if all(abs(place[0] - a) > 0.17 * wide or abs(place[1] - b) > 0.05 * high for a, b in taken):
+        if all(abs(place[0] - a) > 0.2 * wide or abs(place[1] - b) > 0.05 * high for a, b in taken):
             taken.append(place)
             kept.append(index)
         if len(kept) == most:

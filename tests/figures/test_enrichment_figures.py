@@ -1,4 +1,4 @@
-"""Figure 3: bars are adjusted p, one colour means one set of genes."""
+"""Figure 3: bars are p, pale if not significant, one colour means one set of genes."""
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,12 @@ TERMS = {
 }
 
 
-def test_bars_are_minus_log_adjusted_p_and_colours_are_groups():
+def test_bars_are_minus_log_p_and_colours_are_groups():
     universe = list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     table = group_terms(over_representation("ABCD", universe, TERMS, min_size=1))
     bar = figures.terms(table, "Figure 3").data[0]
-    assert list(bar.x) == pytest.approx(list(-np.log10(table["q_value"])))
+    assert list(bar.x) == pytest.approx(list(-np.log10(table["p_value"])))
+    assert list(bar.marker.opacity) == [1.0, 1.0, 0.35]
     assert list(bar.text) == ["4 of 4 genes", "4 of 5 genes", "1 of 5 genes"]
     colours = bar.marker.color
     assert colours[0] == colours[1] != colours[2] == NEUTRAL
@@ -35,10 +36,7 @@ def test_controls_are_grey():
 def test_p_values_and_long_names_read_well():
     assert p_text(1.234e-8) == "1.2e-08"
     assert p_text(0.0432) == "0.043"
-    assert (
-        short("regulation of transcription by RNA polymerase II", 20)
-        == "regulation of…ase II"
-    )
+    assert short("regulation of transcription by RNA polymerase II", 20) == "regulation of…ase II"
     assert len(short("x" * 99, 20)) == 20
 
 
