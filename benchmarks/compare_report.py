@@ -6,11 +6,19 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import torch
 
 from sgm_core.analysis.diagnostic import diagnostic, mask_basis, verdict
 from sgm_core.analysis.statistics import comparison_sentence
+from sgm_core.cells.dataset import open_dataset
+from sgm_core.model.checkpoint import load_model
 from sgm_core.runs.store import Run, list_runs, open_run
+from sgm_core.training.config import CompareConfig
+from sgm_core.training.data import Values, batches
+from sgm_core.training.pretrain import random_numbers
+from sgm_core.training.protocol import settings
 
 
 def table(frame: pd.DataFrame) -> str:
@@ -36,6 +44,21 @@ def scores(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def share_of_finished(run: Run, arm: str, cells: int = 2000) -> float:
+    """Return the effective share of the finished model of fold 0, over a sample of its dataset's cells."""
+    dataset = open_dataset(run.dataset_name)
+    model, genes, _ = load_model(run.path / "pieces" / f"{arm}.fold0" / "checkpoint")
+    config = settings(CompareConfig.from_dict(run.parameters), arm)[0]
+    device = torch.device("cpu")
+    values = Values(dataset, dataset.gene_columns(genes), device)
+    rows = np.random.default_rng(0).permutation(dataset.n_cells)[:cells]
+    shares = []
+    for batch in batches(rows, values.lengths, 100):
+        noise, subset = random_numbers(config, 0, 0, batch, len(genes), device)
+        shares.append(model.draw(values.batch(batch), noise, subset).effective_share.mean().item())
+    return float(np.mean(shares))
+
+
 def masks(run: Run) -> pd.DataFrame:
     """Return the mask diagnostic of every arm that masks."""
     counts, cells = run.read_table("masks"), run.read_table("mask_cells")
@@ -46,7 +69,7 @@ def masks(run: Run) -> pd.DataFrame:
         rows.append(
             {
                 "arm": arm,
-                "effective share": f"{d['effective_share']:.3f}",
+                "effective share of the finished model": f"{share_of_finished(run, arm):.3f}",
                 "spread beyond uniform": f"{d['spread_relative']:.2f}",
                 "rank correlation with expression": f"{d['rank_correlation']:.2f}",
                 "SD of log frequency at equal expression": f"{d['residual_sd']:.2f}",
