@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from pages.components import compare_text, frame, show, tables
@@ -29,11 +30,27 @@ class Details(NamedTuple):
     paired: pd.DataFrame
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=64, show_spinner=False)
 def computed(path: str, stamp: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Summary and paired differences of the folds that are finished."""
-    folds = pd.read_parquet(path)
+    folds = tables.cached(path, stamp)
     return summary_table(folds), paired_table(folds)
+
+
+# Plotly checks every property it is given, which takes longer than all else here: figures are kept.
+@st.cache_resource(max_entries=32, show_spinner=False)
+def score_figure(path: str, stamp: int, metric: str) -> go.Figure:
+    """Table 1 as a figure."""
+    title = f"{score_name(metric)} over donor folds"
+    unit = f"{METRICS[metric]} (%)"
+    return figures.scores(tables.cached(path, stamp), computed(path, stamp)[0], metric, title, unit)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def difference_figure(path: str, stamp: int, metric: str, arm: str, _mine: pd.DataFrame) -> go.Figure:
+    """One arm less each other."""
+    title = f"{arm_name(arm)} less each other arm, fold by fold"
+    return figures.differences(_mine, title, f"Difference in {METRICS[metric]} (points)")
 
 
 def controls(folds: pd.DataFrame) -> tuple[str, str, str, str]:
@@ -120,27 +137,26 @@ def two_sides(table: pd.DataFrame, a: tuple[str, str], b: tuple[str, str]) -> pd
 context = frame.page("Compare")
 dataset, run, folds = tables.require(context, "folds", "scores")
 simulated = dataset.simulated
-summary, paired = computed(str(run.table_path("folds")), tables.stamp(run.table_path("folds")))
+key = (str(run.table_path("folds")), tables.stamp(run.table_path("folds")))
+summary, paired = computed(*key)
 answer_line = st.container()
 metric, scheme, arm, against = controls(folds)
 pair = paired_difference(folds, (arm, scheme), (against, scheme_of(folds, against, scheme)), metric)
 with answer_line:
     frame.answer(compare_text.answer(pair, scheme))
-    compare_text.rivals(folds, arm, against, scheme, metric)
+    if said := compare_text.rivals(*key, arm, against, scheme, metric, folds):
+        st.caption(said)
     tables.still_running(run)
 
-unit = f"{METRICS[metric]} (%)"
 left, right = st.columns(2, gap="medium")
 with left:
-    title = f"{score_name(metric)} over donor folds"
-    fig = figures.scores(folds, summary, metric, title, unit)
-    show.figure(fig, "scores", folds, alt=title, simulated=simulated)
+    fig = score_figure(*key, metric)
+    show.figure(fig, "scores", folds, alt=fig.layout.title.text, simulated=simulated)
 with right:
     mine = paired[(paired["metric"] == metric) & (paired["arm_a"] == arm) & (paired["arm_b"] != "majority")]
     if len(mine):
-        title = f"{arm_name(arm)} less each other arm, fold by fold"
-        fig = figures.differences(mine, title, f"Difference in {METRICS[metric]} (points)")
-        show.figure(fig, "differences", mine, alt=title, simulated=simulated)
+        fig = difference_figure(*key, metric, arm, mine)
+        show.figure(fig, "differences", mine, alt=fig.layout.title.text, simulated=simulated)
     else:
         st.info("Differences need two arms that have finished the same folds.", icon=":material/balance:")
 

@@ -1,6 +1,7 @@
 """Masked genes: which genes are hidden, beyond expression?"""
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from pages.components import frame, gene_card, mask_tables, show, tables
@@ -8,6 +9,7 @@ from sgm_core.analysis.diagnostic import verdict
 from sgm_core.analysis.masks import ORDERS, top_genes
 from sgm_core.figures import masks as figures
 from sgm_core.figures.palette import arm_name
+from sgm_core.runs.store import Run
 
 VIEWS = {
     "ranking": "Ranking",
@@ -78,30 +80,43 @@ def controls() -> tuple[str, str | None, str, str | None, str, bool]:
     return arm, None if beside == "none" else beside, x, gene, y, families
 
 
+# Plotly checks every property it is given, which takes longer than all else here: figures are kept.
+@st.cache_resource(max_entries=64, show_spinner=False)
+def frequency_figure(
+    path: str, stamp: int, side: str, sides: tuple[str, ...], x: str, gene: str | None, y: str,
+    families: bool, _run: Run,
+) -> go.Figure:  # fmt: skip
+    """Figure 2 of one arm, its axes as wide as all `sides` need."""
+    ranges = figures.axis_ranges([mask_tables.statistics(_run, each) for each in sides], x, y)
+    title = f"{arm_name(side)}: frequency against expression"
+    found = [gene] if gene else []
+    stats = mask_tables.statistics(_run, side)
+    return figures.frequency_expression(stats, title, x, y, found, families, ranges=ranges)
+
+
 def figure_2(arm: str, beside: str | None, x: str, gene: str | None, y: str, families: bool) -> None:
-    sides = [side for side in (arm, beside) if side]
-    stats = [mask_tables.statistics(run, side) for side in sides]
-    ranges = figures.axis_ranges(stats, x, y)
-    for half, side, table, place in zip(
-        st.columns(len(sides), gap="medium"), sides, stats, ("left", "right")
-    ):
-        title = f"{arm_name(side)}: frequency against expression"
-        fig = figures.frequency_expression(
-            table, title, x, y, [gene] if gene else [], families, ranges=ranges
-        )
+    sides = (arm, beside) if beside else (arm,)
+    for half, side, place in zip(st.columns(len(sides), gap="medium"), sides, ("left", "right")):
+        fig = frequency_figure(*mask_tables.key(run), side, sides, x, gene, y, families, run)
         with half:
             show.figure(
-                fig, f"frequency-expression-{place}", table, alt=title, simulated=simulated, on_select=pick,
-                selection_mode="points",
+                fig, f"frequency-expression-{place}", mask_tables.statistics(run, side),
+                alt=f"{arm_name(side)}: mask frequency against expression", simulated=simulated,
+                on_select=pick, selection_mode="points",
             )  # fmt: skip
 
 
+@st.cache_resource(max_entries=32, show_spinner=False)
+def ranking_figure(path: str, stamp: int, arm: str, _stats: pd.DataFrame) -> go.Figure:
+    return figures.ranking(_stats, f"{arm_name(arm)}: hidden beyond expression")
+
+
 def ranking(arm: str) -> None:
-    title = f"{arm_name(arm)}: hidden beyond expression"
     stats = mask_tables.statistics(run, arm)
     left, right = st.columns(2, gap="medium")
     with left:
-        show.figure(figures.ranking(stats, title), "lift-ranking", stats, alt=title, simulated=simulated)
+        fig = ranking_figure(*mask_tables.key(run), arm, stats)
+        show.figure(fig, "lift-ranking", stats, alt=fig.layout.title.text, simulated=simulated)
     with right:
         st.markdown("**The first 25 of each order**")
         orders = pd.DataFrame({by: pd.Series(top_genes(stats, by, 25)) for by in ORDERS})
@@ -180,7 +195,7 @@ else:
         ":material/ads_click: Click a gene, or find it by its symbol, for its statistics by cell type."
     )
 view = st.segmented_control(
-    "Evidence", list(VIEWS), default="ranking", format_func=VIEWS.__getitem__, key="view",
+    "Evidence", list(VIEWS), default="ranking", format_func=VIEWS.__getitem__, key="evidence",
     bind="query-params", required=True,
 )  # fmt: skip
 if view == "ranking":

@@ -28,8 +28,12 @@ def answer(pair: dict, scheme: str) -> str:
     return f"{comparison_sentence(pair)} ({SCHEMES[scheme].lower()})."
 
 
-def rivals(folds: pd.DataFrame, arm: str, against: str, scheme: str, metric: str) -> None:
+@st.cache_data(max_entries=64, show_spinner=False)
+def rivals(
+    path: str, stamp: int, arm: str, against: str, scheme: str, metric: str, _folds: pd.DataFrame
+) -> str:
     """Say in one line how the arm stands against every other rival, the best baseline among them."""
+    folds = _folds
     trained = set(folds.loc[folds["scheme"] == scheme, "arm"])
     parts = []
     for other, meaning in _RIVALS.items():
@@ -40,8 +44,8 @@ def rivals(folds: pd.DataFrame, arm: str, against: str, scheme: str, metric: str
         best = baselines.idxmin() if metric == "ece" else baselines.idxmax()
         if best != against:
             parts.append(_short(folds, (arm, scheme), (str(best), "baseline"), metric, "best baseline"))
-    if parts:
-        st.caption("Against " + " · ".join(part for part in parts if part))
+    parts = [part for part in parts if part]
+    return f"Against {' · '.join(parts)}" if parts else ""
 
 
 def _short(folds: pd.DataFrame, a: tuple[str, str], b: tuple[str, str], metric: str, meaning: str) -> str:

@@ -26,14 +26,15 @@ MEASURES = (
 )
 
 
-def _key(run: Run, name: str = "masks") -> tuple[str, int]:
+def key(run: Run, name: str = "masks") -> tuple[str, int]:
+    """Return what a cache knows a run's table by: its path, and a stamp that changes when the table does."""
     path = run.table_path(name)
     return str(path), tables.stamp(path)
 
 
 def arms(run: Run) -> list[str]:
     """Return the arms that hid genes, in the order of figures."""
-    return in_order(_arms(*_key(run)))
+    return in_order(_arms(*key(run)))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -43,7 +44,7 @@ def _arms(path: str, stamp: int) -> list[str]:
 
 def levels(run: Run) -> dict[str, list[str]]:
     """Return what the counts are split by, with the levels of each."""
-    return _levels(*_key(run))
+    return _levels(*key(run))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -53,7 +54,7 @@ def _levels(path: str, stamp: int) -> dict[str, list[str]]:
 
 def statistics(run: Run, arm: str, by: str = "all", level: str = "") -> pd.DataFrame:
     """Return `sgm_core.analysis.masks.gene_statistics` of one arm and group."""
-    return _statistics(*_key(run), arm, by, level)
+    return _statistics(*key(run), arm, by, level)
 
 
 @st.cache_resource(max_entries=128, show_spinner="Counting masks")
@@ -68,7 +69,7 @@ def universe(run: Run) -> tuple[str, ...]:
 
 def by_level(run: Run, arm: str, by: str) -> pd.DataFrame:
     """Return each gene's mask frequency (rows) in each level of `by` (columns)."""
-    return _by_level(*_key(run), arm, by)
+    return _by_level(*key(run), arm, by)
 
 
 @st.cache_resource(max_entries=64, show_spinner="Counting masks")
@@ -89,7 +90,7 @@ def gene_levels(run: Run, gene: str, by: str) -> pd.DataFrame:
 
 def diagnose(run: Run, arm: str) -> dict[str, Any]:
     """Return `sgm_core.analysis.diagnostic.diagnostic` of one arm, and its agreement between donors."""
-    return _diagnose(*_key(run), *_key(run, "mask_cells"), arm, mask_basis(run.parameters))
+    return _diagnose(*key(run), *key(run, "mask_cells"), arm, mask_basis(run.parameters))
 
 
 @st.cache_data(max_entries=64, show_spinner="Comparing with chance")

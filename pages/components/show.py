@@ -47,6 +47,7 @@ export default function ({ parentElement, data }) {
 """
 _downloads = st.components.v2.component("figure_downloads", html=_HTML, css=_CSS, js=_JS)
 
+_SIMULATED = " · SIMULATED"
 _CONFIG = {
     "displaylogo": False,
     "modeBarButtonsToRemove": [
@@ -73,8 +74,8 @@ def figure(
     that the figure carries it wherever it is pasted. Further arguments (``on_select`` and
     the like) go to ``st.plotly_chart``, whose selection is returned.
     """
-    if simulated:
-        fig.layout.title.text = f"{fig.layout.title.text} · SIMULATED"
+    if simulated and not fig.layout.title.text.endswith(_SIMULATED):  # a cached figure has it already
+        fig.layout.title.text += _SIMULATED
     box = f"figure-{name}"
     config = {**_CONFIG, "toImageButtonOptions": {"format": "svg", "filename": name}}
     with st.container(key=box, gap="xxsmall"):

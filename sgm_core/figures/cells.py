@@ -1,13 +1,14 @@
 """Maps of cells, coloured by a category or a number, and what a selection holds."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from sgm_core.figures.palette import EXPRESSION, VIRIDIS
-from sgm_core.figures.style import finish, short
+from sgm_core.figures.style import finish, point_trace, short
 
 MOST_POINTS = 50_000
 NO_VALUE = "no value"
@@ -59,10 +60,11 @@ def by_category(
         mine = (shown == level) & inside
         if not mine.any() and not counts.get(level):
             continue
-        fig.add_scattergl(
+        _add_points(
+            fig,
+            len(x),
             x=x[mine],
             y=y[mine],
-            mode="markers",
             name=f"{short(level, 26)} ({counts.get(level, 0):,})",
             marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.8},
             unselected={"marker": {"opacity": 0.25}},
@@ -106,10 +108,11 @@ def by_number(
     order = np.flatnonzero(inside)[np.argsort(np.nan_to_num(values[inside], nan=-np.inf), kind="stable")]
     finite = values[np.isfinite(values)]
     top = float(np.quantile(finite, 0.995)) if len(finite) else 1.0
-    fig.add_scattergl(
+    _add_points(
+        fig,
+        len(x),
         x=x[order],
         y=y[order],
-        mode="markers",
         showlegend=False,
         customdata=values[order],
         hovertemplate=f"{name}: %{{customdata:.2f}}<extra></extra>",
@@ -174,15 +177,21 @@ def marker_size(n: int) -> float:
     return float(np.clip(9 - 1.5 * np.log10(max(n, 1)), 2.2, 6.5))
 
 
+def _add_points(fig: go.Figure, n: int, **trace: Any) -> None:
+    """Add a trace to a map of `n` cells."""
+    fig.add_trace(point_trace(n)(mode="markers", **trace))
+
+
 def _dim_outside(
     fig: go.Figure, x: np.ndarray, y: np.ndarray, size: float, inside: np.ndarray | None
 ) -> np.ndarray:
     if inside is None:
         return np.ones(len(x), dtype=bool)
-    fig.add_scattergl(
+    _add_points(
+        fig,
+        len(x),
         x=x[~inside],
         y=y[~inside],
-        mode="markers",
         showlegend=False,
         hoverinfo="skip",
         marker={**_DIM, "size": size},

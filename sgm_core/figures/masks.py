@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from sgm_core.figures.palette import FAMILIES, VIRIDIS, arm_colour, arm_name, arm_symbol
-from sgm_core.figures.style import GRID, MUTED, NEUTRAL, finish, short
+from sgm_core.figures.style import GRID, MUTED, NEUTRAL, finish, point_trace, short
 
 X_AXES = {
     "mean_expression": "Mean expression, ln(1 + counts per 10,000)",
@@ -76,10 +76,11 @@ def frequency_expression(
     scale = 100 if y == "frequency" else 1
     fig = go.Figure()
     _matched_band(fig, shown, x, y, scale)
+    trace = point_trace(len(shown))
     groups = _family_groups(shown) if families else _lift_groups(shown)
     for (name, colour, symbol), rows in groups:
         strong = colour != _GROUPS["equal"][1]
-        fig.add_scattergl(
+        drawn = trace(
             x=rows[x].to_numpy("float32"),
             y=(scale * rows[y]).to_numpy("float32"),
             mode="markers",
@@ -95,6 +96,7 @@ def frequency_expression(
             },
             unselected={"marker": {"opacity": 0.25}},
         )
+        fig.add_trace(drawn)
     best = shown[(shown["lift_low"] > 1) & ~shown["gene"].isin(highlight)].nlargest(200, "lift_low")
     _name_genes(fig, _with_room(shown, best, x, y, label, ranges, scale), x, y, scale, ring=False)
     _name_genes(fig, shown[shown["gene"].isin(highlight)], x, y, scale, ring=True)

@@ -50,3 +50,9 @@ def test_a_subsample_is_the_same_every_time_and_in_order():
     assert (np.diff(rows) > 0).all()
     assert (rows == figures.subsample(200_000, 50_000)).all()
     assert len(figures.subsample(100)) == 100
+
+
+def test_few_cells_are_vectors_and_many_go_to_the_graphics_card():
+    for n, kind in ((400, "scatter"), (6000, "scattergl")):
+        xy, _ = a_map(n)
+        assert figures.by_number(xy, np.zeros(n), "CD34", "CD34").data[0].type == kind

@@ -32,7 +32,7 @@ def test_the_preferred_genes_stand_out_and_are_named(stats):
     assert above.marker.symbol == "diamond"
     labels = next(trace for trace in fig.data if trace.mode == "markers+text")
     assert set(names) & set(labels.text)
-    drawn = sum(len(trace.x) for trace in fig.data if trace.type == "scattergl")
+    drawn = sum(len(trace.x) for trace in fig.data if trace.customdata is not None)
     assert drawn == len(stats)
 
 

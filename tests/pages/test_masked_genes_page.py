@@ -25,16 +25,14 @@ def test_the_answer_is_the_verdict_on_the_arm_with_the_uniform_control_beside_it
 
 @pytest.mark.parametrize("view", ["Ranking", "By cell type", "By epoch", "Is it guided?", "Table"])
 def test_each_view_is_a_link(open_page, compare_run, view):
-    page = open_page("masked_genes", view=view)
+    page = open_page("masked_genes", evidence=view)
     assert not page.exception
     assert not page.error
-    assert page.segmented_control(key="view").value == {"By cell type": "types"}.get(
-        view, page.segmented_control(key="view").value
-    )
+    assert len(page.dataframe) + len(titles(page)) > (2 if view != "Table" else 0)
 
 
 def test_the_diagnostic_says_what_each_number_means(open_page, compare_run):
-    page = open_page("masked_genes", view="Is it guided?")
+    page = open_page("masked_genes", evidence="Is it guided?")
     table = next(frame.value for frame in page.dataframe if "What it means" in frame.value)
     row = table.set_index("Measure").loc["Effective share of genes"]
     assert abs(float(row["Uniform"]) - 1) < 0.01
