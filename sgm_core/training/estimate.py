@@ -10,7 +10,7 @@ from sgm_core.training.config import ARMS, CompareConfig, PretrainConfig, pretra
 
 # Counted multiply-adds per second in pretraining: of one CPU core, measured (2 cores, AVX-512), and of a
 # GPU, a cautious guess until one has been measured here.
-CPU_RATE, GPU_RATE = 6e9, 4e11
+CPU_RATE, GPU_RATE = 9e9, 4e11
 _SHAPES = {"tiny": (128, 1, 2, 32, 1, 16), "small": (256, 4, 4, 64, 2, 64)}
 
 
@@ -46,7 +46,7 @@ def estimate(config: PretrainConfig, dataset: Dataset) -> dict[str, Any]:
     parameters = 16.0 * (genes * width + depth * width * width * (4 + 2 * ff))
     return {
         "seconds": cells * per_cell / rate + 5,
-        "memory_bytes": int(4e8 + activations * config.batch_size + matrix + parameters),
+        "memory_bytes": int(8e8 + 3 * activations * config.batch_size + matrix + parameters),
         "basis": f"counted arithmetic at {rate / 1e9:,.0f} GFLOP/s ({device}); a factor of two either way",
     }
 
@@ -70,14 +70,23 @@ def estimate_compare(config: CompareConfig, dataset: Dataset) -> dict[str, Any]:
         memory = max(memory, one["memory_bytes"])
         basis = one["basis"]
     seconds += config.folds * dataset.n_cells * 0.004
-    return {"seconds": seconds, "memory_bytes": memory, "basis": basis}
+    # a comparison runs one process a core, and one that gathers their tables
+    workers = 1 if _on_gpu(config.device) else _cores()
+    return {"seconds": seconds, "memory_bytes": workers * memory + int(1e9), "basis": basis}
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _on_gpu(device: str) -> bool:
+    return device.startswith("cuda") or (device == "auto" and os.path.exists("/proc/driver/nvidia/version"))
 
 
 def _rate(device: str) -> tuple[float, str]:
-    if device.startswith("cuda") or (device == "auto" and os.path.exists("/proc/driver/nvidia/version")):
+    if _on_gpu(device):
         return GPU_RATE, "GPU, not yet measured"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return CPU_RATE * cores, f"{cores} CPU cores"
+    return CPU_RATE * _cores(), f"{_cores()} CPU cores"
 
 
 def sentence(guess: dict[str, Any]) -> str:
