@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.components import cell_views, frame, selection_panel, show, state
 from sgm_core.cells.dataset import Dataset
 from sgm_core.figures.cells import subsample
+from sgm_core.figures.palette import arm_name
 from sgm_core.runs.launch import launch
 from sgm_core.runs.store import ACTIVE, Run, create_run
 
@@ -50,7 +51,9 @@ def choose(
 ) -> tuple[str, str, str | None]:
     """Draw one map's controls; returns the map, what to colour by, and the gene if that is one."""
     with half, st.container(horizontal=True):
-        source = st.selectbox("Map", maps, index=len(maps) - 1, key=keys[0], bind="query-params")
+        guided = [i for i, name in enumerate(maps) if name.startswith(arm_name("self-guided"))]
+        place = (guided or [len(maps) - 1])[0]
+        source = st.selectbox("Map", maps, index=place, key=keys[0], bind="query-params")
         colour = st.selectbox(
             "Colour by",
             list(options),
