@@ -9,6 +9,8 @@ from pages.components import frame, run_facts, state
 from sgm_core.cells.dataset import Dataset
 from sgm_core.runs.store import ACTIVE, Run
 
+_ENDS = {"failed": "failed", "cancelled": "was cancelled", "lost": "was lost"}
+
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def cached(path: str, stamp: int) -> pd.DataFrame:
@@ -56,8 +58,8 @@ def require(context: frame.Context, name: str, what: str) -> tuple[Dataset, Run,
         return context.dataset, run, table
     if run.state in ACTIVE:
         _waiting(run, what)
-    reason = f" It {run.state}: {run.status['error']}." if run.status.get("error") else ""
-    if run.state in ("failed", "cancelled", "lost"):
+    reason = f" It {_ENDS[run.state]}: {run.status['error']}." if run.status.get("error") else ""
+    if run.state in _ENDS:
         frame.empty(f"This run has no {what}.{reason}", "See its log", "pages/runs.py")
     frame.empty(
         f"This run ({run.kind}) has no {what}: choose another run above, or start a comparison.",
@@ -91,5 +93,5 @@ def still_running(run: Run) -> None:
         st.caption(
             f":material/hourglass: Still running{f' ({words})' if words else ''}: finished parts are shown."
         )
-    elif run.state in ("failed", "cancelled", "lost"):
-        st.caption(f":material/error: This run {run.state} before its end: finished parts are shown.")
+    elif run.state in _ENDS:
+        st.caption(f":material/error: This run {_ENDS[run.state]} before its end: finished parts are shown.")

@@ -21,6 +21,8 @@ _GROUPS = {
     "below": ("Hidden less", "#0072B2", "triangle-down"),
     "equal": ("As equals", "#8A8F98", "circle"),
 }
+# Several entries would take rows between title and data: they stand under the axis.
+_LEGEND_UNDER = {"orientation": "h", "yanchor": "top", "y": -0.22, "xanchor": "left", "x": 0}
 _FACTS = [
     "masked",
     "opportunities",
@@ -102,7 +104,7 @@ def frequency_expression(
     _name_genes(fig, shown[shown["gene"].isin(highlight)], x, y, scale, ring=True)
     note = "grey band: what genes of equal expression get (95 %)"
     finish(fig, title, X_AXES[x], Y_AXES[y], 500, note=note)
-    fig.update_layout(legend={"orientation": "h", "yanchor": "top", "y": -0.2, "xanchor": "left", "x": 0})
+    fig.update_layout(legend=_LEGEND_UNDER)
     fig.update_xaxes(type="log" if x != "detection" else "linear", dtick=1 if x != "detection" else None)
     if ranges is not None:
         fig.update_layout(xaxis_range=ranges[0], yaxis_range=ranges[1])
@@ -194,7 +196,8 @@ def lines(table: pd.DataFrame, x: str, y: str, name: str, title: str, unit: str,
             marker={"symbol": arm_symbol(str(key)), "size": 8},
             hovertemplate=f"{label}, epoch %{{x}}: %{{y:.3g}}<extra></extra>",
         )
-    finish(fig, title, "Epoch", unit, 340, row=True)
+    finish(fig, title, "Epoch", unit, 360)
+    fig.update_layout(legend=_LEGEND_UNDER)
     fig.update_xaxes(dtick=1, tickformat="d")
     return fig
 

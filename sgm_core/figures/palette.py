@@ -18,12 +18,11 @@ SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up", "x")
 # Lightness rises evenly and hue runs blue - green - yellow, safe for all (van der Walt and Smith 2015); the
 # darkest tenth is cut, so that low values stay visible on a dark ground.
 VIRIDIS = ((0.0, "#482475"), (0.25, "#3a528b"), (0.5, "#21918c"), (0.75, "#5ec962"), (1.0, "#e5d33a"))
-# Grey to accent for expression: no expression recedes, expression stands out, on light and on dark.
-EXPRESSION = ((0.0, "rgba(140,145,150,0.30)"), (0.15, "#9fb7c9"), (0.5, "#3f8fc4"), (1.0, "#D55E00"))
+# Grey for none, then purple to orange with rising lightness (after plasma): no expression recedes and
+# expression stands out, on light and on dark.
+EXPRESSION = ((0.0, "rgba(140,145,150,0.30)"), (0.08, "#7868B4"), (0.5, "#CC5A8A"), (1.0, "#F2A431"))
 # One hue on transparent for shares in a matrix.
 SHARE = ((0.0, "rgba(0,114,178,0.04)"), (0.5, "rgba(0,114,178,0.5)"), (1.0, "rgba(0,114,178,1)"))
-# Blue - grey - vermilion: no red against green; the middle is grey so that it shows on both grounds.
-DIVERGING = ((0.0, "#0072B2"), (0.5, "rgba(128,128,128,0.15)"), (1.0, "#D55E00"))
 
 ARMS = {
     "self-guided": ("Self-guided", "#D55E00", "diamond"),
