@@ -7,6 +7,7 @@ import streamlit as st
 from pages.components import frame, gene_card, mask_tables, show, tables
 from sgm_core.analysis.diagnostic import verdict
 from sgm_core.analysis.masks import ORDERS, top_genes
+from sgm_core.figures import mask_groups
 from sgm_core.figures import masks as figures
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import Run
@@ -142,7 +143,7 @@ def by_type(arm: str) -> None:
         st.info("Too few masks were drawn in each group to tell them apart.", icon=":material/info:")
         return
     title = f"{arm_name(arm)}: the 30 genes of highest lift, by {by.replace('_', ' ')}"
-    fig = figures.level_heatmap(table, title, by.replace("_", " "))
+    fig = mask_groups.level_heatmap(table, title, by.replace("_", " "))
     show.figure(fig, f"masked-by-{by}", table.reset_index(), alt=title, simulated=simulated)
 
 
@@ -153,7 +154,9 @@ def by_epoch(arm: str, gene: str | None) -> None:
         means = cells.groupby(["arm", "epoch"], as_index=False)[["effective_share", "nonzero_share"]].mean()
         with left:
             title = "Effective share of genes by epoch"
-            fig = figures.lines(means, "epoch", "effective_share", "arm", title, "1 = uniform", percent=False)
+            fig = mask_groups.lines(
+                means, "epoch", "effective_share", "arm", title, "1 = uniform", percent=False
+            )
             show.figure(fig, "effective-share", means, alt=title, simulated=simulated)
     if "epoch" in mask_tables.levels(run):
         stats = mask_tables.statistics(run, arm)
@@ -162,7 +165,7 @@ def by_epoch(arm: str, gene: str | None) -> None:
         table = table.melt("gene", var_name="epoch", value_name="frequency").astype({"epoch": int})
         with right:
             title = f"{arm_name(arm)}: genes of highest lift by epoch"
-            fig = figures.lines(table, "epoch", "frequency", "gene", title, "% of draws", percent=True)
+            fig = mask_groups.lines(table, "epoch", "frequency", "gene", title, "% of draws", percent=True)
             show.figure(fig, "genes-by-epoch", table, alt=title, simulated=simulated)
 
 

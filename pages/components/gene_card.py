@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import mask_tables, show
+from sgm_core.figures import mask_groups
 from sgm_core.figures import masks as figures
 from sgm_core.figures.palette import FAMILIES, arm_name
 from sgm_core.runs.store import Run
@@ -34,7 +35,7 @@ def draw(run: Run, gene: str, arm: str, simulated: bool) -> None:
                 key="card", bind="query-params", required=True, label_visibility="collapsed",
             )  # fmt: skip
             table = mask_tables.gene_levels(run, gene, by)
-            fig = figures.gene_card(table, gene, by.replace("_", " "))
+            fig = mask_groups.gene_card(table, gene, by.replace("_", " "))
             title = f"How often {gene} is hidden, by {by.replace('_', ' ')}"
             show.figure(fig, f"gene-{gene}-{by}", table, alt=title, simulated=simulated)
 

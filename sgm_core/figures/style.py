@@ -11,6 +11,8 @@ MUTED = "rgba(128,128,128,0.55)"
 NEUTRAL = "#8a8f98"
 # The legend in a row under the title: it takes no width from the data on a narrow screen.
 LEGEND_ROW: dict[str, Any] = {"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0}
+# Or in rows under the axis, where several entries would run into the title.
+LEGEND_UNDER: dict[str, Any] = {"orientation": "h", "yanchor": "top", "y": -0.22, "xanchor": "left", "x": 0}
 
 _AXIS: dict[str, Any] = {
     "gridcolor": GRID,
