@@ -10,7 +10,7 @@ from sgm_core.cells.dataset import open_dataset
 from sgm_core.cells.split import donor_folds
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
-from sgm_core.runs.store import create_run
+from sgm_core.runs.store import Run, create_run
 from sgm_core.runs.worker import execute
 from sgm_core.training.config import CompareConfig
 from sgm_core.training.protocol import BASELINE, compare_run, pieces_of, settings
@@ -32,6 +32,17 @@ class Log(Observer):
 
     def message(self, text: str) -> None:
         self.lines.append(text)
+
+
+class Keep(Log):
+    """Remembers the log and keeps the tables in a run."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        self.run.table(name, frame)
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +102,7 @@ def test_asking_again_redoes_only_what_is_missing(compared, monkeypatch: pytest.
     scores = compared.read_table("folds").sort_values(["arm", "scheme", "fold"])
     shutil.rmtree(pieces / "self-guided.fold1")
     (compared.path / "folds.parquet").unlink()
-
-    class Keep(Log):
-        def table(self, name: str, frame: pd.DataFrame) -> None:
-            compared.table(name, frame)
-
-    log = Keep()
+    log = Keep(compared)
     compare_run(CONFIG, compared.path, log)
     assert any(f"{len(before) - 1} of {len(before)} pieces are done already" in line for line in log.lines)
     for path in pieces.iterdir():
