@@ -228,5 +228,8 @@ def test_launching_a_run_and_seeing_it_end(tab, home):
         tab.page.wait_for_timeout(1000)
     assert state == "done", next((home / "runs").glob("pretrain-small*/log.txt")).read_text()[-2000:]
     tab.page.get_by_role("button", name="Cancel").wait_for(state="detached")
-    tab.page.get_by_text("Are the masks guided at all?").wait_for()
+    headings = tab.page.get_by_role("heading", name="Are the masks guided at all?")
+    headings.first.wait_for()
+    tab.page.wait_for_timeout(3000)  # the last live drawing gives way to the still one
+    assert headings.count() == 1
     tab.assert_well()
