@@ -129,7 +129,7 @@ def ranking(arm: str) -> None:
 
 
 def by_type(arm: str) -> None:
-    groups = [by for by in ("cell_type", "timepoint", "donor") if by in mask_tables.levels(run)]
+    groups = mask_tables.groups(run)
     if not groups:
         st.info("This run counted its masks over all cells only.", icon=":material/info:")
         return

@@ -28,7 +28,7 @@ def draw(run: Run, gene: str, arm: str, simulated: bool) -> None:
             st.metric("Expressed in", f"{row['detection']:.1%}", help="of the draws")
             st.metric("Mean expression", f"{row['mean_expression']:.2f}", help="ln(1 + counts per 10,000)")
             st.metric("When masked", f"{row['mean_expression_when_masked']:.2f}", help="its mean expression")
-        groups = [by for by in ("cell_type", "donor", "timepoint") if by in mask_tables.levels(run)]
+        groups = mask_tables.groups(run)
         if groups:
             by = st.segmented_control(
                 "By", groups, default=groups[0], format_func=lambda b: b.replace("_", " ").capitalize(),

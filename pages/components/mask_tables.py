@@ -47,6 +47,13 @@ def levels(run: Run) -> dict[str, list[str]]:
     return _levels(*key(run))
 
 
+def groups(run: Run) -> list[str]:
+    """Return the columns that the counts are split by: the roles first, then others such as condition."""
+    split = levels(run)
+    roles = ["cell_type", "timepoint", "donor"]
+    return [by for by in roles if by in split] + sorted(set(split) - {*roles, "epoch"})
+
+
 @st.cache_data(max_entries=32, show_spinner=False)
 def _levels(path: str, stamp: int) -> dict[str, list[str]]:
     return mask_levels(tables.cached(path, stamp))

@@ -19,11 +19,12 @@ STATISTICS = (
     "value_sq_sum",
     "value_sum_masked",
 )
-MAX_LEVELS = 60
+MAX_LEVELS = 60  # of donors; more would make the table large
+FEW_LEVELS = 10  # of a further column
 
 
 class MaskCounter:
-    """Counts of every gene's masks, over all cells and by cell type, donor, timepoint and epoch.
+    """Counts of every gene's masks: over all cells, by cell type, donor, timepoint, condition ..., and epoch.
 
     Parameters
     ----------
@@ -36,20 +37,20 @@ class MaskCounter:
         self.genes = genes
         self.levels: list[tuple[str, str]] = [("all", "")]
         memberships = [np.ones((dataset.n_cells, 1), np.float32)]
-        columns = {
-            "cell_type": dataset.labels(),
-            "donor": dataset.donors(),
-            "timepoint": dataset.obs[dataset.timepoint_column].astype(str)
-            if dataset.timepoint_column
-            else None,
-        }
+        columns = {"cell_type": dataset.labels(), "donor": dataset.donors()}
+        if dataset.timepoint_column:
+            columns["timepoint"] = dataset.obs[dataset.timepoint_column]
+        roles = (dataset.cell_type_column, dataset.donor_column, dataset.timepoint_column)
+        for name in dataset.grouping_columns():
+            # condition, malignancy and the like
+            if name not in roles and name not in columns and dataset.obs[name].nunique() <= FEW_LEVELS:
+                columns[name] = dataset.obs[name]
         for by, column in columns.items():
-            if column is None:
-                continue
-            names = sorted(column.dropna().unique())
+            names = sorted(column.dropna().astype(str).unique())
             if len(names) <= MAX_LEVELS or by != "donor":
-                self.levels += [(by, str(name)) for name in names]
-                memberships.append((column.to_numpy()[:, None] == np.array(names)[None]).astype(np.float32))
+                self.levels += [(by, name) for name in names]
+                text = column.astype(object).where(column.notna(), "").astype(str).to_numpy()
+                memberships.append((text[:, None] == np.array(names)[None]).astype(np.float32))
         self._membership = torch.from_numpy(np.concatenate(memberships, axis=1))
         self._groups = len(self.levels)
         self.levels += [("epoch", str(epoch + 1)) for epoch in range(epochs)]

@@ -65,7 +65,7 @@ def test_counts_add_up(pretrained) -> None:
     everything = masks[masks["by"] == "all"]
     assert len(everything) == len(result.genes)
     assert (everything["opportunities"] == len(train) * config.epochs).all()
-    for by in ("epoch", "donor", "timepoint"):
+    for by in ("epoch", "donor", "timepoint", "condition", "malignant"):
         summed = masks[masks["by"] == by].groupby("gene")["masked"].sum()
         assert np.allclose(summed[everything["gene"]], everything["masked"]), by
     assert np.isclose(everything["expected"].sum(), everything["masked"].sum()), "the null has the same k"
