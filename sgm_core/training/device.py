@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 import torch
 
 from sgm_core.errors import InputError
+from sgm_core.training.cores import usable_cores
 
 
 def pick_device(name: str) -> torch.device:
@@ -37,7 +38,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
 
 def set_threads(workers: int = 1) -> None:
     """Share the machine's cores between `workers` processes (``SGM_THREADS`` overrides)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     torch.set_num_threads(int(os.environ.get("SGM_THREADS") or max(1, cores // workers)))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from sgm_core.cells.dataset import Dataset
 from sgm_core.training.config import ARMS, CompareConfig, PretrainConfig, pretrain_config
+from sgm_core.training.cores import usable_cores
 
 # Counted multiply-adds per second in pretraining: of one CPU core, measured (2 cores, AVX-512), and of a
 # GPU, a cautious guess until one has been measured here.
@@ -71,12 +72,8 @@ def estimate_compare(config: CompareConfig, dataset: Dataset) -> dict[str, Any]:
         basis = one["basis"]
     seconds += config.folds * dataset.n_cells * 0.004
     # a comparison runs one process a core, and one that gathers their tables
-    workers = 1 if _on_gpu(config.device) else _cores()
+    workers = 1 if _on_gpu(config.device) else usable_cores()
     return {"seconds": seconds, "memory_bytes": workers * memory + int(1e9), "basis": basis}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _on_gpu(device: str) -> bool:
@@ -86,7 +83,7 @@ def _on_gpu(device: str) -> bool:
 def _rate(device: str) -> tuple[float, str]:
     if _on_gpu(device):
         return GPU_RATE, "GPU, not yet measured"
-    return CPU_RATE * _cores(), f"{_cores()} CPU cores"
+    return CPU_RATE * usable_cores(), f"{usable_cores()} CPU cores"
 
 
 def sentence(guess: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ than one process of two threads.
 """
 
 import multiprocessing
-import os
 import time
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -24,7 +23,15 @@ from sgm_core.errors import InputError
 from sgm_core.home import whole_folder, write_json, write_table
 from sgm_core.progress import Observer
 from sgm_core.training.baselines import BASELINES, run_baseline
-from sgm_core.training.config import ARMS, CompareConfig, FinetuneConfig, PretrainConfig, pretrain_config
+from sgm_core.training.config import (
+    ARMS,
+    SCHEMES,
+    CompareConfig,
+    FinetuneConfig,
+    PretrainConfig,
+    pretrain_config,
+)
+from sgm_core.training.cores import usable_cores
 from sgm_core.training.counts import sum_folds
 
 BASELINE, MAP = "baselines", "dataset-map"
@@ -113,7 +120,7 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
     todo = [piece for piece in everything if not (home / piece.name / "piece.json").exists()]
     if len(todo) < len(everything):
         observer.message(f"{len(everything) - len(todo)} of {len(everything)} pieces are done already")
-    workers = 1 if _on_gpu(config.device) else max(1, min(_cores(), len(todo)))
+    workers = 1 if _on_gpu(config.device) else max(1, min(usable_cores(), len(todo)))
     observer.message(f"{len(todo)} pieces in {workers} processes; folds never share a donor")
     context = multiprocessing.get_context("spawn")
     progress = context.Array("d", max(1, len(todo)))
@@ -174,10 +181,6 @@ def _on_gpu(device: str) -> bool:
     from sgm_core.training.device import pick_device
 
     return pick_device(device).type == "cuda"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_worker(progress: Any, workers: int) -> None:
@@ -275,7 +278,8 @@ def _arm(
     classes, codes = np.unique(labels.iloc[train].astype(str).to_numpy(), return_inverse=True)
     everyone = np.arange(dataset.n_cells)
     tables, rows = [], []
-    for scheme in config.schemes:
+    # the probe first, whatever the order asked for: partial finetuning changes the model in place
+    for scheme in [scheme for scheme in SCHEMES if scheme in config.schemes]:
         observer.check()
         started = time.perf_counter()
         if scheme == "linear-probe":
