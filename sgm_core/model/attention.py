@@ -1,10 +1,47 @@
-"""The two attentions of scFoundation: softmax in the encoder, random features in the decoder."""
+"""The blocks of scFoundation: softmax attention in the encoder, random features in the decoder."""
 
-import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from sgm_core.model.features import feature_count, linear_attention, orthogonal_features
+
+_PAD_BELOW = 512
+"""Cells with fewer tokens than this share one padded call of the attention; longer ones have one each."""
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int], dropout: float = 0.0) -> Tensor:
+    """Let the tokens of each cell attend to the tokens of the same cell.
+
+    Parameters
+    ----------
+    q, k, v : (T, H, d) the tokens of all cells, one cell after the other
+    lengths : number of tokens of each cell, T in all
+    dropout : on the attention probabilities, which materialises them
+
+    Returns
+    -------
+    (T, H, d)
+    """
+    lengths = [length for length in lengths if length]
+    if len(lengths) > 1 and max(lengths) < _PAD_BELOW:
+        steps = torch.arange(max(lengths), device=q.device)
+        valid = steps < torch.tensor(lengths, device=q.device).unsqueeze(1)
+        padded = [part.new_zeros(*valid.shape, *part.shape[1:]) for part in (q, k, v)]
+        for rows, part in zip(padded, (q, k, v), strict=True):
+            rows[valid] = part
+        q, k, v = (rows.transpose(1, 2) for rows in padded)
+        mask = valid[:, None, None, :]
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        return out.transpose(1, 2)[valid]
+    outputs = []
+    for cell in zip(q.split(lengths), k.split(lengths), v.split(lengths), strict=True):
+        one_q, one_k, one_v = (part.transpose(0, 1).unsqueeze(0) for part in cell)
+        out = F.scaled_dot_product_attention(one_q, one_k, one_v, dropout_p=dropout)
+        outputs.append(out.squeeze(0).transpose(0, 1))
+    return torch.cat(outputs) if outputs else v
 
 
 class EncoderBlock(nn.Module):
@@ -15,10 +52,13 @@ class EncoderBlock(nn.Module):
     width : token width D
     heads : attention heads; must divide `width`
     ff : width of the feed-forward layer as a multiple of D
-    dropout : on the block's outputs (attention probabilities are never materialised, so they have none)
+    dropout : on the block's outputs
+    attention_dropout : on the attention probabilities; anything above 0 doubles the time of a training step
     """
 
-    def __init__(self, width: int, heads: int, ff: int = 4, dropout: float = 0.0) -> None:
+    def __init__(
+        self, width: int, heads: int, ff: int = 4, dropout: float = 0.0, attention_dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
@@ -28,79 +68,60 @@ class EncoderBlock(nn.Module):
         self.ff2 = nn.Linear(ff * width, width)
         self.norm2 = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
+        self.attention_dropout = attention_dropout
 
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """Map tokens (B, M, D) to (B, M, D); no token attends to a slot that is not `valid` (B, M)."""
-        batch, length, width = x.shape
-        q, k, v = self.qkv(x).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=valid[:, None, None, :])
-        attended = attended.transpose(1, 2).reshape(batch, length, width)
+    def forward(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Map the tokens (T, D) of cells of these `lengths` to (T, D)."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(1)
+        dropout = self.attention_dropout if self.training else 0.0
+        attended = attend(q, k, v, lengths, dropout).flatten(1)
         x = self.norm1(x + self.dropout(self.out(attended)))
         return self.norm2(x + self.dropout(self.ff2(self.dropout(F.relu(self.ff1(x))))))
 
 
-def feature_count(head_dim: int) -> int:
-    """Return the number m of random features that the official decoder uses for a head of this width."""
-    return max(1, int(head_dim * math.log(head_dim)))
-
-
-def orthogonal_features(count: int, head_dim: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw m block-orthogonal random features (m, d) whose row norms are those of a Gaussian (FAVOR+)."""
-    blocks = []
-    for _ in range(math.ceil(count / head_dim)):
-        q, _ = torch.linalg.qr(torch.randn(head_dim, head_dim, generator=generator))
-        blocks.append(q.T)
-    norms = torch.randn(count, head_dim, generator=generator).norm(dim=1, keepdim=True)
-    return torch.cat(blocks)[:count] * norms
-
-
 class LinearAttention(nn.Module):
-    """Softmax attention approximated with positive random features (Performer, FAVOR+; Choromanski 2021).
+    """Softmax attention approximated with positive random features (see `sgm_core.model.features`).
 
     The key stabiliser is the maximum over one cell's heads, positions and features. The official code
-    takes it over the whole batch, which makes a prediction depend on the cells beside it; with one cell
-    a batch the two are equal.
+    takes it over the whole batch (`across_cells`), which makes a prediction depend on the cells beside it;
+    with one cell a batch the two are equal.
     """
 
     projection: Tensor
 
-    def __init__(self, width: int, heads: int, head_dim: int) -> None:
+    def __init__(self, width: int, heads: int, head_dim: int, across_cells: bool = False) -> None:
         super().__init__()
-        self.heads, self.head_dim = heads, head_dim
+        self.heads, self.head_dim, self.across_cells = heads, head_dim, across_cells
         self.q = nn.Linear(width, heads * head_dim)
         self.k = nn.Linear(width, heads * head_dim)
         self.v = nn.Linear(width, heads * head_dim)
         self.out = nn.Linear(heads * head_dim, width)
         self.register_buffer("projection", orthogonal_features(feature_count(head_dim), head_dim))
 
-    def _features(self, x: Tensor, reduce: tuple[int, ...]) -> Tensor:
-        """Map (B, H, L, d) to positive features (B, H, L, m), stabilised by the maximum over `reduce`."""
-        scaled = x * self.head_dim**-0.25
-        projected = scaled @ self.projection.T
-        stabiliser = projected.amax(dim=reduce, keepdim=True)
-        return torch.exp(projected - 0.5 * scaled.square().sum(-1, keepdim=True) - stabiliser) + 1e-4
+    def redraw(self, generator: torch.Generator | None = None) -> None:
+        """Draw the random features anew."""
+        features = orthogonal_features(len(self.projection), self.head_dim, generator)
+        self.projection.copy_(features)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
+        return x.unflatten(-1, (self.heads, self.head_dim))
 
     def forward(self, x: Tensor, queries: Tensor | None = None) -> Tensor:
         """Attend from `queries` (B, Q, Dd), by default from `x` itself, to all of `x` (B, L, Dd)."""
-        q = self._features(self._split(self.q(x if queries is None else queries)), (-1,))
-        k = self._features(self._split(self.k(x)), (1, 2, 3))
-        v = self._split(self.v(x))
-        context = k.transpose(-1, -2) @ v
-        scale = q @ k.sum(2).unsqueeze(-1)
-        attended = (q @ context) / scale
-        return self.out(attended.transpose(1, 2).flatten(2))
+        q = self._split(self.q(x if queries is None else queries))
+        k, v = self._split(self.k(x)), self._split(self.v(x))
+        return self.out(linear_attention(q, k, v, self.projection, self.across_cells).flatten(2))
 
 
 class DecoderBlock(nn.Module):
     """Pre-norm Performer block: ``x += Attn(LN x); x += W2 gelu(W1 LN x)``."""
 
-    def __init__(self, width: int, heads: int, head_dim: int, ff: int = 4) -> None:
+    def __init__(
+        self, width: int, heads: int, head_dim: int, ff: int = 4, across_cells: bool = False
+    ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
-        self.attention = LinearAttention(width, heads, head_dim)
+        self.attention = LinearAttention(width, heads, head_dim, across_cells)
         self.norm2 = nn.LayerNorm(width)
         self.ff1 = nn.Linear(width, ff * width)
         self.ff2 = nn.Linear(ff * width, width)

@@ -2,19 +2,28 @@
 
 Written from the public description of scFoundation (Hao et al., Nature Methods 2024,
 doi:10.1038/s41592-024-02305-7): value embedding by soft bins, a position row per gene, post-norm encoder
-over visible non-zero genes, Performer decoder over every gene. Two fields go beyond it and are off at
-the official size: `value_scaling`, which lets a token keep how much of its gene there is, and the pool
-part `weighted`.
+over visible non-zero genes, Performer decoder over every gene. Three fields go beyond it and are off in
+the released model: `value_scaling`, which lets a token keep how much of its gene there is,
+`cell_context`, and the pool part `weighted`.
+
+The encoder's tokens are packed: all cells' tokens one after the other, (T, D), without padding.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from sgm_core.errors import InputError
 from sgm_core.model.attention import DecoderBlock, EncoderBlock
+
+POOL_PARTS = ("S", "T", "gene-max", "gene-mean", "max", "mean", "weighted")
+OFFICIAL_POOLS = {"all": ("S", "T", "gene-max", "gene-mean"), "max": ("max",)}
+"""The released code's two cell embeddings; its `max` runs over T and S too."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +37,16 @@ class BackboneConfig:
     ff : width of the feed-forward layers as a multiple of the width
     decoder_width, decoder_depth, decoder_heads, decoder_head_dim : the same of the decoder
     bins : number of soft bins of the value embedding
-    dropout : on the encoder blocks' outputs
+    bin_alpha : weight of the skip connection inside the value embedding
+    dropout, attention_dropout : on the encoder blocks' outputs, and on their attention probabilities
     value_scaling : multiply a gene's position row by (1 + value)
     cell_context : the decoder also sees the cell's pooled vector, so that reconstruction trains it
-    pool : parts of a cell's vector, each D numbers: max, mean, or the mean weighted by value
+    depth_tokens : two positions follow the genes, as in the released model: T, the read depth that is aimed
+        at, and S, the read depth of the input, both log10 of a count
+    pool : parts of a cell's vector, each D numbers: over all tokens the max, the mean, or the mean weighted
+        by value; with depth tokens also S, T, and max or mean over the genes without them
+    compat : "corrected", or "official" for what the released code does: keys stabilised across the batch, T
+        or S lost when not positive
     """
 
     n_genes: int
@@ -44,10 +59,28 @@ class BackboneConfig:
     decoder_heads: int = 4
     decoder_head_dim: int = 8
     bins: int = 32
+    bin_alpha: float = 1.0
     dropout: float = 0.0
+    attention_dropout: float = 0.0
     value_scaling: bool = True
     cell_context: bool = True
+    depth_tokens: bool = False
     pool: tuple[str, ...] = ("max", "mean", "weighted")
+    compat: str = "corrected"
+
+    def __post_init__(self) -> None:
+        if self.compat not in ("corrected", "official"):
+            raise InputError(f"compat is {self.compat!r}: choose corrected or official")
+        unknown = [part for part in self.pool if part not in POOL_PARTS]
+        if unknown or not self.pool:
+            raise InputError(f"pool is {self.pool}: its parts are {', '.join(POOL_PARTS)}")
+        if set(OFFICIAL_POOLS["all"]) & set(self.pool) and not self.depth_tokens:
+            raise InputError(f"the pool {self.pool} needs a backbone with depth tokens")
+
+    @property
+    def n_positions(self) -> int:
+        """Number of positions L of a cell: its genes, then T and S where the backbone has them."""
+        return self.n_genes + 2 * self.depth_tokens
 
     @property
     def pooled_width(self) -> int:
@@ -60,114 +93,165 @@ class BackboneConfig:
 
 
 class ValueEmbedding(nn.Module):
-    """Soft bins: ``h = leaky_relu(W1 v + b1); a = softmax(h + W2 h + b2); e = a E``; masked has its own."""
+    """Soft bins: ``h = leaky_relu(W1 v + b1); a = softmax(alpha h + W2 h + b2); e = a E``.
 
-    def __init__(self, bins: int, width: int) -> None:
+    A masked gene has a vector of its own, and so has padding (`pad`), which the released model stores and
+    nothing but the official classifier's pooling reads.
+    """
+
+    def __init__(self, bins: int, width: int, alpha: float = 1.0, padding: bool = False) -> None:
         super().__init__()
+        self.alpha = alpha
         self.scale = nn.Linear(1, bins)
         self.mix = nn.Linear(bins, bins)
         self.table = nn.Parameter(torch.randn(bins, width))
         self.masked = nn.Parameter(torch.randn(width))
+        self.pad = nn.Parameter(torch.randn(width)) if padding else None
+
+    def bins(self, values: Tensor) -> Tensor:
+        """Return the weights (..., K) of the soft bins of normalised values (...)."""
+        hidden = F.leaky_relu(self.scale(values.unsqueeze(-1)), 0.1)
+        return torch.softmax(self.alpha * hidden + self.mix(hidden), dim=-1)
 
     def forward(self, values: Tensor) -> Tensor:
         """Map normalised values (...) to vectors (..., D)."""
-        hidden = F.leaky_relu(self.scale(values.unsqueeze(-1)), 0.1)
-        return torch.softmax(hidden + self.mix(hidden), dim=-1) @ self.table
+        return self.bins(values) @ self.table
 
 
 class Encoded(NamedTuple):
-    """The encoder's output: `tokens` (B, M, D), the gene `at` each slot and which are `valid` (B, M)."""
+    """Packed tokens of a batch of cells.
+
+    `tokens` (T, D), the `cell` (T,) and the position `at` (T,) of each, in ascending order, and how many
+    each cell has, `lengths`.
+    """
 
     tokens: Tensor
+    cell: Tensor
     at: Tensor
-    valid: Tensor
-
-
-def pack(visible: Tensor) -> tuple[Tensor, Tensor]:
-    """Left-pack the visible positions of each cell, in gene order.
-
-    Parameters
-    ----------
-    visible : (B, G) bool
-
-    Returns
-    -------
-    index : (B, M) position of each slot, G at padding; M is the largest number of visible positions (at
-        least 1)
-    valid : (B, M) bool; a cell without any visible position keeps one padding slot, so that attention is
-        defined
-    """
-    batch, n_genes = visible.shape
-    lengths = visible.sum(1)
-    rows, columns = visible.nonzero(as_tuple=True)
-    starts = lengths.cumsum(0) - lengths
-    slots = torch.arange(len(rows), device=visible.device) - starts[rows]
-    index = torch.full((batch, max(1, int(lengths.max()))), n_genes, device=visible.device)
-    index[rows, slots] = columns
-    valid = index < n_genes
-    valid[:, 0] = True
-    return index, valid
+    lengths: list[int]
 
 
 class Backbone(nn.Module):
-    """Encoder and decoder of one cell's genes."""
+    """Encoder and decoder of one cell's genes.
+
+    Parameters
+    ----------
+    config : its shape
+
+    Attributes
+    ----------
+    genes : names of the genes in the order of the positions, where the backbone came with some
+    recompute : keep only each block's input while training, and compute the rest again for the gradient
+    """
+
+    redraw_calls: Tensor
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
         self.config = config
-        self.values = ValueEmbedding(config.bins, config.width)
-        self.positions = nn.Embedding(config.n_genes + 1, config.width)
+        self.genes: tuple[str, ...] | None = None
+        self.recompute = False
+        width = config.decoder_width
+        self.values = ValueEmbedding(config.bins, config.width, config.bin_alpha, config.depth_tokens)
+        self.positions = nn.Embedding(config.n_positions + 1, config.width)
         self.blocks = nn.ModuleList(
-            EncoderBlock(config.width, config.heads, config.ff, config.dropout) for _ in range(config.depth)
+            EncoderBlock(config.width, config.heads, config.ff, config.dropout, config.attention_dropout)
+            for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(config.width)
-        self.bridge = nn.Linear(config.width, config.decoder_width)
-        self.context = nn.Linear(config.pooled_width, config.decoder_width) if config.cell_context else None
+        self.bridge = nn.Linear(config.width, width)
+        self.context = nn.Linear(config.pooled_width, width) if config.cell_context else None
+        across_cells = config.compat == "official"
         self.decoder = nn.ModuleList(
-            DecoderBlock(config.decoder_width, config.decoder_heads, config.decoder_head_dim, config.ff)
+            DecoderBlock(width, config.decoder_heads, config.decoder_head_dim, config.ff, across_cells)
             for _ in range(config.decoder_depth)
         )
-        self.decoder_norm = nn.LayerNorm(config.decoder_width)
-        self.output_norm = nn.LayerNorm(config.decoder_width)
-        self.output = nn.Linear(config.decoder_width, 1)
+        self.decoder_norm = nn.LayerNorm(width)
+        self.output_norm = nn.LayerNorm(width)
+        self.output = nn.Linear(width, 1)
+        if config.depth_tokens:
+            # the released model counts its training steps, to draw the random features anew every 1,000
+            self.register_buffer("redraw_calls", torch.zeros((), dtype=torch.int64))
 
-    def embed(self, values: Tensor, index: Tensor) -> Tensor:
-        """Return the tokens (B, M, D) of the values (B, M) of the genes `index` (B, M)."""
-        rows = self.positions(index)
+    def _run(self, block: nn.Module, *inputs: Any) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(block, *inputs, use_reentrant=False)  # type: ignore[no-any-return]
+        return block(*inputs)  # type: ignore[no-any-return]
+
+    def shown(self, values: Tensor) -> Tensor:
+        """Return which positions (B, L) of `values` (B, L) the encoder sees when nothing is masked."""
+        visible = values > 0
+        if self.config.depth_tokens and self.config.compat == "corrected":
+            visible[:, self.config.n_genes :] = True
+        return visible
+
+    def embed(self, values: Tensor, at: Tensor) -> Tensor:
+        """Return the tokens (..., D) of the values (...) at the positions `at` (...)."""
+        rows = self.positions(at)
         if self.config.value_scaling:
             rows = rows * (1 + values).unsqueeze(-1)
         return self.values(values) + rows
 
+    def begin(self, values: Tensor, visible: Tensor, added: Tensor | None = None) -> Encoded:
+        """Return the tokens that enter the first block (see `encode`)."""
+        cell, at = visible.nonzero(as_tuple=True)
+        tokens = self.embed(values[cell, at], at)
+        if added is not None:
+            tokens = tokens + added[cell]
+        return Encoded(tokens, cell, at, visible.sum(1).tolist())
+
+    def through(self, encoded: Encoded, start: int = 0, stop: int | None = None) -> Encoded:
+        """Send tokens through the blocks `start` to `stop`; after the last one they are normalised."""
+        tokens = encoded.tokens
+        stop = len(self.blocks) if stop is None else stop
+        for block in self.blocks[start:stop]:
+            tokens = self._run(block, tokens, encoded.lengths)
+        return encoded._replace(tokens=self.norm(tokens) if stop == len(self.blocks) else tokens)
+
     def encode(self, values: Tensor, visible: Tensor, added: Tensor | None = None) -> Encoded:
-        """Encode the visible genes.
+        """Encode the visible positions.
 
         Parameters
         ----------
-        values : (B, G) ln(1 + 10,000 count / total); only visible entries are read
-        visible : (B, G) bool
+        values : (B, L) ln(1 + 10,000 count / total), then T and S where the backbone has them; only visible
+            entries are read
+        visible : (B, L) bool
         added : (B, D) a vector added to every token of its cell (the masker's summary)
         """
-        index, valid = pack(visible)
-        gathered = values.gather(1, index.clamp(max=values.shape[1] - 1)) * valid
-        tokens = self.embed(gathered, index)
-        if added is not None:
-            tokens = tokens + added.unsqueeze(1)
-        for block in self.blocks:
-            tokens = block(tokens, valid)
-        return Encoded(self.norm(tokens), index, valid)
+        return self.through(self.begin(values, visible, added))
 
-    def pool(self, encoded: Encoded, values: Tensor) -> Tensor:
-        """Pool the tokens of each cell into one vector (B, len(pool) * D), padding left out."""
-        tokens, index, valid = encoded
-        parts = {}
-        if "max" in self.config.pool:
-            parts["max"] = tokens.masked_fill(~valid.unsqueeze(-1), -torch.inf).amax(1)
-        if "mean" in self.config.pool:
-            parts["mean"] = _average(tokens, valid.to(tokens.dtype))
-        if "weighted" in self.config.pool:
-            weights = values.gather(1, index.clamp(max=values.shape[1] - 1)) * valid
-            parts["weighted"] = _average(tokens, weights)
-        return torch.cat([parts[name] for name in self.config.pool], dim=1)
+    def pool(self, encoded: Encoded, values: Tensor, parts: Sequence[str] | None = None) -> Tensor:
+        """Pool the tokens of each cell into one vector.
+
+        Parameters
+        ----------
+        encoded : the encoder's output
+        values : (B, L) what was encoded
+        parts : see `BackboneConfig.pool`, which is the default
+
+        Returns
+        -------
+        (B, len(parts) * D); zeros for a cell without a token
+        """
+        tokens, cell, at, lengths = encoded
+        parts = self.config.pool if parts is None else parts
+        # S is a cell's last token, and T the one before
+        last = torch.tensor(lengths, device=tokens.device).cumsum(0) - 1
+        genes_only = torch.ones_like(cell, dtype=tokens.dtype)
+        if self.config.depth_tokens:
+            genes_only[torch.cat([last, last - 1])] = 0
+        weights = {"mean": torch.ones_like(genes_only), "gene-mean": genes_only, "weighted": values[cell, at]}
+        vectors = []
+        for part in parts:
+            if part in ("S", "T"):
+                vectors.append(tokens[last - int(part == "T")])
+            elif part in weights:
+                vectors.append(_average(tokens, cell, weights[part], len(lengths)))
+            else:
+                ours = [one[:-2] if part == "gene-max" else one for one in tokens.split(lengths)]
+                empty = tokens.new_zeros(tokens.shape[1])
+                vectors.append(torch.stack([one.amax(0) if len(one) else empty for one in ours]))
+        return torch.cat(vectors, dim=1)
 
     def decode(
         self,
@@ -182,37 +266,55 @@ class Backbone(nn.Module):
         Parameters
         ----------
         encoded : the encoder's output; its positions enter the decoder as the encoder left them
-        masked : (B, G) bool, positions that enter as the mask vector; all others enter as the value zero
+        masked : (B, L) bool, positions that enter as the mask vector; all others enter as the value zero
         at : (B, Q) positions to predict, by default every one
         added : (B, D) a vector added to every position of its cell
         pooled : (B, P) the cell's pooled vector, which a backbone with `cell_context` needs
 
         Returns
         -------
-        (B, G) or (B, Q) predictions
+        (B, L) or (B, Q) predictions
         """
+        states = self.decoder_states(encoded, masked, at, added, pooled)
+        return self.output(states).squeeze(-1)
+
+    def decoder_states(
+        self,
+        encoded: Encoded,
+        masked: Tensor,
+        at: Tensor | None = None,
+        added: Tensor | None = None,
+        pooled: Tensor | None = None,
+    ) -> Tensor:
+        """Return what `decode` predicts from, (B, L or Q, Dd): the gene embeddings of a cell."""
         zero = self.values(encoded.tokens.new_zeros(1))
         # the bridge is linear, so what all cells share goes through it once
-        genes = self.bridge(self.positions.weight[:-1])
-        states = genes + torch.where(
+        positions = self.bridge(self.positions.weight[:-1])
+        states = positions + torch.where(
             masked.unsqueeze(-1),
             F.linear(self.values.masked, self.bridge.weight),
             F.linear(zero, self.bridge.weight),
         )
-        bridged = F.linear(encoded.tokens, self.bridge.weight) + F.pad(genes, (0, 0, 0, 1))[encoded.at]
-        real = encoded.at < masked.shape[1]
-        rows = torch.arange(len(states), device=states.device).unsqueeze(1).expand_as(encoded.at)
-        states = states.index_put((rows[real], encoded.at[real]), bridged[real].to(states.dtype))
+        bridged = F.linear(encoded.tokens, self.bridge.weight) + positions[encoded.at]
+        states = states.index_put((encoded.cell, encoded.at), bridged.to(states.dtype))
         if added is not None:
             states = states + F.linear(added, self.bridge.weight).unsqueeze(1)
         if self.context is not None and pooled is not None:
             states = states + self.context(pooled).unsqueeze(1)
         for block in self.decoder[:-1]:
-            states = block(states)
-        states = self.decoder[-1](states, at)
-        return self.output(self.output_norm(self.decoder_norm(states))).squeeze(-1)
+            states = self._run(block, states)
+        states = self._run(self.decoder[-1], states, at)
+        return self.output_norm(self.decoder_norm(states))
+
+    @torch.no_grad()
+    def redraw_features(self, generator: torch.Generator | None = None) -> None:
+        """Draw the decoder's random features anew, as the released code does every 1,000 training steps."""
+        for block in self.decoder:
+            block.attention.redraw(generator)  # type: ignore[union-attr,operator]
 
 
-def _average(tokens: Tensor, weights: Tensor) -> Tensor:
-    weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-6)
-    return (weights.unsqueeze(1) @ tokens).squeeze(1)
+def _average(tokens: Tensor, cell: Tensor, weights: Tensor, n_cells: int) -> Tensor:
+    """Return the weighted mean (B, D) of each cell's tokens (T, D)."""
+    spread = tokens.new_zeros(n_cells, len(tokens))
+    spread[cell, torch.arange(len(tokens), device=tokens.device)] = weights.to(tokens.dtype)
+    return (spread / spread.sum(1, keepdim=True).clamp(min=1e-6)) @ tokens

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgm_core.model.backbone import Backbone, pack
+from sgm_core.model.backbone import Backbone
 
 
 def cell_noise(seed: int, purpose: int, epoch: int, cells: np.ndarray, width: int) -> Tensor:
@@ -115,6 +115,15 @@ def share_of_draw(
     return total / masked.sum(1).clamp(min=1)
 
 
+def pack(visible: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the visible positions of each cell in order (B, M), padded with 0, and which are real (B, M)."""
+    counts = visible.sum(1)
+    most = max(1, int(counts.max()))
+    # a stable descending sort of booleans keeps the order of the positions
+    index = visible.to(torch.uint8).sort(dim=1, descending=True, stable=True).indices[:, :most]
+    return index, torch.arange(most, device=visible.device) < counts.unsqueeze(1)
+
+
 class Summary(NamedTuple):
     """What the latents say of a cell: their mean output (B, D_z) and the penalty on them ()."""
 
@@ -171,8 +180,6 @@ class Latents(nn.Module):
         masked = torch.zeros_like(values, dtype=torch.bool) if masked is None else masked
         shown = values.masked_fill(masked, 0)
         index, valid = pack(shown > 0)
-        valid = valid & (index < values.shape[1])
-        index = index.clamp(max=values.shape[1] - 1)
         expressed = shown.gather(1, index) * valid
         if self.keys == "value":
             genes, scale = values.new_zeros(values.shape[1], 1), torch.ones_like(values)

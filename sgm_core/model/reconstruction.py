@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sgm_core.model.backbone import Backbone, BackboneConfig, Encoded
-from sgm_core.model.masking import Latents, draw_masks, share_of_draw
+from sgm_core.model.masking import Latents, draw_masks, pack, share_of_draw
 
 EXPRESSION_FLOOR = 0.05
 """Weight of a zero under expression-proportional masking, in units of ln(1 + 10,000 count / total)."""
@@ -33,7 +33,7 @@ class MaskedModel(nn.Module):
     ----------
     backbone : shape of the backbone
     masking : fields of `PretrainConfig` that concern masking (masker, mask_ratio, latents, summary, ...)
-    eligible : (G,) bool, genes that may be masked: those that the dataset measured
+    eligible : (L,) bool, positions that may be masked: the genes that the dataset measured, never T or S
     """
 
     eligible: Tensor
@@ -96,20 +96,29 @@ class MaskedModel(nn.Module):
         share = share_of_draw(log_importance, values, self.eligible, options["mask_basis"], masked)
         return Drawn(masked, share)
 
-    def forward(self, values: Tensor, masked: Tensor) -> Reconstruction:
-        """Reconstruct the masked genes of a batch; only the loss reads their values."""
+    def forward(self, values: Tensor, masked: Tensor, target: Tensor | None = None) -> Reconstruction:
+        """Reconstruct the masked genes of a batch; only the loss reads their values.
+
+        Parameters
+        ----------
+        values : (B, L) what the model sees
+        masked : (B, L) bool
+        target : (B, L) what is to be predicted where `masked`, by default `values`; another where the input
+            was down-sampled
+        """
+        target = values if target is None else target
         added_encoder, added_decoder, penalty = self._summarise(values, masked)
-        encoded = self.backbone.encode(values, (values > 0) & ~masked, added_encoder)
-        at, real = _padded_positions(masked)
+        encoded = self.backbone.encode(values, self.backbone.shown(values) & ~masked, added_encoder)
+        at, real = pack(masked)
         pooled = self.backbone.pool(encoded, values)
         predicted = self.backbone.decode(encoded, masked, at, added_decoder, pooled)
-        error = ((predicted - values.gather(1, at)).float().square() * real).sum() / real.sum().clamp(min=1)
+        error = ((predicted - target.gather(1, at)).float().square() * real).sum() / real.sum().clamp(min=1)
         return Reconstruction(error + self.masking["penalty_weight"] * penalty, error)
 
     def predict(self, values: Tensor, masked: Tensor) -> Tensor:
         """Predict every position (B, G) of cells with `masked` genes hidden."""
         added_encoder, added_decoder, _ = self._summarise(values, masked)
-        encoded = self.backbone.encode(values, (values > 0) & ~masked, added_encoder)
+        encoded = self.backbone.encode(values, self.backbone.shown(values) & ~masked, added_encoder)
         pooled = self.backbone.pool(encoded, values)
         return self.backbone.decode(encoded, masked, None, added_decoder, pooled)
 
@@ -119,7 +128,7 @@ class MaskedModel(nn.Module):
         if keep_summary and self.to_encoder is not None:
             assert self.latents is not None
             added = self.to_encoder(self.latents(self.backbone, values, None, self.eligible).vector)
-        encoded = self.backbone.encode(values, values > 0, added)
+        encoded = self.backbone.encode(values, self.backbone.shown(values), added)
         return encoded, self.backbone.pool(encoded, values)
 
     def _summarise(self, values: Tensor, masked: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
@@ -137,11 +146,3 @@ class MaskedModel(nn.Module):
         """Parameters of the layers that masking adds: latents, cross-attention, adapters."""
         backbone = {id(p) for p in self.backbone.parameters()}
         return [p for p in self.parameters() if id(p) not in backbone]
-
-
-def _padded_positions(masked: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the masked positions (B, Q) of each cell, padded with 0, and which of them are real (B, Q)."""
-    counts = masked.sum(1)
-    most = max(1, int(counts.max()))
-    at = masked.to(torch.uint8).topk(most, dim=1).indices
-    return at, torch.arange(most, device=masked.device) < counts.unsqueeze(1)
