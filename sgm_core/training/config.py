@@ -12,21 +12,32 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sgm_core.errors import InputError
+from sgm_core.training.backbones import BUNDLE_DEFAULTS, SIZES, check_backbone, default_arms, is_bundle
 
 MASKERS = ("uniform", "expression", "self-guided")
 ARMS: dict[str, dict[str, Any]] = {
+    "original": {},
     "no-pretraining": {},
     "uniform": {"masker": "uniform", "summary": "none"},
     "uniform+summary": {"masker": "uniform", "summary": "both"},
     "expression+summary": {"masker": "expression", "summary": "both"},
     "self-guided": {"masker": "self-guided", "summary": "both"},
 }
-SCHEMES = ("linear-probe", "partial")
-BACKBONES = ("tiny", "small")
+"""What each arm changes in `PretrainConfig`. The first two train nothing: `original` is imported weights as
+they are, `no-pretraining` random ones."""
+SCHEMES = ("linear-probe", "partial", "last-block", "official")
+"""Of the cheapest first; `linear-probe` and `partial` are the paper's."""
+BACKBONES = SIZES
 
 
 def _field(default: Any, group: str, help: str, paper: Any = None, choices: tuple[Any, ...] = ()) -> Any:
     return field(default=default, metadata={"group": group, "help": help, "paper": paper, "choices": choices})
+
+
+def _backbone_field(default: str, help: str) -> Any:
+    # the sizes are always there; imported bundles come on top, so the choices are suggestions
+    metadata = {"group": "model", "help": help, "paper": None, "choices": BACKBONES, "open": True}
+    return field(default=default, metadata=metadata)
 
 
 class Settings:
@@ -51,7 +62,7 @@ class Settings:
         for f in dataclasses.fields(self):  # type: ignore[arg-type]
             choices = f.metadata.get("choices")
             value = getattr(self, f.name)
-            if choices and value not in choices:
+            if choices and value not in choices and not f.metadata.get("open"):
                 raise InputError(f"{f.name} is {value!r}: choose one of {', '.join(map(str, choices))}")
             if isinstance(value, float | int) and not isinstance(value, bool) and value < 0:
                 raise InputError(f"{f.name} is {value}: it can't be negative")
@@ -87,7 +98,13 @@ class PretrainConfig(Settings):
     """Masked pretraining of one backbone on one dataset."""
 
     data: str = _field("", "data", "Name of the dataset")
-    backbone: str = _field("tiny", "model", "Size of the scFoundation architecture", choices=BACKBONES)
+    backbone: str = _backbone_field(
+        "tiny",
+        "A size of the scFoundation architecture (trained from scratch), or the name of imported weights",
+    )
+    weights_key: str = _field(
+        "gene", "model", "Which weight set of imported weights", "gene", ("cell", "gene", "rde")
+    )
     masker: str = _field("self-guided", "masking", "Who chooses the hidden genes", "self-guided", MASKERS)
     preset: str = _field(
         "sgm",
@@ -104,6 +121,31 @@ class PretrainConfig(Settings):
     )
     n_genes: int = _field(
         2000, "model", "Number of most informative genes, chosen on the training donors", 16000
+    )
+    depth_tokens: bool = _field(
+        False,
+        "model",
+        "Two tokens follow the genes, the cell's read depth S and the depth T to predict; imported weights "
+        "always have them",
+        True,
+    )
+    target_depth: str = _field(
+        "a0",
+        "model",
+        "The depth T: a0 = the cell's own (log10 of its counts), a1 = ten times that, f2 = twice that, "
+        "t4 = 10,000 counts for every cell",
+    )
+    downsample: float = _field(
+        0.0,
+        "model",
+        "Share of the training cells whose counts are thinned, to be restored to their own depth "
+        "(scFoundation's read-depth-aware pretraining); needs the depth tokens",
+    )
+    dropout: float = _field(0.0, "model", "Dropout on the encoder blocks' outputs; scFoundation has 0.1")
+    attention_dropout: float = _field(
+        0.0,
+        "model",
+        "Dropout on the attention probabilities; scFoundation has 0.1, which doubles the time of a step",
     )
     # masking
     mask_ratio: float = _field(
@@ -166,7 +208,7 @@ class PretrainConfig(Settings):
     schedule: str = _field(
         "cosine",
         "optimisation",
-        "Learning rate over the run: constant, or warm-up of 5 % and cosine decay",
+        "Learning rate over the run: constant (imported weights), or warm-up of 5 % and cosine decay",
         "constant",
         ("constant", "cosine"),
     )
@@ -177,17 +219,63 @@ class PretrainConfig(Settings):
         "Stop after this many epochs without improvement of the validation loss; none = fixed epochs",
         5,
     )
-    batch_size: int = _field(32, "optimisation", "Cells a step", 1)
-    accumulation: int = _field(1, "optimisation", "Steps whose gradients are added up before an update", 5)
-    lr_new: float = _field(1e-3, "optimisation", "Learning rate of the new layers (latents, adapters)", 1e-4)
-    lr_backbone: float = _field(1e-3, "optimisation", "Learning rate of the backbone", 1e-5)
+    batch_size: int = _field(32, "optimisation", "Cells a step; imported weights: 4", 1)
+    accumulation: int = _field(
+        1, "optimisation", "Steps whose gradients are averaged for an update; imported weights: 2", 5
+    )
+    lr_new: float = _field(
+        1e-3,
+        "optimisation",
+        "Learning rate of the new layers (latents, adapters); imported weights: 1e-4",
+        1e-4,
+    )
+    lr_backbone: float = _field(
+        1e-3, "optimisation", "Learning rate of the backbone; imported weights: 1e-5", 1e-5
+    )
     weight_decay: float = _field(0.0, "optimisation", "Weight decay", 5e-4)
     amsgrad: bool = _field(False, "optimisation", "Adam's amsgrad variant (authors' code)", True)
     clip: float = _field(1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0)
+    redraw_interval: int | None = _field(
+        None,
+        "optimisation",
+        "Draw the decoder's random features anew every so many steps; none = never, scFoundation: 1,000",
+    )
     # machine
+    recompute: bool = _field(
+        False,
+        "machine",
+        "Keep each block's input alone and compute the rest again for the gradient: less memory, a third "
+        "more time",
+    )
+    max_tokens: int = _field(
+        15000,
+        "machine",
+        "Refuse cells with more tokens (expressed genes and depth tokens): attention grows with the square",
+    )
     device: str = _field("auto", "machine", "auto, cpu, cuda or cuda:N")
     precision: str = _field("fp32", "machine", "Number format of the forward pass", "fp32", ("fp32", "bf16"))
     seed: int = _field(0, "machine", "Seed of every random choice")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        from sgm_core.model.inputs import target_depth  # numpy is not needed to start the command line
+
+        check_backbone(self.backbone)
+        target_depth(self.target_depth)
+        _check_counts(self, "batch_size", "accumulation", "redraw_interval")
+        if self.downsample > 1:
+            raise InputError(f"downsample is {self.downsample}: a share of the cells is between 0 and 1")
+        for name in ("dropout", "attention_dropout"):
+            if getattr(self, name) >= 1:
+                raise InputError(f"{name} is {getattr(self, name)}: a probability below 1 is needed")
+        if self.downsample and not (self.depth_tokens or is_bundle(self.backbone)):
+            raise InputError("downsample tells the model two read depths: it needs depth_tokens=true")
+
+
+def _check_counts(config: Any, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) == 0:
+            raise InputError(f"{name} is 0: at least 1 is needed")
 
 
 _PAPER: dict[str, Any] = {
@@ -235,25 +323,38 @@ PRESETS: dict[str, dict[str, Any]] = {
 def pretrain_config(preset: str = "sgm", **values: Any) -> PretrainConfig:
     """Return a preset with the fields `values` changed.
 
+    For imported weights the preset `sgm` takes `BUNDLE_DEFAULTS` where `values` says nothing; the presets
+    `paper` and `authors` keep the paper's.
+
     Raises
     ------
     InputError
-        If the preset or a field is unknown, or a value does not fit its field.
+        If the preset, the backbone or a field is unknown, or a value does not fit its field.
     """
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
-    return PretrainConfig.from_dict({**PRESETS[preset], **values})
+    bundle = preset == "sgm" and is_bundle(str(values.get("backbone", "tiny")))
+    own = BUNDLE_DEFAULTS["pretrain"] if bundle else {}
+    return PretrainConfig.from_dict({**PRESETS[preset], **own, **values})
 
 
 @dataclass(frozen=True)
 class FinetuneConfig(Settings):
-    """A classifier on a pretrained run (or on an untrained backbone)."""
+    """A classifier on a pretraining run, or on imported weights as they are (`backbone` and `data`)."""
 
-    run: str = _field("", "data", "ID of the pretraining run")
+    run: str = _field("", "data", "ID of the pretraining run; none = imported weights")
+    backbone: str = _field("", "data", "Imported weights to finetune as they are, in place of a run")
+    data: str = _field("", "data", "Name of the dataset, with `backbone`; a run has its own")
+    weights_key: str = _field(
+        "gene", "model", "Which weight set, with `backbone`", "gene", ("cell", "gene", "rde")
+    )
+    n_folds: int = _field(5, "data", "Number of donor folds, with `backbone`; a run has its own")
     scheme: str = _field(
         "linear-probe",
         "model",
-        "linear-probe: the head only; partial: embeddings, last block and head",
+        "linear-probe: the head only; partial: token and position embeddings, last block and head (the "
+        "paper); last-block: last block and head, several times faster; official: scFoundation's own recipe, "
+        "second-to-last block and head on the genes without S and T",
         choices=SCHEMES,
     )
     fold: int | None = _field(
@@ -268,8 +369,11 @@ class FinetuneConfig(Settings):
     probe_epochs: int = _field(
         60, "optimisation", "Passes of the linear probe's head over the cached vectors", 10
     )
-    batch_size: int = _field(32, "optimisation", "Cells a step", 1)
-    lr: float = _field(1e-3, "optimisation", "Learning rate", 1e-4)
+    batch_size: int = _field(
+        32, "optimisation", "Cells a step; imported weights: 8 (the paper: 8 for the linear probe)", 1
+    )
+    accumulation: int = _field(1, "optimisation", "Steps whose gradients are averaged for an update", 5)
+    lr: float = _field(1e-3, "optimisation", "Learning rate; imported weights: 1e-4", 1e-4)
     weight_decay: float = _field(1e-4, "optimisation", "Weight decay", 5e-4)
     clip: float = _field(1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0)
     head_hidden: int = _field(256, "model", "Width of the head's hidden layer", 256)
@@ -278,9 +382,55 @@ class FinetuneConfig(Settings):
     keep_summary: bool = _field(
         True, "model", "The summary path stays in the classifier's forward pass", True
     )
+    compat: str = _field(
+        "corrected",
+        "model",
+        "official: the released code's padded pooling, where a prediction depends on the cells beside it "
+        "(the scheme `official` alone)",
+        choices=("corrected", "official"),
+    )
+    cache: bool = _field(
+        True,
+        "machine",
+        "Keep what enters the trained block on disk (last-block, official), so that every cell goes through "
+        "the frozen blocks once",
+    )
     device: str = _field("auto", "machine", "auto, cpu, cuda or cuda:N")
     precision: str = _field("fp32", "machine", "Number format of the forward pass", "fp32", ("fp32", "bf16"))
     seed: int = _field(0, "machine", "Seed of every random choice")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_counts(self, "batch_size", "accumulation")
+        if self.run and self.backbone:
+            raise InputError(
+                f"run is {self.run!r} and backbone is {self.backbone!r}: give one, a pretraining run or "
+                "imported weights"
+            )
+        if self.compat == "official" and self.scheme != "official":
+            raise InputError(
+                f"compat=official belongs to the scheme 'official', not to {self.scheme!r}: "
+                "choose --scheme official or leave compat at corrected"
+            )
+
+
+def finetune_config(backbone: str = "", **values: Any) -> FinetuneConfig:
+    """Return a configuration with the fields `values`, and `BUNDLE_DEFAULTS` where the weights are imported.
+
+    Parameters
+    ----------
+    backbone : the backbone that is finetuned: with ``run`` among the values, that run's; without, imported
+        weights
+    values : fields of `FinetuneConfig`
+
+    Raises
+    ------
+    InputError
+        If a field is unknown or a value does not fit its field.
+    """
+    own = BUNDLE_DEFAULTS["finetune"] if backbone and is_bundle(backbone) else {}
+    given = {} if values.get("run") else {"backbone": backbone}
+    return FinetuneConfig.from_dict({**own, **given, **values})
 
 
 @dataclass(frozen=True)
@@ -288,11 +438,16 @@ class CompareConfig(Settings):
     """The paper's Table 1 for one dataset: every arm and scheme over donor folds, with baselines."""
 
     data: str = _field("", "data", "Name of the dataset")
-    backbone: str = _field("tiny", "model", "Size of the scFoundation architecture", choices=BACKBONES)
+    backbone: str = _backbone_field(
+        "tiny",
+        "A size of the scFoundation architecture (trained from scratch), or the name of imported weights",
+    )
     folds: int = _field(5, "data", "Number of donor folds")
     label: str | None = _field(None, "data", "Label column; none = the cell type column")
-    arms: tuple[str, ...] = _field(tuple(ARMS), "data", "Arms to compare")
-    schemes: tuple[str, ...] = _field(SCHEMES, "data", "Finetuning schemes to compare")
+    arms: tuple[str, ...] = _field(
+        default_arms("tiny"), "data", "Arms to compare; none given = the usual ones of the backbone"
+    )
+    schemes: tuple[str, ...] = _field(("linear-probe", "partial"), "data", "Finetuning schemes to compare")
     pretrain: dict[str, Any] = field(
         default_factory=dict,
         metadata={
@@ -315,8 +470,24 @@ class CompareConfig(Settings):
     device: str = _field("auto", "machine", "auto, cpu, cuda or cuda:N")
     seed: int = _field(0, "machine", "Seed of every random choice")
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from a mapping; where it names no arms, they are the usual ones of its backbone."""
+        arms = {} if "arms" in values else {"arms": default_arms(str(values.get("backbone", "tiny")))}
+        return super().from_dict({**values, **arms})
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_backbone(self.backbone)
         for arm in self.arms:
             if arm not in ARMS:
                 raise InputError(f"unknown arm {arm!r}: the arms are {', '.join(ARMS)}")
+        if "original" in self.arms and not is_bundle(self.backbone):
+            raise InputError(
+                f"the arm 'original' is imported weights as they are, and {self.backbone!r} is trained "
+                "from scratch: leave it out (no-pretraining is its untrained counterpart) or choose imported "
+                "weights"
+            )
+        for scheme in self.schemes:
+            if scheme not in SCHEMES:
+                raise InputError(f"unknown scheme {scheme!r}: the schemes are {', '.join(SCHEMES)}")

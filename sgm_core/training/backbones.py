@@ -1,0 +1,62 @@
+"""Which backbones there are: the sizes trained from scratch and the imported bundles; needs no torch."""
+
+from typing import Any
+
+from sgm_core.errors import InputError
+
+SIZES = ("tiny", "small")
+BUNDLE_DEFAULTS: dict[str, dict[str, Any]] = {
+    "pretrain": {
+        "lr_backbone": 1e-5,
+        "lr_new": 1e-4,
+        "schedule": "constant",
+        "batch_size": 4,
+        "accumulation": 2,
+    },
+    "finetune": {"lr": 1e-4, "batch_size": 8},
+}
+"""What imported weights start from where the user gives nothing, and why: rates chosen for training from
+random weights would wipe out what the weights know, so the paper's rates hold; a batch of four full-size
+cells is what 16 GB hold, and two of them make the gradient steadier at no cost of memory."""
+
+
+def is_bundle(name: str) -> bool:
+    """Return whether `name` is an imported bundle, and not a size."""
+    if name in SIZES:
+        return False
+    from sgm_core.model.bundle import bundle_names
+
+    return name in bundle_names()
+
+
+def backbone_names() -> tuple[str, ...]:
+    """Return every name that the field `backbone` takes: the sizes, then the imported bundles."""
+    from sgm_core.model.bundle import bundle_names
+
+    return (*SIZES, *(name for name in bundle_names() if name not in SIZES))
+
+
+def check_backbone(name: str) -> None:
+    """Check that there is a backbone of this name.
+
+    Raises
+    ------
+    InputError
+        If there is none; the message lists the sizes and the bundles.
+    """
+    if name not in SIZES and not is_bundle(name):
+        bundles = ", ".join(backbone_names()[len(SIZES) :]) or "none yet, `sgm weights import` makes one"
+        raise InputError(
+            f"backbone is {name!r}: choose a size ({', '.join(SIZES)}) or imported weights ({bundles})"
+        )
+
+
+def default_arms(backbone: str) -> tuple[str, ...]:
+    """Return the arms that a comparison has where none are chosen.
+
+    Imported weights are the paper's case: its three rows, and `uniform+summary`, which differs from
+    `self-guided` in the masks alone.
+    """
+    if is_bundle(backbone):
+        return ("original", "uniform", "uniform+summary", "self-guided")
+    return ("no-pretraining", "uniform", "uniform+summary", "expression+summary", "self-guided")
