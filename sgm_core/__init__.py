@@ -1,3 +1,19 @@
 """Self-guided masking for single-cell foundation models in acute myeloid leukaemia."""
 
+import importlib
+from typing import Any
+
 __version__ = "0.1.0"
+
+_PUBLIC = {"embed": "sgm_core.training.embed", "load_backbone": "sgm_core.model.weights"}
+
+
+def __getattr__(name: str) -> Any:
+    # looked up when asked for: the command line and the pages import this package and must start at once
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

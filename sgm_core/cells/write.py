@@ -162,14 +162,14 @@ def _write_counts(
 
 
 @contextmanager
-def room(target: Path, need: int | None) -> Iterator[None]:
+def room(target: Path, need: int | None, what: str = "dataset") -> Iterator[None]:
     """Refuse when the disk has no room for `need` bytes, and explain a disk that fills up while writing."""
 
     def full() -> InputError:
         left = shutil.disk_usage(target.parent).free
         wanted = f"needs about {_size(need)}" if need else "needs more"
         return InputError(
-            f"no space left for dataset {target.name!r}: it {wanted} and {_size(left)} is left in "
+            f"no space left for {what} {target.name!r}: it {wanted} and {_size(left)} is left in "
             f"{target.parent}; free some space or set SGM_HOME to a larger disk"
         )
 

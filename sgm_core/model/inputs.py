@@ -25,8 +25,8 @@ def target_depth(text: str) -> tuple[str, float]:
     match = _TARGET.fullmatch(text)
     if match is None or not math.isfinite(float(match[2])):
         raise InputError(
-            f"target depth {text!r} is not known: use t4 (log10 of the depth), f2 (times the cell's own depth) "
-            "or a1 (added to log10 of the cell's own depth)"
+            f"target depth {text!r} is not known: use t4 (log10 of the depth), f2 (times the cell's own "
+            "depth) or a1 (added to log10 of the cell's own depth)"
         )
     kind, value = match[1], float(match[2])
     if kind == "f" and value == 0:

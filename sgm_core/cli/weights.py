@@ -1,0 +1,89 @@
+"""`sgm weights`: import, list and show the released backbones."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from sgm_core.cli.frame import Output, add_command
+
+if TYPE_CHECKING:
+    from sgm_core.model.bundle import Bundle
+    from sgm_core.progress import Observer
+
+
+def register(sub: argparse._SubParsersAction[Any]) -> None:
+    """Add ``sgm weights`` and its commands."""
+    parser = sub.add_parser("weights", help="import, list and show pretrained weights (scFoundation)")
+    group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    load = add_command(group, "import", "check scFoundation's models.ckpt and keep it under a name", _import)
+    load.add_argument("file", metavar="MODELS.ckpt", help="the official file")
+    load.add_argument(
+        "--genes", required=True, metavar="TSV", help="its gene list, OS_scRNA_gene_index.19264.tsv"
+    )
+    load.add_argument("--name", required=True, help="what to call it, such as scfoundation")
+    add_command(group, "list", "list the imported weights", _list)
+    show = add_command(group, "show", "show imported weights: what they are, and their licence", _show)
+    show.add_argument("name", metavar="NAME")
+
+
+def _import(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.model.weights import import_weights
+
+    bundle = import_weights(args.file, args.genes, args.name, observer)
+    return Output(_data(bundle), _describe(bundle, licence=False))
+
+
+def _list(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.model.bundle import HOW, list_bundles
+
+    bundles = list_bundles()
+    lines = [
+        f"{bundle.name:<24} {', '.join(bundle.keys):<16} {bundle.n_parameters:>13,} parameters  "
+        f"{bundle.config['n_genes']:>7,} genes  {_size(bundle)}"
+        for bundle in bundles
+    ]
+    return Output(
+        {"weights": [_data(bundle) for bundle in bundles], **({} if bundles else {"how": HOW})},
+        "\n".join(lines) or f"no weights yet: {HOW}",
+    )
+
+
+def _show(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.model.bundle import open_bundle
+
+    bundle = open_bundle(args.name)
+    return Output(_data(bundle), _describe(bundle))
+
+
+def _data(bundle: Bundle) -> dict[str, Any]:
+    from sgm_core.model.bundle import PURPOSES
+
+    return {
+        **bundle.meta,
+        "path": bundle.path,
+        "n_genes": bundle.config["n_genes"],
+        "bytes": bundle.n_bytes,
+        "purposes": {key: PURPOSES[key] for key in bundle.keys},
+    }
+
+
+def _describe(bundle: Bundle, licence: bool = True) -> str:
+    """Return what the weights are, in a few lines."""
+    from sgm_core.model.bundle import PURPOSES
+
+    shape, source = bundle.config, bundle.meta["source"]
+    lines = [
+        f"{bundle.name}: {bundle.n_parameters:,} parameters a weight set, {_size(bundle)} on disk",
+        f"  from      {source['file']}, SHA-256 {source['sha256']}",
+        f"  encoder   width {shape['width']}, {shape['depth']} blocks, {shape['heads']} heads",
+        f"  decoder   width {shape['decoder_width']}, {shape['decoder_depth']} blocks, "
+        f"{shape['decoder_heads']} heads of {shape['decoder_head_dim']}",
+        f"  genes     {len(bundle.genes):,}, {bundle.genes[0]} to {bundle.genes[-1]}",
+        *(f"  {key:<9} for {PURPOSES[key]}" for key in bundle.keys),
+    ]
+    return "\n".join([*lines, f"  licence   {bundle.licence}"] if licence else lines)
+
+
+def _size(bundle: Bundle) -> str:
+    return f"{bundle.n_bytes / 1e6:,.1f} MB"

@@ -1,0 +1,133 @@
+"""Imported backbones on disk: the folder ``$SGM_HOME/weights/NAME``.
+
+It holds ``bundle.json``, ``genes.tsv``, ``LICENCE.txt`` and a safetensors file for each weight set.
+`sgm_core.model.weights` writes it and loads from it; nothing here needs torch, so that pages can list what
+there is.
+"""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sgm_core import home
+from sgm_core.errors import InputError, NotFoundError
+from sgm_core.model.gene_list import WHERE, check_genes
+
+SCHEMA_VERSION = 1
+PURPOSES = {
+    "cell": "cell embeddings",
+    "gene": "finetuning, gene embeddings and expression",
+    "rde": "cell embeddings across read depths",
+}
+"""What each weight set of the released file is good for."""
+LICENCE = (
+    "scFoundation's pretrained weights are not open source. Their owner allows non-commercial research only; "
+    "they, and models finetuned from them, must not be passed on. This program's own licence does not cover "
+    "them. Read the scFoundation licence at https://github.com/biomap-research/scFoundation before use."
+)
+"""In our own words, for a person who imports or uses the weights."""
+IMPORT = "sgm weights import models.ckpt --genes OS_scRNA_gene_index.19264.tsv --name scfoundation"
+HOW = f"{WHERE}, then: {IMPORT}"
+"""Where to get weights, and the command that imports them."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An imported backbone.
+
+    Parameters
+    ----------
+    path : its folder
+    name : its name
+    meta : the content of ``bundle.json``
+    """
+
+    path: Path
+    name: str
+    meta: dict[str, Any] = field(compare=False, repr=False)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The weight sets it has, of cell, gene and rde."""
+        return tuple(self.meta["keys"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The shape of its backbone: the fields of `sgm_core.model.backbone.BackboneConfig`."""
+        return dict(self.meta["config"])
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters of one weight set."""
+        return int(self.meta["n_parameters"])
+
+    @property
+    def licence(self) -> str:
+        """The note on the weights' licence."""
+        return str(self.meta["licence"])
+
+    @property
+    def n_bytes(self) -> int:
+        """Size on disk."""
+        return sum(file.stat().st_size for file in self.path.iterdir() if file.is_file())
+
+    @cached_property
+    def genes(self) -> tuple[str, ...]:
+        """Names of its genes in the order of the positions.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged or missing.
+        """
+        try:
+            return check_genes(self.path / "genes.tsv", int(self.config["n_genes"]))
+        except (InputError, NotFoundError) as error:
+            raise InputError(
+                f"the gene list of the weights {self.name!r} is damaged ({error}): delete {self.path} and "
+                "import the weights again"
+            ) from error
+
+
+def bundle_names() -> list[str]:
+    """Return the names of the imported backbones; reads the folder's listing only."""
+    return sorted(file.parent.name for file in (home.home() / "weights").glob("[!.]*/bundle.json"))
+
+
+def open_bundle(name: str) -> Bundle:
+    """Open an imported backbone by its name.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none of that name; the message says which there are and how to import one.
+    InputError
+        If its description is damaged, or a newer version of the program wrote it.
+    """
+    path = home.home() / "weights" / home.check_name(name, "name of weights")
+    if not (path / "bundle.json").is_file():
+        names = bundle_names()
+        advice = f"there are {', '.join(names)}" if names else f"none is imported yet: {HOW}"
+        raise NotFoundError(f"no weights {name!r} in {path.parent}; {advice}")
+    try:
+        meta = home.read_json(path / "bundle.json")
+        version = meta["schema_version"]
+        if version <= SCHEMA_VERSION:
+            bundle = Bundle(path, name, meta)
+            _ = bundle.keys, bundle.config["n_genes"], bundle.n_parameters, bundle.licence
+            return bundle
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path / 'bundle.json'} is damaged ({error!r}): delete {path} and import the weights again"
+        ) from error
+    raise InputError(
+        f"the weights {name!r} have format {version}, newer than this program's {SCHEMA_VERSION}: update the "
+        "program"
+    )
+
+
+def list_bundles() -> list[Bundle]:
+    """Return every imported backbone, by name."""
+    return [open_bundle(name) for name in bundle_names()]
