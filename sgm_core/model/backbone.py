@@ -197,7 +197,8 @@ class Backbone(nn.Module):
         cell, at = visible.nonzero(as_tuple=True)
         tokens = self.embed(values[cell, at], at)
         if added is not None:
-            tokens = tokens + added[cell]
+            # not added[cell]: its gradient is summed by racing threads, another one in every run
+            tokens = tokens + added.index_select(0, cell)
         return Encoded(tokens, cell, at, visible.sum(1).tolist())
 
     def through(self, encoded: Encoded, start: int = 0, stop: int | None = None) -> Encoded:
@@ -295,7 +296,7 @@ class Backbone(nn.Module):
             F.linear(self.values.masked, self.bridge.weight),
             F.linear(zero, self.bridge.weight),
         )
-        bridged = F.linear(encoded.tokens, self.bridge.weight) + positions[encoded.at]
+        bridged = F.linear(encoded.tokens, self.bridge.weight) + positions.index_select(0, encoded.at)
         states = states.index_put((encoded.cell, encoded.at), bridged.to(states.dtype))
         if added is not None:
             states = states + F.linear(added, self.bridge.weight).unsqueeze(1)

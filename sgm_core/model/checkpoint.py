@@ -21,6 +21,7 @@ from torch import Tensor
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.home import read_json, whole_file, write_json
 from sgm_core.model.backbone import Backbone, BackboneConfig
+from sgm_core.model.bundle import open_bundle
 from sgm_core.model.gene_list import WHERE, check_genes
 from sgm_core.model.reconstruction import MaskedModel
 
@@ -31,24 +32,38 @@ _ROWS = ("values.masked", "values.pad")  # (D,) here, (1, D) there
 _SHOWN = 5
 
 
-def save_model(folder: Path, model: MaskedModel, genes: np.ndarray, arm: str) -> None:
-    """Write ``weights.safetensors`` and ``model.json`` (shape, masking fields, genes) into `folder`."""
+def save_model(
+    folder: Path, model: MaskedModel, genes: np.ndarray, arm: str, weights: tuple[str, str] | None = None
+) -> None:
+    """Write ``weights.safetensors`` and ``model.json`` (shape, masking fields, genes) into `folder`.
+
+    Parameters
+    ----------
+    folder : the checkpoint's folder
+    model, genes, arm : the model, the symbols of its genes, and how it was trained
+    weights : name and key of the imported weights that it started from; their ``LICENCE.txt`` goes along,
+        for what is derived from them falls under it too
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / "weights.safetensors") as path:
         save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
-    write_json(
-        folder / "model.json",
-        {
-            "backbone": model.backbone.config.to_dict(),
-            "masking": model.masking,
-            "genes": [str(gene) for gene in genes],
-            "arm": arm,
-        },
-    )
+    described: dict[str, Any] = {
+        "backbone": model.backbone.config.to_dict(),
+        "masking": model.masking,
+        "genes": [str(gene) for gene in genes],
+        "arm": arm,
+    }
+    if weights is not None:
+        described["weights"] = {"name": weights[0], "key": weights[1]}
+        with whole_file(folder / "LICENCE.txt") as path:
+            path.write_text((open_bundle(weights[0]).path / "LICENCE.txt").read_text())
+    write_json(folder / "model.json", described)
 
 
 def load_model(folder: Path) -> tuple[MaskedModel, np.ndarray, str]:
     """Read what `save_model` wrote: the model, its genes and its arm.
+
+    A model that started from imported weights has their vocabulary as ``model.backbone.genes``.
 
     Raises
     ------
@@ -63,12 +78,15 @@ def load_model(folder: Path) -> tuple[MaskedModel, np.ndarray, str]:
         described: dict[str, Any] = read_json(folder / "model.json")
         shape = described["backbone"]
         config = BackboneConfig(**{**shape, "pool": tuple(shape["pool"])})
-        eligible = torch.ones(config.n_genes, dtype=torch.bool)
+        eligible = torch.ones(config.n_positions, dtype=torch.bool)
         model = MaskedModel(config, described["masking"], eligible)
         model.load_state_dict(load_file(folder / "weights.safetensors"))
+        genes = np.array(described["genes"])
+        if "weights" in described:
+            model.backbone.genes = tuple(map(str, genes))
     except (json.JSONDecodeError, KeyError, TypeError, RuntimeError, SafetensorError, OSError) as error:
         raise InputError(f"the checkpoint in {folder} is damaged: {str(error).splitlines()[0]}") from error
-    return model, np.array(described["genes"]), described["arm"]
+    return model, genes, described["arm"]
 
 
 def official_names(config: BackboneConfig) -> dict[str, str]:

@@ -1,11 +1,18 @@
 """The classifier's head."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+_MOMENTUM = 0.01  # of the running statistics, where a batch is one cell
 
 
 class Head(nn.Module):
     """Two-layer MLP on a cell's pooled vector (the paper's head: hidden 256), on standardised inputs.
+
+    While training, a batch standardises itself. A batch of one cell can't: it is standardised by the running
+    statistics, which it then joins, so that training one cell at a time, as the paper does, works and no cell
+    is left out.
 
     Parameters
     ----------
@@ -24,4 +31,18 @@ class Head(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Return class logits (B, C) of pooled vectors (B, P)."""
-        return self.output(self.dropout(F.relu(self.hidden(self.dropout(self.norm(pooled))))))
+        return self.output(self.dropout(F.relu(self.hidden(self.dropout(self._standardise(pooled))))))
+
+    def _standardise(self, pooled: Tensor) -> Tensor:
+        if not self.training or len(pooled) > 1:
+            return self.norm(pooled)  # type: ignore[no-any-return]
+        mean, variance, seen = self.norm.running_mean, self.norm.running_var, self.norm.num_batches_tracked
+        assert mean is not None and variance is not None and seen is not None
+        with torch.no_grad():
+            # the mean over all cells at first, moving later: the statistics start from the first cells
+            share = max(_MOMENTUM, 1 / (1 + int(seen)))
+            off = pooled[0].detach().to(mean.dtype) - mean
+            mean += share * off
+            variance.copy_((1 - share) * (variance + share * off.square()))
+            seen += 1
+        return F.batch_norm(pooled, mean.clone(), variance.clone(), eps=self.norm.eps)

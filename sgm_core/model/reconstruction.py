@@ -31,17 +31,20 @@ class MaskedModel(nn.Module):
 
     Parameters
     ----------
-    backbone : shape of the backbone
+    backbone : a backbone with its weights, or the shape of one that gets random weights
     masking : fields of `PretrainConfig` that concern masking (masker, mask_ratio, latents, summary, ...)
     eligible : (L,) bool, positions that may be masked: the genes that the dataset measured, never T or S
     """
 
     eligible: Tensor
 
-    def __init__(self, backbone: BackboneConfig, masking: dict[str, Any], eligible: Tensor) -> None:
+    def __init__(
+        self, backbone: BackboneConfig | Backbone, masking: dict[str, Any], eligible: Tensor
+    ) -> None:
         super().__init__()
         self.masking = masking
-        self.backbone = Backbone(backbone)
+        self.backbone = backbone if isinstance(backbone, Backbone) else Backbone(backbone)
+        backbone_width = self.backbone.config.width
         self.register_buffer("eligible", eligible)
         self.latents: Latents | None = None
         self.to_encoder: nn.Linear | None = None
@@ -50,15 +53,15 @@ class MaskedModel(nn.Module):
         if masking["masker"] == "self-guided" or summary != "none":
             width = masking["latent_width"]
             self.latents = Latents(
-                backbone.width,
+                backbone_width,
                 masking["latents"],
                 width,
                 masking["latent_heads"],
                 masking["keys"],
                 masking["penalty"],
             )
-            self.to_encoder = nn.Linear(width, backbone.width) if summary in ("encoder", "both") else None
-            self.to_decoder = nn.Linear(width, backbone.width) if summary in ("decoder", "both") else None
+            self.to_encoder = nn.Linear(width, backbone_width) if summary in ("encoder", "both") else None
+            self.to_decoder = nn.Linear(width, backbone_width) if summary in ("decoder", "both") else None
 
     @property
     def has_summary(self) -> bool:
@@ -124,12 +127,26 @@ class MaskedModel(nn.Module):
 
     def encode(self, values: Tensor, keep_summary: bool) -> tuple[Encoded, Tensor]:
         """Encode whole cells and pool them: tokens and vectors (B, P)."""
+        encoded = self.backbone.through(self.begin(values, keep_summary))
+        return encoded, self.backbone.pool(encoded, values)
+
+    def begin(self, values: Tensor, keep_summary: bool, genes_only: bool = False) -> Encoded:
+        """Return the tokens of whole cells as they enter the first block.
+
+        Parameters
+        ----------
+        values : (B, L)
+        keep_summary : whether the latents' summary is added to them
+        genes_only : leave out the depth tokens T and S
+        """
         added = None
         if keep_summary and self.to_encoder is not None:
             assert self.latents is not None
             added = self.to_encoder(self.latents(self.backbone, values, None, self.eligible).vector)
-        encoded = self.backbone.encode(values, self.backbone.shown(values), added)
-        return encoded, self.backbone.pool(encoded, values)
+        visible = self.backbone.shown(values)
+        if genes_only:
+            visible[:, self.backbone.config.n_genes :] = False
+        return self.backbone.begin(values, visible, added)
 
     def _summarise(self, values: Tensor, masked: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
         if self.latents is None or not self.has_summary:

@@ -29,12 +29,16 @@ class MaskCounter:
     Parameters
     ----------
     dataset : where the groups come from
-    genes : names of the G genes, in the model's order
+    genes : names of the G genes that are counted, in the model's order
     epochs : number of epochs
+    positions : (G,) the model's positions of these genes; None = its first G
     """
 
-    def __init__(self, dataset: Dataset, genes: np.ndarray, epochs: int) -> None:
+    def __init__(
+        self, dataset: Dataset, genes: np.ndarray, epochs: int, positions: np.ndarray | None = None
+    ) -> None:
         self.genes = genes
+        self._positions = None if positions is None else torch.from_numpy(positions)
         self.levels: list[tuple[str, str]] = [("all", "")]
         memberships = [np.ones((dataset.n_cells, 1), np.float32)]
         columns = {"cell_type": dataset.labels(), "donor": dataset.donors()}
@@ -57,7 +61,12 @@ class MaskCounter:
         self._sums = torch.zeros(len(STATISTICS), len(self.levels), len(genes), dtype=torch.float64)
 
     def add(self, rows: np.ndarray, epoch: int, values: Tensor, masked: Tensor, eligible: Tensor) -> None:
-        """Add a batch: `values` and `masked` (B, G), `eligible` (G,)."""
+        """Add a batch: `values` and `masked` (B, L), `eligible` (L,)."""
+        device = values.device
+        if self._positions is not None:
+            self._positions = self._positions.to(device)
+            values, masked = values[:, self._positions], masked[:, self._positions]
+            eligible = eligible[self._positions]
         nonzero = ((values > 0) & eligible).float()
         zero = ((values <= 0) & eligible).float()
         hit = masked.float()
@@ -80,10 +89,14 @@ class MaskCounter:
             value * value,
             value * hit,
         )
-        member = self._membership[torch.from_numpy(rows)].T.to(values.device)
+        # a few cells touch a few levels: only those rows of the large table are worth a visit
+        member = self._membership[torch.from_numpy(rows)].T
+        touched = member.any(1).nonzero().squeeze(1)
+        member = member[touched].to(device)
+        touched, self._sums = touched.to(device), self._sums.to(device)
         for i, part in enumerate(parts):
-            sums = (member @ part).double().cpu()
-            self._sums[i, : self._groups] += sums
+            sums = (member @ part).double()
+            self._sums[i].index_add_(0, touched, sums)
             self._sums[i, self._groups + epoch] += sums[0]
 
     def table(self, arm: str, fold: int) -> pd.DataFrame:
@@ -94,7 +107,7 @@ class MaskCounter:
         frame = pd.DataFrame(
             {"arm": arm, "fold": fold, "by": by, "level": level, "gene": np.tile(self.genes, n_levels)}
         )
-        for name, sums in zip(STATISTICS, self._sums.numpy()):
+        for name, sums in zip(STATISTICS, self._sums.cpu().numpy()):
             frame[name] = sums.reshape(-1)
         return frame.astype({"by": str, "level": str, "gene": str})
 
@@ -102,7 +115,7 @@ class MaskCounter:
         """Return Spearman's correlation of an epoch's mask frequency with mean expression over genes."""
         from scipy.stats import spearmanr
 
-        sums = self._sums[:, self._groups + epoch].numpy()
+        sums = self._sums[:, self._groups + epoch].cpu().numpy()
         seen = sums[1] > 0
         frequency = sums[0, seen] / sums[1, seen]
         if frequency.size < 3 or np.ptp(frequency) == 0:

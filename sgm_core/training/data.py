@@ -1,17 +1,25 @@
 """From a dataset on disk to batches of normalised values."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
 
-from sgm_core.cells.dataset import Dataset
+from sgm_core.cells.dataset import TARGET_SUM, Dataset
+from sgm_core.cells.vocabulary import place_genes
 from sgm_core.errors import InputError
+from sgm_core.model.inputs import depth_values
+from sgm_core.model.reconstruction import MaskedModel
 
 MIN_DETECTION = 0.01
 """A gene seen in fewer training cells than this share says too little to be a token."""
+_BLOCK = 4096  # cells that are brought into a vocabulary at once
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
 
 
 def informative_genes(dataset: Dataset, rows: np.ndarray, n_genes: int) -> np.ndarray:
@@ -52,20 +60,215 @@ class Values:
     ----------
     dataset, genes : the dataset and its chosen columns
     device : where batches go
+    target_depth : how T is set (see `sgm_core.model.inputs`), for a backbone with depth tokens; None = none
+
+    Attributes
+    ----------
+    measured : (L,) bool, the positions that the dataset has a gene for; never T or S
     """
 
-    def __init__(self, dataset: Dataset, genes: np.ndarray, device: torch.device) -> None:
+    def __init__(
+        self, dataset: Dataset, genes: np.ndarray, device: torch.device, target_depth: str | None = None
+    ) -> None:
+        genes = dataset.gene_columns(genes)
+        places = np.full(dataset.n_genes, -1, np.int64)
+        places[genes] = np.arange(len(genes))
         self.matrix: sparse.csr_matrix = dataset.lognorm(None, genes)
-        self.device = device
+        self._describe(dataset, places, dataset.totals(), device, target_depth)
+        self._others_count = True
+
+    def _describe(
+        self,
+        dataset: Dataset,
+        places: np.ndarray,
+        totals: np.ndarray,
+        device: torch.device,
+        target_depth: str | None,
+    ) -> None:
+        self.dataset, self.device, self._places = dataset, device, places
+        self._log_totals = np.log10(np.maximum(totals, 1))
+        self._depths: np.ndarray | None = None  # T and S (cells, 2)
+        if target_depth is not None:
+            self._depths = np.stack(depth_values(self._log_totals, target_depth), 1).astype(np.float32)
+        self.measured = np.zeros(self.n_positions, bool)
+        self.measured[places[places >= 0]] = True
+
+    @property
+    def n_positions(self) -> int:
+        """Number of positions L of a cell: its genes, then T and S where they are asked for."""
+        return self.matrix.shape[1] + self._n_depths  # type: ignore[no-any-return]
+
+    @property
+    def _n_depths(self) -> int:
+        return 0 if self._depths is None else 2
 
     @property
     def lengths(self) -> np.ndarray:
-        """Number of expressed chosen genes of every cell."""
-        return np.diff(self.matrix.indptr)
+        """Number of tokens of every cell: its expressed genes, and the depth tokens."""
+        return np.diff(self.matrix.indptr) + self._n_depths
 
     def batch(self, rows: np.ndarray) -> Tensor:
-        """Return the values (B, G) of the cells `rows`."""
-        return torch.from_numpy(self.matrix[rows].toarray()).to(self.device)
+        """Return the values (B, L) of the cells `rows`."""
+        x = self.matrix[rows].toarray()
+        if self._depths is not None:
+            x = np.concatenate([x, self._depths[rows]], axis=1)
+        return to_device(torch.from_numpy(x), self.device)
+
+    def thinned(self, rows: np.ndarray, share: float, key: tuple[int, int, int]) -> Tensor:
+        """Return the values (B, L) of the cells `rows` as if some had been sequenced less deeply.
+
+        A thinned cell keeps each of its counts with a probability drawn from Beta(2, 2); S is the depth that
+        is left, T the cell's own. A cell left without a count stays as it is.
+
+        Parameters
+        ----------
+        rows : the cells
+        share : how many are thinned; the others come as `batch` gives them
+        key : seed, purpose and epoch: with the cell they decide alone what happens to it, whatever the batch
+        """
+        assert self._depths is not None, "without S the model could not know what it sees"
+        seed, purpose, epoch = key
+        counts = self.dataset.take(rows)
+        x = np.zeros((len(rows), self.n_positions), np.float32)
+        untouched = []
+        for i, cell in enumerate(rows):
+            stream = np.random.Philox(
+                key=np.array([seed, purpose], np.uint64), counter=[0, 0, epoch, int(cell)]
+            )
+            rng = np.random.Generator(stream)
+            thin, rate = rng.random() < share, rng.beta(2, 2)
+            part = slice(counts.indptr[i], counts.indptr[i + 1])
+            at = self._places[counts.indices[part]]
+            kept = rng.binomial(counts.data[part].astype(np.int64), rate)
+            total = int(kept.sum() if self._others_count else kept[at >= 0].sum())
+            if not thin or total == 0:
+                untouched.append(i)
+                continue
+            ours = at >= 0
+            x[i, at[ours]] = np.log1p(TARGET_SUM / total * kept[ours])
+            x[i, -2:] = self._log_totals[cell], np.log10(total)
+        batch = to_device(torch.from_numpy(x), self.device)
+        if untouched:
+            batch[untouched] = self.batch(rows[untouched])
+        return batch
+
+
+class VocabularyValues(Values):
+    """The cells in the fixed vocabulary of imported weights; a cell's total is over the genes in it.
+
+    Parameters
+    ----------
+    dataset : the dataset
+    vocabulary : symbols in the order of the backbone's positions; a gene that the dataset lacks is zero
+    device : where batches go
+    target_depth : how T is set, see `sgm_core.model.inputs`
+
+    Raises
+    ------
+    InputError
+        If too few of the dataset's genes are in the vocabulary.
+    """
+
+    def __init__(
+        self, dataset: Dataset, vocabulary: Sequence[str], device: torch.device, target_depth: str = "a0"
+    ) -> None:
+        places = place_genes(dataset.genes, vocabulary, f"dataset {dataset.name!r}")
+        parts, totals = [], np.zeros(dataset.n_cells)
+        for start in range(0, dataset.n_cells, _BLOCK):
+            block = dataset.take(slice(start, start + _BLOCK))
+            ours = places[block.indices] >= 0
+            before = np.concatenate([[0], np.cumsum(ours)])
+            pointers = before[block.indptr]
+            counts = block.data[ours].astype(np.float32)
+            cell = np.repeat(np.arange(block.shape[0]), np.diff(pointers))
+            total = np.bincount(cell, counts, block.shape[0])
+            totals[start : start + block.shape[0]] = total
+            data = np.log1p(TARGET_SUM * counts / np.maximum(total, 1)[cell]).astype(np.float32)
+            columns = places[block.indices[ours]].astype(np.int32)
+            parts.append(
+                sparse.csr_matrix((data, columns, pointers), shape=(block.shape[0], len(vocabulary)))
+            )
+        self.matrix = sparse.vstack(parts, format="csr")
+        self._describe(dataset, places, totals, device, target_depth)
+        self._others_count = False
+
+
+def model_values(dataset: Dataset, model: MaskedModel, names: np.ndarray, device: torch.device) -> Values:
+    """Return the values that a model reads, in its own order of genes.
+
+    Parameters
+    ----------
+    dataset : the cells
+    model : its backbone's `genes` are the vocabulary where it came from imported weights
+    names : symbols of the model's genes
+    device : where batches go
+    """
+    target = str(model.masking.get("target_depth", "a0"))
+    if model.backbone.genes is not None:
+        return VocabularyValues(dataset, model.backbone.genes, device, target)
+    target_or_none = target if model.backbone.config.depth_tokens else None
+    return Values(dataset, dataset.gene_columns(names), device, target_or_none)
+
+
+def refuse_long_cells(values: Values, rows: np.ndarray, most: int) -> None:
+    """Check that no cell has more than `most` tokens.
+
+    Raises
+    ------
+    InputError
+        If there are such cells: how many, the longest, and what to do.
+    """
+    lengths = values.lengths[rows]
+    over = int((lengths > most).sum())
+    if over:
+        raise InputError(
+            f"{over:,} of {len(rows):,} cells of dataset {values.dataset.name!r} have more than "
+            f"{most:,} tokens (max_tokens), the longest {lengths.max():,}; attention's time goes with the "
+            "square. Are they bulk samples or doublets? Leave them out when importing, or raise max_tokens"
+        )
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Move a tensor, to a GPU from pinned memory and without waiting."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def ahead(make: Callable[[_Item], _Made], items: Iterable[_Item], device: torch.device) -> Iterator[_Made]:
+    """Yield ``make(item)`` for each item; for a GPU the next one is made in a thread meanwhile."""
+    if device.type != "cuda":
+        yield from map(make, items)
+        return
+    with ThreadPoolExecutor(1) as thread:
+        waiting: Future[_Made] | None = None
+        for item in items:
+            following = thread.submit(make, item)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()
+
+
+def group_size(number: int, count: int, accumulation: int) -> int:
+    """Return how many batches share the update of batch `number` of `count`; an epoch's last may be fewer."""
+    return min(accumulation, count - number // accumulation * accumulation)
+
+
+def token_batches(
+    rows: np.ndarray, lengths: np.ndarray, size: int, tokens: int = 32768
+) -> Iterator[np.ndarray]:
+    """Yield batches sorted by length, of at most `size` cells and, beyond the first, of `tokens` tokens."""
+    ordered = rows[np.argsort(lengths[rows], kind="stable")]
+    start, total = 0, 0
+    for i, length in enumerate(lengths[ordered]):
+        if i > start and (i - start >= size or total + length > tokens):
+            yield ordered[start:i]
+            start, total = i, 0
+        total += int(length)
+    if start < len(ordered):
+        yield ordered[start:]
 
 
 def batches(

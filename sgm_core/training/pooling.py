@@ -4,13 +4,19 @@ import numpy as np
 import torch
 
 from sgm_core.model.reconstruction import MaskedModel
-from sgm_core.training.data import Values, batches
+from sgm_core.progress import Observer
+from sgm_core.training.data import Values, ahead, token_batches
 from sgm_core.training.device import autocast
 
 
 @torch.no_grad()
 def pooled_vectors(
-    model: MaskedModel, values: Values, rows: np.ndarray, keep_summary: bool = True, precision: str = "fp32"
+    model: MaskedModel,
+    values: Values,
+    rows: np.ndarray,
+    keep_summary: bool = True,
+    precision: str = "fp32",
+    observer: Observer | None = None,
 ) -> np.ndarray:
     """Encode each of the cells `rows` once.
 
@@ -20,6 +26,7 @@ def pooled_vectors(
     rows : row numbers of the dataset
     keep_summary : whether the latents' summary stays in the forward pass
     precision : fp32 or bf16
+    observer : is told the progress and asked whether to stop
 
     Returns
     -------
@@ -29,8 +36,14 @@ def pooled_vectors(
     vectors = np.empty((len(rows), model.backbone.config.pooled_width), np.float32)
     place = np.empty(len(values.lengths), np.int64)
     place[rows] = np.arange(len(rows))
-    for batch in batches(rows, values.lengths, 128):
+    done = 0
+    order = list(token_batches(rows, values.lengths, 128))
+    for batch, x in zip(order, ahead(values.batch, order, values.device), strict=True):
+        if observer is not None:
+            observer.check()
+            observer.progress(done, len(rows), "encoding cells")
         with autocast(values.device, precision):
-            _, pooled = model.encode(values.batch(batch), keep_summary)
+            _, pooled = model.encode(x, keep_summary)
         vectors[place[batch]] = pooled.float().cpu().numpy()
+        done += len(batch)
     return vectors

@@ -2,7 +2,9 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,25 +17,36 @@ from sgm_core.errors import InputError
 from sgm_core.model.backbone import BackboneConfig
 from sgm_core.model.checkpoint import save_model
 from sgm_core.model.masking import cell_noise
-from sgm_core.model.reconstruction import MaskedModel
-from sgm_core.model.sizes import backbone_config
+from sgm_core.model.reconstruction import Drawn, MaskedModel
 from sgm_core.progress import Observer
+from sgm_core.training.backbones import is_bundle
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.counts import MaskCounter, sum_folds
-from sgm_core.training.data import Values, batches, informative_genes
+from sgm_core.training.data import Values, ahead, batches, group_size, model_values, to_device, token_batches
 from sgm_core.training.device import autocast, pick_device, schedule
 from sgm_core.training.pooling import pooled_vectors
+from sgm_core.training.start import begin, corpus_sentence
 
-_TRAIN, _VALIDATE, _ORDER = range(3)  # purposes of random numbers
+_TRAIN, _VALIDATE, _ORDER, _THIN, _FEATURES = range(5)  # purposes of random numbers
 VALIDATION_CELLS = 512
+_POSITIONS = 131_072  # of a batch that is validated: 64 cells of 2,000 genes, 6 of the full vocabulary
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What pretraining gives: the model, its genes (columns of the dataset), and the tables of its masks."""
+    """What pretraining gives.
+
+    Parameters
+    ----------
+    model : the trained model
+    genes : columns of the dataset that it reads
+    names : symbols of all its genes, those that the dataset lacks among them
+    masks, mask_cells : the tables of its masks
+    """
 
     model: MaskedModel
     genes: np.ndarray
+    names: np.ndarray
     masks: pd.DataFrame
     mask_cells: pd.DataFrame
 
@@ -67,7 +80,36 @@ def pretrain_cells(dataset: Dataset, fold: Fold | None) -> tuple[np.ndarray, np.
 def untrained(shape: BackboneConfig, config: PretrainConfig) -> MaskedModel:
     """Return a model with seeded random weights; arms share the backbone's weights."""
     torch.manual_seed(config.seed)
-    return MaskedModel(shape, config.to_dict(), torch.ones(shape.n_genes, dtype=torch.bool))
+    eligible = torch.arange(shape.n_positions) < shape.n_genes
+    return MaskedModel(shape, config.to_dict(), eligible)
+
+
+def parameter_groups(model: MaskedModel, config: PretrainConfig) -> list[dict[str, Any]]:
+    """Return the optimiser's two groups, the backbone's parameters and all others, by module identity."""
+    backbone, new = list(model.backbone.parameters()), model.new_parameters()
+    assert sorted(map(id, [*backbone, *new])) == sorted(map(id, model.parameters())), "each in one group"
+    rates = ((backbone, config.lr_backbone), (new, config.lr_new))
+    return [{"params": parameters, "lr": rate, "base": rate} for parameters, rate in rates]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Cells ready for a step: what the model sees and what it is to predict (B, L), and random numbers."""
+
+    rows: np.ndarray
+    x: Tensor
+    target: Tensor
+    noise: Tensor
+    subset: Tensor
+
+
+def prepare(values: Values, config: PretrainConfig, purpose: int, epoch: int, rows: np.ndarray) -> Batch:
+    """Make the batch of the cells `rows`; in training, a share of them may be thinned."""
+    target = x = values.batch(rows)
+    if config.downsample and purpose == _TRAIN:
+        x = values.thinned(rows, config.downsample, (config.seed, _THIN, epoch))
+    noise, subset = random_numbers(config, purpose, epoch, rows, values.n_positions, values.device)
+    return Batch(rows, x, target, noise, subset)
 
 
 def pretrain(
@@ -77,7 +119,7 @@ def pretrain(
     observer: Observer | None = None,
     shape: BackboneConfig | None = None,
 ) -> Pretrained:
-    """Pretrain one backbone.
+    """Pretrain one backbone, from random or from imported weights.
 
     Parameters
     ----------
@@ -89,77 +131,75 @@ def pretrain(
 
     Raises
     ------
+    InputError
+        If the dataset does not fit the imported weights, or cells are too long.
     Cancelled
         If the user asked for it.
+
+    Notes
+    -----
+    A batch's loss is the mean over its masked positions, an update's the mean over its batches.
     """
     observer = observer or Observer()
     device = pick_device(config.device)
     train, validation = pretrain_cells(dataset, fold)
-    genes = informative_genes(dataset, train, config.n_genes)
-    values = Values(dataset, genes, device)
-    shape = shape or backbone_config(config.backbone, len(genes))
-    model = untrained(shape, config).to(device)
+    start = begin(dataset, config, train, device, shape)
+    model, values = start.model, start.values
     optimiser = torch.optim.Adam(
-        [
-            {
-                "params": list(model.backbone.parameters()),
-                "lr": config.lr_backbone,
-                "base": config.lr_backbone,
-            },
-            {"params": model.new_parameters(), "lr": config.lr_new, "base": config.lr_new},
-        ],
-        weight_decay=config.weight_decay,
-        amsgrad=config.amsgrad,
+        parameter_groups(model, config), weight_decay=config.weight_decay, amsgrad=config.amsgrad
     )
     arm, fold_index = arm_name(config), -1 if fold is None else fold.index
-    counter = MaskCounter(dataset, dataset.genes[genes], config.epochs)
+    measured = None if values.measured.all() else np.flatnonzero(values.measured)
+    measured_names = start.names if measured is None else start.names[measured]
+    counter = MaskCounter(dataset, measured_names, config.epochs, measured)
     rng = np.random.default_rng([config.seed, _ORDER])
+    features = torch.Generator().manual_seed(config.seed * 8 + _FEATURES)
     validation = rng.permutation(validation)[:VALIDATION_CELLS]
-    steps = config.epochs * -(-len(train) // (config.batch_size * config.accumulation))
+    updates = config.epochs * -(-len(train) // (config.batch_size * config.accumulation))
     history: list[dict[str, float]] = []
-    best, best_state, waited, update = np.inf, None, 0, 0
+    best, best_state, waited, update, step = np.inf, None, 0, 0, 0
     for epoch in range(config.epochs):
         model.train()
         started, seen, last_said = time.perf_counter(), 0, 0.0
-        sums = dict.fromkeys(("error", "share", "masked", "nonzero", "base"), 0.0)
-        for number, rows in enumerate(batches(train, values.lengths, config.batch_size, rng), 1):
+        sums = torch.zeros(5, dtype=torch.float64, device=device)  # error, share, masked, non-zero, base
+        order = list(batches(train, values.lengths, config.batch_size, rng))
+        ready = ahead(partial(prepare, values, config, _TRAIN, epoch), order, device)
+        for number, batch in enumerate(ready):
             observer.check()
-            x = values.batch(rows)
-            noise, subset = random_numbers(config, _TRAIN, epoch, rows, len(genes), device)
+            if config.redraw_interval and step and step % config.redraw_interval == 0:
+                model.backbone.redraw_features(features)
+            step += 1
             with autocast(device, config.precision):
-                drawn = model.draw(x, noise, subset)
-                result = model(x, drawn.masked)
-            (result.loss / config.accumulation).backward()
-            counter.add(rows, epoch, x, drawn.masked, model.eligible)
-            seen += len(rows)
-            if number % config.accumulation == 0 or seen == len(train):
+                drawn = model.draw(batch.x, batch.noise, batch.subset)
+                result = model(batch.x, drawn.masked, batch.target)
+            (result.loss / group_size(number, len(order), config.accumulation)).backward()
+            counter.add(batch.rows, epoch, batch.x, drawn.masked, model.eligible)
+            seen += len(batch.rows)
+            if (number + 1) % config.accumulation == 0 or number + 1 == len(order):
                 if config.clip:
                     torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
                 for group in optimiser.param_groups:
-                    group["lr"] = group["base"] * schedule(config.schedule, update, steps)
+                    group["lr"] = group["base"] * schedule(config.schedule, update, updates)
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
                 update += 1
-            sums["error"] += float(result.error.detach()) * len(rows)
-            sums["share"] += float(drawn.effective_share.sum())
-            sums["masked"] += float(drawn.masked.sum())
-            sums["nonzero"] += float((drawn.masked & (x > 0)).sum())
-            sums["base"] += float((x > 0).sum())
+            sums += _sums(batch.x, drawn, result.error.detach(), model.eligible)
             if time.perf_counter() - last_said > 0.5:
                 last_said = time.perf_counter()
                 observer.progress(epoch + seen / len(train), config.epochs, f"pretraining, epoch {epoch + 1}")
+        error, share, masked, nonzero, base = sums.tolist()
         seconds = time.perf_counter() - started
         loss = validation_loss(model, values, validation, config, epoch)
-        positions = len(train) * len(genes)
+        positions = len(train) * int(values.measured.sum())
         row = {
             "epoch": epoch + 1,
-            "train_loss": sums["error"] / len(train),
+            "train_loss": error / len(train),
             "validation_loss": loss,
             "cells_per_s": len(train) / seconds,
-            "effective_share": sums["share"] / len(train),
-            "masked_share": sums["masked"] / positions,
-            "nonzero_share": sums["nonzero"] / max(1.0, sums["masked"]),
-            "base_rate": sums["base"] / positions,
+            "effective_share": share / len(train),
+            "masked_share": masked / positions,
+            "nonzero_share": nonzero / max(1.0, masked),
+            "base_rate": base / positions,
             "rank_correlation": counter.rank_correlation(epoch),
         }
         history.append(row | {"cells": len(train)})
@@ -179,18 +219,36 @@ def pretrain(
     mask_cells = pd.DataFrame(history)[columns]
     mask_cells.insert(0, "arm", arm)
     mask_cells.insert(1, "fold", fold_index)
-    return Pretrained(model, genes, counter.table(arm, fold_index), mask_cells)
+    return Pretrained(model, start.genes, start.names, counter.table(arm, fold_index), mask_cells)
+
+
+def _sums(x: Tensor, drawn: Drawn, error: Tensor, eligible: Tensor) -> Tensor:
+    """Return a batch's sums over cells (5,): error, effective share, masked, masked non-zero, non-zero."""
+    nonzero = (x > 0) & eligible
+    parts = (
+        error * len(x),
+        drawn.effective_share.sum(),
+        drawn.masked.sum(),
+        (drawn.masked & nonzero).sum(),
+        nonzero.sum(),
+    )
+    return torch.stack([part.double() for part in parts])
 
 
 def random_numbers(
-    config: PretrainConfig, purpose: int, epoch: int, rows: np.ndarray, n_genes: int, device: torch.device
+    config: PretrainConfig,
+    purpose: int,
+    epoch: int,
+    rows: np.ndarray,
+    n_positions: int,
+    device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """Return each cell's noise (B, G) and subset of latents (B, R), keyed by (purpose, epoch, cell)."""
-    noise = cell_noise(config.seed, purpose, epoch, rows, n_genes + config.latents)
-    subset = noise[:, n_genes:].topk(min(config.subset, config.latents), dim=1).indices
+    """Return each cell's noise (B, L) and subset of latents (B, R), keyed by (purpose, epoch, cell)."""
+    noise = cell_noise(config.seed, purpose, epoch, rows, n_positions + config.latents)
+    subset = noise[:, n_positions:].topk(min(config.subset, config.latents), dim=1).indices
     if config.subset_per == "batch":
         subset = subset[:1].expand(len(rows), -1)
-    return noise[:, :n_genes].to(device), subset.to(device)
+    return to_device(noise[:, :n_positions].contiguous(), device), to_device(subset.contiguous(), device)
 
 
 @torch.no_grad()
@@ -200,13 +258,14 @@ def validation_loss(
     """Return the mean squared error on the masked genes of the validation cells."""
     model.eval()
     key = epoch if config.validation_masks == "redrawn" else 0
-    total = 0.0
-    for batch in batches(rows, values.lengths, 64):
-        x = values.batch(batch)
-        noise, subset = random_numbers(config, _VALIDATE, key, batch, x.shape[1], values.device)
+    total = torch.zeros((), dtype=torch.float64, device=values.device)
+    size = max(1, min(64, _POSITIONS // values.n_positions))
+    order = token_batches(rows, values.lengths, size)
+    for batch in ahead(partial(prepare, values, config, _VALIDATE, key), order, values.device):
         with autocast(values.device, config.precision):
-            total += float(model(x, model.draw(x, noise, subset).masked).error) * len(batch)
-    return total / max(1, len(rows))
+            drawn = model.draw(batch.x, batch.noise, batch.subset)
+            total += model(batch.x, drawn.masked, batch.target).error.double() * len(batch.rows)
+    return float(total) / max(1, len(rows))
 
 
 def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> None:
@@ -217,9 +276,11 @@ def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> No
         observer.message("shared pretraining: every donor is seen, so a test on any donor is optimistic")
     else:
         observer.message(f"fold {fold.index}: the test donors {', '.join(fold.test)} are never seen")
+    if is_bundle(config.backbone):
+        observer.message(corpus_sentence(dataset, config.backbone))
     result = pretrain(dataset, config, fold, observer)
-    save_model(folder / "checkpoint", result.model, dataset.genes[result.genes], arm_name(config))
-    values = Values(dataset, result.genes, pick_device(config.device))
+    save_model(folder / "checkpoint", result.model, result.names, arm_name(config), weights_of(config))
+    values = model_values(dataset, result.model, result.names, pick_device(config.device))
     pooled = pooled_vectors(result.model, values, np.arange(dataset.n_cells), precision=config.precision)
     (folder / "pooled").mkdir(exist_ok=True)
     name = arm_name(config) if fold is None else f"{arm_name(config)}.fold{fold.index}"
@@ -229,3 +290,8 @@ def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> No
     if fold is not None:
         masks = pd.concat([masks[masks["by"] == "all"], sum_folds(masks)], ignore_index=True)
     observer.table("masks", masks)
+
+
+def weights_of(config: PretrainConfig) -> tuple[str, str] | None:
+    """Return name and key of the imported weights that a pretraining starts from, None for a size."""
+    return (config.backbone, config.weights_key) if is_bundle(config.backbone) else None

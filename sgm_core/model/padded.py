@@ -1,0 +1,81 @@
+"""The padded batch of the released classifier, for those who must have its numbers.
+
+There cells are padded to the longest of the batch, attention leaves the padding out, but the maximum that
+pools a cell runs over the padding too: a prediction then depends on the cells beside it. Our own path
+(`sgm_core.model.backbone`) has no padding.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sgm_core.errors import InputError
+from sgm_core.model.attention import EncoderBlock
+from sgm_core.model.backbone import Backbone, Encoded
+
+PAD_POSITION = 103
+"""The released code gives padding the position row of its pad id, which is that of an ordinary gene."""
+
+
+class Padded(NamedTuple):
+    """Tokens (B, M, D) of a batch, left-packed, and which of them are no padding, `valid` (B, M)."""
+
+    tokens: Tensor
+    valid: Tensor
+
+
+def pad_token(backbone: Backbone) -> Tensor:
+    """Return what padding enters the first block as (D,).
+
+    Raises
+    ------
+    InputError
+        If the backbone has no padding: only imported weights have.
+    """
+    if backbone.values.pad is None:
+        raise InputError("compat=official needs imported weights: this backbone knows no padding")
+    return backbone.values.pad + backbone.positions.weight[min(PAD_POSITION, backbone.config.n_positions)]
+
+
+def pad(encoded: Encoded, padding: Tensor, extra: int = 0) -> Padded:
+    """Put packed tokens into a padded batch.
+
+    Parameters
+    ----------
+    encoded : the tokens
+    padding : (D,), or (B, D) for one of each cell
+    extra : places of padding beyond the longest cell
+    """
+    lengths = torch.tensor(encoded.lengths, device=encoded.tokens.device)
+    most = max(encoded.lengths, default=0) + extra
+    valid = torch.arange(most, device=lengths.device) < lengths.unsqueeze(1)
+    rows = padding.unsqueeze(-2).to(encoded.tokens.dtype).expand(len(lengths), most, -1)
+    return Padded(rows.masked_scatter(valid.unsqueeze(-1), encoded.tokens), valid)
+
+
+def through_padded(backbone: Backbone, padded: Padded, start: int = 0, stop: int | None = None) -> Padded:
+    """Send a padded batch through the blocks `start` to `stop`; after the last one it is normalised."""
+    stop = len(backbone.blocks) if stop is None else stop
+    tokens, keys = padded.tokens, padded.valid.clone()
+    keys[~keys.any(1), :1] = True  # a cell without a gene attends to its padding: its softmax needs something
+    for block in backbone.blocks[start:stop]:
+        assert isinstance(block, EncoderBlock)
+        tokens = _through_block(block, tokens, keys)
+    return Padded(backbone.norm(tokens) if stop == len(backbone.blocks) else tokens, padded.valid)
+
+
+def pool_padded(padded: Padded) -> Tensor:
+    """Return the maximum (B, D) over all places, padding included."""
+    return padded.tokens.amax(1)
+
+
+def _through_block(block: EncoderBlock, x: Tensor, keys: Tensor) -> Tensor:
+    q, k, v = block.qkv(x).unflatten(-1, (3, block.heads, -1)).permute(2, 0, 3, 1, 4)
+    dropout = block.attention_dropout if block.training else 0.0
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=keys[:, None, None], dropout_p=dropout)
+    x = block.norm1(x + block.dropout(block.out(out.transpose(1, 2).flatten(2))))
+    return block.norm2(  # type: ignore[no-any-return]
+        x + block.dropout(block.ff2(block.dropout(F.relu(block.ff1(x)))))
+    )

@@ -1,0 +1,119 @@
+"""What a training starts from: imported weights or random ones, and the values that go with them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from sgm_core.cells.dataset import Dataset
+from sgm_core.model.backbone import Backbone, BackboneConfig
+from sgm_core.model.bundle import open_bundle
+from sgm_core.model.reconstruction import MaskedModel
+from sgm_core.model.sizes import backbone_config
+from sgm_core.model.weights import load_backbone
+from sgm_core.training.backbones import is_bundle
+from sgm_core.training.config import PretrainConfig
+from sgm_core.training.data import Values, VocabularyValues, informative_genes, refuse_long_cells
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model before its training.
+
+    Parameters
+    ----------
+    model : on its device
+    values : what it reads of the dataset
+    genes : columns of the dataset that it reads
+    names : symbols of all its genes, those that the dataset lacks among them
+    """
+
+    model: MaskedModel
+    values: Values
+    genes: np.ndarray
+    names: np.ndarray
+
+
+def begin(
+    dataset: Dataset,
+    config: PretrainConfig,
+    rows: np.ndarray,
+    device: torch.device,
+    shape: BackboneConfig | None = None,
+    random: bool = False,
+) -> Start:
+    """Make the model and its values.
+
+    Parameters
+    ----------
+    dataset : the cells
+    config : every choice
+    rows : the training cells, which a size chooses its genes on
+    device : where both go
+    shape : the backbone's shape, by default that of ``config.backbone``
+    random : random weights also where ``config.backbone`` is imported
+
+    Raises
+    ------
+    InputError
+        If the dataset does not fit the vocabulary, or a cell has more than ``config.max_tokens`` tokens.
+    NotFoundError
+        If the imported weights or their key are not there.
+    """
+    if shape is None and is_bundle(config.backbone):
+        bundle = open_bundle(config.backbone)
+        values: Values = VocabularyValues(dataset, bundle.genes, device, config.target_depth)
+        refuse_long_cells(values, np.arange(dataset.n_cells), config.max_tokens)
+        backbone = _random(bundle.config, config.seed) if random else _imported(config)
+        backbone.genes = bundle.genes
+        names = np.array(bundle.genes)
+        genes = np.flatnonzero(np.isin(dataset.genes, names))
+    else:
+        genes = informative_genes(dataset, rows, config.n_genes)
+        values = Values(dataset, genes, device, config.target_depth if config.depth_tokens else None)
+        refuse_long_cells(values, np.arange(dataset.n_cells), config.max_tokens)
+        shape = shape or backbone_config(config.backbone, len(genes), depth_tokens=config.depth_tokens)
+        torch.manual_seed(config.seed)
+        backbone = Backbone(shape)
+        names = dataset.genes[genes]
+    set_dropout(backbone, config.dropout, config.attention_dropout)
+    backbone.recompute = config.recompute
+    if backbone.genes is not None:
+        torch.manual_seed(config.seed)  # the weights came without random numbers; the masker's need some
+    model = MaskedModel(backbone, config.to_dict(), torch.from_numpy(values.measured))
+    return Start(model.to(device), values, genes, names)
+
+
+def original(weights: str, key: str) -> MaskedModel:
+    """Return imported weights as they are, in the form that finetuning takes."""
+    backbone = load_backbone(weights, key)
+    config = PretrainConfig(backbone=weights, weights_key=key, masker="uniform", summary="none")
+    return MaskedModel(backbone, config.to_dict(), torch.ones(backbone.config.n_positions, dtype=torch.bool))
+
+
+def set_dropout(backbone: Backbone, dropout: float, attention_dropout: float) -> None:
+    """Set the dropout of a backbone that was built with another."""
+    backbone.config = replace(backbone.config, dropout=dropout, attention_dropout=attention_dropout)
+    for block in backbone.blocks:
+        block.dropout.p = dropout  # type: ignore[union-attr]
+        block.attention_dropout = attention_dropout  # type: ignore[assignment]
+
+
+def corpus_sentence(dataset: Dataset, weights: str) -> str:
+    """Say whether the weights' own pretraining saw this dataset; unknown unless ``dataset.json`` says."""
+    known = dataset.meta.get("pretraining_corpora", {}).get(weights, "unknown")
+    meaning = {
+        "no": "does not hold this dataset",
+        "yes": "holds this dataset, so every score on it is optimistic",
+    }
+    holds = meaning.get(known, "may hold this dataset: that is unknown")
+    return f"the corpus that {weights!r} was pretrained on {holds}"
+
+
+def _imported(config: PretrainConfig) -> Backbone:
+    return load_backbone(config.backbone, config.weights_key)
+
+
+def _random(shape: dict[str, object], seed: int) -> Backbone:
+    torch.manual_seed(seed)
+    return Backbone(BackboneConfig(**{**shape, "pool": tuple(shape["pool"])}))  # type: ignore[arg-type]
