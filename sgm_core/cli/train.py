@@ -9,17 +9,19 @@ from sgm_core.cli.frame import Output, add_command
 from sgm_core.errors import InputError
 
 if TYPE_CHECKING:
+    from sgm_core.cells.dataset import Dataset
     from sgm_core.progress import Observer
     from sgm_core.runs.store import Run
+    from sgm_core.training.config import Settings
 
 
 def register(sub: argparse._SubParsersAction[Any]) -> None:
     """Add the commands."""
-    from sgm_core.training.config import ARMS, BACKBONES, MASKERS, PRESETS, SCHEMES
+    from sgm_core.training.config import ARMS, MASKERS, PRESETS, SCHEMES
 
     pretrain = add_command(sub, "pretrain", "pretrain a backbone by masked reconstruction", _pretrain)
     pretrain.add_argument("--data", required=True, help="name of an imported dataset")
-    pretrain.add_argument("--backbone", choices=BACKBONES, default="tiny")
+    _add_backbone(pretrain, default="tiny")
     pretrain.add_argument("--masker", choices=MASKERS, default="self-guided")
     pretrain.add_argument(
         "--preset", choices=list(PRESETS), default="sgm", help="fields that differ by source"
@@ -27,8 +29,12 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     pretrain.add_argument("--fold", type=int, help="hide the test donors of this fold (default: shared)")
     _add_machine(pretrain)
 
-    finetune = add_command(sub, "finetune", "train a cell-type classifier on a pretraining run", _finetune)
-    finetune.add_argument("--run", required=True, help="ID of a pretraining run")
+    finetune = add_command(
+        sub, "finetune", "train a cell-type classifier on a pretraining run or on imported weights", _finetune
+    )
+    finetune.add_argument("--run", help="ID of a pretraining run")
+    _add_backbone(finetune, default=None)
+    finetune.add_argument("--data", help="name of an imported dataset, with --backbone; a run has its own")
     finetune.add_argument("--scheme", choices=SCHEMES, default="linear-probe")
     finetune.add_argument("--fold", type=int, help="one fold of shared pretraining (default: all)")
     finetune.add_argument("--label", help="label column (default: the cell type column)")
@@ -38,12 +44,27 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         sub, "compare", "every arm and baseline over donor folds: does masking help?", _compare
     )
     compare.add_argument("--data", required=True, help="name of an imported dataset")
-    compare.add_argument("--backbone", choices=BACKBONES, default="tiny")
+    _add_backbone(compare, default="tiny")
     compare.add_argument("--folds", type=int, default=5, help="number of donor folds")
     compare.add_argument("--label", help="label column (default: the cell type column)")
-    compare.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
-    compare.add_argument("--schemes", nargs="+", choices=SCHEMES, default=list(SCHEMES))
+    compare.add_argument(
+        "--arms", nargs="+", choices=list(ARMS), help="default: the usual ones of the backbone"
+    )
+    compare.add_argument("--schemes", nargs="+", choices=SCHEMES, default=["linear-probe", "partial"])
     _add_machine(compare, example="pretrain.epochs=2 finetune.lr=3e-4")
+
+
+def _add_backbone(parser: argparse.ArgumentParser, default: str | None) -> None:
+    sizes = "a size (tiny, small) or " if default else ""
+    parser.add_argument(
+        "--backbone",
+        default=default,
+        metavar="NAME",
+        help=f"{sizes}imported weights (`sgm weights list`)" + (f"; default {default}" if default else ""),
+    )
+    parser.add_argument(
+        "--weights-key", choices=("cell", "gene", "rde"), help="set of imported weights (default: gene)"
+    )
 
 
 def _add_machine(parser: argparse.ArgumentParser, example: str = "epochs=2 mask_ratio=0.15") -> None:
@@ -53,7 +74,12 @@ def _add_machine(parser: argparse.ArgumentParser, example: str = "epochs=2 mask_
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="FIELD=VALUE", help=f"change any field, for example {example}"
     )
-    parser.add_argument("--dry-run", action="store_true", help="check everything and say what would run")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, measure three steps, and say what the run would take",
+    )
+    parser.add_argument("--no-probe", action="store_true", help="with --dry-run: count, measure nothing")
 
 
 def _changes(pairs: list[str]) -> dict[str, str]:
@@ -66,58 +92,95 @@ def _changes(pairs: list[str]) -> dict[str, str]:
     return changes
 
 
+def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return the arguments that were given; one that was not leaves the field's default."""
+    values = {name: getattr(args, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def _pretrain(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.cells.dataset import open_dataset
     from sgm_core.training.config import pretrain_config
-    from sgm_core.training.estimate import estimate, sentence
 
     dataset = open_dataset(args.data)
-    names = ("data", "backbone", "masker", "fold", "device", "precision", "seed")
-    given = {name: getattr(args, name) for name in names}
-    config = pretrain_config(args.preset, **given, **_changes(args.set))
-    if args.dry_run:
-        guess = estimate(config, dataset)
-        return Output({"parameters": config.to_dict(), "estimate": guess}, sentence(guess))
+    given = _given(args, "data", "backbone", "weights_key", "masker", "fold", "device", "precision", "seed")
+    config = pretrain_config(args.preset, **{**given, **_changes(args.set)})
     where = "shared" if config.fold is None else f"fold {config.fold}"
-    return _carry_out("pretrain", args.data, config.to_dict(), f"Pretrain {config.masker}, {where}", observer)
+    title = f"Pretrain {config.masker}, {where}"
+    return _try_or_run("pretrain", config, dataset, title, args, observer)
 
 
 def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.cells.dataset import open_dataset
     from sgm_core.runs.store import open_run
-    from sgm_core.training.config import FinetuneConfig
+    from sgm_core.training.config import finetune_config
 
-    source = open_run(args.run)
     names = ("run", "scheme", "fold", "label", "device", "precision", "seed")
-    given = {name: getattr(args, name) for name in names}
-    config = FinetuneConfig.from_dict({**given, **_changes(args.set)})
-    if args.dry_run:
-        return Output({"parameters": config.to_dict()}, f"would finetune {source.id}: {config.scheme}")
-    title = f"Finetune {source.title.removeprefix('Pretrain ')}, {config.scheme}"
-    return _carry_out("finetune", source.dataset_name, config.to_dict(), title, observer)
+    given = {**_given(args, *names), **_changes(args.set)}
+    if bool(args.run) == bool(args.backbone):
+        raise InputError("give one: --run ID (a pretraining run) or --backbone NAME --data DATASET")
+    if args.run:
+        source = open_run(args.run)
+        backbone = source.parameters.get("backbone", "")
+        title, data = source.title.removeprefix("Pretrain "), source.dataset_name
+    else:
+        if not args.data:
+            raise InputError(f"--backbone {args.backbone} needs --data DATASET: cells to finetune it on")
+        backbone, title, data = args.backbone, args.backbone, args.data
+        given |= _given(args, "data", "weights_key")
+    config = finetune_config(backbone, **given)
+    title = f"Finetune {title}, {config.scheme}"
+    return _try_or_run("finetune", config, open_dataset(data), title, args, observer)
 
 
 def _compare(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.cells.dataset import open_dataset
     from sgm_core.training.config import CompareConfig
-    from sgm_core.training.estimate import estimate_compare, sentence
 
     dataset = open_dataset(args.data)
     nested: dict[str, dict[str, Any]] = {"pretrain": {}, "finetune": {}}
     if args.precision != "fp32":
         nested = {part: {"precision": args.precision} for part in nested}
+    if args.weights_key:
+        nested["pretrain"]["weights_key"] = args.weights_key
     for field, value in _changes(args.set).items():
         part, _, name = field.partition(".")
         if part not in nested or not name:
             raise InputError(f"--set {field}: write pretrain.FIELD=VALUE or finetune.FIELD=VALUE")
         nested[part][name] = value
-    names = ("data", "backbone", "folds", "label", "arms", "schemes", "device", "seed")
-    config = CompareConfig.from_dict({**{name: getattr(args, name) for name in names}, **nested})
+    given = _given(args, "data", "backbone", "folds", "label", "arms", "schemes", "device", "seed")
+    config = CompareConfig.from_dict({**given, **nested})
+    title = f"Compare {config.backbone} on {args.data}"
+    return _try_or_run("compare", config, dataset, title, args, observer)
+
+
+def _try_or_run(
+    kind: str, config: Settings, dataset: Dataset, title: str, args: argparse.Namespace, observer: Observer
+) -> Output:
+    """Say what the run would take, or carry it out; one that can't fit is refused either way."""
+    from sgm_core.training.fit import require_fit, warnings
+    from sgm_core.training.measured import kept
+
     if args.dry_run:
-        guess = estimate_compare(config, dataset)
-        return Output({"parameters": config.to_dict(), "estimate": guess}, sentence(guess))
-    return _carry_out(
-        "compare", args.data, config.to_dict(), f"Compare {config.backbone} on {args.data}", observer
-    )
+        return _dry_run(config, dataset, args.no_probe, observer)
+    guess = require_fit(config, dataset, kept(config, dataset))
+    for warning in warnings(guess):
+        observer.message(warning)
+    return _carry_out(kind, dataset.name, config.to_dict(), title, observer)
+
+
+def _dry_run(config: Settings, dataset: Dataset, count_only: bool, observer: Observer) -> Output:
+    from sgm_core.runs.measure import measure
+    from sgm_core.training.estimate import report
+    from sgm_core.training.fit import require_fit, warnings
+
+    parts = None
+    if not count_only:
+        observer.message("measuring a few steps; --no-probe only counts")
+        parts = measure(config, dataset)
+    guess = require_fit(config, dataset, parts)
+    guess["warnings"] += warnings(guess)
+    return Output({"parameters": config.to_dict(), "estimate": {**guess, "parts": parts}}, report(guess))
 
 
 def _carry_out(kind: str, dataset: str, parameters: dict[str, Any], title: str, observer: Observer) -> Output:

@@ -1,31 +1,52 @@
-"""The named sizes of the backbone that are trained from scratch."""
+"""The named sizes of the backbone that are trained from scratch; needs no torch until one is built."""
 
-from sgm_core.model.backbone import BackboneConfig
+from __future__ import annotations
 
-_SIZES = {
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sgm_core.model.backbone import BackboneConfig
+
+SIZES: dict[str, dict[str, Any]] = {
     "tiny": {
         "width": 128,
         "depth": 1,
         "heads": 4,
         "ff": 2,
-        "bins": 16,
         "decoder_width": 32,
+        "decoder_depth": 1,
         "decoder_heads": 2,
+        "decoder_head_dim": 8,
+        "bins": 16,
+        "depth_tokens": False,
+        "cell_context": True,
+        "pool": ("max", "mean", "weighted"),
     },
     "small": {
         "width": 256,
         "depth": 4,
         "heads": 8,
         "ff": 4,
-        "bins": 32,
         "decoder_width": 64,
         "decoder_depth": 2,
         "decoder_heads": 4,
         "decoder_head_dim": 16,
+        "bins": 32,
+        "depth_tokens": False,
+        "cell_context": True,
+        "pool": ("max", "mean", "weighted"),
     },
 }
+"""Fields of `BackboneConfig` by size."""
+
+
+def shape_fields(size: str, n_genes: int) -> dict[str, Any]:
+    """Return the fields of a named size for `n_genes` genes."""
+    return {"n_genes": n_genes, **SIZES[size]}
 
 
 def backbone_config(size: str, n_genes: int, **changes: object) -> BackboneConfig:
     """Return the shape of a named size for `n_genes` genes."""
-    return BackboneConfig(n_genes=n_genes, **{**_SIZES[size], **changes})  # type: ignore[arg-type]
+    from sgm_core.model.backbone import BackboneConfig
+
+    return BackboneConfig(**{**shape_fields(size, n_genes), **changes})

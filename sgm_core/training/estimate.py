@@ -1,93 +1,406 @@
-"""How long a run will take and whether it fits, before it starts; needs neither torch nor a GPU."""
+"""What a run will take before it starts: tokens per cell, memory, time; needs neither torch nor a GPU.
 
-import os
+Everything is counted from the shape of the backbone and the dataset's own cells. Where steps were measured
+on the device (`sgm_core.training.probe`), their time and peak memory take the place of what was counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from sgm_core import home
 from sgm_core.cells.dataset import Dataset
-from sgm_core.training.config import ARMS, CompareConfig, PretrainConfig, pretrain_config
+from sgm_core.cells.split import donor_folds, fold_cells
+from sgm_core.errors import InputError, NotFoundError
+from sgm_core.model.bundle import open_bundle
+from sgm_core.model.sizes import SIZES, shape_fields
+from sgm_core.training import cost, machine
+from sgm_core.training.config import (
+    ARMS,
+    CompareConfig,
+    FinetuneConfig,
+    PretrainConfig,
+    Settings,
+    finetune_config,
+    pretrain_config,
+)
 from sgm_core.training.cores import usable_cores
+from sgm_core.training.tokens import Tokens, informative_tokens, vocabulary_tokens
 
-# Counted multiply-adds per second in pretraining: of one CPU core, measured (2 cores, AVX-512), and of a
-# GPU, a cautious guess until one has been measured here.
-CPU_RATE, GPU_RATE = 9e9, 4e11
-_SHAPES = {"tiny": (128, 1, 2, 32, 1, 16), "small": (256, 4, 4, 64, 2, 64)}
+_PROCESS, _GPU_PROCESS = 6e8, 6e8  # Python with torch; a GPU's context
+_VALIDATION = 512
+_SETUP_S = 5.0
+_ENCODE_BATCH = 128
+
+Measured = Mapping[str, Mapping[str, Any]]
+"""What was measured, by part: ``pretrain`` and ``encode``, each with ``cell_s`` and ``peak_bytes``."""
 
 
-def estimate(config: PretrainConfig, dataset: Dataset) -> dict[str, Any]:
+def shape_of(config: PretrainConfig, n_genes: int) -> dict[str, Any]:
+    """Return the fields of its backbone's shape: a size for `n_genes` genes, or an imported bundle's own."""
+    if config.backbone in SIZES:
+        shape = {**shape_fields(config.backbone, n_genes), "depth_tokens": config.depth_tokens}
+    else:
+        shape = open_bundle(config.backbone).config
+    return {**shape, "attention_dropout": config.attention_dropout}
+
+
+def tokens_of(dataset: Dataset, config: PretrainConfig) -> Tokens:
+    """Return how many tokens each cell gives the backbone of `config`."""
+    if config.backbone in SIZES:
+        return informative_tokens(dataset, min(config.n_genes, dataset.n_genes), config.depth_tokens)
+    bundle = open_bundle(config.backbone)
+    return vocabulary_tokens(dataset, bundle.genes, bool(bundle.config["depth_tokens"]))
+
+
+def estimate(config: PretrainConfig, dataset: Dataset, measured: Measured | None = None) -> dict[str, Any]:
     """Estimate one pretraining.
+
+    Parameters
+    ----------
+    config, dataset : what would run
+    measured : what was measured of it, if anything
 
     Returns
     -------
     dict
-        ``seconds`` and ``memory_bytes`` of the whole run, and ``basis``: what the estimate rests on.
+        ``tokens`` per cell, ``work`` (multiply-adds of one cell's forward pass), ``memory`` by part and
+        ``memory_bytes`` in all, ``machine``, ``seconds_per_epoch``, ``seconds`` of the whole run,
+        ``cells_per_s``, and ``basis``: what the estimate rests on.
     """
-    width, depth, ff, decoder_width, decoder_depth, inner = _SHAPES[config.backbone]
-    genes = min(config.n_genes, dataset.n_genes)
-    detected = float(np.diff(dataset.counts().indptr).mean())
-    # informative genes are rarer than the average gene; half its density is what the AML data shows
-    visible = max(8.0, detected / dataset.n_genes * genes * 0.7)
-    encoder = depth * visible * (width * width * (4 + 2 * ff) + 2 * visible * width)
-    decoder = (
-        decoder_depth * genes * (decoder_width * inner * 4 + inner * 16 * 4) + visible * width * decoder_width
+    fields, tokens = config.to_dict(), tokens_of(dataset, config)
+    shape = shape_of(config, tokens.n_genes)
+    work = cost.pretraining_work(shape, tokens, fields)
+    visible, batch = 1 - config.mask_ratio, _batch(config.batch_size, tokens)
+    kept = cost.encoder_activations(shape, visible * _longest(tokens, batch), config.recompute)
+    kept += batch * cost.decoder_activations(shape, config.recompute)
+    kept += batch * cost.masker_activations(tokens, fields)
+    count = cost.parameter_count(shape, fields)
+    memory = _memory(config, dataset, tokens, count, count, kept)
+    mean = cost.encoder_activations(shape, visible * tokens.mean) + cost.decoder_activations(shape)
+    forward = 4 if config.recompute else 3
+    pace = machine.speed(config.device, config.precision, shape["width"])
+    update = 28.0 * count / pace.traffic / config.accumulation
+    cell_s = forward * work.total / pace.work + 5 * 4 * mean / pace.traffic
+    cell_s += (pace.step + update) / batch
+    encode_s = cost.encoder_work(shape, tokens.mean, tokens.mean_square) / pace.work
+    train, validation = _cells(config, dataset)
+    step = dict((measured or {}).get("pretrain", {}))
+    cell_s = step.get("cell_s", cell_s)
+    encode_s = (measured or {}).get("encode", {}).get("cell_s", encode_s)
+    epoch = train * cell_s + min(validation, _VALIDATION) * 0.4 * cell_s
+    return _answer(
+        config,
+        tokens,
+        memory,
+        step,
+        config.max_tokens,
+        batch,
+        work={"encoder": work.encoder, "decoder": work.decoder, "masker": work.masker},
+        parameters=count,
+        cells=train,
+        cells_per_s=1 / cell_s,
+        epochs=config.epochs,
+        seconds_per_epoch=epoch,
+        seconds=config.epochs * epoch + dataset.n_cells * encode_s + step.get("setup_s", _SETUP_S),
+        counted=pace.words,
     )
-    decoder += 0.1 * genes * decoder_width**2 * 8
-    masker = 0.0
-    if config.masker == "self-guided" or config.summary != "none":
-        masker = 2.0 * genes * config.latents * config.latent_width
-    per_cell = 3 * (encoder + decoder + masker)
-    share = 0.7 if config.fold is not None else 0.95
-    cells = dataset.n_cells * share * config.epochs
-    rate, device = _rate(config.device)
-    activations = (
-        depth * visible * width * 16 + decoder_depth * genes * (decoder_width * 12 + inner * 16)
-    ) * 4
-    matrix = dataset.n_cells * visible * 8
-    parameters = 16.0 * (genes * width + depth * width * width * (4 + 2 * ff))
-    return {
-        "seconds": cells * per_cell / rate + 5,
-        "memory_bytes": int(8e8 + 3 * activations * config.batch_size + matrix + parameters),
-        "basis": f"counted arithmetic at {rate / 1e9:,.0f} GFLOP/s ({device}); a factor of two either way",
+
+
+def source_of(config: FinetuneConfig) -> PretrainConfig:
+    """Return the pretraining that a finetuning starts from, on the finetuning's device.
+
+    Raises
+    ------
+    NotFoundError
+        If its run does not exist.
+    InputError
+        If its run is no pretraining.
+    """
+    machine_fields = {"device": config.device, "precision": config.precision}
+    if config.backbone:
+        own = {name: getattr(config, name) for name in ("data", "backbone", "weights_key", "n_folds")}
+        return PretrainConfig.from_dict({**own, **machine_fields, "masker": "uniform", "summary": "none"})
+    path = home.folder("runs") / home.check_name(config.run, "run") / "config.json"
+    if not path.is_file():
+        raise NotFoundError(f"no run {config.run!r}: `sgm runs list` shows the runs that exist")
+    described = home.read_json(path)
+    if described["kind"] != "pretrain":
+        raise InputError(f"run {config.run!r} is a {described['kind']} run: finetuning needs a pretrain run")
+    return PretrainConfig.from_dict({**described["parameters"], **machine_fields})
+
+
+def estimate_finetune(
+    config: FinetuneConfig,
+    dataset: Dataset,
+    measured: Measured | None = None,
+    source: PretrainConfig | None = None,
+) -> dict[str, Any]:
+    """Estimate one finetuning; fields as in `estimate`, and ``disk_bytes`` of the cache that it keeps.
+
+    Parameters
+    ----------
+    config, dataset, measured : see `estimate`
+    source : the pretraining that it starts from, by default the one that `config` names
+    """
+    source = source or source_of(config)
+    tokens = tokens_of(dataset, source)
+    shape = shape_of(source, tokens.n_genes)
+    pace = machine.speed(config.device, config.precision, shape["width"])
+    measured = measured or {}
+    whole = cost.encoder_work(shape, tokens.mean, tokens.mean_square)
+    traffic = 4 * cost.encoder_activations(shape, tokens.mean)
+    encode = measured.get("encode", {})
+    encode_s = encode.get("cell_s", whole / pace.work + 1.5 * traffic / pace.traffic)
+    cells = int(dataset.labels(config.label).notna().sum())
+    folds = 1 if config.fold is not None or source.fold is not None else source.n_folds
+    train = 0.8 * cells
+    epochs, disk, trained = config.epochs, 0.0, 0
+    batch = _batch(config.batch_size, tokens)
+    longest = _longest(tokens, batch)
+    if config.scheme == "linear-probe":
+        epochs, once, per_epoch = config.probe_epochs, cells * encode_s, train * 3e-5
+        longest = _longest(tokens, _batch(_ENCODE_BATCH, tokens))
+        kept = 2 * cost.encoder_activations(shape, longest, blocks=1)
+    elif config.scheme == "partial":
+        once, per_epoch = 0.2 * cells * encode_s, train * 3 * encode_s
+        kept = cost.encoder_activations(shape, longest)
+        trained = _block_parameters(shape) + tokens.n_genes * shape["width"]
+    else:
+        once, per_epoch = cells * encode_s, train * 3 * encode_s * _trained_blocks(config) / shape["depth"]
+        disk = 2.0 * shape["width"] * tokens.mean * cells
+        kept = cost.encoder_activations(shape, longest, blocks=_trained_blocks(config))
+        trained = _trained_blocks(config) * _block_parameters(shape)
+    count = cost.parameter_count(shape, source.to_dict())
+    memory = _memory(config, dataset, tokens, count, trained, kept)
+    seconds = folds * (once + epochs * per_epoch) + _SETUP_S
+    return _answer(
+        config,
+        tokens,
+        memory,
+        _only_time(encode) if config.scheme != "linear-probe" else encode,
+        source.max_tokens,
+        0,
+        work={"encoder": whole, "decoder": 0.0, "masker": 0.0},
+        parameters=count,
+        cells=cells,
+        cells_per_s=1 / encode_s,
+        epochs=epochs,
+        folds=folds,
+        seconds_per_epoch=per_epoch,
+        seconds=seconds,
+        disk_bytes=int(disk),
+        counted=pace.words,
+    )
+
+
+def arm_settings(config: CompareConfig, arm: str) -> tuple[PretrainConfig, FinetuneConfig]:
+    """Return what an arm of a comparison pretrains and finetunes with."""
+    shared = {"data": config.data, "backbone": config.backbone, "device": config.device, "seed": config.seed}
+    own = ARMS[arm] or ARMS["uniform"]
+    fields = {**shared, "label": config.label, **config.pretrain, **own, "fold": 0, "n_folds": config.folds}
+    preset = fields.pop("preset", "sgm")
+    rest = {"label": config.label, "device": config.device, "seed": config.seed}
+    backbone = config.backbone if config.backbone not in SIZES else ""
+    finetune = finetune_config(backbone, **{**rest, **config.finetune, "fold": 0})
+    return pretrain_config(preset, **fields), finetune
+
+
+def costliest(config: CompareConfig) -> PretrainConfig:
+    """Return the pretraining of the arm that costs most: one with latents where there is any."""
+    arms = [arm for arm in config.arms if ARMS[arm]] or list(config.arms) or ["uniform"]
+    arms.sort(key=lambda arm: cost.has_latents(arm_settings(config, arm)[0].to_dict()))
+    return arm_settings(config, arms[-1])[0]
+
+
+def estimate_compare(
+    config: CompareConfig, dataset: Dataset, measured: Measured | None = None
+) -> dict[str, Any]:
+    """Estimate a comparison: its pretrainings, finetunings and baselines over all folds."""
+    seconds, disk = config.folds * dataset.n_cells * 0.004, 0
+    first = estimate(costliest(config), dataset, measured)
+    # a comparison runs one process a core, which share the cores' speed, and one that gathers their tables
+    workers = 1 if machine.on_gpu(config.device) else usable_cores()
+    largest, at_once = first, first["memory_bytes"]
+    for arm in config.arms:
+        pretraining, finetuning = arm_settings(config, arm)
+        if ARMS[arm]:
+            seconds += config.folds * estimate(pretraining, dataset, measured)["seconds"]
+        for scheme in config.schemes:
+            one = FinetuneConfig.from_dict({**finetuning.to_dict(), "scheme": scheme})
+            guess = estimate_finetune(one, dataset, measured, pretraining)
+            seconds += config.folds * guess["seconds"]
+            disk = max(disk, guess["disk_bytes"])
+            if guess["memory_bytes"] > at_once:
+                largest, at_once = guess, guess["memory_bytes"]
+    pretrainings = config.folds * sum(bool(ARMS[arm]) for arm in config.arms)
+    return first | {
+        "seconds": seconds,
+        "memory": largest["memory"],
+        "memory_bytes": workers * at_once + int(1e9 if workers > 1 else 0),
+        "processes": workers,
+        "pretrainings": pretrainings,
+        "disk_bytes": workers * disk,
     }
 
 
-def estimate_compare(config: CompareConfig, dataset: Dataset) -> dict[str, Any]:
-    """Estimate a comparison: its pretrainings, finetunings and baselines over all folds."""
-    seconds, memory = 0.0, 0
-    for arm in config.arms:
-        fields = {
-            **config.pretrain,
-            "data": config.data,
-            "backbone": config.backbone,
-            "device": config.device,
-        }
-        preset = fields.pop("preset", "sgm")
-        one = estimate(
-            pretrain_config(preset, **{**fields, **(ARMS[arm] or ARMS["uniform"]), "fold": 0}), dataset
-        )
-        finetuning = 0.6 * one["seconds"]
-        seconds += config.folds * ((one["seconds"] if ARMS[arm] else 0) + finetuning)
-        memory = max(memory, one["memory_bytes"])
-        basis = one["basis"]
-    seconds += config.folds * dataset.n_cells * 0.004
-    # a comparison runs one process a core, and one that gathers their tables
-    workers = 1 if _on_gpu(config.device) else usable_cores()
-    return {"seconds": seconds, "memory_bytes": workers * memory + int(1e9), "basis": basis}
-
-
-def _on_gpu(device: str) -> bool:
-    return device.startswith("cuda") or (device == "auto" and os.path.exists("/proc/driver/nvidia/version"))
-
-
-def _rate(device: str) -> tuple[float, str]:
-    if _on_gpu(device):
-        return GPU_RATE, "GPU, not yet measured"
-    return CPU_RATE * usable_cores(), f"{usable_cores()} CPU cores"
+def estimate_run(config: Settings, dataset: Dataset, measured: Measured | None = None) -> dict[str, Any]:
+    """Estimate a run of any kind."""
+    if isinstance(config, CompareConfig):
+        return estimate_compare(config, dataset, measured)
+    if isinstance(config, FinetuneConfig):
+        return estimate_finetune(config, dataset, measured)
+    assert isinstance(config, PretrainConfig)
+    return estimate(config, dataset, measured)
 
 
 def sentence(guess: dict[str, Any]) -> str:
     """Say an estimate in one sentence."""
-    minutes = guess["seconds"] / 60
-    length = f"{minutes:.0f} min" if minutes >= 2 else f"{guess['seconds']:.0f} s"
-    return f"about {length} and {guess['memory_bytes'] / 1e9:.1f} GB; {guess['basis']}"
+    return f"about {duration(guess['seconds'])} and {_size(guess['memory_bytes'])}; {guess['basis']}"
+
+
+def duration(seconds: float) -> str:
+    """Return e.g. '40 s', '12 min', '3.5 h', '12 days'."""
+    for unit, length, from_ in (("days", 86400, 2), ("h", 3600, 1.5), ("min", 60, 2)):
+        if seconds >= from_ * length:
+            number = seconds / length
+            return f"{number:,.0f} {unit}" if number >= 10 or unit == "min" else f"{number:.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.2g} s"
+
+
+def report(guess: dict[str, Any]) -> str:
+    """Say an estimate as a block of lines: tokens, memory, time, and what it rests on."""
+    tokens, host = guess["tokens"], guess["machine"]
+    parts = ", ".join(f"{name} {_size(part)}" for name, part in guess["memory"].items() if part >= 5e6)
+    several = f" in {guess['processes']} processes" if guess.get("processes", 1) > 1 else ""
+    lines = [
+        f"tokens per cell  {tokens['mean']:,.0f} mean, {tokens['p95']:,.0f} at 95 %, "
+        f"{tokens['longest']:,} longest (max_tokens {tokens['max_tokens']:,})",
+        f"memory           {_size(guess['memory_bytes'])}{several} of {_size(host['total'])} {host['what']} "
+        f"({_size(host['free'])} free now); counted per process: {parts}",
+        f"an epoch         {guess['cells']:,} cells at {_rate(guess['cells_per_s'])}: "
+        f"{duration(guess['seconds_per_epoch'])}",
+        f"in all           {duration(guess['seconds'])} for {_what(guess)}",
+    ]
+    if guess.get("disk_bytes"):
+        lines.append(f"disk             {_size(guess['disk_bytes'])} while it runs")
+    lines.append(f"rests on         {guess['basis']}")
+    lines += [f"note             {warning}" for warning in guess["warnings"]]
+    return "\n".join(lines)
+
+
+def _what(guess: dict[str, Any]) -> str:
+    if "pretrainings" in guess:
+        return f"{guess['pretrainings']} pretrainings of {guess['epochs']} epochs, with their finetunings"
+    folds = guess.get("folds", 1)
+    return f"{guess['epochs']} epochs" + (f" in each of {folds} folds" if folds > 1 else "")
+
+
+def _rate(cells_per_s: float) -> str:
+    return f"{cells_per_s:,.0f} cells/s" if cells_per_s >= 10 else f"{cells_per_s:.2g} cells/s"
+
+
+def _size(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 9.5e7 else f"{n_bytes / 1e6:,.0f} MB"
+
+
+def _only_time(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a measured part without its memory, which is not that of the work it stands for."""
+    return {name: value for name, value in measured.items() if name != "peak_bytes"}
+
+
+def _batch(size: int, tokens: Tokens) -> int:
+    return max(1, min(size, len(tokens.counts)))
+
+
+def _longest(tokens: Tokens, batch: int) -> float:
+    """Return the tokens of the batch of the longest cells, which decides the memory."""
+    return float(np.partition(tokens.counts, -batch)[-batch:].sum())
+
+
+def _trained_blocks(config: FinetuneConfig) -> int:
+    # the released code trains the second-to-last block, so the last one is passed through too
+    return 2 if config.scheme == "official" else 1
+
+
+def _block_parameters(shape: Mapping[str, Any]) -> int:
+    return int(shape["width"] ** 2 * (4 + 2 * shape["ff"]))
+
+
+def _cells(config: PretrainConfig, dataset: Dataset) -> tuple[int, int]:
+    """Return how many cells train and how many validate."""
+    if config.fold is not None and config.fold < config.n_folds:
+        folds = donor_folds(dataset, "cv", config.n_folds, 0, config.label)
+        train, validation, _ = fold_cells(dataset, folds[config.fold])
+        return len(train), len(validation)
+    held_out = max(1, dataset.n_cells // 20)
+    return dataset.n_cells - held_out, held_out
+
+
+def _memory(
+    config: PretrainConfig | FinetuneConfig,
+    dataset: Dataset,
+    tokens: Tokens,
+    count: int,
+    trained: int,
+    kept: float,
+) -> dict[str, float]:
+    """Return the bytes of every part that lies in the device's memory when it is fullest."""
+    moments = 12 if getattr(config, "amsgrad", False) else 8
+    parts = {
+        "weights": count * (6.0 if config.precision == "bf16" else 4.0),
+        "gradients": 4.0 * trained,
+        "optimiser": float(moments * trained),
+        "activations": cost.activation_bytes(kept, config.precision),
+    }
+    if machine.on_gpu(config.device):
+        return {**parts, "process": _GPU_PROCESS}
+    # the matrix is built from the raw counts, so that both are in memory for a moment
+    counts = float(np.sum(tokens.counts)) * 8
+    return {**parts, "cells": 2 * counts, "process": _PROCESS}
+
+
+def _answer(
+    config: PretrainConfig | FinetuneConfig,
+    tokens: Tokens,
+    memory: dict[str, float],
+    measured: Mapping[str, Any],
+    limit: int,
+    batch: int,
+    counted: str,
+    **rest: Any,
+) -> dict[str, Any]:
+    host = machine.memory(config.device)
+    over = tokens.over(limit)
+    if measured:
+        steps = measured["steps"]
+        basis = (
+            f"{steps} step{'s' * (steps > 1)} of {measured['batch_size']} cells measured on "
+            f"{measured['device']}{measured.get('note', '')}"
+        )
+    else:
+        basis = f"counted arithmetic at {counted}; a factor of two either way"
+    peak = measured.get("peak_bytes") or sum(memory.values())
+    if measured.get("peak_bytes") and measured["batch_size"] < batch:
+        peak += memory["activations"] * (1 - measured["batch_size"] / batch)
+    return {
+        "tokens": {
+            "mean": tokens.mean,
+            "p95": tokens.p95,
+            "longest": tokens.longest,
+            "max_tokens": limit,
+            "over": over,
+            "exact": tokens.exact,
+        },
+        "memory": memory,
+        "memory_bytes": int(peak),
+        "machine": {"total": host.total, "free": host.free, "what": host.what},
+        "measured": bool(measured),
+        "basis": basis,
+        "warnings": [],
+        "disk_bytes": 0,
+        **rest,
+    }

@@ -7,8 +7,6 @@ import pytest
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cli import main
 from sgm_core.runs.store import list_runs, open_run
-from sgm_core.training.config import CompareConfig, PretrainConfig
-from sgm_core.training.estimate import estimate, estimate_compare, sentence
 
 QUICK = ["epochs=1", "n_genes=60", "latents=4", "latent_width=8"]
 
@@ -82,21 +80,44 @@ def test_bad_input_is_one_line_and_leaves_no_run(
     assert list_runs() == []
 
 
-def test_dry_run_estimates_and_starts_nothing(
+def test_dry_run_measures_and_starts_nothing(
     demo_dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for command in ("pretrain", "compare"):
-        guess = answer(capsys, command, "--data", "small", "--dry-run")["estimate"]
-        assert guess["seconds"] > 0 and guess["memory_bytes"] > 0
+    pretrain = ["pretrain", "--data", "small", "--device", "cpu", "--set", *QUICK]
+    counted = answer(capsys, *pretrain, "--dry-run", "--no-probe")["estimate"]
+    assert not counted["measured"] and counted["parts"] is None
+    measured = answer(capsys, *pretrain, "--dry-run")["estimate"]
+    assert measured["measured"] and measured["parts"]["pretrain"]["steps"] == 3
+    for guess in (counted, measured):
+        assert guess["seconds"] > 0 and guess["memory_bytes"] > 0 and guess["tokens"]["mean"] > 0
+    quick = ["pretrain." + field for field in QUICK]
+    again = answer(capsys, "compare", "--data", "small", "--device", "cpu", "--set", *quick, "--dry-run")
+    assert again["estimate"]["measured"] and again["estimate"]["pretrainings"] == 20
+    assert list_runs() == []
+    assert main([*pretrain, "--dry-run", "--no-probe"]) == 0
+    text = capsys.readouterr().out
+    assert "tokens per cell" in text and "rests on" in text and "free now" in text
+
+
+def test_what_cannot_fit_is_refused_before_it_starts(
+    demo_dataset: Dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sgm_core.training import machine
+
+    small = ["pretrain", "--data", "small", "--device", "cpu", "--backbone", "small", "--set"]
+    needed = answer(capsys, *small, "batch_size=400", "--dry-run", "--no-probe")["estimate"]["memory_bytes"]
+    there = machine.Memory(needed // 2, needed // 2, "memory")
+    monkeypatch.setattr(machine, "memory", lambda device: there)
+    for dry in ([], ["--dry-run"], ["--dry-run", "--no-probe"]):
+        text = complaint(capsys, *small, "batch_size=400", *dry)
+        assert "would not fit" in text and "this would fit: --set recompute=true" in text
+    assert "more than 99 tokens" in complaint(capsys, *small, "max_tokens=99")
     assert list_runs() == []
 
 
-def test_estimates_grow_with_the_work(demo_dataset: Dataset) -> None:
-    one = estimate(PretrainConfig(data="small", epochs=1, device="cpu"), demo_dataset)
-    three = estimate(PretrainConfig(data="small", epochs=3, device="cpu"), demo_dataset)
-    small = estimate(PretrainConfig(data="small", epochs=1, device="cpu", backbone="small"), demo_dataset)
-    assert one["seconds"] < three["seconds"] and one["seconds"] < small["seconds"]
-    some = estimate_compare(CompareConfig(data="small", folds=3, device="cpu"), demo_dataset)
-    more = estimate_compare(CompareConfig(data="small", folds=5, device="cpu"), demo_dataset)
-    assert some["seconds"] < more["seconds"]
-    assert "about" in sentence(one) and "GB" in sentence(one)
+def test_finetuning_takes_a_run_or_weights(demo_dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--run ID" in complaint(capsys, "finetune")
+    assert "--run ID" in complaint(capsys, "finetune", "--run", "a", "--backbone", "b", "--data", "small")
+    assert "needs --data" in complaint(capsys, "finetune", "--backbone", "ghost")
+    text = complaint(capsys, "pretrain", "--data", "small", "--backbone", "ghost")
+    assert "'ghost'" in text and "tiny" in text

@@ -1,0 +1,105 @@
+"""The machine that a run would use, found without torch: which device, its memory, its expected speed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from sgm_core.errors import InputError
+from sgm_core.training.cores import usable_cores
+
+# Multiply-adds a second in training, wide matrices: of one CPU core, measured in fp32 (AVX-512), and of a
+# GPU, a cautious guess for a data-centre card. Bytes a second: what every step moves besides.
+_CPU_RATE, _CPU_BYTES = 30e9, 5e9
+_GPU_RATE, _GPU_BYTES = {"fp32": 1e13, "bf16": 1e14}, 1.2e12
+_BF16 = ("amx_bf16", "avx512_bf16")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of memory that a run can have, in all and now; `what` is 'memory' or 'GPU memory'."""
+
+    total: int
+    free: int
+    what: str
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Expected multiply-adds and bytes a second, the seconds every step takes at least, and from where."""
+
+    work: float
+    traffic: float
+    step: float
+    words: str
+
+
+def on_gpu(device: str) -> bool:
+    """Say whether `device` (auto, cpu, cuda, cuda:N) means a GPU here."""
+    if device != "auto":
+        return device.startswith("cuda")
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == "" or version("torch").endswith("+cpu")
+    return Path("/dev/nvidia0").exists() and not hidden
+
+
+def memory(device: str) -> Memory:
+    """Return the memory of `device`.
+
+    Raises
+    ------
+    InputError
+        If it is a GPU and the driver tells nothing.
+    """
+    if on_gpu(device):
+        return _gpu_memory(int(device.partition(":")[2] or 0))
+    host = psutil.virtual_memory()
+    limit = _container_limit() or host.total
+    return Memory(min(host.total, limit), min(host.available, limit), "memory")
+
+
+def speed(device: str, precision: str, width: int) -> Speed:
+    """Return the expected speed of a backbone of this width, before anything was measured."""
+    if on_gpu(device):
+        rate = _GPU_RATE[precision]
+        return Speed(rate, _GPU_BYTES, 0.02, f"{rate / 1e12:,.0f} T multiply-adds/s (GPU, not yet measured)")
+    cores = usable_cores()
+    rate = cores * _CPU_RATE * min(1.0, 0.3 + width / 1000)
+    if precision == "bf16":
+        rate *= 2.0 if _has_bf16() else 0.4
+    return Speed(rate, _CPU_BYTES, 0.004, f"{rate / 1e9:,.0f} G multiply-adds/s ({cores} CPU cores)")
+
+
+def _gpu_memory(index: int) -> Memory:
+    query = ["nvidia-smi", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        lines = subprocess.run(query, capture_output=True, text=True, timeout=10).stdout.strip().splitlines()
+        total, free = (int(float(part)) << 20 for part in lines[index].split(","))
+    except (OSError, subprocess.SubprocessError, IndexError, ValueError) as error:
+        raise InputError(
+            f"the memory of GPU {index} can't be read (nvidia-smi does not answer): use device auto or cpu"
+        ) from error
+    return Memory(total, free, "GPU memory")
+
+
+@lru_cache(maxsize=1)
+def _container_limit() -> int | None:
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            return int((Path("/sys/fs/cgroup") / name).read_text())
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+@lru_cache(maxsize=1)
+def _has_bf16() -> bool:
+    try:
+        return any(flag in Path("/proc/cpuinfo").read_text() for flag in _BF16)
+    except OSError:
+        return False
