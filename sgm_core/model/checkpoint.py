@@ -141,9 +141,9 @@ def official_config(config: Mapping[str, Any], name: str = "the checkpoint") -> 
         kind = config["model"]
         shape = config["model_config"]
         shape = shape.get(kind, shape)
-        encoder, decoder = shape["encoder"], shape["decoder"]
         if kind != "mae_autobin":
             raise InputError(f"{name} holds a model of type {kind!r}: only 'mae_autobin' is known")
+        encoder, decoder = shape["encoder"], shape["decoder"]
         modules = (encoder.get("module_type"), decoder.get("module_type"))
         if modules != ("transformer", "performer"):
             raise InputError(
@@ -201,7 +201,8 @@ def open_official(path: str | Path) -> dict[str, Any]:
             f"{path.name} holds more than tensors and plain containers, so that reading it could run code: "
             f"it is refused. {what} Ask whoever gave you the file for one that loads with weights_only=True"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:
+        # a damaged pickle can make its reader fail in any way: struct.error, IndexError, AttributeError ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path.name} can't be read ({reason}): is the download complete?") from error
     sets = [key for key in KEYS if isinstance(stored, dict) and isinstance(stored.get(key), dict)]

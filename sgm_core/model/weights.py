@@ -17,10 +17,9 @@ from sgm_core.model.backbone import Backbone, BackboneConfig
 from sgm_core.model.bundle import IMPORT, LICENCE, SCHEMA_VERSION, Bundle, open_bundle
 from sgm_core.model.checkpoint import KEYS, official_backbone, open_official
 from sgm_core.model.gene_list import WHERE, check_genes, check_official_order
+from sgm_core.model.sizes import SIZES
 from sgm_core.progress import Observer
 
-RESERVED = ("tiny", "small")
-"""Names that mean a size to train from scratch."""
 _BLOCK = 1 << 24
 
 
@@ -52,7 +51,7 @@ def import_weights(
     >>> import_weights("models.ckpt", "OS_scRNA_gene_index.19264.tsv", "scfoundation")  # doctest: +SKIP
     """
     observer = observer or Observer()
-    if home.check_name(name, "name of weights") in RESERVED:
+    if home.check_name(name, "name of weights") in SIZES:
         raise InputError(f"{name!r} is the name of a size that is trained from scratch: choose another name")
     target = home.folder("weights") / name
     if target.exists():
