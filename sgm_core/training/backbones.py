@@ -1,8 +1,11 @@
 """Which backbones there are: the sizes trained from scratch and the imported bundles; needs no torch."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sgm_core.errors import InputError
+
+if TYPE_CHECKING:
+    from sgm_core.cells.dataset import Dataset
 
 SIZES = ("tiny", "small")
 BUNDLE_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -60,3 +63,14 @@ def default_arms(backbone: str) -> tuple[str, ...]:
     if is_bundle(backbone):
         return ("original", "uniform", "uniform+summary", "self-guided")
     return ("no-pretraining", "uniform", "uniform+summary", "expression+summary", "self-guided")
+
+
+def corpus_sentence(dataset: "Dataset", weights: str) -> str:
+    """Say whether the weights' own pretraining saw this dataset; unknown unless ``dataset.json`` says."""
+    known = dataset.meta.get("pretraining_corpora", {}).get(weights, "unknown")
+    meaning = {
+        "no": "does not hold this dataset",
+        "yes": "holds this dataset, so every score on it is optimistic",
+    }
+    holds = meaning.get(known, "may hold this dataset: that is unknown")
+    return f"the corpus that {weights!r} was pretrained on {holds}"

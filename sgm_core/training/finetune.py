@@ -1,13 +1,14 @@
-"""From a pretrained backbone to cell types: linear probe and partial finetuning."""
+"""From a pretrained backbone to cell types, by linear probe or by training a part of it."""
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from sgm_core.analysis import metrics
 from sgm_core.cells.dataset import Dataset, open_dataset
@@ -18,17 +19,13 @@ from sgm_core.model.checkpoint import load_model
 from sgm_core.model.head import Head
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
+from sgm_core.training.backbones import check_backbone, corpus_sentence, is_bundle
 from sgm_core.training.config import FinetuneConfig
-from sgm_core.training.data import Values, batches
-from sgm_core.training.device import autocast, pick_device, schedule
+from sgm_core.training.data import model_values, refuse_long_cells
+from sgm_core.training.device import pick_device, schedule
 from sgm_core.training.pooling import pooled_vectors
-
-
-def class_weights(codes: np.ndarray, n_classes: int) -> Tensor:
-    """Return loss weights (C,): square root of the inverse class frequency, of mean one over the cells."""
-    counts = np.bincount(codes, minlength=n_classes).clip(min=1)
-    weights = 1 / np.sqrt(counts)
-    return torch.tensor(weights / (weights[codes].mean()), dtype=torch.float32)
+from sgm_core.training.schemes import class_weights, train_classifier
+from sgm_core.training.start import original
 
 
 def probe(
@@ -56,87 +53,6 @@ def probe(
     head.eval()
     with torch.no_grad():
         return head(torch.from_numpy(test)).softmax(1).numpy()
-
-
-def partial(
-    model: MaskedModel,
-    values: Values,
-    train: np.ndarray,
-    codes: np.ndarray,
-    test: np.ndarray,
-    n_classes: int,
-    config: FinetuneConfig,
-    observer: Observer | None = None,
-    **where: object,
-) -> np.ndarray:
-    """Train token embeddings, position rows, the last encoder block and the head, nothing else.
-
-    Parameters
-    ----------
-    model : changed in place
-    values : the dataset's normalised values
-    train, test : row numbers; `codes` (len(train),) are the class numbers of `train`
-    where : arm and fold, for the metrics
-
-    Returns
-    -------
-    Class probabilities (len(test), C).
-    """
-    observer = observer or Observer()
-    torch.manual_seed(config.seed)
-    device = values.device
-    head = Head(model.backbone.config.pooled_width, n_classes, config.head_hidden, config.dropout).to(device)
-    backbone = model.backbone
-    model.requires_grad_(False)
-    trained = [
-        *backbone.values.parameters(),
-        *backbone.positions.parameters(),
-        *backbone.blocks[-1].parameters(),
-    ]
-    for parameter in trained:
-        parameter.requires_grad_(True)
-    parameters = [*trained, *head.parameters()]
-    optimiser = torch.optim.Adam(parameters, config.lr, weight_decay=config.weight_decay)
-    weights = class_weights(codes, n_classes).to(device) if config.class_weights else None
-    code_of = np.zeros(len(values.lengths), np.int64)
-    code_of[train] = codes
-    rng = np.random.default_rng([config.seed, 1])
-    steps, step = config.epochs * -(-len(train) // config.batch_size), 0
-    for epoch in range(config.epochs):
-        model.train()
-        head.train()
-        started, total = time.perf_counter(), 0.0
-        for rows in batches(train, values.lengths, config.batch_size, rng):
-            observer.check()
-            if len(rows) < 2:
-                continue  # batch normalisation needs two cells
-            for group in optimiser.param_groups:
-                group["lr"] = config.lr * schedule("cosine", step, steps)
-            with autocast(device, config.precision):
-                _, pooled = model.encode(values.batch(rows), config.keep_summary)
-                loss = F.cross_entropy(
-                    head(pooled).float(), torch.from_numpy(code_of[rows]).to(device), weights
-                )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            if config.clip:
-                torch.nn.utils.clip_grad_norm_(parameters, config.clip)
-            optimiser.step()
-            step += 1
-            total += float(loss.detach()) * len(rows)
-        observer.progress(epoch + 1, config.epochs, f"finetuning, epoch {epoch + 1}")
-        observer.metric(
-            phase="finetune",
-            scheme="partial",
-            epoch=epoch + 1,
-            train_loss=total / len(train),
-            cells_per_s=len(train) / (time.perf_counter() - started),
-            **where,
-        )
-    head.eval()
-    with torch.no_grad():
-        vectors = pooled_vectors(model, values, test, config.keep_summary, config.precision)
-        return head(torch.from_numpy(vectors).to(device)).softmax(1).cpu().numpy()
 
 
 def labelled_rows(
@@ -197,8 +113,81 @@ def fold_row(
     }
 
 
+@dataclass(frozen=True)
+class Source:
+    """What is finetuned.
+
+    Parameters
+    ----------
+    dataset, label : the cells and their label column
+    folds : the folds to train and test on
+    fresh : gives the model, the symbols of its genes, and its arm
+    shared : the folds share the model
+    max_tokens : the longest cell that is taken
+    """
+
+    dataset: Dataset
+    label: str | None
+    folds: list[Fold]
+    fresh: Callable[[], tuple[MaskedModel, np.ndarray, str]]
+    shared: bool
+    max_tokens: int = 15000
+
+
 def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> None:
-    """Finetune a pretraining run as a run of its own; `folder` lies beside the pretraining run's folder."""
+    """Finetune a pretraining run, or imported weights as they are, as a run of its own.
+
+    Where the folds share one model (shared pretraining, imported weights), the linear probe encodes each
+    cell once for all of them.
+
+    Parameters
+    ----------
+    config : every choice
+    folder : lies beside the pretraining run's folder
+    observer : keeps the tables
+    """
+    if config.run:
+        source = _pretrained(config, folder, observer)
+    elif config.backbone:
+        source = _imported(config, observer)
+    else:
+        raise InputError("nothing to finetune: give a pretraining run, or imported weights and a dataset")
+    dataset, label, device = source.dataset, source.label, pick_device(config.device)
+    predictions, scores = [], []
+    pooled: np.ndarray | None = None  # (n_cells, P)
+    for number, fold in enumerate(source.folds):
+        started = time.perf_counter()
+        train, test, labels = labelled_rows(dataset, fold, label)
+        classes, codes = np.unique(labels.iloc[train].astype(str).to_numpy(), return_inverse=True)
+        if pooled is None:
+            model, names, arm = source.fresh()
+            model.to(device)
+            values = model_values(dataset, model, names, device)
+            refuse_long_cells(values, np.arange(dataset.n_cells), source.max_tokens)
+        where = {"arm": arm, "fold": fold.index}
+        if config.scheme == "linear-probe":
+            if pooled is None:
+                rows = np.flatnonzero(labels.notna()) if source.shared else np.concatenate([train, test])
+                vectors = pooled_vectors(model, values, rows, config.keep_summary, config.precision, observer)
+                pooled = np.zeros((dataset.n_cells, vectors.shape[1]), np.float32)
+                pooled[rows] = vectors
+            result = probe(pooled[train], codes, pooled[test], len(classes), config)
+        else:
+            result = train_classifier(
+                model, values, train, codes, test, len(classes), config, observer, **where
+            )
+        table = prediction_table(
+            dataset, test, classes, result, label, scheme=config.scheme, seed=config.seed, **where
+        )
+        predictions.append(table)
+        scores.append(fold_row(dataset, fold, table, label, len(train), time.perf_counter() - started))
+        observer.metric(phase="finetune", scheme=config.scheme, macro_f1=scores[-1]["macro_f1"], **where)
+        observer.progress(number + 1, len(source.folds), f"{number + 1} of {len(source.folds)} folds")
+    publish(pd.concat(predictions, ignore_index=True), pd.DataFrame(scores), dataset, observer)
+
+
+def _pretrained(config: FinetuneConfig, folder: Path, observer: Observer) -> Source:
+    """Return a pretraining run as what is finetuned."""
     source = folder.parent / config.run
     if not (source / "config.json").exists():
         raise NotFoundError(f"no run {config.run!r}: `sgm runs list` shows the runs that exist")
@@ -208,6 +197,11 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
             f"run {config.run!r} is a {description['kind']} run: finetuning needs a pretrain run"
         )
     parameters = description["parameters"]
+    if config.data not in ("", parameters["data"]):
+        raise InputError(
+            f"run {config.run!r} was pretrained on {parameters['data']!r}, not on {config.data!r}: "
+            "leave data out, or pretrain on that dataset"
+        )
     own_fold = parameters.get("fold")
     if own_fold is not None and config.fold not in (None, own_fold):
         raise InputError(
@@ -215,38 +209,48 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
             f"fold {config.fold}; finetune it on fold {own_fold}, or pretrain with --fold {config.fold}"
         )
     dataset = open_dataset(parameters["data"])
-    label = config.label or parameters.get("label")
     folds = donor_folds(dataset, "cv", parameters.get("n_folds", 5), 0, parameters.get("label"))
-    wanted = own_fold if own_fold is not None else config.fold
-    if wanted is not None and not 0 <= wanted < len(folds):
-        raise InputError(f"fold is {wanted}: with {len(folds)} folds it is 0 to {len(folds) - 1}")
     if own_fold is None:
         observer.message(
             "shared pretraining: the backbone has seen the test donors; the scores are optimistic"
         )
-    device = pick_device(config.device)
-    predictions, scores = [], []
-    for fold in folds if wanted is None else [folds[wanted]]:
-        started = time.perf_counter()
-        model, genes, arm = load_model(source / "checkpoint")
-        model.to(device)
-        values = Values(dataset, dataset.gene_columns(genes), device)
-        train, test, labels = labelled_rows(dataset, fold, label)
-        classes, codes = np.unique(labels.iloc[train].astype(str).to_numpy(), return_inverse=True)
-        where = {"arm": arm, "fold": fold.index}
-        if config.scheme == "linear-probe":
-            rows = np.concatenate([train, test])
-            vectors = pooled_vectors(model, values, rows, config.keep_summary, config.precision)
-            result = probe(vectors[: len(train)], codes, vectors[len(train) :], len(classes), config)
-        else:
-            result = partial(model, values, train, codes, test, len(classes), config, observer, **where)
-        table = prediction_table(
-            dataset, test, classes, result, label, scheme=config.scheme, seed=config.seed, **where
+    return Source(
+        dataset,
+        config.label or parameters.get("label"),
+        _wanted(folds, own_fold if own_fold is not None else config.fold),
+        lambda: load_model(source / "checkpoint"),
+        own_fold is None,
+        parameters.get("max_tokens", 15000),
+    )
+
+
+def _imported(config: FinetuneConfig, observer: Observer) -> Source:
+    """Return imported weights as what is finetuned."""
+    if not is_bundle(config.backbone):
+        check_backbone(config.backbone)
+        raise InputError(
+            f"backbone {config.backbone!r} is trained from scratch, there is nothing to finetune yet: "
+            "pretrain it and give its run, or choose imported weights"
         )
-        predictions.append(table)
-        scores.append(fold_row(dataset, fold, table, label, len(train), time.perf_counter() - started))
-        observer.metric(phase="finetune", scheme=config.scheme, macro_f1=scores[-1]["macro_f1"], **where)
-    publish(pd.concat(predictions, ignore_index=True), pd.DataFrame(scores), dataset, observer)
+    if not config.data:
+        raise InputError(f"finetuning {config.backbone!r} needs a dataset: give --data NAME")
+    dataset = open_dataset(config.data)
+    observer.message(corpus_sentence(dataset, config.backbone))
+    folds = donor_folds(dataset, "cv", config.n_folds, 0, config.label)
+
+    def fresh() -> tuple[MaskedModel, np.ndarray, str]:
+        model = original(config.backbone, config.weights_key)
+        return model, np.array(model.backbone.genes), "original"
+
+    return Source(dataset, config.label, _wanted(folds, config.fold), fresh, True)
+
+
+def _wanted(folds: list[Fold], index: int | None) -> list[Fold]:
+    if index is None:
+        return folds
+    if not 0 <= index < len(folds):
+        raise InputError(f"fold is {index}: with {len(folds)} folds it is 0 to {len(folds) - 1}")
+    return [folds[index]]
 
 
 def publish(predictions: pd.DataFrame, folds: pd.DataFrame, dataset: Dataset, observer: Observer) -> None:

@@ -19,13 +19,13 @@ from sgm_core.model.checkpoint import save_model
 from sgm_core.model.masking import cell_noise
 from sgm_core.model.reconstruction import Drawn, MaskedModel
 from sgm_core.progress import Observer
-from sgm_core.training.backbones import is_bundle
+from sgm_core.training.backbones import corpus_sentence, is_bundle
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.counts import MaskCounter, sum_folds
 from sgm_core.training.data import Values, ahead, batches, group_size, model_values, to_device, token_batches
 from sgm_core.training.device import autocast, pick_device, schedule
 from sgm_core.training.pooling import pooled_vectors
-from sgm_core.training.start import begin, corpus_sentence
+from sgm_core.training.start import begin
 
 _TRAIN, _VALIDATE, _ORDER, _THIN, _FEATURES = range(5)  # purposes of random numbers
 VALIDATION_CELLS = 512

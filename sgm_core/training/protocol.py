@@ -9,9 +9,9 @@ than one process of two threads.
 import multiprocessing
 import time
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,11 @@ import pandas as pd
 from sgm_core.analysis import statistics
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold, donor_folds, scored_classes
+from sgm_core.cells.vocabulary import place_genes
 from sgm_core.errors import InputError
-from sgm_core.home import whole_folder, write_json, write_table
+from sgm_core.home import whole_file, whole_folder, write_json, write_table
 from sgm_core.progress import Observer
+from sgm_core.training.backbones import BUNDLE_DEFAULTS, corpus_sentence, is_bundle
 from sgm_core.training.baselines import BASELINES, run_baseline
 from sgm_core.training.config import (
     ARMS,
@@ -33,6 +35,12 @@ from sgm_core.training.config import (
 )
 from sgm_core.training.cores import usable_cores
 from sgm_core.training.counts import sum_folds
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sgm_core.model.reconstruction import MaskedModel
+    from sgm_core.training.data import Values
 
 BASELINE, MAP = "baselines", "dataset-map"
 MAPPED = ("self-guided", "uniform+summary")  # arms whose pooled vectors of fold 0 get a UMAP
@@ -89,7 +97,11 @@ def settings(config: CompareConfig, arm: str) -> tuple[PretrainConfig, FinetuneC
     preset = config.pretrain.get("preset", "sgm")
     own = ARMS[arm] or ARMS["uniform"]
     pretrain = pretrain_config(preset, **{**shared, "label": config.label, **config.pretrain, **own})
-    rest = {"label": config.label, "device": config.device, "seed": config.seed}
+    rest: dict[str, Any] = {"label": config.label, "device": config.device, "seed": config.seed}
+    if is_bundle(config.backbone):
+        rest |= BUNDLE_DEFAULTS["finetune"]
+    if config.finetune.get("compat") == "official":
+        rest["scheme"] = "official"
     return pretrain, FinetuneConfig.from_dict({**rest, **config.finetune})
 
 
@@ -114,13 +126,18 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
         )
     for arm in config.arms:
         settings(config, arm)  # a wrong field is refused before anything runs
+    _refuse_misfits(dataset, config)
     home = folder / "pieces"
     home.mkdir(exist_ok=True)
     everything = pieces_of(config)
     todo = [piece for piece in everything if not (home / piece.name / "piece.json").exists()]
     if len(todo) < len(everything):
         observer.message(f"{len(everything) - len(todo)} of {len(everything)} pieces are done already")
-    workers = 1 if _on_gpu(config.device) else max(1, min(usable_cores(), len(todo)))
+    bundle = is_bundle(config.backbone)
+    if bundle:
+        observer.message(corpus_sentence(dataset, config.backbone))
+    # two full-size models don't fit beside each other, so one process has all cores
+    workers = 1 if bundle or _on_gpu(config.device) else max(1, min(usable_cores(), len(todo)))
     observer.message(f"{len(todo)} pieces in {workers} processes; folds never share a donor")
     context = multiprocessing.get_context("spawn")
     progress = context.Array("d", max(1, len(todo)))
@@ -246,18 +263,12 @@ def _arm(
     observer: _PieceObserver,
 ) -> None:
     from sgm_core.model.checkpoint import save_model
-    from sgm_core.model.sizes import backbone_config
-    from sgm_core.training.data import Values, informative_genes
+    from sgm_core.training.data import model_values
     from sgm_core.training.device import pick_device
-    from sgm_core.training.finetune import (
-        fold_row,
-        labelled_rows,
-        partial,
-        prediction_table,
-        probe,
-    )
-    from sgm_core.training.pooling import pooled_vectors
-    from sgm_core.training.pretrain import pretrain, pretrain_cells, untrained
+    from sgm_core.training.finetune import fold_row, labelled_rows, prediction_table, probe
+    from sgm_core.training.pretrain import pretrain, pretrain_cells, weights_of
+    from sgm_core.training.schemes import train_classifier
+    from sgm_core.training.start import begin
 
     pretraining, finetuning = settings(config, piece.arm)
     device = pick_device(config.device)
@@ -265,36 +276,42 @@ def _arm(
     trained = bool(ARMS[piece.arm])
     if trained:
         result = pretrain(dataset, pretraining, fold, _PieceObserver(observer, observer.slot, (0.0, 0.6)))
-        model, genes = result.model, result.genes
+        model = result.model
         write_table(target / "masks.parquet", result.masks)
         write_table(target / "mask_cells.parquet", result.mask_cells)
-        save_model(target / "checkpoint", model, dataset.genes[genes], piece.arm)
+        save_model(target / "checkpoint", model, result.names, piece.arm, weights_of(pretraining))
+        values = model_values(dataset, model, result.names, device)
     else:
-        genes = informative_genes(dataset, pretrain_cells(dataset, fold)[0], pretraining.n_genes)
-        model = untrained(backbone_config(config.backbone, len(genes)), pretraining).to(device)
+        seen = pretrain_cells(dataset, fold)[0]
+        start = begin(dataset, pretraining, seen, device, random=piece.arm == "no-pretraining")
+        model, values = start.model, start.values
     pretrain_seconds = time.perf_counter() - started
-    values = Values(dataset, genes, device)
     train, test, labels = labelled_rows(dataset, fold, config.label)
     classes, codes = np.unique(labels.iloc[train].astype(str).to_numpy(), return_inverse=True)
-    everyone = np.arange(dataset.n_cells)
     tables, rows = [], []
-    # the probe first, whatever the order asked for: partial finetuning changes the model in place
-    for scheme in [scheme for scheme in SCHEMES if scheme in config.schemes]:
+    # the probe first, whatever the order asked for: the other schemes change the model in place
+    schemes = [scheme for scheme in SCHEMES if scheme in config.schemes]
+    before = _kept(model, len(schemes) - ("linear-probe" in schemes))
+    for number, scheme in enumerate(schemes):
         observer.check()
         started = time.perf_counter()
         if scheme == "linear-probe":
-            keep, precision = finetuning.keep_summary, finetuning.precision
-            pooled = pooled_vectors(model, values, everyone, keep, precision)
-            if config.umap and piece.fold == 0 and piece.arm in MAPPED:
-                (folder / "pooled").mkdir(exist_ok=True)
-                np.save(folder / "pooled" / f"{piece.name}.npy", pooled)
+            pooled = _pooled(model, values, config, piece, finetuning, folder, observer)
             result_probabilities = probe(pooled[train], codes, pooled[test], len(classes), finetuning)
         else:
-            share = (0.7 if trained else 0.1, 1.0)
+            first = 0.7 if trained else 0.1
+            share = (
+                first + (1 - first) * number / len(schemes),
+                first + (1 - first) * (number + 1) / len(schemes),
+            )
             within = _PieceObserver(observer, observer.slot, share)
             where = {"arm": piece.arm, "fold": piece.fold}
-            result_probabilities = partial(
-                model, values, train, codes, test, len(classes), finetuning, within, **where
+            compat = finetuning.compat if scheme == "official" else "corrected"
+            own = replace(finetuning, scheme=scheme, compat=compat)
+            if before is not None:
+                model.load_state_dict(before)
+            result_probabilities = train_classifier(
+                model, values, train, codes, test, len(classes), own, within, **where
             )
         keys = {"fold": piece.fold, "arm": piece.arm, "scheme": scheme, "seed": config.seed}
         table = prediction_table(dataset, test, classes, result_probabilities, config.label, **keys)
@@ -306,6 +323,70 @@ def _arm(
         )
     write_table(target / "predictions.parquet", pd.concat(tables, ignore_index=True))
     write_table(target / "folds.parquet", pd.DataFrame(rows))
+
+
+def _kept(model: "MaskedModel", changes: int) -> dict[str, "Tensor"] | None:
+    """Return a copy of the weights where more than one scheme changes them, so that each starts from them."""
+    if changes < 2:
+        return None
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+def _pooled(
+    model: "MaskedModel",
+    values: "Values",
+    config: CompareConfig,
+    piece: Piece,
+    finetuning: FinetuneConfig,
+    folder: Path,
+    observer: _PieceObserver,
+) -> np.ndarray:
+    """Return the pooled vectors (n_cells, P); those of the original weights are the same for every fold."""
+    from sgm_core.training.pooling import pooled_vectors
+
+    shared = piece.arm == "original"
+    path = folder / "pooled" / (f"{piece.arm}.npy" if shared else f"{piece.name}.npy")
+    if shared and path.exists():
+        return np.load(path, allow_pickle=False)  # type: ignore[no-any-return]
+    everyone = np.arange(len(values.lengths))
+    pooled = pooled_vectors(model, values, everyone, finetuning.keep_summary, finetuning.precision)
+    if shared or (config.umap and piece.fold == 0 and piece.arm in MAPPED):
+        with whole_file(path) as temporary, temporary.open("wb") as stream:
+            np.save(stream, pooled)
+    return pooled
+
+
+def _refuse_misfits(dataset: Dataset, config: CompareConfig) -> None:
+    """Check what needs the backbone's shape, before anything runs."""
+    if "official" in config.schemes:
+        depth = _depth(config.backbone)
+        if depth < 2:
+            raise InputError(
+                f"the scheme 'official' trains the second-to-last block, and {config.backbone!r} has one: "
+                "choose last-block or partial"
+            )
+        if config.finetune.get("compat") == "official" and not is_bundle(config.backbone):
+            raise InputError("finetune.compat=official needs imported weights: a size has no padding")
+    if is_bundle(config.backbone):
+        from sgm_core.model.bundle import open_bundle
+
+        settings_of = settings(config, config.arms[0] if config.arms else "uniform")[0]
+        bundle = open_bundle(config.backbone)
+        if settings_of.weights_key not in bundle.keys:
+            raise InputError(
+                f"weights {config.backbone!r} have no weight set {settings_of.weights_key!r}: "
+                f"choose {', '.join(bundle.keys)}"
+            )
+        place_genes(dataset.genes, bundle.genes, f"dataset {dataset.name!r}")
+
+
+def _depth(backbone: str) -> int:
+    from sgm_core.model.bundle import open_bundle
+    from sgm_core.model.sizes import backbone_config
+
+    if is_bundle(backbone):
+        return int(open_bundle(backbone).config["depth"])
+    return backbone_config(backbone, 2).depth
 
 
 def publish_tables(dataset: Dataset, config: CompareConfig, folder: Path, observer: Observer) -> None:

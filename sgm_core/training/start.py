@@ -99,17 +99,6 @@ def set_dropout(backbone: Backbone, dropout: float, attention_dropout: float) ->
         block.attention_dropout = attention_dropout  # type: ignore[assignment]
 
 
-def corpus_sentence(dataset: Dataset, weights: str) -> str:
-    """Say whether the weights' own pretraining saw this dataset; unknown unless ``dataset.json`` says."""
-    known = dataset.meta.get("pretraining_corpora", {}).get(weights, "unknown")
-    meaning = {
-        "no": "does not hold this dataset",
-        "yes": "holds this dataset, so every score on it is optimistic",
-    }
-    holds = meaning.get(known, "may hold this dataset: that is unknown")
-    return f"the corpus that {weights!r} was pretrained on {holds}"
-
-
 def _imported(config: PretrainConfig) -> Backbone:
     return load_backbone(config.backbone, config.weights_key)
 

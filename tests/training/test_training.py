@@ -14,9 +14,10 @@ from sgm_core.progress import Observer
 from sgm_core.training.config import ARMS, PRESETS, FinetuneConfig, PretrainConfig, pretrain_config
 from sgm_core.training.data import Values, batches, informative_genes
 from sgm_core.training.device import pick_device, schedule
-from sgm_core.training.finetune import class_weights, labelled_rows, partial, probe
+from sgm_core.training.finetune import labelled_rows, probe
 from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.pretrain import arm_name, pretrain, pretrain_cells
+from sgm_core.training.schemes import class_weights, train_classifier
 
 SMALL = {
     "n_genes": 80,
@@ -147,8 +148,8 @@ def test_partial_finetuning_changes_what_the_paper_trains_and_nothing_else(pretr
     values = Values(ds, result.genes, torch.device("cpu"))
     train, test, labels = labelled_rows(ds, fold, None)
     classes, codes = np.unique(labels.iloc[train].astype(str), return_inverse=True)
-    config = FinetuneConfig(epochs=1, device="cpu")
-    probabilities = partial(model, values, train, codes, test, len(classes), config)
+    config = FinetuneConfig(epochs=1, device="cpu", scheme="partial")
+    probabilities = train_classifier(model, values, train, codes, test, len(classes), config)
     assert probabilities.shape == (len(test), len(classes))
     assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
     last = f"backbone.blocks.{len(model.backbone.blocks) - 1}."
