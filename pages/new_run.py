@@ -4,18 +4,18 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components import clone, fields, frame, recipe, run_facts, show, state, words
+from pages.components import clone, cost_view, fields, frame, recipe, run_facts, show, state, weights_note
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
+from sgm_core.figures.palette import arm_name
 from sgm_core.runs.launch import launch
 from sgm_core.runs.store import create_run
-from sgm_core.training.config import CompareConfig, FinetuneConfig
-from sgm_core.training.estimate import estimate, estimate_compare
+from sgm_core.training.backbones import backbone_names, is_bundle
 
 _VISIBLE = {
-    "compare": ("backbone", "folds", "arms", "schemes"),
-    "pretrain": ("backbone", "masker", "mask_ratio", "epochs"),
-    "finetune": ("run", "scheme", "fold", "epochs"),
+    "compare": ("backbone", "pretrain.weights_key", "folds", "arms", "schemes"),
+    "pretrain": ("backbone", "weights_key", "masker", "mask_ratio", "epochs"),
+    "finetune": ("run", "backbone", "weights_key", "scheme", "fold", "epochs"),
 }
 _WIDE = ("arms", "schemes")
 _WHAT = {
@@ -28,19 +28,28 @@ _WHAT = {
 def form(kind: str, dataset: Dataset) -> dict[str, Any]:
     """Draw the controls of a kind of run and return their values by path."""
     controls = fields.controls(kind)
-    options = {
-        "label": [column for column in dataset.grouping_columns() if column != dataset.donor_column],
-        "run": [run.id for run in state.runs(dataset.name, ("pretrain",)) if run.state == "done"],
-    }
+    columns = [column for column in dataset.grouping_columns() if column != dataset.donor_column]
+    options: dict[str, list[Any]] = {"label": columns}
     values: dict[str, Any] = {}
     with st.grid(4, min_column_width=180, gap="medium"):
+        if kind == "finetune":
+            backbone = source(controls, dataset, values)
+        else:
+            backbone = values["backbone"] = choose_backbone(controls["backbone"], list(backbone_names()))
+        hidden = fields.hidden(backbone)
+        options |= {name: all_ for name, all_ in fields.options_of(kind, backbone).items() if name in _WIDE}
+        if kind == "finetune" and values["run"]:
+            hidden |= {"weights_key", "n_folds"}
+        shown = {path: one for path, one in controls.items() if one.field.name not in hidden}
+        shown = {path: one for path, one in shown.items() if path not in ("run", "backbone", "data")}
         for path in _VISIBLE[kind]:
-            if path not in _WIDE:
-                values[path] = fields.draw(controls[path], options.get(path))
+            if path in shown and path not in _WIDE:
+                values[path] = fields.draw(shown[path], options.get(path), backbone)
     for path in _WIDE:
         if path in _VISIBLE[kind]:
-            values[path] = fields.draw(controls[path])
-    rest = {path: control for path, control in controls.items() if path not in _VISIBLE[kind]}
+            values[path] = fields.draw(shown[path], options[path], backbone, format_func=wide_name)
+    weights_note.reminder(backbone)
+    rest = {path: control for path, control in shown.items() if path not in _VISIBLE[kind]}
     groups = [
         group for group in (*fields.GROUPS, "finetuning") if any(c.group == group for c in rest.values())
     ]
@@ -52,19 +61,38 @@ def form(kind: str, dataset: Dataset) -> dict[str, Any]:
                     if control.group == group:
                         preset = {"on_change": fields.apply_preset, "args": (control,)}
                         extra = preset if control.field.name == "preset" else {}
-                        values[path] = fields.draw(control, options.get(path), **extra)
+                        values[path] = fields.draw(control, options.get(path), backbone, **extra)
         st.button("Back to the defaults", on_click=clone.clear_form, type="tertiary", icon=":material/undo:")
+    weights_note.how_to_import()
     return values
 
 
-def show_estimate(config: Any, dataset: Dataset) -> None:
-    """Say how long it takes and what memory it needs; a finetuning is short and has no estimate."""
-    if isinstance(config, FinetuneConfig):
-        return
-    guess = estimate_compare if isinstance(config, CompareConfig) else estimate
-    expected = guess(config, dataset)
-    time, memory = words.duration(expected["seconds"]), words.size(expected["memory_bytes"])
-    st.markdown(f"Takes about **{time}** and **{memory}** of memory: {expected['basis']}.")
+def choose_backbone(control: fields.Control, names: list[str]) -> str:
+    """Draw the selector of the backbone and return its name."""
+    return fields.draw(
+        control,
+        names,
+        format_func=weights_note.backbone_label,
+        on_change=fields.apply_backbone,
+        args=(control,),
+    )
+
+
+def source(controls: dict[str, fields.Control], dataset: Dataset, values: dict[str, Any]) -> str:
+    """Draw what a finetuning starts from, a run or imported weights; return the backbone's name."""
+    runs = {run.id: run for run in state.runs(dataset.name, ("pretrain",)) if run.state == "done"}
+    bundles = [name for name in backbone_names() if is_bundle(name)]
+    choices = [*runs, *([""] if bundles else [])]
+    values["run"] = fields.draw(
+        controls["run"], choices, format_func=lambda run: run or "none: imported weights"
+    )
+    values["backbone"] = "" if values["run"] else choose_backbone(controls["backbone"], bundles)
+    return values["backbone"] or str(runs[values["run"]].parameters.get("backbone", "tiny"))
+
+
+def wide_name(name: str) -> str:
+    """Return an arm or a scheme as its control names it."""
+    return recipe.SCHEMES.get(name, name).capitalize() if name in recipe.SCHEMES else arm_name(name)
 
 
 def show_differences(kind: str, parameters: dict[str, Any], dataset: Dataset) -> None:
@@ -87,7 +115,7 @@ def start(kind: str, config: Any, dataset: Dataset) -> str:
     """Queue the run and return its ID."""
     what = {"compare": "Compare the arms", "pretrain": "Pretrain", "finetune": "Finetune"}[kind]
     detail = getattr(config, "masker", "") or getattr(config, "scheme", "")
-    title = " ".join(filter(None, [what, getattr(config, "backbone", ""), detail, "on", dataset.name]))
+    title = " ".join(filter(None, [what, config.backbone, detail, "on", dataset.name]))
     run = create_run(kind, dataset.name, config.to_dict(), title=title, device=config.device)
     launch(run)
     return run.id
@@ -108,7 +136,8 @@ kind = st.segmented_control(
     required=True,
     label_visibility="collapsed",
 )
-if kind == "finetune" and not any(run.state == "done" for run in state.runs(dataset.name, ("pretrain",))):
+pretrained = any(run.state == "done" for run in state.runs(dataset.name, ("pretrain",)))
+if kind == "finetune" and not pretrained and not any(map(is_bundle, backbone_names())):
     st.info(f"No finished pretraining on {dataset.name} yet: start one first, then finetune it here.")
     st.stop()
 values = form(kind, dataset)
@@ -121,7 +150,9 @@ with top:
     except InputError as error:
         st.error(str(error), icon=":material/info:")
         st.stop()
-show_estimate(config, dataset)
-if st.button("Start the run", type="primary", icon=":material/play_arrow:"):
+can_start = False
+with frame.guard():
+    can_start = cost_view.show(kind, config, dataset)
+if can_start and st.button("Start the run", type="primary", icon=":material/play_arrow:"):
     state.go("pages/runs.py", run=start(kind, config, dataset))
 show_differences(kind, config.to_dict(), dataset)

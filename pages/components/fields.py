@@ -7,7 +7,8 @@ import streamlit as st
 
 from pages.components import clone, words
 from pages.components.run_facts import CONFIGS, NESTED
-from sgm_core.training.config import PRESETS, PretrainConfig
+from sgm_core.training.backbones import BUNDLE_DEFAULTS, backbone_names, default_arms, is_bundle
+from sgm_core.training.config import ARMS, PRESETS, SCHEMES, PretrainConfig
 
 GROUPS = {
     "data": "Data",
@@ -31,6 +32,8 @@ _DECIDED = {
     "seed",
 }
 _LABELS = {
+    "weights_key": "Weight set",
+    "run": "Pretrained model",
     "lr": "Learning rate",
     "lr_new": "Learning rate, new layers",
     "lr_backbone": "Learning rate, backbone",
@@ -78,12 +81,57 @@ def controls(kind: str) -> dict[str, Control]:
     for field in dataclasses.fields(CONFIGS[kind]):
         if field.name in NESTED:
             for inner in dataclasses.fields(NESTED[field.name]):  # type: ignore[arg-type]
-                if inner.name not in _DECIDED:
+                repeated = field.name == "finetune" and inner.name == "weights_key"
+                if inner.name not in _DECIDED and not repeated:
                     path = f"{field.name}.{inner.name}"
                     result[path] = Control(kind, path, inner)
         elif field.name != "data":
             result[field.name] = Control(kind, field.name, field)
     return result
+
+
+def options_of(kind: str, backbone: str) -> dict[str, list[Any]]:
+    """Return the choices that depend on which backbone is chosen, and on which there are."""
+    arms = [arm for arm in ARMS if arm != "original" or is_bundle(backbone)]
+    return {"backbone": list(backbone_names()), "arms": arms, "schemes": list(SCHEMES)}
+
+
+def hidden(backbone: str) -> set[str]:
+    """Return the names of the fields that say nothing for this backbone."""
+    if is_bundle(backbone):
+        return {"n_genes", "depth_tokens"}
+    return {"weights_key"}
+
+
+def starting_value(control: Control, backbone: str) -> Any:
+    """Return the value of an untouched field: its default, or what suits imported weights."""
+    if control.path == "arms":
+        return default_arms(backbone)
+    return _of_bundle(control, backbone).get(control.field.name, control.default)
+
+
+def _of_bundle(control: Control, backbone: str) -> dict[str, Any]:
+    """Return what imported weights start from, in the part of the form that `control` belongs to."""
+    part = control.path.rpartition(".")[0] or control.kind
+    return BUNDLE_DEFAULTS.get(part, {}) if is_bundle(backbone) else {}
+
+
+def apply_backbone(chosen: Control) -> None:
+    """Give the fields that suit one kind of backbone only their value for the one that was just chosen."""
+    backbone = st.session_state[chosen.key]
+    for path, control in controls(chosen.kind).items():
+        part = path.rpartition(".")[0] or chosen.kind
+        if path == "arms":
+            st.session_state[control.key] = list(default_arms(backbone))
+        elif control.field.name in BUNDLE_DEFAULTS.get(part, {}):
+            st.session_state[control.key] = starting_value(control, backbone)
+
+
+def apply_changes(kind: str, changes: dict[str, Any]) -> None:
+    """Fill the form with changed fields, each in every part that has it."""
+    for control in controls(kind).values():
+        if control.field.name in changes:
+            st.session_state[control.key] = changes[control.field.name]
 
 
 def label(control: Control) -> str:
@@ -92,7 +140,7 @@ def label(control: Control) -> str:
     return _LABELS.get(name, name.replace("_", " ").capitalize())
 
 
-def draw(control: Control, options: list[Any] | None = None, **extra: Any) -> Any:
+def draw(control: Control, options: list[Any] | None = None, backbone: str = "", **extra: Any) -> Any:
     """Draw the control of one field and return its value.
 
     Parameters
@@ -101,10 +149,12 @@ def draw(control: Control, options: list[Any] | None = None, **extra: Any) -> An
         From `controls`.
     options
         Values to choose from, where they come from the dataset and not from the field.
+    backbone
+        The backbone that is chosen.
     extra
         Further arguments of the control.
     """
-    metadata, default = control.field.metadata, control.default
+    metadata, default = control.field.metadata, starting_value(control, backbone)
     kind = str(getattr(control.field.type, "__name__", control.field.type))
     optional = "None" in kind
     common: dict[str, Any] = {
@@ -162,13 +212,16 @@ def _none(control: Control) -> str:
 def collect(kind: str, values: dict[str, Any], data: str) -> dict[str, Any]:
     """Return the drawn values as a configuration's fields; nested ones keep what is not default."""
     fields: dict[str, Any] = {}
+    backbone = values.get("backbone") or ""
     for path, control in controls(kind).items():
-        value = values.get(path, control.default)
+        value = values.get(path, starting_value(control, backbone))
         outer, _, inner = path.partition(".")
         if not inner:
             fields[path] = value
-        elif value != control.default:
+        elif value != control.default or inner in _of_bundle(control, backbone):
             fields.setdefault(outer, {})[inner] = value
-    if any(field.name == "data" for field in dataclasses.fields(CONFIGS[kind])):
+    if kind == "finetune" and fields.get("run"):
+        fields["backbone"] = ""  # the run has a backbone and a dataset of its own
+    else:
         fields["data"] = data
     return fields

@@ -3,9 +3,16 @@
 from pages.components import words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import donor_folds
-from sgm_core.training.config import ARMS, CompareConfig, FinetuneConfig, PretrainConfig
+from sgm_core.training.backbones import is_bundle
+from sgm_core.training.config import ARMS, CompareConfig, FinetuneConfig, PretrainConfig, pretrain_config
 
-_SCHEMES = {"linear-probe": "linear probe", "partial": "partial finetuning"}
+SCHEMES = {
+    "linear-probe": "linear probe",
+    "partial": "partial finetuning",
+    "last-block": "finetuning of the last block",
+    "official": "scFoundation's own finetuning",
+}
+"""Ways of finetuning, in words."""
 
 
 def sentence(config: CompareConfig | PretrainConfig | FinetuneConfig, dataset: Dataset) -> str:
@@ -16,14 +23,15 @@ def sentence(config: CompareConfig | PretrainConfig | FinetuneConfig, dataset: D
 
 
 def _compare(config: CompareConfig, dataset: Dataset) -> str:
-    pretrain = PretrainConfig.from_dict(config.pretrain)
+    pretrain = pretrain_config(**{**config.pretrain, "backbone": config.backbone})
     trained = sum(bool(ARMS[arm]) for arm in config.arms)
-    schemes = " and ".join(_SCHEMES[scheme] for scheme in config.schemes) or "nothing"
+    schemes = _and([SCHEMES[scheme] for scheme in config.schemes]) or "nothing"
     return (
         f"Compare **{words.count(len(config.arms), 'arm')}** by {schemes} over "
         f"**{words.count(config.folds, 'donor fold')}** of {dataset.name} "
         f"({words.count(dataset.meta['n_donors'], 'donor')}). "
-        f"{words.count(trained * config.folds, 'pretraining')} of `{config.backbone}` with "
+        f"{words.count(trained * config.folds, _pretraining(config.backbone))} of "
+        f"{_backbone(config.backbone, pretrain.weights_key)} with "
         f"{_masks(pretrain)}, {_epochs(pretrain.epochs, pretrain.patience)}; "
         "none sees the test donors of its fold."
     )
@@ -38,27 +46,49 @@ def _pretrain(config: PretrainConfig, dataset: Dataset) -> str:
             fold = folds[config.fold]
             donors = len(fold.train)
             hidden = f", the test donors of fold {config.fold} hidden ({', '.join(fold.test)})"
+    verb = "Continue pretraining" if is_bundle(config.backbone) else "Pretrain"
+    backbone = _backbone(config.backbone, config.weights_key)
     return (
-        f"Pretrain `{config.backbone}` on **{words.count(donors, 'donor')}** of {dataset.name} with "
+        f"{verb} {backbone} on **{words.count(donors, 'donor')}** of {dataset.name} with "
         f"**{config.masker} masks**, {_masks(config)}, {_epochs(config.epochs, config.patience)}{hidden}."
     )
 
 
 def _finetune(config: FinetuneConfig) -> str:
     epochs = config.probe_epochs if config.scheme == "linear-probe" else config.epochs
-    where = "the run's own fold, or every fold" if config.fold is None else f"fold {config.fold}"
+    everywhere = "every fold" if config.backbone else "the run's own fold, or every fold"
+    where = everywhere if config.fold is None else f"fold {config.fold}"
+    what = f"**{config.run}**"
+    if config.backbone:
+        what = f"{_backbone(config.backbone, config.weights_key)} as released, without pretraining,"
+    elif not config.run:
+        what = "**nothing yet**"
     return (
-        f"Finetune **{config.run}** by **{_SCHEMES[config.scheme]}**, {words.count(epochs, 'epoch')}, "
+        f"Finetune {what} by **{SCHEMES[config.scheme]}**, {words.count(epochs, 'epoch')}, "
         f"and test on {where}."
     )
 
 
+def _backbone(name: str, key: str) -> str:
+    return f"`{name}` ({key} weights)" if is_bundle(name) else f"`{name}`"
+
+
+def _pretraining(backbone: str) -> str:
+    return "continued pretraining" if is_bundle(backbone) else "pretraining"
+
+
+def _and(things: list[str]) -> str:
+    """Return e.g. 'a', 'a and b', 'a, b and c'."""
+    return " and ".join(filter(None, [", ".join(things[:-1]), *things[-1:]]))
+
+
 def _masks(config: PretrainConfig) -> str:
+    genes = "the vocabulary's genes" if is_bundle(config.backbone) else f"{config.n_genes:,} genes"
     if config.mask_basis == "all":
-        return f"{config.mask_ratio:.0%} of all positions of {config.n_genes:,} genes hidden"
+        return f"{config.mask_ratio:.0%} of all positions of {genes} hidden"
     return (
         f"{config.mask_ratio:.0%} of the non-zero and {config.zero_ratio:.0%} of the zero positions of "
-        f"{config.n_genes:,} genes hidden"
+        f"{genes} hidden"
     )
 
 

@@ -7,6 +7,7 @@ on the device (`sgm_core.training.probe`), their time and peak memory take the p
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -203,7 +204,9 @@ def arm_settings(config: CompareConfig, arm: str) -> tuple[PretrainConfig, Finet
     own = ARMS[arm] or ARMS["uniform"]
     fields = {**shared, "label": config.label, **config.pretrain, **own, "fold": 0, "n_folds": config.folds}
     preset = fields.pop("preset", "sgm")
-    rest = {"label": config.label, "device": config.device, "seed": config.seed}
+    rest: dict[str, Any] = {"label": config.label, "device": config.device, "seed": config.seed}
+    if config.finetune.get("compat") == "official":
+        rest["scheme"] = "official"
     backbone = config.backbone if config.backbone not in SIZES else ""
     finetune = finetune_config(backbone, **{**rest, **config.finetune, "fold": 0})
     return pretrain_config(preset, **fields), finetune
@@ -222,15 +225,17 @@ def estimate_compare(
     """Estimate a comparison: its pretrainings, finetunings and baselines over all folds."""
     seconds, disk = config.folds * dataset.n_cells * 0.004, 0
     first = estimate(costliest(config), dataset, measured)
-    # a comparison runs one process a core, which share the cores' speed, and one that gathers their tables
-    workers = 1 if machine.on_gpu(config.device) else usable_cores()
+    # a size runs in one process a core, which share the cores' speed, and one that gathers their tables
+    alone = machine.on_gpu(config.device) or config.backbone not in SIZES
+    workers = 1 if alone else usable_cores()
     largest, at_once = first, first["memory_bytes"]
     for arm in config.arms:
         pretraining, finetuning = arm_settings(config, arm)
         if ARMS[arm]:
             seconds += config.folds * estimate(pretraining, dataset, measured)["seconds"]
         for scheme in config.schemes:
-            one = FinetuneConfig.from_dict({**finetuning.to_dict(), "scheme": scheme})
+            compat = finetuning.compat if scheme == "official" else "corrected"
+            one = replace(finetuning, scheme=scheme, compat=compat)
             guess = estimate_finetune(one, dataset, measured, pretraining)
             seconds += config.folds * guess["seconds"]
             disk = max(disk, guess["disk_bytes"])

@@ -97,11 +97,17 @@ def require_fit(config: Settings, dataset: Dataset, measured: Measured | None = 
     return guess
 
 
+def suggestion(config: Settings, dataset: Dataset, guess: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the changes under which a run fits whose estimate does not (see `what_would_fit`)."""
+    factor = 1.0
+    if guess["measured"]:
+        factor = max(1.0, guess["memory_bytes"] / estimate_run(config, dataset)["memory_bytes"])
+    return what_would_fit(config, dataset, factor)
+
+
 def advice(config: Settings, dataset: Dataset, guess: dict[str, Any]) -> str:
-    """Say what would fit in place of a run that does not."""
-    counted = estimate_run(config, dataset)["memory_bytes"]
-    factor = max(1.0, guess["memory_bytes"] / counted) if guess["measured"] else 1.0
-    changes = what_would_fit(config, dataset, factor)
+    """Say what would fit in place of a run that does not, as options of the command line."""
+    changes = suggestion(config, dataset, guess)
     if changes is None:
         return "nothing smaller fits either: use a machine with more memory, or filter the cells"
     seconds = estimate_run(with_changes(config, changes), dataset)["seconds"]
