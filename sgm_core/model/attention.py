@@ -76,7 +76,7 @@ class EncoderBlock(nn.Module):
         dropout = self.attention_dropout if self.training else 0.0
         attended = attend(q, k, v, lengths, dropout).flatten(1)
         x = self.norm1(x + self.dropout(self.out(attended)))
-        return self.norm2(x + self.dropout(self.ff2(self.dropout(F.relu(self.ff1(x))))))
+        return self.norm2(x + self.dropout(self.ff2(self.dropout(F.relu_(self.ff1(x))))))
 
 
 class LinearAttention(nn.Module):
