@@ -64,7 +64,7 @@ def prepare(
         raise InputError("bulk samples have no values 'lognorm+total': choose counts or lognorm")
     check_target(target_depth)
     official = config.compat == "official"
-    read = read_cells(cells, values, genes)
+    read = read_cells(cells, values, genes, output == "bulk")
     placed = place_cells(read, backbone.genes, config.n_genes, official, values)
     check_expressed(np.diff(placed.matrix.indptr), placed.call)
     normalised, target, source = normalise(placed, values, target_depth, output == "bulk")

@@ -43,7 +43,9 @@ class Cells:
         return f"cell {number}" if self.names is None else f"cell {str(self.names[row])!r} (row {number})"
 
 
-def read_cells(cells: Any, values: str = "counts", genes: Sequence[str] | np.ndarray | None = None) -> Cells:
+def read_cells(
+    cells: Any, values: str = "counts", genes: Sequence[str] | np.ndarray | None = None, bulk: bool = False
+) -> Cells:
     """Take cells from a Dataset, an AnnData, a DataFrame, an array or a sparse matrix, and check the values.
 
     Parameters
@@ -52,6 +54,7 @@ def read_cells(cells: Any, values: str = "counts", genes: Sequence[str] | np.nda
     values : one of `VALUES`; the totals of ``lognorm+total`` are the last column, and ``obs["total_counts"]``
         of an AnnData
     genes : names of the columns, in place of those that `cells` has
+    bulk : they are bulk samples, whose counts may be estimates with a fraction
 
     Raises
     ------
@@ -62,7 +65,7 @@ def read_cells(cells: Any, values: str = "counts", genes: Sequence[str] | np.nda
         raise InputError(f"values is {values!r}: choose {', '.join(VALUES)}")
     names, totals = None, None
     if isinstance(cells, Cells):
-        _check_values(cells, values)
+        _check_values(cells, values, bulk)
         return cells
     if isinstance(cells, Dataset):
         if values != "counts":
@@ -95,7 +98,7 @@ def read_cells(cells: Any, values: str = "counts", genes: Sequence[str] | np.nda
     if columns is not None and len(columns) != matrix.shape[1]:
         raise InputError(f"there are {len(columns):,} names of genes for {matrix.shape[1]:,} columns")
     read = Cells(matrix, columns, names, totals)
-    _check_values(read, values)
+    _check_values(read, values, bulk)
     return read
 
 
@@ -116,7 +119,7 @@ def _as_csr(matrix: Any) -> sparse.csr_matrix:
     return result
 
 
-def _check_values(cells: Cells, values: str) -> None:
+def _check_values(cells: Cells, values: str, bulk: bool) -> None:
     data = cells.matrix.data
 
     def first(wrong: np.ndarray) -> str:
@@ -133,7 +136,7 @@ def _check_values(cells: Cells, values: str) -> None:
             "embedded; give counts or log-normalised values"
         )
     broken = data != np.rint(data)
-    if values == "counts" and broken.any():
+    if values == "counts" and broken.any() and not (bulk and data.max() > _LARGEST_LOG):
         raise InputError(
             f"the cells hold values that are no counts, first {first(broken)}: if they are log-normalised "
             "say values='lognorm'; round counts that were corrected"

@@ -102,7 +102,7 @@ def check_plan(
         raise InputError(
             f"{call(row)} has {longest:,} tokens and {max_tokens:,} are allowed ({len(over):,} of "
             f"{len(lengths):,} cells are over it). Attention grows with the square: these would take "
-            f"{_gigabytes(memory(config, longest))} and about {_minutes(seconds(config, over))} on this "
+            f"{_size(memory(config, longest))} and about {_minutes(seconds(config, over))} on this "
             "machine's CPU. Bulk samples express nearly every gene; leave out genes with few counts, or say "
             f"max_tokens={longest} to run it all the same"
         )
@@ -117,13 +117,13 @@ def check_plan(
             else "give fewer cells at once, or use a machine with more"
         )
         raise InputError(
-            f"a batch of {at_once:,} tokens needs about {_gigabytes(need)}, the result {_gigabytes(here)}, "
-            f"and {_gigabytes(free)} of memory is free: {advice}"
+            f"a batch of {at_once:,} tokens needs about {_size(need)}, the result {_size(here)}, "
+            f"and {_size(free)} of memory is free: {advice}"
         )
 
 
-def _gigabytes(n_bytes: float) -> str:
-    return f"{n_bytes / 1e9:.1f} GB"
+def _size(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"
 
 
 def _minutes(time: float) -> str:
