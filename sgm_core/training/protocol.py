@@ -393,8 +393,9 @@ def publish_tables(dataset: Dataset, config: CompareConfig, folder: Path, observ
     """Put the finished pieces' tables together and derive what follows from them."""
     from sgm_core.training.finetune import publish
 
-    def gather(name: str) -> pd.DataFrame | None:
-        paths = [folder / "pieces" / piece.name / f"{name}.parquet" for piece in pieces_of(config)]
+    def gather(name: str, arm: str | None = None) -> pd.DataFrame | None:
+        pieces = [piece for piece in pieces_of(config) if arm in (None, piece.arm)]
+        paths = [folder / "pieces" / piece.name / f"{name}.parquet" for piece in pieces]
         frames = [pd.read_parquet(path) for path in paths if path.exists()]
         return pd.concat(frames, ignore_index=True) if frames else None
 
@@ -404,7 +405,15 @@ def publish_tables(dataset: Dataset, config: CompareConfig, folder: Path, observ
     publish(predictions, folds, dataset, observer)
     observer.table("summary", statistics.summary_table(folds))
     observer.table("paired", statistics.paired_table(folds))
-    masks, mask_cells = gather("masks"), gather("mask_cells")
-    if masks is not None and mask_cells is not None:
-        observer.table("masks", pd.concat([masks[masks["by"] == "all"], sum_folds(masks)], ignore_index=True))
-        observer.table("mask_cells", mask_cells)
+    mask_cells = gather("mask_cells")
+    if mask_cells is None:
+        return
+    observer.table("mask_cells", mask_cells)
+    # one arm at a time: a full vocabulary has a million rows a fold
+    per_fold, summed = [], []
+    for arm in config.arms:
+        masks = gather("masks", arm)
+        if masks is not None:
+            per_fold.append(masks[masks["by"] == "all"])
+            summed.append(sum_folds(masks))
+    observer.table("masks", pd.concat([*per_fold, *summed], ignore_index=True))
