@@ -17,7 +17,7 @@ from torch import Tensor
 
 FLOOR = 1e-4
 """What is added to every feature."""
-_CHUNK_CPU, _CHUNK_GPU = 512, 8192
+_MOST_CPU, _MOST_GPU, _LEAST = 2**20, 2**26, 32  # features of a chunk; positions
 
 
 def feature_count(head_dim: int) -> int:
@@ -58,18 +58,11 @@ def linear_attention(
         return _LinearAttention.apply(q * scale, k * scale, v, projection.to(q.dtype), across_cells)
 
 
-def _chunks(length: int, device: torch.device) -> list[slice]:
-    size = _CHUNK_GPU if device.type == "cuda" else _CHUNK_CPU
+def _chunks(x: Tensor, features: int) -> list[slice]:
+    """Cut the positions of `x` (B, L, H, d) so that a chunk's features stay in the cache."""
+    batch, length, heads, _ = x.shape
+    size = max(_LEAST, (_MOST_GPU if x.device.type == "cuda" else _MOST_CPU) // (batch * heads * features))
     return [slice(start, min(length, start + size)) for start in range(0, length, size)]
-
-
-def _exponent(x: Tensor, projection: Tensor, stabiliser: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return ``exp(a - |x|^2 / 2 - stabiliser)`` and the stabiliser, by default the maximum over features."""
-    a = x @ projection.T
-    if stabiliser is None:
-        stabiliser = a.amax(-1, keepdim=True)
-    a -= 0.5 * x.square().sum(-1, keepdim=True) + stabiliser
-    return a.exp_(), stabiliser
 
 
 def _by_head(x: Tensor) -> Tensor:
@@ -77,78 +70,92 @@ def _by_head(x: Tensor) -> Tensor:
     return x.transpose(1, 2)
 
 
+def _with_one(x: Tensor) -> Tensor:
+    """Append a one to every vector: what sums the values then sums the weights too."""
+    return torch.cat([x, x.new_ones(*x.shape[:-1], 1)], dim=-1)
+
+
+def _exponent(x: Tensor, a: Tensor, stabiliser: Tensor) -> Tensor:
+    """Return ``exp(a - |x|^2 / 2 - stabiliser)``, in the memory of `a`."""
+    return a.sub_(0.5 * x.square().sum(-1, keepdim=True) + stabiliser).exp_()
+
+
 class _LinearAttention(torch.autograd.Function):
-    """Both passes of `linear_attention` on scaled queries and keys."""
+    """Both passes of `linear_attention` on scaled queries and keys.
+
+    With E the exponentials, a feature is E + FLOOR, so a product with features is one with E plus FLOOR
+    times a plain sum; the sums of values and of weights are the columns of one `context` (B, H, m, d + 1).
+    """
 
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, q: Tensor, k: Tensor, v: Tensor, projection: Tensor, across_cells: bool
     ) -> Tensor:
-        batch, length, heads, width = k.shape
-        context = k.new_zeros(batch, heads, len(projection), width)
-        weight = k.new_zeros(batch, heads, len(projection), 1)
+        batch, _, heads, width = k.shape
+        context = k.new_zeros(batch, heads, len(projection), width + 1)
+        everything = k.new_zeros(batch, heads, 1, width + 1)
         tops: list[Tensor] = []  # the largest exponent of each chunk and cell, (B,)
-        for part in _chunks(length, k.device):
+        highest = k.new_full((batch,), -torch.inf)
+        for part in _chunks(k, len(projection)):
             a = k[:, part] @ projection.T
             tops.append(a.flatten(1).amax(1))
-            if len(tops) > 1:  # rescale what is summed up so far, as the largest exponent grows
-                before = torch.stack(tops[:-1]).amax(0)
-                shrink = (before - torch.maximum(before, tops[-1])).exp().view(-1, 1, 1, 1)
-                context, weight = context * shrink, weight * shrink
-            largest = torch.stack(tops).amax(0).view(-1, 1, 1, 1)
-            a -= 0.5 * k[:, part].square().sum(-1, keepdim=True) + largest
-            features = _by_head(a.exp_()).transpose(-1, -2)
-            context += features @ _by_head(v[:, part])
-            weight += features.sum(-1, keepdim=True)
-        per_cell = torch.stack(tops).amax(0)
-        largest = per_cell.amax().expand_as(per_cell) if across_cells else per_cell
-        shrink = (per_cell - largest).exp().view(-1, 1, 1, 1)
-        context = context * shrink + FLOOR * v.sum(1).unsqueeze(2)
-        weight = weight * shrink + FLOOR * length
+            before, highest = highest, torch.maximum(highest, tops[-1])
+            # what is summed up so far was stabilised by a smaller number
+            context *= (before - highest).exp().view(-1, 1, 1, 1)
+            exponent = _by_head(_exponent(k[:, part], a, highest.view(-1, 1, 1, 1)))
+            values = _by_head(_with_one(v[:, part]))
+            context += exponent.transpose(-1, -2) @ values
+            everything += values.sum(2, keepdim=True)
+        largest = highest.amax().expand_as(highest) if across_cells else highest
+        context = context * (highest - largest).exp().view(-1, 1, 1, 1) + FLOOR * everything
+        least = FLOOR * context.sum(2, keepdim=True)
         out = torch.empty_like(q)
-        for part in _chunks(q.shape[1], q.device):
-            features = _by_head(_exponent(q[:, part], projection)[0].add_(FLOOR))
-            out[:, part] = _by_head((features @ context) / (features @ weight))
-        ctx.save_for_backward(q, k, v, projection, context, weight, largest, torch.stack(tops))
+        for part in _chunks(q, len(projection)):
+            a = q[:, part] @ projection.T
+            exponent = _by_head(_exponent(q[:, part], a, a.amax(-1, keepdim=True)))
+            sums = exponent @ context + least
+            out[:, part] = _by_head(sums[..., :-1] / sums[..., -1:])
+        ctx.save_for_backward(q, k, v, projection, context, largest, torch.stack(tops), out)
         ctx.across_cells = across_cells
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        q, k, v, projection, context, weight, largest, tops = ctx.saved_tensors
+        q, k, v, projection, context, largest, tops, out = ctx.saved_tensors
         grad_q, grad_k, grad_v = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-        grad_context, grad_weight = torch.zeros_like(context), torch.zeros_like(weight)
-        for part in _chunks(q.shape[1], q.device):
+        grad_context = torch.zeros_like(context)
+        everything = torch.zeros_like(context[:, :, :1])
+        least = FLOOR * context[..., -1:].sum(2, keepdim=True)
+        for part in _chunks(q, len(projection)):
             a = q[:, part] @ projection.T
             stabiliser, at = a.max(-1, keepdim=True)
-            a -= 0.5 * q[:, part].square().sum(-1, keepdim=True) + stabiliser
-            exponent = a.exp_()
-            features = _by_head(exponent + FLOOR)
-            scale = features @ weight
+            exponent = _exponent(q[:, part], a, stabiliser)
+            scale = _by_head(exponent) @ context[..., -1:] + least
             above = _by_head(grad[:, part]) / scale
-            below = -(above * (features @ context)).sum(-1, keepdim=True) / scale
-            grad_context += features.transpose(-1, -2) @ above
-            grad_weight += features.transpose(-1, -2) @ below
-            through = above @ context.transpose(-1, -2) + below * weight.transpose(-1, -2)
-            through = exponent.mul_(_by_head(through))
+            below = -(above * _by_head(out[:, part])).sum(-1, keepdim=True)
+            both = torch.cat([above, below], dim=-1)
+            grad_context += _by_head(exponent).transpose(-1, -2) @ both
+            everything += both.sum(2, keepdim=True)
+            through = exponent.mul_(_by_head(both @ context.transpose(-1, -2)))
             total = through.sum(-1, keepdim=True)
             grad_q[:, part] = through @ projection - total * (projection[at.squeeze(-1)] + q[:, part])
-        stabiliser = largest.view(-1, 1, 1, 1)
-        moved = k.new_zeros(len(k))
-        for part in _chunks(k.shape[1], k.device):
-            exponent, _ = _exponent(k[:, part], projection, stabiliser)
-            grad_v[:, part] = _by_head(_by_head(exponent + FLOOR) @ grad_context)
-            through = _by_head(v[:, part]) @ grad_context.transpose(-1, -2)
-            through = exponent.mul_(_by_head(through + grad_weight.transpose(-1, -2)))
+        grad_context += FLOOR * everything
+        least = FLOOR * grad_context[..., :-1].sum(2, keepdim=True)
+        stabiliser, moved = largest.view(-1, 1, 1, 1), k.new_zeros(len(k))
+        for part in _chunks(k, len(projection)):
+            exponent = _exponent(k[:, part], k[:, part] @ projection.T, stabiliser)
+            grad_v[:, part] = _by_head(_by_head(exponent) @ grad_context[..., :-1] + least)
+            through = _by_head(_with_one(v[:, part])) @ grad_context.transpose(-1, -2)
+            through = exponent.mul_(_by_head(through))
             total = through.sum(-1, keepdim=True)
             grad_k[:, part] = through @ projection - total * k[:, part]
             moved += total.sum((1, 2, 3))
         # the maximum subtracted from every exponent is itself the exponent of one key
-        cells = range(len(k))
+        cells = list(range(len(k)))
         if ctx.across_cells:
-            cells, moved = [int(tops.amax(0).argmax())], moved.sum().expand(len(k))  # type: ignore[assignment]
+            cells, moved = [int(tops.amax(0).argmax())], moved.sum().expand(len(k))
         for cell in cells:
-            part = _chunks(k.shape[1], k.device)[int(tops[:, cell].argmax())]
+            part = _chunks(k, len(projection))[int(tops[:, cell].argmax())]
             a = k[cell, part] @ projection.T
             position, rest = divmod(int(a.argmax()), a.shape[1] * a.shape[2])
             head, feature = divmod(rest, a.shape[2])
