@@ -7,7 +7,7 @@ import streamlit as st
 from pages.components import clone, cost_view, fields, frame, recipe, run_facts, show, state, weights_note
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
-from sgm_core.figures.palette import arm_name
+from sgm_core.figures.palette import SCHEMES, arm_name
 from sgm_core.runs.launch import launch
 from sgm_core.runs.store import create_run
 from sgm_core.training.backbones import backbone_names, is_bundle
@@ -15,7 +15,7 @@ from sgm_core.training.backbones import backbone_names, is_bundle
 _VISIBLE = {
     "compare": ("backbone", "pretrain.weights_key", "folds", "arms", "schemes"),
     "pretrain": ("backbone", "weights_key", "masker", "mask_ratio", "epochs"),
-    "finetune": ("run", "backbone", "weights_key", "scheme", "fold", "epochs"),
+    "finetune": ("run", "backbone", "weights_key", "scheme", "fold", "epochs", "probe_epochs"),
 }
 _WIDE = ("arms", "schemes")
 _WHAT = {
@@ -45,6 +45,8 @@ def form(kind: str, dataset: Dataset) -> dict[str, Any]:
         for path in _VISIBLE[kind]:
             if path in shown and path not in _WIDE:
                 values[path] = fields.draw(shown[path], options.get(path), backbone)
+            if path == "scheme":  # a linear probe has epochs of its own
+                shown.pop("epochs" if values[path] == "linear-probe" else "probe_epochs")
     for path in _WIDE:
         if path in _VISIBLE[kind]:
             values[path] = fields.draw(shown[path], options[path], backbone, format_func=wide_name)
@@ -92,7 +94,7 @@ def source(controls: dict[str, fields.Control], dataset: Dataset, values: dict[s
 
 def wide_name(name: str) -> str:
     """Return an arm or a scheme as its control names it."""
-    return recipe.SCHEMES.get(name, name).capitalize() if name in recipe.SCHEMES else arm_name(name)
+    return SCHEMES.get(name) or arm_name(name)
 
 
 def show_differences(kind: str, parameters: dict[str, Any], dataset: Dataset) -> None:
@@ -153,6 +155,10 @@ with top:
 can_start = False
 with frame.guard():
     can_start = cost_view.show(kind, config, dataset)
-if can_start and st.button("Start the run", type="primary", icon=":material/play_arrow:"):
-    state.go("pages/runs.py", run=start(kind, config, dataset))
+if can_start:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Start the run", type="primary", icon=":material/play_arrow:"):
+            state.go("pages/runs.py", run=start(kind, config, dataset))
+        with frame.guard():
+            cost_view.offer_to_measure(config, dataset)
 show_differences(kind, config.to_dict(), dataset)

@@ -10,7 +10,7 @@ from sgm_core.runs import measure
 from sgm_core.training import fit
 from sgm_core.training.config import Settings
 from sgm_core.training.estimate import estimate_run
-from sgm_core.training.measured import kept
+from sgm_core.training.measured import kept, worth_again
 
 
 def show(kind: str, config: Settings, dataset: Dataset) -> bool:
@@ -25,8 +25,6 @@ def show(kind: str, config: Settings, dataset: Dataset) -> bool:
         return False
     for warning in fit.warnings(guess):
         st.warning(f"{warning[0].upper()}{warning[1:]}.", icon=":material/memory:")
-    if not guess["measured"]:
-        _measure(config, dataset)
     return True
 
 
@@ -41,7 +39,10 @@ def _numbers(guess: dict[str, Any]) -> None:
     with st.grid(4, min_column_width=180, gap="medium"):
         _number("Tokens per cell", f"{tokens['mean']:,.0f}", longest)
         _number("GPU memory" if "GPU" in host["what"] else "Memory", words.size(guess["memory_bytes"]), free)
-        _number("One epoch", words.duration(guess["seconds_per_epoch"]), cells)
+        if "encode_seconds" in guess and guess["seconds_per_epoch"] < guess["encode_seconds"]:
+            _number("One pass over the cells", words.duration(guess["encode_seconds"]), cells)
+        else:
+            _number("One epoch", words.duration(guess["seconds_per_epoch"]), cells)
         _number("In all", words.duration(guess["seconds"]), _what(guess) + disk)
 
 
@@ -84,15 +85,18 @@ def _refuse(kind: str, config: Settings, dataset: Dataset, guess: dict[str, Any]
         )
 
 
-def _measure(config: Settings, dataset: Dataset) -> None:
-    state = measure.measuring(config, dataset)
+def offer_to_measure(config: Settings, dataset: Dataset) -> None:
+    """Offer to measure a run that was not measured yet; while that goes on, wait for it."""
+    state, earlier = measure.measuring(config, dataset), kept(config, dataset)
+    if state.state == "done" and not (earlier and worth_again(earlier)):
+        return
     if state.state == "running":
         _wait(config, dataset)
         return
     if state.state == "failed":
-        st.warning(f"Measuring failed: {state.error}", icon=":material/speed:")
+        st.caption(f":material/warning: Measuring failed: {state.error}")
     if st.button(
-        "Measure with 3 steps",
+        "Measure again" if earlier else "Measure with 3 steps",
         icon=":material/speed:",
         help="Runs three real steps with your cells, in a process of its own; takes seconds to minutes.",
     ):

@@ -204,7 +204,8 @@ def apply_preset(chosen: Control) -> None:
 
 
 def _none(control: Control) -> str:
-    return {"fold": "shared by all", "patience": "no early stopping", "label": "the cell type"}.get(
+    everyone = "every fold" if control.kind == "finetune" else "shared by all"
+    return {"fold": everyone, "patience": "no early stopping", "label": "the cell type"}.get(
         control.field.name, "none"
     )
 

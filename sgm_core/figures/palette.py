@@ -29,13 +29,20 @@ ARMS = {
     "expression+summary": ("Expression + summary", "#E69F00", "triangle-up"),
     "uniform+summary": ("Uniform + summary", "#0072B2", "square"),
     "uniform": ("Uniform", "#56B4E9", "circle"),
+    "original": ("Original weights", "#CC79A7", "star"),
     "no-pretraining": ("No pretraining", "#8A8F98", "x"),
     "pca-logistic": ("PCA + logistic regression", "#009E73", "circle-open"),
     "pca-knn": ("PCA + kNN", "#009E73", "square-open"),
     "hvg-logistic": ("Variable genes + logistic regression", "#009E73", "diamond-open"),
     "majority": ("Majority class", "#8A8F98", "x-thin-open"),
 }
-SCHEMES = {"linear-probe": "Linear probe", "partial": "Partial finetune", "baseline": "Baseline"}
+SCHEMES = {
+    "linear-probe": "Linear probe",
+    "partial": "Partial finetune",
+    "last-block": "Last block",
+    "official": "scFoundation's own",
+    "baseline": "Baseline",
+}
 FAMILIES = {
     "mitochondrial": ("Mitochondrial", "#D55E00", "diamond"),
     "ribosomal": ("Ribosomal", "#0072B2", "square"),

@@ -19,7 +19,7 @@ from sgm_core.runs.process import alive, identity
 from sgm_core.training.config import Settings
 from sgm_core.training.estimate import Measured
 from sgm_core.training.fit import require_fit
-from sgm_core.training.measured import kept, only_encodes, place, probed
+from sgm_core.training.measured import kept, only_encodes, place, probed, worth_again
 
 _LONGEST_S = 1200
 
@@ -41,7 +41,7 @@ def measure(config: Settings, dataset: Dataset) -> Measured:
         If the run can't fit by what is counted (nothing is tried then), or its steps failed.
     """
     earlier = kept(config, dataset)
-    if earlier is not None:
+    if earlier is not None and not worth_again(earlier):
         return earlier
     require_fit(config, dataset)
     worker = _start(config, dataset)
@@ -62,14 +62,15 @@ def measure(config: Settings, dataset: Dataset) -> Measured:
 
 
 def begin(config: Settings, dataset: Dataset) -> None:
-    """Start measuring in a detached process, unless it runs or is done already.
+    """Start measuring in a detached process, unless it runs, or is done and need not be done again.
 
     Raises
     ------
     InputError
         If the run can't fit by what is counted.
     """
-    if measuring(config, dataset).state in ("running", "done"):
+    earlier = kept(config, dataset)
+    if measuring(config, dataset).state == "running" or (earlier and not worth_again(earlier)):
         return
     require_fit(config, dataset)
     worker = _start(config, dataset)
@@ -79,16 +80,16 @@ def begin(config: Settings, dataset: Dataset) -> None:
 
 def measuring(config: Settings, dataset: Dataset) -> Measuring:
     """Say how far measuring is."""
-    if kept(config, dataset) is not None:
-        return Measuring("done")
     result = place(config, dataset)
     try:
         worker = home.read_json(_beside(result, "worker.json"))
     except (OSError, ValueError):
-        return Measuring("none")
-    if alive(worker["pid"], worker["process_started"]):
+        worker = None
+    if worker and alive(worker["pid"], worker["process_started"]):
         return Measuring("running")
-    return Measuring("failed", _last_line(result))
+    if kept(config, dataset) is not None:
+        return Measuring("done")
+    return Measuring("failed", _last_line(result)) if worker else Measuring("none")
 
 
 def _start(config: Settings, dataset: Dataset) -> subprocess.Popen[bytes]:

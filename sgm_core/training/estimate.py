@@ -177,7 +177,9 @@ def estimate_finetune(
         trained = _trained_blocks(config) * _block_parameters(shape)
     count = cost.parameter_count(shape, source.to_dict())
     memory = _memory(config, dataset, tokens, count, trained, kept)
-    seconds = folds * (once + epochs * per_epoch) + _SETUP_S
+    # folds that share one model share its pooled vectors
+    passes = 1 if config.scheme == "linear-probe" else folds
+    seconds = passes * once + folds * epochs * per_epoch + _SETUP_S
     return _answer(
         config,
         tokens,
@@ -191,6 +193,7 @@ def estimate_finetune(
         cells_per_s=1 / encode_s,
         epochs=epochs,
         folds=folds,
+        encode_seconds=cells * encode_s,
         seconds_per_epoch=per_epoch,
         seconds=seconds,
         disk_bytes=int(disk),
@@ -286,8 +289,7 @@ def report(guess: dict[str, Any]) -> str:
         f"{tokens['longest']:,} longest (max_tokens {tokens['max_tokens']:,})",
         f"memory           {_size(guess['memory_bytes'])}{several} of {_size(host['total'])} {host['what']} "
         f"({_size(host['free'])} free now); counted per process: {parts}",
-        f"an epoch         {guess['cells']:,} cells at {_rate(guess['cells_per_s'])}: "
-        f"{duration(guess['seconds_per_epoch'])}",
+        *_passes(guess),
         f"in all           {duration(guess['seconds'])} for {_what(guess)}",
     ]
     if guess.get("disk_bytes"):
@@ -295,6 +297,14 @@ def report(guess: dict[str, Any]) -> str:
     lines.append(f"rests on         {guess['basis']}")
     lines += [f"note             {warning}" for warning in guess["warnings"]]
     return "\n".join(lines)
+
+
+def _passes(guess: dict[str, Any]) -> list[str]:
+    cells, epoch = f"{guess['cells']:,} cells at {_rate(guess['cells_per_s'])}", guess["seconds_per_epoch"]
+    if "encode_seconds" in guess:
+        encoding = f"encoding         {cells}: {duration(guess['encode_seconds'])}"
+        return [encoding, f"an epoch         {duration(epoch)}"]
+    return [f"an epoch         {cells}: {duration(epoch)}"]
 
 
 def _what(guess: dict[str, Any]) -> str:

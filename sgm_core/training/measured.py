@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,11 @@ def kept(config: Settings, dataset: Dataset) -> dict[str, Any] | None:
         return dict(home.read_json(place(config, dataset))["parts"])
     except (OSError, ValueError, KeyError, TypeError):
         return None  # a damaged file is measured again
+
+
+def worth_again(parts: Mapping[str, Any]) -> bool:
+    """Say whether what was measured may be better measured again: other programs slowed it down."""
+    return any(part.get("busy") for part in parts.values())
 
 
 @lru_cache(maxsize=1)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
 from sgm_core import home
@@ -29,13 +30,14 @@ from sgm_core.progress import Observer
 from sgm_core.training import pretrain as training
 from sgm_core.training import start
 from sgm_core.training.config import PretrainConfig
-from sgm_core.training.cores import usable_cores
 from sgm_core.training.data import Values, model_values
 from sgm_core.training.device import pick_device
 from sgm_core.training.estimate import estimate
 from sgm_core.training.pooling import pooled_vectors
 
 STEPS = 3
+_NICE = 10  # the dashboard answers at once meanwhile
+_BUSY_PERCENT = 40.0
 _ENCODED = 128  # cells that a pass of `pooled_vectors` takes at once
 PATIENCE_S = 180.0
 """Longest that the steps of one part may take, by the counted estimate."""
@@ -43,6 +45,7 @@ PATIENCE_S = 180.0
 
 def main(argv: list[str]) -> int:
     """Measure what a request (a JSON file) asks for, and write the result where it says."""
+    os.nice(_NICE)
     request = home.read_json(Path(argv[0]))
     target = Path(request["result"])
     try:
@@ -71,15 +74,17 @@ def probe(config: PretrainConfig, dataset: Dataset, encodes: bool = False) -> di
     dict
         By part, ``pretrain`` and ``encode``: ``cell_s`` seconds per cell, ``step_s``, ``peak_bytes`` (of the
         device; on a CPU of this process), ``steps``, ``batch_size``, ``tokens`` a cell, ``device``,
-        ``note`` where the steps were not those of the run in full; ``pretrain`` also has ``setup_s``.
+        ``busy`` if other programs used the processors, ``note`` what differed from the run itself;
+        ``pretrain`` also has ``setup_s``.
     """
     steps, asked, size = affordable(config, dataset)
     config = dataclasses.replace(config, epochs=1, accumulation=1, patience=None, batch_size=size)
     device = pick_device(config.device)
     note = "" if size == asked else f", in place of {asked} cells"
-    if os.getloadavg()[0] > 0.6 * usable_cores() and device.type == "cpu":
+    busy = device.type == "cpu" and psutil.cpu_percent(0.3) > _BUSY_PERCENT
+    if busy:
         note += ", while other programs kept the processors busy"
-    common = {"device": _device_words(device), "note": note}
+    common = {"device": _device_words(device), "note": note, "busy": busy}
     fold = training.pick_fold(dataset, config.fold, config.n_folds, config.label)
     result: dict[str, Any] = {}
     if encodes:

@@ -1,16 +1,28 @@
 """New run: what the form says is what runs."""
 
+import time
+
 import pytest
 from page_text import text_of
 
+from sgm_core import home
+from sgm_core.model.bundle import IMPORT, LICENCE
+from sgm_core.model.sizes import shape_fields
+from sgm_core.runs.measure import measuring
 from sgm_core.runs.store import create_run, list_runs
+from sgm_core.training.backbones import BUNDLE_DEFAULTS, default_arms
 from sgm_core.training.config import PRESETS, CompareConfig, FinetuneConfig, PretrainConfig
+from sgm_core.training.machine import Memory
 
 
 @pytest.fixture
 def queued(monkeypatch: pytest.MonkeyPatch):
     """Leave what the page launches in the queue."""
     monkeypatch.setattr("sgm_core.runs.launch.launch", lambda run: None)
+
+
+def labels(page):
+    return [button.label for button in page.button]
 
 
 def start(page):
@@ -50,6 +62,100 @@ def test_the_recipe_follows_the_controls(open_page, demo_dataset):
 
 def test_time_and_memory_are_said(open_page, demo_dataset):
     assert "of memory:" in text_of(open_page("new_run"))
+
+
+def test_the_counted_numbers_are_there_at_once(open_page, demo_dataset):
+    page = open_page("new_run")
+    shown = {metric.label: metric.value for metric in page.metric}
+    assert set(shown) == {"Tokens per cell", "Memory", "One epoch", "In all"}
+    assert "Measure with 3 steps" in labels(page)
+
+
+def test_measured_numbers_follow_the_button(open_page, demo_dataset):
+    config = PretrainConfig(data="small", n_genes=60, latents=4, latent_width=8)
+    page = open_page("new_run")
+    page.segmented_control(key="kind").set_value("pretrain").run()
+    for name in ("n_genes", "latents", "latent_width"):
+        page.number_input(key=f"pretrain.{name}").set_value(getattr(config, name))
+    page.run()
+    next(button for button in page.button if button.label == "Measure with 3 steps").click().run()
+    assert not page.exception and "the numbers above follow" in text_of(page)
+    deadline = time.monotonic() + 90
+    while measuring(config, demo_dataset).state == "running" and time.monotonic() < deadline:
+        time.sleep(0.3)
+    page.run()
+    assert "3 steps of 32 cells measured on" in text_of(page)
+    assert "Measure with 3 steps" not in labels(page)
+
+
+def test_what_cannot_fit_says_what_would(open_page, demo_dataset, queued, monkeypatch):
+    monkeypatch.setattr("sgm_core.training.machine.memory", lambda device: Memory(10**9, 10**9, "memory"))
+    page = open_page("new_run")
+    page.segmented_control(key="kind").set_value("pretrain").run()
+    page.number_input(key="pretrain.batch_size").set_value(512).run()
+    assert "would not fit" in page.error[0].value and "batch size" in page.error[0].value
+    assert "Start the run" not in labels(page)
+    next(button for button in page.button if button.label.startswith("Change the form")).click().run()
+    assert not page.exception and not page.error
+    assert page.number_input(key="pretrain.batch_size").value < 512
+    start(page)
+    assert list_runs()[0].parameters["recompute"] is True
+
+
+def test_without_weights_it_says_how_to_get_them(open_page, demo_dataset):
+    page = open_page("new_run")
+    assert any("scFoundation weights" in one.label for one in page.expander)
+    assert page.code[0].value == IMPORT
+    assert "non-commercial research only" in text_of(page)
+    assert "Weight set" not in [one.label for one in page.selectbox]
+
+
+@pytest.fixture
+def weights(demo_dataset):
+    """Imported weights in name only, whose vocabulary is the dataset's genes."""
+    shape = {**shape_fields("tiny", demo_dataset.n_genes), "depth_tokens": True, "cell_context": False}
+    path = home.folder("weights") / "released"
+    path.mkdir()
+    lines = [f"{gene}\t{number}" for number, gene in enumerate(demo_dataset.genes)]
+    (path / "genes.tsv").write_text("\n".join(["gene_name\tindex", *lines]) + "\n")
+    meta = {"schema_version": 1, "name": "released", "keys": ["cell", "gene", "rde"], "config": shape}
+    home.write_json(path / "bundle.json", {**meta, "n_parameters": 12345, "licence": LICENCE})
+
+
+def test_imported_weights_are_a_backbone_with_arms_and_rates_of_its_own(
+    open_page, demo_dataset, queued, weights
+):
+    page = open_page("new_run")
+    assert not any("scFoundation weights" in one.label for one in page.expander)
+    page.selectbox(key="compare.backbone").set_value("released").run()
+    assert not page.exception
+    assert page.pills(key="compare.arms").value == list(default_arms("released"))
+    text = text_of(page)
+    assert "continued pretrainings of `released` (gene weights)" in text
+    assert "12,345 parameters" in text and "must not be passed on" in text
+    start(page)
+    run = CompareConfig.from_dict(list_runs()[0].parameters)
+    assert run.backbone == "released" and run.arms == default_arms("released")
+    own = {name: run.pretrain.get(name) for name in BUNDLE_DEFAULTS["pretrain"]}
+    assert own == BUNDLE_DEFAULTS["pretrain"]
+    page = open_page("new_run")
+    page.selectbox(key="compare.backbone").set_value("released").run()
+    page.selectbox(key="compare.backbone").set_value("tiny").run()
+    assert page.pills(key="compare.arms").value == list(default_arms("tiny"))
+    start(page)
+    assert "lr_backbone" not in list_runs()[0].parameters["pretrain"]
+
+
+def test_imported_weights_are_finetuned_without_a_run(open_page, demo_dataset, queued, weights):
+    page = open_page("new_run")
+    page.segmented_control(key="kind").set_value("finetune").run()
+    assert not page.exception and "Finetune `released` (gene weights)" in text_of(page)
+    page.selectbox(key="finetune.scheme").set_value("last-block").run()
+    assert "of disk" in text_of(page)
+    start(page)
+    config = FinetuneConfig.from_dict(list_runs()[0].parameters)
+    assert (config.run, config.backbone, config.data) == ("", "released", "small")
+    assert config.lr == BUNDLE_DEFAULTS["finetune"]["lr"]
 
 
 def test_a_preset_fills_the_form(open_page, demo_dataset, queued):

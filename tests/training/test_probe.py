@@ -1,6 +1,7 @@
 """Measuring a run by its first steps: real steps, their own process, kept for the next time."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -47,11 +48,30 @@ def test_what_would_take_minutes_is_measured_on_less(
 
 def test_it_is_measured_once_in_a_process_of_its_own(demo_dataset: Dataset) -> None:
     assert kept(QUICK, demo_dataset) is None and measuring(QUICK, demo_dataset).state == "none"
-    first = measure(QUICK, demo_dataset)
+    measure(QUICK, demo_dataset)
+    first = say_whether_busy(demo_dataset, False)
     assert kept(QUICK, demo_dataset) == first == measure(QUICK, demo_dataset)
     assert measuring(QUICK, demo_dataset).state == "done"
     guess = estimate(QUICK, demo_dataset, first)
     assert guess["measured"] and guess["memory_bytes"] == first["pretrain"]["peak_bytes"]
+
+
+def say_whether_busy(dataset: Dataset, busy: bool) -> dict:
+    path = place(QUICK, dataset)
+    parts = {name: {**part, "busy": busy} for name, part in json.loads(path.read_text())["parts"].items()}
+    path.write_text(json.dumps({"parts": parts}))
+    return parts
+
+
+def test_what_other_programs_slowed_down_is_measured_again(demo_dataset: Dataset) -> None:
+    measure(QUICK, demo_dataset)
+    slow = say_whether_busy(demo_dataset, True)
+    begin(QUICK, demo_dataset)
+    assert measuring(QUICK, demo_dataset).state == "running"
+    deadline = time.monotonic() + 60
+    while measuring(QUICK, demo_dataset).state == "running" and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert measuring(QUICK, demo_dataset).state == "done" and kept(QUICK, demo_dataset) != slow
 
 
 def test_what_was_measured_belongs_to_what_decides_it(demo_dataset: Dataset) -> None:
