@@ -17,7 +17,7 @@ from sgm_core.model.inputs import target_depth as check_target
 from sgm_core.progress import Observer
 from sgm_core.training.device import autocast, pick_device
 from sgm_core.training.embed_input import Cells, check_expressed, normalise, place_cells, read_cells
-from sgm_core.training.embed_plan import MAX_TOKENS, batches, check_plan, default_batch_tokens
+from sgm_core.training.embed_plan import MAX_TOKENS, batches, check_plan, default_batch_tokens, duration
 
 OUTPUTS = ("cell", "bulk", "gene", "gene_expression")
 _GPU_DECODED = 8
@@ -198,8 +198,7 @@ def pace(done: int, total: int, elapsed: float, before: int = 0) -> str:
     """Say how fast cells are embedded and how long the rest takes; `before` of them were done already."""
     rate = (done - before) / max(elapsed, 1e-9)
     left = (total - done) / rate if rate else 0.0
-    text = f"{left / 60:,.0f} min" if left >= 120 else f"{left:,.0f} s"
-    return f"{done:,} of {total:,} cells, {rate:,.1f} cells/s, {text} left"
+    return f"{done:,} of {total:,} cells, {rate:,.1f} cells/s, {duration(left)} left"
 
 
 def _shape(backbone: Backbone, output: str, pool: str) -> tuple[int, ...]:

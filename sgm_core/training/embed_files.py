@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import sgm_core
 from sgm_core.cells.vocabulary import place_genes
@@ -21,7 +22,7 @@ from sgm_core.training.device import pick_device, set_threads
 from sgm_core.training.embed import embed, pace
 from sgm_core.training.embed_input import check_expressed
 from sgm_core.training.embed_parts import Parts, open_parts
-from sgm_core.training.embed_plan import MAX_TOKENS, check_plan, default_batch_tokens, seconds
+from sgm_core.training.embed_plan import MAX_TOKENS, check_plan, default_batch_tokens, duration, seconds
 from sgm_core.training.embed_source import BLOCK, CellSource, open_cells
 
 OBSM = "X_scfoundation"
@@ -47,7 +48,7 @@ def embed_to_file(
 ) -> dict[str, Any]:
     """Embed the cells of a dataset or file and write them to `out`.
 
-    Finished blocks of 500 cells are kept in ``.OUT.parts`` beside the output and deleted when it is whole:
+    Finished blocks of 200 cells are kept in ``.OUT.parts`` beside the output and deleted when it is whole:
     the same call goes on where an earlier one was interrupted.
 
     Parameters
@@ -95,7 +96,7 @@ def embed_to_file(
         guess = seconds(backbone.config, lengths, decoder is not None)
         observer.message(
             f"{source.name}: {len(lengths):,} cells, {lengths.mean():,.0f} tokens a cell"
-            + (f", about {max(1, guess / 60):,.0f} min" if place.type == "cpu" else "")
+            + (f", about {duration(guess)}" if place.type == "cpu" else "")
         )
         settings = {
             "weights": weights,
@@ -241,6 +242,10 @@ def _write(out: Path, vectors: np.ndarray, source: CellSource, settings: dict[st
     import anndata as ad
 
     obs = source.obs.set_index(source.obs["cell"].astype(str).rename(None)).drop(columns="cell")
+    # of text, the h5ad format takes a missing value only in a categorical
+    for column in obs.columns.difference(obs.select_dtypes(["number", "bool"]).columns):
+        text = obs[column].map(str, na_action="ignore").where(obs[column].notna(), None)
+        obs[column] = pd.Categorical(text, categories=pd.Index(sorted(text.dropna().unique()), dtype=object))
     result = ad.AnnData(obs=obs, obsm={OBSM: vectors}, uns={"scfoundation": settings})
     with whole_file(out) as temporary:
         result.write_h5ad(temporary)

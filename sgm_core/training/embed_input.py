@@ -103,6 +103,8 @@ def read_cells(
 
 
 def _as_csr(matrix: Any) -> sparse.csr_matrix:
+    if hasattr(matrix, "to_memory"):  # of an AnnData that is open on disk
+        matrix = matrix.to_memory()
     if not sparse.issparse(matrix):
         matrix = np.asarray(matrix)
         if matrix.ndim != 2 or matrix.dtype.kind not in "buif":

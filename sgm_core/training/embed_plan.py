@@ -102,9 +102,9 @@ def check_plan(
         raise InputError(
             f"{call(row)} has {longest:,} tokens and {max_tokens:,} are allowed ({len(over):,} of "
             f"{len(lengths):,} cells are over it). Attention grows with the square: these would take "
-            f"{_size(memory(config, longest))} and about {_minutes(seconds(config, over))} on this "
+            f"{_size(memory(config, longest))} and about {duration(seconds(config, over))} on this "
             "machine's CPU. Bulk samples express nearly every gene; leave out genes with few counts, or say "
-            f"max_tokens={longest} to run it all the same"
+            f"max_tokens={longest} (--max-tokens) to run it all the same"
         )
     at_once = min(int(lengths.sum()), max(batch_tokens, longest))
     need = max(memory(config, at_once), decoder_memory(config, decoded_at_once))
@@ -112,7 +112,8 @@ def check_plan(
     here = result_bytes if device.type == "cpu" else 0
     if need + here > free:
         advice = (
-            f"say batch_tokens={max(longest, int(batch_tokens * (free - here) / (2 * need)))}"
+            "say --batch-tokens or "
+            f"batch_tokens={max(longest, int(batch_tokens * (free - here) / (2 * need)))}"
             if memory(config, longest) + here < free and not decoded_at_once
             else "give fewer cells at once, or use a machine with more"
         )
@@ -126,5 +127,6 @@ def _size(n_bytes: float) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"
 
 
-def _minutes(time: float) -> str:
+def duration(time: float) -> str:
+    """Say how long `time` seconds are."""
     return f"{time / 60:,.0f} min" if time >= 120 else f"{time:,.0f} s"

@@ -21,7 +21,7 @@ from sgm_core.cells.write import plain_table
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.training.embed_input import Cells
 
-BLOCK = 500
+BLOCK = 200
 """Cells that are embedded, and kept on disk, at once."""
 
 

@@ -162,6 +162,8 @@ def test_a_file_is_the_same_as_the_dataset(demo_dataset, direct, tmp_path: Path,
     cells = ad.AnnData(demo_dataset.counts().astype(np.float32), obs, pd.DataFrame(index=demo_dataset.genes))
     cells.write_h5ad(tmp_path / "cells.h5ad")
     ids = cells.copy()
+    ids.obs["batch"] = pd.Categorical(["a", "b"] * (ids.n_obs // 2))
+    ids.obs["flag"] = True
     ids.var["gene_symbol"] = ids.var_names
     ids.var_names = [f"ENSG{i:011d}" for i in range(ids.n_vars)]
     ids.write_h5ad(tmp_path / "ids.h5ad")
@@ -175,6 +177,17 @@ def test_a_file_is_the_same_as_the_dataset(demo_dataset, direct, tmp_path: Path,
     embed_to_file(str(tmp_path / "cells.h5ad"), "mine", tmp_path / "few.npy", max_cells=90)
     np.testing.assert_allclose(np.load(tmp_path / "few.npy"), direct[rows], atol=5e-6)
     assert not list(tmp_path.glob(".*"))
+
+
+def test_columns_with_missing_text_can_be_written(tmp_path: Path) -> None:
+    columns = {"nothing": None, "some": [None, "a", "b"], "mixed": [1, "x", None], "a/b": ["1", "2", "3"]}
+    obs = pd.DataFrame({"cell": ["c1", "c2", "c3"], **columns, "n": [1, 2, 3]})
+    source = embed_source.CellSource("mine", obs, "", lambda first: iter(()))
+    embed_files._write(tmp_path / "x.h5ad", np.ones((3, 2), np.float32), source, {"key": "cell"})
+    written = ad.read_h5ad(tmp_path / "x.h5ad").obs
+    assert written["nothing"].isna().all()
+    assert written["some"].astype(object).where(written["some"].notna(), None).tolist() == [None, "a", "b"]
+    assert written["mixed"].tolist()[:2] == ["1", "x"] and written["n"].tolist() == [1, 2, 3]
 
 
 def test_an_empty_cell_is_named_before_anything_is_embedded(weights, demo_dataset, tmp_path: Path) -> None:
