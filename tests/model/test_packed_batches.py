@@ -6,8 +6,8 @@ import torch
 
 from sgm_core.model.backbone import Backbone, BackboneConfig
 
-# bf16 keeps 8 bits; the largest difference seen over 100 draws was 0.02 of the largest value
-TOLERANCE = {"fp32": 1e-5, "bf16": 5e-2}
+# bf16 keeps 8 bits; over 100 draws the largest difference was 0.01 of the largest value (fp32: 5e-7)
+TOLERANCE = {"fp32": 1e-5, "bf16": 3e-2}
 
 
 def backbone_of(n_genes: int, depth_tokens: bool) -> Backbone:

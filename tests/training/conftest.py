@@ -31,12 +31,12 @@ def bundle(bundle_source: Path, sgm_home: Path) -> str:
 
 @pytest.fixture
 def few_cells(demo_home: Path, sgm_home: Path):
-    """Dataset ``few``: 120 of the simulated cells, every donor and cell type among them."""
+    """Dataset ``few``: a quarter of the simulated cells, 150."""
     return few(demo_home, sgm_home)
 
 
-def few(demo_home: Path, home: Path):
-    """Write the dataset ``few`` into `home`."""
+def few(demo_home: Path, home: Path, step: int = 4):
+    """Write the dataset ``few``, every `step`-th cell, into `home`."""
     import json
 
     import numpy as np
@@ -48,7 +48,7 @@ def few(demo_home: Path, home: Path):
     target = home / "datasets" / "few"
     shutil.copytree(source, target)
     meta = json.loads((source / "dataset.json").read_text())
-    rows = np.arange(0, meta["n_cells"], 4)
+    rows = np.arange(0, meta["n_cells"], step)
     indptr, indices, counts = (np.load(source / f"{name}.npy") for name in ("indptr", "indices", "counts"))
     parts = [slice(indptr[row], indptr[row + 1]) for row in rows]
     np.save(target / "indptr.npy", np.concatenate([[0], np.cumsum(np.diff(indptr)[rows])]))
