@@ -34,7 +34,8 @@ from sgm_core.training.tokens import Tokens, informative_tokens, vocabulary_toke
 _PROCESS, _GPU_PROCESS = 6e8, 6e8  # Python with torch; a GPU's context
 _VALIDATION = 512
 _SETUP_S = 5.0
-_ENCODE_BATCH = 128
+_ENCODE_BATCH, _ENCODE_TOKENS = 128, 32768
+_PER_GENE = 4000  # bytes a gene of the counts of masks, in which group and epoch
 
 Measured = Mapping[str, Mapping[str, Any]]
 """What was measured, by part: ``pretrain`` and ``encode``, each with ``cell_s`` and ``peak_bytes``."""
@@ -164,8 +165,8 @@ def estimate_finetune(
     longest = _longest(tokens, batch)
     if config.scheme == "linear-probe":
         epochs, once, per_epoch = config.probe_epochs, cells * encode_s, train * 3e-5
-        longest = _longest(tokens, _batch(_ENCODE_BATCH, tokens))
-        kept = 2 * cost.encoder_activations(shape, longest, blocks=1)
+        longest = min(_ENCODE_TOKENS, _longest(tokens, _batch(_ENCODE_BATCH, tokens)))
+        kept = cost.encoder_activations(shape, max(longest, tokens.longest), blocks=1)
     elif config.scheme == "partial":
         once, per_epoch = 0.2 * cells * encode_s, train * 3 * encode_s
         kept = cost.encoder_activations(shape, longest)
@@ -375,7 +376,7 @@ def _memory(
         return {**parts, "process": _GPU_PROCESS}
     # the matrix is built from the raw counts, so that both are in memory for a moment
     counts = float(np.sum(tokens.counts)) * 8
-    return {**parts, "cells": 2 * counts, "process": _PROCESS}
+    return {**parts, "cells": 2 * counts, "process": _PROCESS + _PER_GENE * tokens.n_genes}
 
 
 def _answer(
