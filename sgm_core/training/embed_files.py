@@ -3,16 +3,15 @@
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 import sgm_core
 from sgm_core.cells.vocabulary import place_genes
 from sgm_core.errors import Cancelled, InputError
-from sgm_core.home import whole_file, write_json
 from sgm_core.model.backbone import OFFICIAL_POOLS, Backbone
 from sgm_core.model.bundle import Bundle, open_bundle
 from sgm_core.model.inputs import target_depth as check_target
@@ -21,12 +20,11 @@ from sgm_core.progress import Observer
 from sgm_core.training.device import pick_device, set_threads
 from sgm_core.training.embed import embed, pace
 from sgm_core.training.embed_input import check_expressed
-from sgm_core.training.embed_parts import Parts, open_parts
+from sgm_core.training.embed_parts import Parts, begun_outputs, open_parts
 from sgm_core.training.embed_plan import MAX_TOKENS, check_plan, default_batch_tokens, duration, seconds
 from sgm_core.training.embed_source import BLOCK, CellSource, open_cells
+from sgm_core.training.embed_write import all_outputs, check_outputs, write_cells, write_genes
 
-OBSM = "X_scfoundation"
-"""Where an h5ad file has the vectors."""
 _DECODED = 8  # cells whose gene embeddings are in memory at once
 
 
@@ -75,9 +73,9 @@ def embed_to_file(
         If the input can't be used; said before anything is embedded.
     """
     observer = observer or Observer()
-    out, genes_path = _check_out(
-        Path(out).expanduser(), None if genes_out is None else Path(genes_out).expanduser()
-    )
+    out = Path(out).expanduser().absolute()
+    genes_path = None if genes_out is None else Path(genes_out).expanduser().absolute()
+    check_outputs(out, genes_path, begun_outputs(out))
     if pool not in OFFICIAL_POOLS or precision not in ("fp32", "bf16"):
         raise InputError(f"pool {pool!r} or precision {precision!r} is not known: all or max, fp32 or bf16")
     check_target(target_depth)
@@ -91,7 +89,7 @@ def embed_to_file(
         at_once = batch_tokens or default_batch_tokens(place)
         check_plan(
             backbone.config, lengths, source.call, place, at_once, max_tokens,
-            4 * BLOCK * backbone.config.width * len(OFFICIAL_POOLS[pool]), 1 if decoder else 0,
+            4 * len(lengths) * backbone.config.width * len(OFFICIAL_POOLS[pool]), 1 if decoder else 0,
         )  # fmt: skip
         guess = seconds(backbone.config, lengths, decoder is not None)
         observer.message(
@@ -113,7 +111,7 @@ def embed_to_file(
             **settings,
             "cells": source.identity,
             "block": BLOCK,
-            "gene embeddings": decoder is not None,
+            "outputs": [str(path) for path in all_outputs(out, genes_path)],
         }
         options: dict[str, Any] = {
             "device": device, "precision": precision, "target_depth": target_depth, "max_tokens": max_tokens,
@@ -125,27 +123,13 @@ def embed_to_file(
             vectors = parts.read(math.ceil(len(lengths) / BLOCK))
             described = {**settings, "n_cells": len(vectors), "width": vectors.shape[1]}
             if genes_path is not None and sums is not None:
-                _write_genes(
+                write_genes(
                     genes_path, (sums / len(vectors)).astype(np.float32), bundle, settings, len(vectors)
                 )
-            _write(out, vectors, source, settings)
+            write_cells(out, vectors, source.obs, settings)
             parts.delete()
     took = {"out": out, "seconds": time.monotonic() - started}
     return {**described, **took, **({} if genes_path is None else {"genes_out": genes_path})}
-
-
-def _check_out(out: Path, genes_out: Path | None) -> tuple[Path, Path | None]:
-    if out.suffix not in (".h5ad", ".npy"):
-        raise InputError(f"the output {out.name!r} must end in .h5ad or .npy")
-    if genes_out is not None and (genes_out.suffix != ".npy" or genes_out == out):
-        raise InputError(
-            f"the gene embeddings' output {genes_out.name!r} must end in .npy, with its own name"
-        )
-    written = [path for path in (out, genes_out) if path is not None]
-    for path in [*written, *(path.with_suffix(".json") for path in written if path.suffix == ".npy")]:
-        if path.exists():
-            raise InputError(f"{path} exists already: choose another name or delete it first")
-    return out, genes_out
 
 
 def _survey(source: CellSource, bundle: Bundle, observer: Observer) -> np.ndarray:
@@ -223,41 +207,8 @@ def _run(
 
 def _decoded(block: Any, decoder: Backbone, options: dict[str, Any]) -> Iterator[tuple[int, np.ndarray]]:
     """Yield how many cells of a block are decoded, and the sum of the gene embeddings of the last few."""
-    from dataclasses import replace
-
     for start in range(0, block.matrix.shape[0], _DECODED):
         part = slice(start, start + _DECODED)
         few = replace(block, matrix=block.matrix[part], names=block.names[part], first=block.first + start)
         genes = embed(few, decoder, output="gene", **options)
         yield start + len(genes), genes.sum(0, dtype=np.float64)
-
-
-def _write(out: Path, vectors: np.ndarray, source: CellSource, settings: dict[str, Any]) -> None:
-    if out.suffix == ".npy":
-        with whole_file(out) as temporary, temporary.open("wb") as stream:
-            np.save(stream, vectors)
-        cells = source.obs["cell"].astype(str).tolist()
-        write_json(out.with_suffix(".json"), {**settings, "shape": list(vectors.shape), "cells": cells})
-        return
-    import anndata as ad
-
-    obs = source.obs.set_index(source.obs["cell"].astype(str).rename(None)).drop(columns="cell")
-    # of text, the h5ad format takes a missing value only in a categorical
-    for column in obs.columns.difference(obs.select_dtypes(["number", "bool"]).columns):
-        text = obs[column].map(str, na_action="ignore").where(obs[column].notna(), None)
-        obs[column] = pd.Categorical(text, categories=pd.Index(sorted(text.dropna().unique()), dtype=object))
-    result = ad.AnnData(obs=obs, obsm={OBSM: vectors}, uns={"scfoundation": settings})
-    with whole_file(out) as temporary:
-        result.write_h5ad(temporary)
-
-
-def _write_genes(
-    path: Path, means: np.ndarray, bundle: Bundle, settings: dict[str, Any], n_cells: int
-) -> None:
-    with whole_file(path) as temporary, temporary.open("wb") as stream:
-        np.save(stream, means)
-    what = "mean over the cells of the decoder's gene embeddings"
-    described = {**settings, "key": "gene", "pool": None, "what": what, "n_cells": n_cells}
-    write_json(
-        path.with_suffix(".json"), {**described, "shape": list(means.shape), "genes": list(bundle.genes)}
-    )

@@ -51,6 +51,19 @@ class Parts:
         shutil.rmtree(self.folder)
 
 
+def parts_folder(out: Path) -> Path:
+    """Return the folder of an output's finished blocks."""
+    return out.with_name(f".{out.name}.parts")
+
+
+def begun_outputs(out: Path) -> list[str]:
+    """Return the outputs of the interrupted run of `out`, none if there was none."""
+    try:
+        return [str(path) for path in read_json(parts_folder(out) / "settings.json")["outputs"]]
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        return []
+
+
 @contextmanager
 def open_parts(out: Path, settings: dict[str, Any], observer: Observer) -> Iterator[Parts]:
     """Open what an earlier run of the same settings has finished; with other settings, start over.
@@ -60,7 +73,7 @@ def open_parts(out: Path, settings: dict[str, Any], observer: Observer) -> Itera
     InputError
         If another process is writing the same output.
     """
-    folder = out.with_name(f".{out.name}.parts")
+    folder = parts_folder(out)
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder, os.O_RDONLY)
     try:

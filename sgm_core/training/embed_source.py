@@ -34,7 +34,8 @@ class CellSource:
     name : of the dataset or file
     obs : one row a cell, column ``cell`` is its name
     identity : changes when the cells change
-    blocks : gives counts of `BLOCK` consecutive cells and more than once; the argument is the first block
+    blocks : gives the counts of `BLOCK` cells at a time, from the block of this number on; can be called
+        more than once
     """
 
     name: str
