@@ -13,6 +13,7 @@ LIGHT = (
     "sgm_core.runs.store",
     "sgm_core.runs.launch",
     "sgm_core.runs.worker",
+    "sgm_core.runs.measure",
     "sgm_core.training.config",
     "sgm_core.analysis.metrics",
     "sgm_core.analysis.masks",

@@ -10,8 +10,8 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
 from sgm_core.runs.measure import begin, measure, measuring
 from sgm_core.training import probe
-from sgm_core.training.config import CompareConfig, PretrainConfig
-from sgm_core.training.estimate import estimate
+from sgm_core.training.config import CompareConfig, FinetuneConfig, PretrainConfig, pretrain_config
+from sgm_core.training.estimate import estimate, estimate_run
 from sgm_core.training.measured import kept, place
 
 QUICK = PretrainConfig(data="small", n_genes=60, latents=4, latent_width=8, batch_size=16, device="cpu")
@@ -121,3 +121,22 @@ def test_a_request_is_answered_on_disk(demo_dataset: Dataset, tmp_path) -> None:
     request.write_text(json.dumps({"config": QUICK.to_dict(), "encodes": True, "result": str(result)}))
     assert probe.main([str(request)]) == 0
     assert json.loads(result.read_text())["parts"]["encode"]["steps"] == 3
+
+
+def test_imported_weights_are_measured_as_they_are_trained(demo_dataset: Dataset, bundle: str) -> None:
+    config = pretrain_config(data="small", backbone=bundle, latents=4, latent_width=8, device="cpu")
+    parts = probe.probe(config, demo_dataset)
+    assert parts["pretrain"]["batch_size"] == config.batch_size
+    guess = estimate(config, demo_dataset, parts)
+    assert guess["tokens"]["exact"] and guess["measured"]
+    counted = estimate(config, demo_dataset)
+    assert counted["memory_bytes"] == pytest.approx(parts["pretrain"]["peak_bytes"], rel=0.6)
+
+
+def test_finetuning_of_imported_weights_measures_the_encoder(demo_dataset: Dataset, bundle: str) -> None:
+    config = FinetuneConfig(backbone=bundle, data="small", scheme="last-block", device="cpu")
+    parts = measure(config, demo_dataset)
+    assert set(parts) == {"encode"}
+    guess = estimate_run(config, demo_dataset, parts)
+    assert guess["encode_seconds"] == pytest.approx(guess["cells"] * parts["encode"]["cell_s"])
+    assert guess["disk_bytes"] > 0 and guess["folds"] == 5
