@@ -94,7 +94,7 @@ def embed_to_file(
         guess = seconds(backbone.config, lengths, decoder is not None)
         observer.message(
             f"{source.name}: {len(lengths):,} cells, {lengths.mean():,.0f} tokens a cell"
-            + (f", about {duration(guess)}" if place.type == "cpu" else "")
+            + (f", about {duration(guess)}" if place.type == "cpu" and guess >= 60 else "")
         )
         settings = {
             "weights": weights,
