@@ -389,6 +389,9 @@ class FinetuneConfig(Settings):
         "(the scheme `official` alone)",
         choices=("corrected", "official"),
     )
+    max_tokens: int = _field(
+        15000, "machine", "Refuse cells with more tokens; a run that was pretrained with more may keep them"
+    )
     cache: bool = _field(
         True,
         "machine",

@@ -210,19 +210,24 @@ def model_values(dataset: Dataset, model: MaskedModel, names: np.ndarray, device
     return Values(dataset, dataset.gene_columns(names), device, target_or_none)
 
 
-def refuse_long_cells(values: Values, rows: np.ndarray, most: int) -> None:
+def refuse_long_cells(lengths: np.ndarray, most: int, source: str) -> None:
     """Check that no cell has more than `most` tokens.
+
+    Parameters
+    ----------
+    lengths : (cells,) tokens of each cell
+    most : the field ``max_tokens``
+    source : what the data is called, for messages
 
     Raises
     ------
     InputError
         If there are such cells: how many, the longest, and what to do.
     """
-    lengths = values.lengths[rows]
     over = int((lengths > most).sum())
     if over:
         raise InputError(
-            f"{over:,} of {len(rows):,} cells of dataset {values.dataset.name!r} have more than "
+            f"{over:,} of {len(lengths):,} cells of {source} have more than "
             f"{most:,} tokens (max_tokens), the longest {lengths.max():,}; attention's time goes with the "
             "square. Are they bulk samples or doublets? Leave them out when importing, or raise max_tokens"
         )

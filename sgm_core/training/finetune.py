@@ -131,7 +131,7 @@ class Source:
     folds: list[Fold]
     fresh: Callable[[], tuple[MaskedModel, np.ndarray, str]]
     shared: bool
-    max_tokens: int = 15000
+    max_tokens: int
 
 
 def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> None:
@@ -163,7 +163,7 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
             model, names, arm = source.fresh()
             model.to(device)
             values = model_values(dataset, model, names, device)
-            refuse_long_cells(values, np.arange(dataset.n_cells), source.max_tokens)
+            refuse_long_cells(values.lengths, source.max_tokens, f"dataset {dataset.name!r}")
         where = {"arm": arm, "fold": fold.index}
         if config.scheme == "linear-probe":
             if pooled is None:
@@ -220,7 +220,7 @@ def _pretrained(config: FinetuneConfig, folder: Path, observer: Observer) -> Sou
         _wanted(folds, own_fold if own_fold is not None else config.fold),
         lambda: load_model(source / "checkpoint"),
         own_fold is None,
-        parameters.get("max_tokens", 15000),
+        max(config.max_tokens, parameters.get("max_tokens", 0)),
     )
 
 
@@ -242,7 +242,7 @@ def _imported(config: FinetuneConfig, observer: Observer) -> Source:
         model = original(config.backbone, config.weights_key)
         return model, np.array(model.backbone.genes), "original"
 
-    return Source(dataset, config.label, _wanted(folds, config.fold), fresh, True)
+    return Source(dataset, config.label, _wanted(folds, config.fold), fresh, True, config.max_tokens)
 
 
 def _wanted(folds: list[Fold], index: int | None) -> list[Fold]:

@@ -19,7 +19,6 @@ import pandas as pd
 from sgm_core.analysis import statistics
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold, donor_folds, scored_classes
-from sgm_core.cells.vocabulary import place_genes
 from sgm_core.errors import InputError
 from sgm_core.home import whole_file, whole_folder, write_json, write_table
 from sgm_core.progress import Observer
@@ -87,7 +86,10 @@ def pieces_of(config: CompareConfig) -> list[Piece]:
     if config.umap:
         first.insert(1, Piece(MAP, 0))
     # expensive arms first, so that no core idles at the end
-    arms = sorted(config.arms, key=lambda arm: (arm == "no-pretraining", list(ARMS).index(arm) * -1))
+    # (the original weights train nothing, and their scores are wanted early)
+    arms = sorted(
+        config.arms, key=lambda arm: (arm != "original", arm == "no-pretraining", -list(ARMS).index(arm))
+    )
     return first + [Piece(arm, fold) for fold in range(config.folds) for arm in arms]
 
 
@@ -369,6 +371,8 @@ def _refuse_misfits(dataset: Dataset, config: CompareConfig) -> None:
             raise InputError("finetune.compat=official needs imported weights: a size has no padding")
     if is_bundle(config.backbone):
         from sgm_core.model.bundle import open_bundle
+        from sgm_core.training.data import refuse_long_cells
+        from sgm_core.training.tokens import vocabulary_tokens
 
         settings_of = settings(config, config.arms[0] if config.arms else "uniform")[0]
         bundle = open_bundle(config.backbone)
@@ -377,7 +381,9 @@ def _refuse_misfits(dataset: Dataset, config: CompareConfig) -> None:
                 f"weights {config.backbone!r} have no weight set {settings_of.weights_key!r}: "
                 f"choose {', '.join(bundle.keys)}"
             )
-        place_genes(dataset.genes, bundle.genes, f"dataset {dataset.name!r}")
+        source = f"dataset {dataset.name!r}"
+        tokens = vocabulary_tokens(dataset, bundle.genes)  # refuses genes that are not in the vocabulary
+        refuse_long_cells(tokens.counts, settings_of.max_tokens, source)
 
 
 def _depth(backbone: str) -> int:

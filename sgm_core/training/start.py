@@ -63,7 +63,7 @@ def begin(
     if shape is None and is_bundle(config.backbone):
         bundle = open_bundle(config.backbone)
         values: Values = VocabularyValues(dataset, bundle.genes, device, config.target_depth)
-        refuse_long_cells(values, np.arange(dataset.n_cells), config.max_tokens)
+        refuse_long_cells(values.lengths, config.max_tokens, f"dataset {dataset.name!r}")
         backbone = _random(bundle.config, config.seed) if random else _imported(config)
         backbone.genes = bundle.genes
         names = np.array(bundle.genes)
@@ -71,7 +71,7 @@ def begin(
     else:
         genes = informative_genes(dataset, rows, config.n_genes)
         values = Values(dataset, genes, device, config.target_depth if config.depth_tokens else None)
-        refuse_long_cells(values, np.arange(dataset.n_cells), config.max_tokens)
+        refuse_long_cells(values.lengths, config.max_tokens, f"dataset {dataset.name!r}")
         shape = shape or backbone_config(config.backbone, len(genes), depth_tokens=config.depth_tokens)
         torch.manual_seed(config.seed)
         backbone = Backbone(shape)

@@ -96,11 +96,11 @@ def test_thinning_needs_the_depth_tokens() -> None:
 
 
 def test_long_cells_are_refused_with_numbers(values: VocabularyValues) -> None:
-    rows = np.arange(len(values.lengths))
-    refuse_long_cells(values, rows, int(values.lengths.max()))
-    most = int(np.sort(values.lengths)[-3])
-    with pytest.raises(InputError, match=f"2 of {len(rows)} cells .* longest {values.lengths.max():,}"):
-        refuse_long_cells(values, rows, most)
+    lengths = values.lengths
+    refuse_long_cells(lengths, int(lengths.max()), "these")
+    most = int(np.sort(lengths)[-3])
+    with pytest.raises(InputError, match=f"2 of {len(lengths)} cells of these .* longest {lengths.max():,}"):
+        refuse_long_cells(lengths, most, "these")
 
 
 def test_what_is_made_ahead_comes_in_order_and_fails_where_it_is_used() -> None:

@@ -104,6 +104,16 @@ def test_what_is_not_measured_is_never_masked(few_cells: Dataset, bundle: str, a
     assert masked.any() and not masked[:, ~torch.from_numpy(ready.values.measured)].any()
 
 
+def test_random_weights_of_the_same_shape_are_the_untrained_counterpart(
+    few_cells: Dataset, bundle: str
+) -> None:
+    config, imported = start(few_cells, bundle)
+    random = begin(few_cells, config, np.arange(9), CPU, random=True)
+    assert random.names.tolist() == imported.names.tolist()
+    assert random.model.backbone.config == imported.model.backbone.config
+    assert not torch.equal(random.model.backbone.norm.weight, imported.model.backbone.norm.weight)
+
+
 def test_two_groups_hold_every_parameter_once(few_cells: Dataset, bundle: str) -> None:
     config, ready = start(few_cells, bundle, "self-guided", lr_backbone=1e-5, lr_new=1e-4)
     backbone, new = parameter_groups(ready.model, config)

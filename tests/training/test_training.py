@@ -1,5 +1,6 @@
 """Training: no test donor is seen, a seed gives one model, what is counted is right."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from sgm_core.training.data import Values, batches, informative_genes
 from sgm_core.training.device import pick_device, schedule
 from sgm_core.training.finetune import labelled_rows, probe
 from sgm_core.training.pooling import pooled_vectors
-from sgm_core.training.pretrain import arm_name, pretrain, pretrain_cells
+from sgm_core.training.pretrain import arm_name, prepare, pretrain, pretrain_cells
 from sgm_core.training.schemes import class_weights, train_classifier
 
 SMALL = {
@@ -119,6 +120,26 @@ def test_the_same_seed_gives_the_same_model(pretrained) -> None:
         assert torch.equal(tensor, again[name]), name
 
 
+def test_gradients_do_not_depend_on_which_thread_comes_first(pretrained) -> None:
+    """Sums over the tokens of a gene or cell once ran in racing threads, and no two runs were alike."""
+    ds, config, _, result, _ = pretrained
+    model, rows, threads = copy.deepcopy(result.model), np.arange(32), torch.get_num_threads()
+    values = Values(ds, result.genes, torch.device("cpu"))
+    batch = prepare(values, config, 0, 0, rows)
+    masked = model.draw(batch.x, batch.noise, batch.subset).masked
+    torch.set_num_threads(2)
+    try:
+        found = []
+        for _ in range(12):
+            model.zero_grad()
+            model(batch.x, masked).loss.backward()
+            found.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    finally:
+        torch.set_num_threads(threads)
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
+
+
 def test_gradient_accumulation_takes_every_cell(demo_dataset: Dataset) -> None:
     fold = donor_folds(demo_dataset, n_folds=3)[0]
     fields = SMALL | {"epochs": 1, "accumulation": 3, "patience": 1, "masker": "uniform", "summary": "none"}
@@ -141,8 +162,6 @@ def test_a_checkpoint_comes_back_whole(pretrained, tmp_path) -> None:
 
 def test_partial_finetuning_changes_what_the_paper_trains_and_nothing_else(pretrained) -> None:
     ds, _, fold, result, _ = pretrained
-    import copy
-
     model = copy.deepcopy(result.model)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     values = Values(ds, result.genes, torch.device("cpu"))
