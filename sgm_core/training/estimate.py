@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,13 @@ def tokens_of(dataset: Dataset, config: PretrainConfig) -> Tokens:
     """Return how many tokens each cell gives the backbone of `config`."""
     if config.backbone in SIZES:
         return informative_tokens(dataset, min(config.n_genes, dataset.n_genes), config.depth_tokens)
-    bundle = open_bundle(config.backbone)
+    stamp = (open_bundle(config.backbone).path / "bundle.json").stat().st_mtime_ns
+    return _bundle_tokens(dataset, dataset.content_hash, config.backbone, stamp)
+
+
+@lru_cache(maxsize=16)
+def _bundle_tokens(dataset: Dataset, content_hash: str, backbone: str, stamp: int) -> Tokens:
+    bundle = open_bundle(backbone)
     return vocabulary_tokens(dataset, bundle.genes, bool(bundle.config["depth_tokens"]))
 
 
@@ -157,7 +164,7 @@ def estimate_finetune(
     traffic = 4 * cost.encoder_activations(shape, tokens.mean)
     encode = measured.get("encode", {})
     encode_s = encode.get("cell_s", whole / pace.work + 1.5 * traffic / pace.traffic)
-    cells = int(dataset.labels(config.label).notna().sum())
+    cells = _labelled(dataset, dataset.content_hash, config.label)
     folds = 1 if config.fold is not None or source.fold is not None else source.n_folds
     train = 0.8 * cells
     epochs, disk, trained = config.epochs, 0.0, 0
@@ -346,12 +353,24 @@ def _block_parameters(shape: Mapping[str, Any]) -> int:
     return int(shape["width"] ** 2 * (4 + 2 * shape["ff"]))
 
 
+@lru_cache(maxsize=64)
+def _labelled(dataset: Dataset, content_hash: str, label: str | None) -> int:
+    return int(dataset.labels(label).notna().sum())
+
+
+@lru_cache(maxsize=64)
+def _fold_cells(
+    dataset: Dataset, content_hash: str, fold: int, n_folds: int, label: str | None
+) -> tuple[int, int]:
+    folds = donor_folds(dataset, "cv", n_folds, 0, label)
+    train, validation, _ = fold_cells(dataset, folds[fold])
+    return len(train), len(validation)
+
+
 def _cells(config: PretrainConfig, dataset: Dataset) -> tuple[int, int]:
     """Return how many cells train and how many validate."""
     if config.fold is not None and config.fold < config.n_folds:
-        folds = donor_folds(dataset, "cv", config.n_folds, 0, config.label)
-        train, validation, _ = fold_cells(dataset, folds[config.fold])
-        return len(train), len(validation)
+        return _fold_cells(dataset, dataset.content_hash, config.fold, config.n_folds, config.label)
     held_out = max(1, dataset.n_cells // 20)
     return dataset.n_cells - held_out, held_out
 

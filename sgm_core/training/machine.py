@@ -44,7 +44,7 @@ def on_gpu(device: str) -> bool:
     """Say whether `device` (auto, cpu, cuda, cuda:N) means a GPU here."""
     if device != "auto":
         return device.startswith("cuda")
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == "" or version("torch").endswith("+cpu")
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not _torch_knows_gpus()
     return Path("/dev/nvidia0").exists() and not hidden
 
 
@@ -73,6 +73,11 @@ def speed(device: str, precision: str, width: int) -> Speed:
     if precision == "bf16":
         rate *= 2.0 if _has_bf16() else 0.4
     return Speed(rate, _CPU_BYTES, 0.004, f"{rate / 1e9:,.0f} G multiply-adds/s ({cores} CPU cores)")
+
+
+@lru_cache(maxsize=1)
+def _torch_knows_gpus() -> bool:
+    return not version("torch").endswith("+cpu")
 
 
 def _gpu_memory(index: int) -> Memory:

@@ -71,7 +71,13 @@ def vocabulary_tokens(dataset: Dataset, vocabulary: tuple[str, ...], depth_token
     InputError
         If less than 20 % of the dataset's genes are in the vocabulary.
     """
-    return _vocabulary(dataset, dataset.content_hash, vocabulary, depth_tokens)
+    known = place_genes(dataset.genes, vocabulary, f"dataset {dataset.name!r}") >= 0
+    counts = np.empty(dataset.n_cells, np.int64)
+    for start in range(0, dataset.n_cells, _CHUNK):
+        part = dataset.take(slice(start, start + _CHUNK))
+        before = np.concatenate([[0], np.cumsum(known[part.indices])])
+        counts[start : start + _CHUNK] = np.diff(before[part.indptr])
+    return Tokens(counts + 2 * depth_tokens, len(vocabulary), exact=True)
 
 
 @lru_cache(maxsize=16)
@@ -88,16 +94,3 @@ def _informative(dataset: Dataset, content_hash: str, n_genes: int, depth_tokens
     share = values[:, chosen].nnz / max(1, values.nnz)
     counts = np.maximum(1, np.round(detected * share)) + 2 * depth_tokens
     return Tokens(counts, max(2, len(chosen)), exact=False)
-
-
-@lru_cache(maxsize=16)
-def _vocabulary(
-    dataset: Dataset, content_hash: str, vocabulary: tuple[str, ...], depth_tokens: bool
-) -> Tokens:
-    known = place_genes(dataset.genes, vocabulary, dataset.name) >= 0
-    counts = np.empty(dataset.n_cells, np.int64)
-    for start in range(0, dataset.n_cells, _CHUNK):
-        part = dataset.take(slice(start, start + _CHUNK))
-        before = np.concatenate([[0], np.cumsum(known[part.indices])])
-        counts[start : start + _CHUNK] = np.diff(before[part.indptr])
-    return Tokens(counts + 2 * depth_tokens, len(vocabulary), exact=True)
