@@ -51,7 +51,6 @@ def test_the_released_model_is_counted_to_its_119_million_parameters() -> None:
     decoder = cost.decoder_work(shape, 19266, 2002)
     assert 0.5 < decoder / (decoder + encoder) < 0.7
 
-
     kept = cost.encoder_activations(shape, 0.7 * 2002) + cost.decoder_activations(shape)
     # a step without optimiser was measured at 4.9 GB, 1.2 GB of which are the process, weights and gradients
     assert cost.activation_bytes(kept, "fp32") == pytest.approx(3.7e9, rel=0.3)
