@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import BUNDLE, few  # type: ignore[import-not-found]
+from few_dataset import BUNDLE, few
 
 from sgm_core.errors import InputError
 from sgm_core.runs.store import Run, create_run
