@@ -1,13 +1,13 @@
 """What enters the first trained block, computed once for every cell and kept on disk.
 
 Where everything before a block is frozen, its input never changes. It is kept as float16, about 3 MB a
-full-size cell, in a folder of its own that is deleted at the end.
+full-size cell, in a folder of its own that is deleted at the end, and also when the process is killed.
 """
 
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,6 +92,9 @@ class Store:
         width = prefix.model.backbone.config.width
         shape = (max(1, int(lengths[rows].sum())), width)
         self._tokens = np.memmap(folder / "tokens.f16", np.float16, "w+", shape=shape)
+        with suppress(OSError):
+            # the mapping keeps the file: not even a process that is killed leaves gigabytes behind
+            (folder / "tokens.f16").unlink()
         order, done = list(token_batches(rows, lengths, 128)), 0
         for batch, x in zip(order, ahead(prefix.values.batch, order, prefix.values.device), strict=True):
             observer.check()
