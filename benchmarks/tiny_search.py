@@ -22,9 +22,10 @@ from sgm_core.model.sizes import backbone_config
 from sgm_core.training.baselines import run_baseline
 from sgm_core.training.config import ARMS, FinetuneConfig, pretrain_config
 from sgm_core.training.data import Values, informative_genes
-from sgm_core.training.finetune import partial, probe
+from sgm_core.training.finetune import probe
 from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.pretrain import pretrain, untrained
+from sgm_core.training.schemes import train_classifier
 
 UNTRAINED: dict[str, dict[str, Any]] = {
     "as chosen, untrained": {},
@@ -74,7 +75,7 @@ def evaluate(
     started = time.process_time()
     own = ARMS[arm] or ARMS["uniform"]
     config = pretrain_config("sgm", data=dataset.name, device="cpu", epochs=2, **fields, **own)
-    finetuning = FinetuneConfig(epochs=3, device="cpu")
+    finetuning = FinetuneConfig(epochs=3, device="cpu", scheme="partial")
     everyone = fold_cells(dataset, fold)[0]
     train, validation, known, true = cells_of(dataset, fold)
     genes = informative_genes(dataset, everyone, config.n_genes)
@@ -85,7 +86,7 @@ def evaluate(
     vectors = pooled_vectors(model, values, np.concatenate([train, validation]))
     cut = len(train)
     probed = probe(vectors[:cut], codes, vectors[cut:], len(classes), finetuning)
-    tuned = partial(model, values, train, codes, validation, len(classes), finetuning)
+    tuned = train_classifier(model, values, train, codes, validation, len(classes), finetuning)
     f1 = [macro(dataset, true, classes, result) for result in (probed, tuned)]
     return f1[0], f1[1], time.process_time() - started
 
