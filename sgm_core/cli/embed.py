@@ -54,7 +54,9 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
 
 def _embed(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.training.embed_files import embed_to_file
+    from sgm_core.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     given = {name: getattr(args, name) for name in _OPTIONS}
     done = embed_to_file(args.data, args.weights, args.out, **given, observer=observer)
     lines = [f"{done['out']}: {done['n_cells']:,} cells x {done['width']:,} ({args.key}, {args.pool})"]

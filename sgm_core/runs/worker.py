@@ -61,6 +61,10 @@ class Both(Observer):
 def execute(run: Run, observer: Observer | None = None) -> None:
     """Do the run's work, in this process and without touching its state; `observer` is the run by default."""
     watcher = observer or run
+    if run.kind in ("pretrain", "finetune", "compare"):
+        from sgm_core.training.memory import keep_freed_memory
+
+        keep_freed_memory()
     if run.kind == "pretrain":
         from sgm_core.training.config import PretrainConfig
         from sgm_core.training.pretrain import pretrain_run

@@ -33,6 +33,7 @@ from sgm_core.training.config import PretrainConfig
 from sgm_core.training.data import Values, model_values
 from sgm_core.training.device import pick_device
 from sgm_core.training.estimate import estimate
+from sgm_core.training.memory import keep_freed_memory
 from sgm_core.training.pooling import pooled_vectors
 
 STEPS = 3
@@ -46,6 +47,7 @@ PATIENCE_S = 180.0
 def main(argv: list[str]) -> int:
     """Measure what a request (a JSON file) asks for, and write the result where it says."""
     os.nice(_NICE)
+    keep_freed_memory()  # as a run does
     request = home.read_json(Path(argv[0]))
     target = Path(request["result"])
     try:

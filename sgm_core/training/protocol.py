@@ -205,9 +205,11 @@ def _on_gpu(device: str) -> bool:
 def _start_worker(progress: Any, workers: int) -> None:
     global _progress
     from sgm_core.training.device import set_threads
+    from sgm_core.training.memory import keep_freed_memory
 
     _progress = progress
     set_threads(workers)
+    keep_freed_memory()
 
 
 def run_piece(config: CompareConfig, piece: Piece, folder: Path, observer: _PieceObserver) -> None:
