@@ -16,9 +16,9 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
 from sgm_core.runs.launch import limit_threads
 from sgm_core.runs.process import alive, identity
-from sgm_core.training.config import Settings
-from sgm_core.training.estimate import Measured
-from sgm_core.training.fit import require_fit
+from sgm_core.training.config import CompareConfig, Settings
+from sgm_core.training.estimate import Measured, estimate_run
+from sgm_core.training.fit import require_fit, warnings
 from sgm_core.training.measured import kept, only_encodes, place, probed, worth_again
 
 _LONGEST_S = 1200
@@ -38,12 +38,13 @@ def measure(config: Settings, dataset: Dataset) -> Measured:
     Raises
     ------
     InputError
-        If the run can't fit by what is counted (nothing is tried then), or its steps failed.
+        If the run can't fit by what is counted (nothing is tried then), memory is short now, or its steps
+        failed.
     """
     earlier = kept(config, dataset)
     if earlier is not None and not worth_again(earlier):
         return earlier
-    require_fit(config, dataset)
+    _require_room(config, dataset)
     worker = _start(config, dataset)
     try:
         worker.wait(_LONGEST_S)
@@ -67,12 +68,12 @@ def begin(config: Settings, dataset: Dataset) -> None:
     Raises
     ------
     InputError
-        If the run can't fit by what is counted.
+        If the run can't fit by what is counted, or memory is short now.
     """
     earlier = kept(config, dataset)
     if measuring(config, dataset).state == "running" or (earlier and not worth_again(earlier)):
         return
-    require_fit(config, dataset)
+    _require_room(config, dataset)
     worker = _start(config, dataset)
     # While this process lives it must reap the worker, or an ended one stays as a zombie.
     threading.Thread(target=worker.wait, daemon=True).start()
@@ -90,6 +91,15 @@ def measuring(config: Settings, dataset: Dataset) -> Measuring:
     if kept(config, dataset) is not None:
         return Measuring("done")
     return Measuring("failed", _last_line(result)) if worker else Measuring("none")
+
+
+def _require_room(config: Settings, dataset: Dataset) -> None:
+    """Refuse steps that could end what runs beside them, for they wait in no queue."""
+    guess = require_fit(config, dataset)
+    if isinstance(config, CompareConfig):
+        guess = estimate_run(probed(config), dataset)  # it is measured in one process
+    for warning in warnings(guess):
+        raise InputError(f"measuring has to wait (--no-probe only counts): {warning}")
 
 
 def _start(config: Settings, dataset: Dataset) -> subprocess.Popen[bytes]:
