@@ -20,15 +20,8 @@ from sgm_core.errors import InputError, NotFoundError
 from sgm_core.model.bundle import open_bundle
 from sgm_core.model.sizes import SIZES, shape_fields
 from sgm_core.training import cost, machine
-from sgm_core.training.config import (
-    ARMS,
-    CompareConfig,
-    FinetuneConfig,
-    PretrainConfig,
-    Settings,
-    finetune_config,
-    pretrain_config,
-)
+from sgm_core.training.arms import settings
+from sgm_core.training.config import ARMS, CompareConfig, FinetuneConfig, PretrainConfig, Settings
 from sgm_core.training.cores import usable_cores
 from sgm_core.training.tokens import Tokens, informative_tokens, vocabulary_tokens
 
@@ -129,7 +122,7 @@ def source_of(config: FinetuneConfig) -> PretrainConfig:
     InputError
         If its run is no pretraining.
     """
-    machine_fields = {"device": config.device, "precision": config.precision}
+    machine_fields = {name: getattr(config, name) for name in ("device", "precision", "max_tokens")}
     if config.backbone:
         own = {name: getattr(config, name) for name in ("data", "backbone", "weights_key", "n_folds")}
         return PretrainConfig.from_dict({**own, **machine_fields, "masker": "uniform", "summary": "none"})
@@ -139,7 +132,9 @@ def source_of(config: FinetuneConfig) -> PretrainConfig:
     described = home.read_json(path)
     if described["kind"] != "pretrain":
         raise InputError(f"run {config.run!r} is a {described['kind']} run: finetuning needs a pretrain run")
-    return PretrainConfig.from_dict({**described["parameters"], **machine_fields})
+    parameters = described["parameters"]
+    machine_fields["max_tokens"] = max(config.max_tokens, parameters.get("max_tokens", 0))
+    return PretrainConfig.from_dict({**parameters, **machine_fields})
 
 
 def estimate_finetune(
@@ -209,25 +204,11 @@ def estimate_finetune(
     )
 
 
-def arm_settings(config: CompareConfig, arm: str) -> tuple[PretrainConfig, FinetuneConfig]:
-    """Return what an arm of a comparison pretrains and finetunes with."""
-    shared = {"data": config.data, "backbone": config.backbone, "device": config.device, "seed": config.seed}
-    own = ARMS[arm] or ARMS["uniform"]
-    fields = {**shared, "label": config.label, **config.pretrain, **own, "fold": 0, "n_folds": config.folds}
-    preset = fields.pop("preset", "sgm")
-    rest: dict[str, Any] = {"label": config.label, "device": config.device, "seed": config.seed}
-    if config.finetune.get("compat") == "official":
-        rest["scheme"] = "official"
-    backbone = config.backbone if config.backbone not in SIZES else ""
-    finetune = finetune_config(backbone, **{**rest, **config.finetune, "fold": 0})
-    return pretrain_config(preset, **fields), finetune
-
-
 def costliest(config: CompareConfig) -> PretrainConfig:
     """Return the pretraining of the arm that costs most: one with latents where there is any."""
     arms = [arm for arm in config.arms if ARMS[arm]] or list(config.arms) or ["uniform"]
-    arms.sort(key=lambda arm: cost.has_latents(arm_settings(config, arm)[0].to_dict()))
-    return arm_settings(config, arms[-1])[0]
+    arms.sort(key=lambda arm: cost.has_latents(settings(config, arm)[0].to_dict()))
+    return settings(config, arms[-1])[0]
 
 
 def estimate_compare(
@@ -241,7 +222,7 @@ def estimate_compare(
     workers = 1 if alone else usable_cores()
     largest, at_once = first, first["memory_bytes"]
     for arm in config.arms:
-        pretraining, finetuning = arm_settings(config, arm)
+        pretraining, finetuning = settings(config, arm)
         if ARMS[arm]:
             seconds += config.folds * estimate(pretraining, dataset, measured)["seconds"]
         for scheme in config.schemes:

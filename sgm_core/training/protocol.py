@@ -22,16 +22,10 @@ from sgm_core.cells.split import Fold, donor_folds, scored_classes
 from sgm_core.errors import InputError
 from sgm_core.home import whole_file, whole_folder, write_json, write_table
 from sgm_core.progress import Observer
-from sgm_core.training.backbones import BUNDLE_DEFAULTS, corpus_sentence, is_bundle
+from sgm_core.training.arms import settings
+from sgm_core.training.backbones import corpus_sentence, is_bundle
 from sgm_core.training.baselines import BASELINES, run_baseline
-from sgm_core.training.config import (
-    ARMS,
-    SCHEMES,
-    CompareConfig,
-    FinetuneConfig,
-    PretrainConfig,
-    pretrain_config,
-)
+from sgm_core.training.config import ARMS, SCHEMES, CompareConfig, FinetuneConfig
 from sgm_core.training.cores import usable_cores
 from sgm_core.training.counts import sum_folds
 
@@ -91,20 +85,6 @@ def pieces_of(config: CompareConfig) -> list[Piece]:
         config.arms, key=lambda arm: (arm != "original", arm == "no-pretraining", -list(ARMS).index(arm))
     )
     return first + [Piece(arm, fold) for fold in range(config.folds) for arm in arms]
-
-
-def settings(config: CompareConfig, arm: str) -> tuple[PretrainConfig, FinetuneConfig]:
-    """Return what an arm runs with: the same pretraining and finetuning but for masker and summary."""
-    shared = {"data": config.data, "backbone": config.backbone, "device": config.device, "seed": config.seed}
-    preset = config.pretrain.get("preset", "sgm")
-    own = ARMS[arm] or ARMS["uniform"]
-    pretrain = pretrain_config(preset, **{**shared, "label": config.label, **config.pretrain, **own})
-    rest: dict[str, Any] = {"label": config.label, "device": config.device, "seed": config.seed}
-    if is_bundle(config.backbone):
-        rest |= BUNDLE_DEFAULTS["finetune"]
-    if config.finetune.get("compat") == "official":
-        rest["scheme"] = "official"
-    return pretrain, FinetuneConfig.from_dict({**rest, **config.finetune})
 
 
 def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None:
@@ -274,7 +254,7 @@ def _arm(
     from sgm_core.training.schemes import train_classifier
     from sgm_core.training.start import begin
 
-    pretraining, finetuning = settings(config, piece.arm)
+    pretraining, finetuning = settings(config, piece.arm, piece.fold)
     device = pick_device(config.device)
     started = time.perf_counter()
     trained = bool(ARMS[piece.arm])

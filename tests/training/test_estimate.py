@@ -7,6 +7,7 @@ import pytest
 
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
+from sgm_core.model.bundle import open_bundle
 from sgm_core.model.sizes import SIZES, backbone_config, shape_fields
 from sgm_core.training import cost, fit, machine
 from sgm_core.training.config import CompareConfig, FinetuneConfig, PretrainConfig
@@ -175,6 +176,15 @@ def test_cells_that_are_too_long_are_counted(demo_dataset: Dataset, a_machine) -
     with pytest.raises(InputError, match=rf"{tokens['over']} cells .* the longest {tokens['longest']}"):
         fit.require_fit(config, demo_dataset)
     assert fit.what_would_fit(config, demo_dataset) == {"max_tokens": tokens["longest"]}
+
+
+def test_finetuning_has_a_limit_of_its_own(demo_dataset: Dataset, bundle: str, a_machine) -> None:
+    a_machine(1000 * GB)
+    longest = vocabulary_tokens(demo_dataset, open_bundle(bundle).genes).longest
+    config = FinetuneConfig(backbone=bundle, data="small", max_tokens=longest - 1, device="cpu")
+    with pytest.raises(InputError, match=rf"--set max_tokens={longest} "):
+        fit.require_fit(config, demo_dataset)
+    fit.require_fit(fit.with_changes(config, {"max_tokens": longest}), demo_dataset)
 
 
 def test_a_gpu_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,9 @@ from sgm_core.errors import InputError
 from sgm_core.progress import Observer
 from sgm_core.runs.store import Run, create_run
 from sgm_core.runs.worker import execute
+from sgm_core.training.arms import settings
 from sgm_core.training.config import CompareConfig
-from sgm_core.training.protocol import BASELINE, compare_run, pieces_of, settings
+from sgm_core.training.protocol import BASELINE, compare_run, pieces_of
 
 CONFIG = CompareConfig(
     data="small",
@@ -136,6 +137,13 @@ def test_arms_differ_in_masker_and_summary_alone() -> None:
     guided, uniform = fields["self-guided"], fields["uniform+summary"]
     assert {name for name in guided if guided[name] != uniform[name]} == {"masker"}
     assert settings(CONFIG, "self-guided")[1] == settings(CONFIG, "uniform+summary")[1]
+
+
+def test_a_comparison_takes_a_preset_of_pretraining() -> None:
+    config = CompareConfig(data="small", folds=3, pretrain={"preset": "paper", "epochs": 2})
+    pretraining, finetuning = settings(config, "self-guided", 1)
+    assert (pretraining.preset, pretraining.epochs, pretraining.batch_size) == ("paper", 2, 1)
+    assert (pretraining.fold, pretraining.n_folds, finetuning.fold) == (1, 3, 1)
 
 
 def test_wrong_fields_are_refused_before_anything_runs(demo_dataset) -> None:
