@@ -129,7 +129,11 @@ def apply_backbone(chosen: Control) -> None:
 
 def apply_changes(kind: str, changes: dict[str, Any]) -> None:
     """Fill the form with changed fields, each in every part that has it."""
-    for control in controls(kind).values():
+    all_ = controls(kind)
+    if "backbone" in changes:
+        st.session_state[all_["backbone"].key] = changes["backbone"]
+        apply_backbone(all_["backbone"])
+    for control in all_.values():
         if control.field.name in changes:
             st.session_state[control.key] = changes[control.field.name]
 

@@ -10,7 +10,7 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
 from sgm_core.model.sizes import SIZES
 from sgm_core.training.config import CompareConfig, FinetuneConfig, PretrainConfig, Settings
-from sgm_core.training.estimate import Measured, duration, estimate_run
+from sgm_core.training.estimate import Measured, costliest, duration, estimate_run
 
 _SHARE = 0.95  # the system and other programs need the rest
 
@@ -57,9 +57,8 @@ def what_would_fit(config: Settings, dataset: Dataset, factor: float = 1.0) -> d
     longest = estimate_run(config, dataset)["tokens"]
     longer = {"max_tokens": longest["longest"]} if longest["over"] else {}
     for changes in ([longer] if longer else []) + [longer | one for one in _candidates(config)]:
-        changed = with_changes(config, changes)
         try:
-            guess = estimate_run(changed, dataset)
+            guess = estimate_run(with_changes(config, changes), dataset)
         except InputError:
             continue
         guess["memory_bytes"] = int(guess["memory_bytes"] * factor)
@@ -115,10 +114,15 @@ def advice(config: Settings, dataset: Dataset, guess: dict[str, Any]) -> str:
 
 
 def with_changes(config: Settings, changes: dict[str, Any]) -> Settings:
-    """Return `config` with fields changed; those of a comparison's parts go where they belong."""
+    """Return `config` with fields changed; those of a comparison's parts go where they belong.
+
+    With another backbone, a comparison that has the original weights has the usual arms of that backbone.
+    """
     if not isinstance(config, CompareConfig):
         return type(config).from_dict({**config.to_dict(), **changes})
     values = config.to_dict()
+    if "backbone" in changes and "original" in config.arms:
+        del values["arms"]
     for name, value in changes.items():
         if name in _names(CompareConfig):
             values[name] = value
@@ -139,25 +143,21 @@ def _candidates(config: Settings) -> Iterator[dict[str, Any]]:
     changes: dict[str, Any] = {}
     nested = isinstance(config, CompareConfig)
     known = set().union(*map(_names, _PARTS.values())) if nested else _names(type(config))
-    pretraining = config.pretrain if isinstance(config, CompareConfig) else config.to_dict()
-    if "recompute" in known and not pretraining.get("recompute"):
+    now = costliest(config).to_dict() if isinstance(config, CompareConfig) else config.to_dict()
+    if "recompute" in known and not now.get("recompute"):
         changes["recompute"] = True
         yield dict(changes)
-    batch = int(pretraining.get("batch_size", 32))
-    accumulation = int(pretraining.get("accumulation", 1))
-    # batch normalisation in a classifier's head needs two cells
-    least = 1 if isinstance(config, PretrainConfig) else 2
-    while batch > least:
-        batch, accumulation = max(least, batch // 2), accumulation * 2
+    batch, accumulation = now["batch_size"], now["accumulation"]
+    while batch > 1:
+        batch, accumulation = batch // 2, accumulation * 2
         changes["batch_size"] = batch
-        if "accumulation" in known:
-            changes["accumulation"] = accumulation
+        changes["accumulation"] = accumulation
         yield dict(changes)
-    if pretraining.get("precision", "fp32") != "bf16":
+    if now["precision"] != "bf16":
         changes["precision"] = "bf16"
         yield dict(changes)
-    if isinstance(config, FinetuneConfig) and config.run:
-        return  # the run decides the backbone
+    if isinstance(config, FinetuneConfig):
+        return  # what is finetuned has its backbone
     backbone = config.to_dict()["backbone"]
     for smaller in ("small", "tiny"):
         if backbone not in SIZES or list(SIZES).index(smaller) < list(SIZES).index(backbone):

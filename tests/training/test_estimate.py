@@ -10,6 +10,7 @@ from sgm_core.errors import InputError
 from sgm_core.model.bundle import open_bundle
 from sgm_core.model.sizes import SIZES, backbone_config, shape_fields
 from sgm_core.training import cost, fit, machine
+from sgm_core.training.backbones import default_arms
 from sgm_core.training.config import CompareConfig, FinetuneConfig, PretrainConfig
 from sgm_core.training.estimate import estimate, estimate_compare, estimate_finetune, report, sentence
 from sgm_core.training.tokens import informative_tokens, vocabulary_tokens
@@ -176,6 +177,31 @@ def test_cells_that_are_too_long_are_counted(demo_dataset: Dataset, a_machine) -
     with pytest.raises(InputError, match=rf"{tokens['over']} cells .* the longest {tokens['longest']}"):
         fit.require_fit(config, demo_dataset)
     assert fit.what_would_fit(config, demo_dataset) == {"max_tokens": tokens["longest"]}
+
+
+def test_imported_weights_that_cannot_fit(demo_dataset: Dataset, bundle: str, a_machine) -> None:
+    """A size can stand in for them in a comparison, though not for what is finetuned as it is."""
+    a_machine(1e6)
+    compare = CompareConfig.from_dict({"data": "small", "backbone": bundle, "device": "cpu"})
+    assert "original" in compare.arms
+    finetune = FinetuneConfig(backbone=bundle, data="small", device="cpu")
+    for config in (compare, finetune):
+        with pytest.raises(InputError, match=r"would not fit: it needs .*nothing smaller fits"):
+            fit.require_fit(config, demo_dataset)
+    smaller = fit.with_changes(compare, {"backbone": "tiny"})
+    assert isinstance(smaller, CompareConfig) and smaller.arms == default_arms("tiny")
+    assert not any("backbone" in changes for changes in fit._candidates(finetune))
+
+
+def test_smaller_batches_start_from_the_run_s_own(bundle: str) -> None:
+    own = {"batch_size": 4, "accumulation": 2}
+    for config in (
+        CompareConfig.from_dict({"data": "small", "backbone": bundle, "pretrain": own}),
+        PretrainConfig(data="small", backbone=bundle, batch_size=4, accumulation=2),
+    ):
+        tried = [changes for changes in fit._candidates(config) if "batch_size" in changes]
+        assert (tried[0]["batch_size"], tried[0]["accumulation"]) == (2, 4)
+        assert tried[-1]["batch_size"] == 1
 
 
 def test_finetuning_has_a_limit_of_its_own(demo_dataset: Dataset, bundle: str, a_machine) -> None:
