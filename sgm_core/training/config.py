@@ -26,7 +26,7 @@ ARMS: dict[str, dict[str, Any]] = {
 """What each arm changes in `PretrainConfig`. The first two train nothing: `original` is imported weights as
 they are, `no-pretraining` random ones."""
 SCHEMES = ("linear-probe", "partial", "last-block", "official")
-"""Of the cheapest first; `linear-probe` and `partial` are the paper's."""
+"""The paper's two first, and of all the probe, for it leaves the weights as they are."""
 BACKBONES = SIZES
 
 
@@ -219,9 +219,9 @@ class PretrainConfig(Settings):
         "Stop after this many epochs without improvement of the validation loss; none = fixed epochs",
         5,
     )
-    batch_size: int = _field(32, "optimisation", "Cells a step; imported weights: 4", 1)
+    batch_size: int = _field(32, "optimisation", "Cells a step; imported weights: 1", 1)
     accumulation: int = _field(
-        1, "optimisation", "Steps whose gradients are averaged for an update; imported weights: 2", 5
+        1, "optimisation", "Steps whose gradients are averaged for an update; imported weights: 5", 5
     )
     lr_new: float = _field(
         1e-3,
@@ -369,15 +369,17 @@ class FinetuneConfig(Settings):
     probe_epochs: int = _field(
         60, "optimisation", "Passes of the linear probe's head over the cached vectors", 10
     )
-    batch_size: int = _field(
-        32, "optimisation", "Cells a step; imported weights: 8 (the paper: 8 for the linear probe)", 1
+    batch_size: int = _field(32, "optimisation", "Cells a step (the probe has 256); imported weights: 4", 1)
+    accumulation: int = _field(
+        1, "optimisation", "Steps whose gradients are averaged for an update; imported weights: 2", 5
     )
-    accumulation: int = _field(1, "optimisation", "Steps whose gradients are averaged for an update", 5)
     lr: float = _field(1e-3, "optimisation", "Learning rate; imported weights: 1e-4", 1e-4)
     weight_decay: float = _field(1e-4, "optimisation", "Weight decay", 5e-4)
     clip: float = _field(1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0)
     head_hidden: int = _field(256, "model", "Width of the head's hidden layer", 256)
-    class_weights: bool = _field(True, "optimisation", "Weight the loss by the inverse class frequency", True)
+    class_weights: bool = _field(
+        True, "optimisation", "Weight the loss by the square root of the inverse class frequency", True
+    )
     dropout: float = _field(0.2, "model", "Dropout on the pooled vector and the head's hidden layer", 0.0)
     keep_summary: bool = _field(
         True, "model", "The summary path stays in the classifier's forward pass", True
