@@ -44,7 +44,7 @@ def on_gpu(device: str) -> bool:
     """Say whether `device` (auto, cpu, cuda, cuda:N) means a GPU here."""
     if device != "auto":
         return device.startswith("cuda")
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not _torch_knows_gpus()
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or not _torch_knows_gpus()
     return Path("/dev/nvidia0").exists() and not hidden
 
 
@@ -83,11 +83,14 @@ def _torch_knows_gpus() -> bool:
 def _gpu_memory(index: int) -> Memory:
     query = ["nvidia-smi", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"]
     try:
-        lines = subprocess.run(query, capture_output=True, text=True, timeout=10).stdout.strip().splitlines()
-        total, free = (int(float(part)) << 20 for part in lines[index].split(","))
+        # what the first visible GPU is called here, the driver may call the fourth
+        visible = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part]
+        query.append(f"--id={visible[index] if visible else index}")
+        text = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+        total, free = (int(float(part)) << 20 for part in text.strip().split(","))
     except (OSError, subprocess.SubprocessError, IndexError, ValueError) as error:
         raise InputError(
-            f"the memory of GPU {index} can't be read (nvidia-smi does not answer): use device auto or cpu"
+            f"the memory of GPU {index} can't be read (nvidia-smi does not tell it): use device cpu"
         ) from error
     return Memory(total, free, "GPU memory")
 

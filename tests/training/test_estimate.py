@@ -1,5 +1,6 @@
 """What a run will take, counted: tokens, parameters, memory, time; and what is refused."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -217,3 +218,20 @@ def test_a_gpu_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PATH", str(Path("/nowhere")))
     with pytest.raises(InputError, match="GPU 0"):
         machine.memory("cuda")
+
+
+def test_the_memory_of_the_gpu_that_is_visible(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A stand-in for nvidia-smi answers for the GPU it is asked for: 1, 2, 3 ... GiB."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text('#!/bin/sh\nfor last; do :; done\nn=${last#--id=}\necho "$((1024 * (n + 1))), 512"\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert machine.memory("cuda:1") == machine.Memory(2 << 30, 1 << 29, "GPU memory")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert machine.memory("cuda").total == 4 << 30 and machine.memory("cuda:1").total == 6 << 30
+    with pytest.raises(InputError, match=r"GPU 2 .*use device cpu"):
+        machine.memory("cuda:2")
+    for hidden in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert not machine.on_gpu("auto")
