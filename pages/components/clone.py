@@ -4,6 +4,8 @@ import streamlit as st
 
 from pages.components import run_facts
 from sgm_core.runs.store import Run
+from sgm_core.training.arms import settings
+from sgm_core.training.config import CompareConfig
 
 KIND = "kind"
 
@@ -17,11 +19,14 @@ def fill_form(run: Run) -> None:
     """Fill the form of New run with the parameters of `run`."""
     clear_form()
     st.session_state[KIND] = run.kind
-    parameters = run_facts.CONFIGS[run.kind].from_dict(run.parameters).to_dict()
-    for name, config in run_facts.NESTED.items():
-        if name in parameters:
-            given = parameters[name]
-            parameters[name] = {field: config.from_dict(given).to_dict()[field] for field in given}
+    config = run_facts.CONFIGS[run.kind].from_dict(run.parameters)
+    parameters = config.to_dict()
+    if isinstance(config, CompareConfig):
+        # as the arms have them: the command line leaves text, and a field may need another of its part
+        arm = config.arms[0] if config.arms else "uniform"
+        for name, part in zip(run_facts.NESTED, settings(config, arm), strict=True):
+            fields = part.to_dict()
+            parameters[name] = {field: fields[field] for field in parameters[name]}
     for field, value in run_facts.flat(parameters).items():
         if field != "data":
             st.session_state[key(run.kind, field)] = value

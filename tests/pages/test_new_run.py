@@ -209,6 +209,19 @@ def test_a_cloned_run_comes_back_with_its_parameters(open_page, demo_dataset, qu
     assert (changed.folds, changed.arms) == (4, ("uniform", "self-guided"))
 
 
+def test_a_comparison_as_the_released_code_has_it_can_be_cloned(open_page, demo_dataset, queued, weights):
+    """Its fields are right together, though not each part of them alone."""
+    own = {"pretrain": {"downsample": "0.5", "preset": "paper"}, "finetune": {"compat": "official"}}
+    config = CompareConfig.from_dict({"data": "small", "backbone": "released", **own})
+    original = create_run("compare", "small", config.to_dict())
+    original.finish("done")
+    page = open_page("runs")
+    next(button for button in page.button if button.label == "Clone").click().run()
+    assert page.title[0].value == "New run" and not page.exception
+    assert page.number_input(key="compare.pretrain.downsample").value == 0.5
+    assert page.selectbox(key="compare.finetune.compat").value == "official"
+
+
 def test_what_differs_from_the_last_run_is_listed(open_page, compare_run):
     page = open_page("new_run")
     table = next(frame.value for frame in page.dataframe if "this run" in frame.value)
