@@ -14,6 +14,7 @@ from torch import Tensor
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold, donor_folds, fold_cells
 from sgm_core.errors import InputError
+from sgm_core.home import whole_file
 from sgm_core.model.backbone import BackboneConfig
 from sgm_core.model.checkpoint import save_model
 from sgm_core.model.masking import cell_noise
@@ -281,10 +282,11 @@ def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> No
     result = pretrain(dataset, config, fold, observer)
     save_model(folder / "checkpoint", result.model, result.names, arm_name(config), weights_of(config))
     values = model_values(dataset, result.model, result.names, pick_device(config.device))
-    pooled = pooled_vectors(result.model, values, np.arange(dataset.n_cells), precision=config.precision)
-    (folder / "pooled").mkdir(exist_ok=True)
+    everyone = np.arange(dataset.n_cells)
+    pooled = pooled_vectors(result.model, values, everyone, True, config.precision, observer)
     name = arm_name(config) if fold is None else f"{arm_name(config)}.fold{fold.index}"
-    np.save(folder / "pooled" / f"{name}.npy", pooled)
+    with whole_file(folder / "pooled" / f"{name}.npy") as temporary, temporary.open("wb") as stream:
+        np.save(stream, pooled)
     observer.table("mask_cells", result.mask_cells)
     masks = result.masks
     if fold is not None:

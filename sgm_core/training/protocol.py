@@ -276,19 +276,20 @@ def _arm(
     # the probe first, whatever the order asked for: the other schemes change the model in place
     schemes = [scheme for scheme in SCHEMES if scheme in config.schemes]
     before = _kept(model, len(schemes) - ("linear-probe" in schemes))
+    first = 0.7 if trained else 0.1
     for number, scheme in enumerate(schemes):
         observer.check()
         started = time.perf_counter()
+        share = (
+            first + (1 - first) * number / len(schemes),
+            first + (1 - first) * (number + 1) / len(schemes),
+        )
+        within = _PieceObserver(observer, observer.slot, share)
         if scheme == "linear-probe":
-            pooled = _pooled(model, values, config, piece, finetuning, folder, observer)
+            needed = np.concatenate([train, test])
+            pooled = _pooled(model, values, needed, config, piece, finetuning, folder, within)
             result_probabilities = probe(pooled[train], codes, pooled[test], len(classes), finetuning)
         else:
-            first = 0.7 if trained else 0.1
-            share = (
-                first + (1 - first) * number / len(schemes),
-                first + (1 - first) * (number + 1) / len(schemes),
-            )
-            within = _PieceObserver(observer, observer.slot, share)
             where = {"arm": piece.arm, "fold": piece.fold}
             compat = finetuning.compat if scheme == "official" else "corrected"
             own = replace(finetuning, scheme=scheme, compat=compat)
@@ -319,22 +320,29 @@ def _kept(model: "MaskedModel", changes: int) -> dict[str, "Tensor"] | None:
 def _pooled(
     model: "MaskedModel",
     values: "Values",
+    needed: np.ndarray,
     config: CompareConfig,
     piece: Piece,
     finetuning: FinetuneConfig,
     folder: Path,
     observer: _PieceObserver,
 ) -> np.ndarray:
-    """Return the pooled vectors (n_cells, P); those of the original weights are the same for every fold."""
+    """Return the pooled vectors (n_cells, P) of the cells `needed`, and of all where they are kept.
+
+    Those of the original weights are the same for every fold.
+    """
     from sgm_core.training.pooling import pooled_vectors
 
     shared = piece.arm == "original"
     path = folder / "pooled" / (f"{piece.arm}.npy" if shared else f"{piece.name}.npy")
     if shared and path.exists():
         return np.load(path, allow_pickle=False)  # type: ignore[no-any-return]
-    everyone = np.arange(len(values.lengths))
-    pooled = pooled_vectors(model, values, everyone, finetuning.keep_summary, finetuning.precision)
-    if shared or (config.umap and piece.fold == 0 and piece.arm in MAPPED):
+    kept = shared or (config.umap and piece.fold == 0 and piece.arm in MAPPED)
+    rows = np.arange(len(values.lengths)) if kept else needed
+    vectors = pooled_vectors(model, values, rows, finetuning.keep_summary, finetuning.precision, observer)
+    pooled = np.zeros((len(values.lengths), vectors.shape[1]), np.float32)
+    pooled[rows] = vectors
+    if kept:
         with whole_file(path) as temporary, temporary.open("wb") as stream:
             np.save(stream, pooled)
     return pooled
