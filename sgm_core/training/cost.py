@@ -107,6 +107,21 @@ def encoder_activations(
     return embedding + blocks * block
 
 
+def attention_maps(shape: dict[str, Any], squares: float, recompute: bool = False) -> float:
+    """Return the numbers of the attention probabilities that the encoder keeps for the gradient.
+
+    There are none unless they have dropout; a GPU keeps none even then.
+
+    Parameters
+    ----------
+    shape : fields of `BackboneConfig`
+    squares : sum of the squared tokens of the cells of a step
+    recompute : keep one block's at a time
+    """
+    blocks = 1 if recompute else shape["depth"]
+    return 2.25 * blocks * shape["heads"] * squares if shape["attention_dropout"] else 0.0
+
+
 def decoder_activations(shape: dict[str, Any], recompute: bool = False) -> float:
     """Return the numbers that the decoder keeps of one cell for the gradient."""
     width, ff = shape["decoder_width"], shape["ff"]

@@ -78,6 +78,8 @@ def estimate(config: PretrainConfig, dataset: Dataset, measured: Measured | None
     work = cost.pretraining_work(shape, tokens, fields)
     visible, batch = 1 - config.mask_ratio, _batch(config.batch_size, tokens)
     kept = cost.encoder_activations(shape, visible * _longest(tokens, batch), config.recompute)
+    if not machine.on_gpu(config.device):
+        kept += cost.attention_maps(shape, visible**2 * _longest(tokens, batch, 2), config.recompute)
     kept += batch * cost.decoder_activations(shape, config.recompute)
     kept += batch * cost.masker_activations(tokens, fields)
     count = cost.parameter_count(shape, fields)
@@ -320,9 +322,9 @@ def _batch(size: int, tokens: Tokens) -> int:
     return max(1, min(size, len(tokens.counts)))
 
 
-def _longest(tokens: Tokens, batch: int) -> float:
-    """Return the tokens of the batch of the longest cells, which decides the memory."""
-    return float(np.partition(tokens.counts, -batch)[-batch:].sum())
+def _longest(tokens: Tokens, batch: int, power: int = 1) -> float:
+    """Return the tokens of the batch of the longest cells, which decides the memory; each to a power."""
+    return float(np.sum(np.partition(tokens.counts, -batch)[-batch:].astype(np.float64) ** power))
 
 
 def _trained_blocks(config: FinetuneConfig) -> int:
@@ -366,8 +368,9 @@ def _memory(
 ) -> dict[str, float]:
     """Return the bytes of every part that lies in the device's memory when it is fullest."""
     moments = 12 if getattr(config, "amsgrad", False) else 8
+    best = 4 if getattr(config, "patience", None) is not None else 0  # the best epoch's weights are kept
     parts = {
-        "weights": count * (6.0 if config.precision == "bf16" else 4.0),
+        "weights": count * (best + (6.0 if config.precision == "bf16" else 4.0)),
         "gradients": 4.0 * trained,
         "optimiser": float(moments * trained),
         "activations": cost.activation_bytes(kept, config.precision),

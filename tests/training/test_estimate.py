@@ -88,6 +88,11 @@ def test_estimates_grow_with_the_work(demo_dataset: Dataset) -> None:
     assert guess(batch_size=64)["memory_bytes"] > guess(batch_size=8)["memory_bytes"]
     kept = "activations"
     assert guess(backbone="small", recompute=True)["memory"][kept] < guess(backbone="small")["memory"][kept]
+    assert guess(patience=2)["memory"]["weights"] == 2 * guess()["memory"]["weights"]
+    large = {"backbone": "small", "n_genes": 1000, "batch_size": 4}
+    tokens = guess(**large)["tokens"]["longest"]
+    more = guess(**large, attention_dropout=0.1)["memory"][kept] - guess(**large)["memory"][kept]
+    assert more == pytest.approx(4 * 2.25 * 4 * 4 * 8 * (0.7 * tokens) ** 2 * 1.15, rel=0.3)
     assert guess(amsgrad=True)["memory"]["optimiser"] == 1.5 * guess()["memory"]["optimiser"]
     some = estimate_compare(CompareConfig(data="small", folds=3, device="cpu"), demo_dataset)
     more = estimate_compare(CompareConfig(data="small", folds=5, device="cpu"), demo_dataset)
