@@ -121,6 +121,13 @@ def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
         raise InputError("give one: --run ID (a pretraining run) or --backbone NAME --data DATASET")
     if args.run:
         source = open_run(args.run)
+        if args.weights_key:
+            raise InputError(f"--weights-key goes with --backbone: run {args.run} has weights of its own")
+        if args.data not in (None, source.dataset_name):
+            raise InputError(
+                f"run {args.run} was pretrained on {source.dataset_name!r}, not on {args.data!r}: "
+                "leave --data out"
+            )
         backbone = source.parameters.get("backbone", "")
         title, data = source.title.removeprefix("Pretrain "), source.dataset_name
     else:

@@ -21,7 +21,7 @@ from torch import Tensor
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.home import read_json, whole_file, write_json
 from sgm_core.model.backbone import Backbone, BackboneConfig
-from sgm_core.model.bundle import open_bundle
+from sgm_core.model.bundle import LICENCE
 from sgm_core.model.gene_list import WHERE, check_genes
 from sgm_core.model.reconstruction import MaskedModel
 
@@ -41,8 +41,8 @@ def save_model(
     ----------
     folder : the checkpoint's folder
     model, genes, arm : the model, the symbols of its genes, and how it was trained
-    weights : name and key of the imported weights that it started from; their ``LICENCE.txt`` goes along,
-        for what is derived from them falls under it too
+    weights : name and key of the imported weights that it started from; the note on their licence goes
+        along, for what is derived from them falls under it too
     """
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / "weights.safetensors") as path:
@@ -56,7 +56,7 @@ def save_model(
     if weights is not None:
         described["weights"] = {"name": weights[0], "key": weights[1]}
         with whole_file(folder / "LICENCE.txt") as path:
-            path.write_text((open_bundle(weights[0]).path / "LICENCE.txt").read_text())
+            path.write_text(LICENCE + "\n")
     write_json(folder / "model.json", described)
 
 

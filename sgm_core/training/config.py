@@ -270,6 +270,11 @@ class PretrainConfig(Settings):
                 raise InputError(f"{name} is {getattr(self, name)}: a probability below 1 is needed")
         if self.downsample and not (self.depth_tokens or is_bundle(self.backbone)):
             raise InputError("downsample tells the model two read depths: it needs depth_tokens=true")
+        if self.downsample and target_depth(self.target_depth) not in (("a", 0.0), ("f", 1.0)):
+            raise InputError(
+                f"target_depth is {self.target_depth!r}: downsample restores cells to their own depth, which "
+                "is target_depth=a0"
+            )
 
 
 def _check_counts(config: Any, *names: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cli import main
-from sgm_core.runs.store import list_runs, open_run
+from sgm_core.runs.store import create_run, list_runs, open_run
 
 QUICK = ["epochs=1", "n_genes=60", "latents=4", "latent_width=8"]
 
@@ -118,6 +118,9 @@ def test_what_cannot_fit_is_refused_before_it_starts(
 def test_finetuning_takes_a_run_or_weights(demo_dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--run ID" in complaint(capsys, "finetune")
     assert "--run ID" in complaint(capsys, "finetune", "--run", "a", "--backbone", "b", "--data", "small")
+    run = create_run("pretrain", "small", {"data": "small"})
+    assert "goes with --backbone" in complaint(capsys, "finetune", "--run", run.id, "--weights-key", "cell")
+    assert "was pretrained on 'small'" in complaint(capsys, "finetune", "--run", run.id, "--data", "other")
     assert "needs --data" in complaint(capsys, "finetune", "--backbone", "ghost")
     text = complaint(capsys, "pretrain", "--data", "small", "--backbone", "ghost")
     assert "'ghost'" in text and "tiny" in text

@@ -91,6 +91,8 @@ def test_thinning_needs_the_depth_tokens() -> None:
     with pytest.raises(InputError, match="depth_tokens"):
         PretrainConfig(downsample=0.5)
     assert PretrainConfig(downsample=0.5, depth_tokens=True).downsample == 0.5
+    with pytest.raises(InputError, match="own depth"):
+        PretrainConfig(downsample=0.5, depth_tokens=True, target_depth="t4")
     with pytest.raises(InputError, match="between 0 and 1"):
         PretrainConfig(downsample=1.5, depth_tokens=True)
 
