@@ -12,12 +12,12 @@ _PAD_BELOW = 512
 """Cells with fewer tokens than this share one padded call of the attention; longer ones have one each."""
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int], dropout: float = 0.0) -> Tensor:
+def attend(qkv: Tensor, lengths: Sequence[int], dropout: float = 0.0) -> Tensor:
     """Let the tokens of each cell attend to the tokens of the same cell.
 
     Parameters
     ----------
-    q, k, v : (T, H, d) the tokens of all cells, one cell after the other
+    qkv : (T, 3, H, d) queries, keys and values of the tokens of all cells, one cell after the other
     lengths : number of tokens of each cell, T in all
     dropout : on the attention probabilities, which materialises them
 
@@ -27,21 +27,20 @@ def attend(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int], dropout: flo
     """
     lengths = [length for length in lengths if length]
     if len(lengths) > 1 and max(lengths) < _PAD_BELOW:
-        steps = torch.arange(max(lengths), device=q.device)
-        valid = steps < torch.tensor(lengths, device=q.device).unsqueeze(1)
-        padded = [part.new_zeros(*valid.shape, *part.shape[1:]) for part in (q, k, v)]
-        for rows, part in zip(padded, (q, k, v), strict=True):
-            rows[valid] = part
-        q, k, v = (rows.transpose(1, 2) for rows in padded)
+        steps = torch.arange(max(lengths), device=qkv.device)
+        valid = steps < torch.tensor(lengths, device=qkv.device).unsqueeze(1)
+        slots = valid.flatten().nonzero().squeeze(1)
+        padded = qkv.new_zeros(valid.numel(), *qkv.shape[1:]).index_copy(0, slots, qkv)
+        q, k, v = padded.unflatten(0, valid.shape).permute(2, 0, 3, 1, 4)
         mask = valid[:, None, None, :]
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
-        return out.transpose(1, 2)[valid]
+        return out.transpose(1, 2).flatten(0, 1).index_select(0, slots)
     outputs = []
-    for cell in zip(q.split(lengths), k.split(lengths), v.split(lengths), strict=True):
-        one_q, one_k, one_v = (part.transpose(0, 1).unsqueeze(0) for part in cell)
-        out = F.scaled_dot_product_attention(one_q, one_k, one_v, dropout_p=dropout)
+    for cell in qkv.split(lengths):
+        q, k, v = cell.permute(1, 2, 0, 3).unsqueeze(1)
+        out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
         outputs.append(out.squeeze(0).transpose(0, 1))
-    return torch.cat(outputs) if outputs else v
+    return torch.cat(outputs) if outputs else qkv[:, 0]
 
 
 class EncoderBlock(nn.Module):
@@ -72,9 +71,9 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
         """Map the tokens (T, D) of cells of these `lengths` to (T, D)."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(1)
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
         dropout = self.attention_dropout if self.training else 0.0
-        attended = attend(q, k, v, lengths, dropout).flatten(1)
+        attended = attend(qkv, lengths, dropout).flatten(1)
         x = self.norm1(x + self.dropout(self.out(attended)))
         return self.norm2(x + self.dropout(self.ff2(self.dropout(F.relu_(self.ff1(x))))))
 

@@ -235,23 +235,22 @@ class Backbone(nn.Module):
         (B, len(parts) * D); zeros for a cell without a token
         """
         tokens, cell, at, lengths = encoded
-        parts = self.config.pool if parts is None else parts
+        per_cell = tokens.split(lengths)
+        expressed = values[cell, at].to(tokens.dtype).split(lengths)
         # S is a cell's last token, and T the one before
         last = torch.tensor(lengths, device=tokens.device).cumsum(0) - 1
-        genes_only = torch.ones_like(cell, dtype=tokens.dtype)
-        if self.config.depth_tokens:
-            genes_only[torch.cat([last, last - 1])] = 0
-        weights = {"mean": torch.ones_like(genes_only), "gene-mean": genes_only, "weighted": values[cell, at]}
         vectors = []
-        for part in parts:
+        for part in self.config.pool if parts is None else parts:
+            ours = [one[:-2] for one in per_cell] if part.startswith("gene-") else per_cell
             if part in ("S", "T"):
-                vectors.append(tokens[last - int(part == "T")])
-            elif part in weights:
-                vectors.append(_average(tokens, cell, weights[part], len(lengths)))
+                vectors.append(tokens.index_select(0, last - int(part == "T")))
+            elif part == "weighted":
+                pairs = zip(expressed, ours, strict=True)
+                vectors.append(torch.stack([w @ one / w.sum().clamp(min=1e-6) for w, one in pairs]))
             else:
-                ours = [one[:-2] if part == "gene-max" else one for one in tokens.split(lengths)]
+                pooled = torch.amax if part.endswith("max") else torch.mean
                 empty = tokens.new_zeros(tokens.shape[1])
-                vectors.append(torch.stack([one.amax(0) if len(one) else empty for one in ours]))
+                vectors.append(torch.stack([pooled(one, 0) if len(one) else empty for one in ours]))
         return torch.cat(vectors, dim=1)
 
     def decode(
@@ -312,10 +311,3 @@ class Backbone(nn.Module):
         """Draw the decoder's random features anew, as the released code does every 1,000 training steps."""
         for block in self.decoder:
             block.attention.redraw(generator)  # type: ignore[union-attr,operator]
-
-
-def _average(tokens: Tensor, cell: Tensor, weights: Tensor, n_cells: int) -> Tensor:
-    """Return the weighted mean (B, D) of each cell's tokens (T, D)."""
-    spread = tokens.new_zeros(n_cells, len(tokens))
-    spread[cell, torch.arange(len(tokens), device=tokens.device)] = weights.to(tokens.dtype)
-    return (spread / spread.sum(1, keepdim=True).clamp(min=1e-6)) @ tokens

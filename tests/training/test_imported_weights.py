@@ -104,6 +104,19 @@ def test_what_is_not_measured_is_never_masked(few_cells: Dataset, bundle: str, a
     assert masked.any() and not masked[:, ~torch.from_numpy(ready.values.measured)].any()
 
 
+@pytest.mark.parametrize("arm", ("uniform", "expression+summary", "self-guided"))
+def test_masked_values_reach_nothing(few_cells: Dataset, bundle: str, arm: str) -> None:
+    """With the mask, the visible values and both read depths held fixed."""
+    config, ready = start(few_cells, bundle, arm)
+    batch = prepare(ready.values, config, 0, 0, np.arange(3))
+    masked = ready.model.draw(batch.x, batch.noise, batch.subset).masked
+    changed = torch.where(masked, 2 * batch.x.flip(1) + 0.5, batch.x)
+    assert not torch.equal(changed, batch.x)
+    model = ready.model.eval()
+    with torch.no_grad():
+        assert torch.equal(model.predict(batch.x, masked), model.predict(changed, masked))
+
+
 def test_random_weights_of_the_same_shape_are_the_untrained_counterpart(
     few_cells: Dataset, bundle: str
 ) -> None:
