@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from sgm_core.training.cores import usable_cores
 # GPU, a cautious guess for a data-centre card. Bytes a second: what every step moves besides.
 _CPU_RATE, _CPU_BYTES = 30e9, 5e9
 _GPU_RATE, _GPU_BYTES = {"fp32": 1e13, "bf16": 1e14}, 1.2e12
+_FRESH_S = 5.0
 _BF16 = ("amx_bf16", "avx512_bf16")
 
 
@@ -57,7 +59,8 @@ def memory(device: str) -> Memory:
         If it is a GPU and the driver tells nothing.
     """
     if on_gpu(device):
-        return _gpu_memory(int(device.partition(":")[2] or 0))
+        index, visible = int(device.partition(":")[2] or 0), os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        return _gpu_memory(index, visible, int(time.monotonic() // _FRESH_S))
     host = psutil.virtual_memory()
     limit = _container_limit() or host.total
     return Memory(min(host.total, limit), min(host.available, limit), "memory")
@@ -80,12 +83,14 @@ def _torch_knows_gpus() -> bool:
     return not version("torch").endswith("+cpu")
 
 
-def _gpu_memory(index: int) -> Memory:
+@lru_cache(maxsize=8)
+def _gpu_memory(index: int, visible: str, moment: int) -> Memory:
+    """Ask the driver; what it said holds for a moment, for it takes long and an estimate asks often."""
     query = ["nvidia-smi", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"]
     try:
         # what the first visible GPU is called here, the driver may call the fourth
-        visible = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part]
-        query.append(f"--id={visible[index] if visible else index}")
+        names = [part.strip() for part in visible.split(",") if part]
+        query.append(f"--id={names[index] if names else index}")
         text = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
         total, free = (int(float(part)) << 20 for part in text.strip().split(","))
     except (OSError, subprocess.SubprocessError, IndexError, ValueError) as error:
