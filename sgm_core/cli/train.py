@@ -178,7 +178,7 @@ def _try_or_run(
 
 def _dry_run(config: Settings, dataset: Dataset, count_only: bool, observer: Observer) -> Output:
     from sgm_core.runs.measure import measure
-    from sgm_core.training.estimate import report
+    from sgm_core.training.estimate_text import report
     from sgm_core.training.fit import require_fit, warnings
 
     parts = None

@@ -17,7 +17,8 @@ from sgm_core.model.inputs import target_depth as check_target
 from sgm_core.progress import Observer
 from sgm_core.training.device import autocast, pick_device
 from sgm_core.training.embed_input import Cells, check_expressed, normalise, place_cells, read_cells
-from sgm_core.training.embed_plan import MAX_TOKENS, batches, check_plan, default_batch_tokens, duration
+from sgm_core.training.embed_plan import MAX_TOKENS, batches, check_plan, default_batch_tokens
+from sgm_core.training.estimate_text import duration
 
 OUTPUTS = ("cell", "bulk", "gene", "gene_expression")
 _GPU_DECODED = 8

@@ -21,9 +21,10 @@ from sgm_core.training.device import pick_device, set_threads
 from sgm_core.training.embed import embed, pace
 from sgm_core.training.embed_input import check_expressed
 from sgm_core.training.embed_parts import Parts, begun_outputs, open_parts
-from sgm_core.training.embed_plan import MAX_TOKENS, check_plan, default_batch_tokens, duration, seconds
+from sgm_core.training.embed_plan import MAX_TOKENS, check_plan, default_batch_tokens, seconds
 from sgm_core.training.embed_source import BLOCK, CellSource, open_cells
 from sgm_core.training.embed_write import all_outputs, check_outputs, write_cells, write_genes
+from sgm_core.training.estimate_text import duration
 
 _DECODED = 8  # cells whose gene embeddings are in memory at once
 

@@ -8,6 +8,7 @@ import torch
 from sgm_core.errors import InputError
 from sgm_core.model.backbone import BackboneConfig
 from sgm_core.training.cores import usable_cores
+from sgm_core.training.estimate_text import duration
 
 MAX_TOKENS = 15_000
 """Tokens of one cell: the released model's own limit in pretraining."""
@@ -125,8 +126,3 @@ def check_plan(
 
 def _size(n_bytes: float) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"
-
-
-def duration(time: float) -> str:
-    """Say how long `time` seconds are."""
-    return f"{time / 60:,.0f} min" if time >= 120 else f"{time:,.0f} s"

@@ -10,7 +10,8 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
 from sgm_core.model.sizes import SIZES
 from sgm_core.training.config import CompareConfig, FinetuneConfig, PretrainConfig, Settings
-from sgm_core.training.estimate import Measured, costliest, duration, estimate_run
+from sgm_core.training.estimate import Measured, costliest, estimate_run
+from sgm_core.training.estimate_text import duration
 
 _SHARE = 0.95  # the system and other programs need the rest
 
