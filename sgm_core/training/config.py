@@ -6,13 +6,13 @@ preset. Paper: "Improving Classification of Cell Types in AML with Self-guided M
 2025.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sgm_core.errors import InputError
 from sgm_core.training.backbones import BUNDLE_DEFAULTS, SIZES, check_backbone, default_arms, is_bundle
+from sgm_core.training.settings import Settings, check_counts, option
 
 MASKERS = ("uniform", "expression", "self-guided")
 ARMS: dict[str, dict[str, Any]] = {
@@ -27,177 +27,119 @@ ARMS: dict[str, dict[str, Any]] = {
 they are, `no-pretraining` random ones."""
 SCHEMES = ("linear-probe", "partial", "last-block", "official")
 """The paper's two first, and of all the probe, for it leaves the weights as they are."""
-BACKBONES = SIZES
-
-
-def _field(default: Any, group: str, help: str, paper: Any = None, choices: tuple[Any, ...] = ()) -> Any:
-    return field(default=default, metadata={"group": group, "help": help, "paper": paper, "choices": choices})
 
 
 def _backbone_field(default: str, help: str) -> Any:
     # the sizes are always there; imported bundles come on top, so the choices are suggestions
-    metadata = {"group": "model", "help": help, "paper": None, "choices": BACKBONES, "open": True}
+    metadata = {"group": "model", "help": help, "paper": None, "choices": SIZES, "open": True}
     return field(default=default, metadata=metadata)
-
-
-class Settings:
-    """What every configuration shares: JSON in and out, and checks that name the field."""
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build from a mapping; an unknown field or a value of the wrong type is an `InputError`."""
-        known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise InputError(
-                f"unknown field {unknown[0]!r} in {cls.__name__}: the fields are {', '.join(known)}"
-            )
-        return cls(**{name: _convert(name, value, known[name].type) for name, value in values.items()})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all fields as plain JSON values."""
-        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
-
-    def __post_init__(self) -> None:
-        for f in dataclasses.fields(self):  # type: ignore[arg-type]
-            choices = f.metadata.get("choices")
-            value = getattr(self, f.name)
-            if choices and value not in choices and not f.metadata.get("open"):
-                raise InputError(f"{f.name} is {value!r}: choose one of {', '.join(map(str, choices))}")
-            if isinstance(value, float | int) and not isinstance(value, bool) and value < 0:
-                raise InputError(f"{f.name} is {value}: it can't be negative")
-
-
-def _convert(name: str, value: Any, kind: Any) -> Any:
-    """Convert text from the command line (and JSON's ints for floats) to the field's type."""
-    kind = str(getattr(kind, "__name__", kind))
-    if value is None or (isinstance(value, str) and value.lower() in ("none", "null") and "None" in kind):
-        if "None" in kind:
-            return None
-        raise InputError(f"{name} needs a value")
-    try:
-        if kind.startswith("bool"):
-            return value if isinstance(value, bool) else {"true": True, "false": False}[str(value).lower()]
-        if kind.startswith("int"):
-            if isinstance(value, float) and not value.is_integer():
-                raise ValueError
-            return int(value)
-        if kind.startswith("float"):
-            return float(value)
-        if kind.startswith("tuple"):
-            return tuple(value.split(",")) if isinstance(value, str) else tuple(value)
-        if kind.startswith("dict"):
-            return dict(value)
-        return str(value)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{name} is {value!r}: a value of type {kind} is needed") from error
 
 
 @dataclass(frozen=True)
 class PretrainConfig(Settings):
     """Masked pretraining of one backbone on one dataset."""
 
-    data: str = _field("", "data", "Name of the dataset")
+    data: str = option("", "data", "Name of the dataset")
     backbone: str = _backbone_field(
         "tiny",
         "A size of the scFoundation architecture (trained from scratch), or the name of imported weights",
     )
-    weights_key: str = _field(
+    weights_key: str = option(
         "gene", "model", "Which weight set of imported weights", "gene", ("cell", "gene", "rde")
     )
-    masker: str = _field("self-guided", "masking", "Who chooses the hidden genes", "self-guided", MASKERS)
-    preset: str = _field(
+    masker: str = option("self-guided", "masking", "Who chooses the hidden genes", "self-guided", MASKERS)
+    preset: str = option(
         "sgm",
         "masking",
         "sgm: what measured best here; paper: the text; authors: their code with its named faults",
         choices=("sgm", "paper", "authors"),
     )
-    fold: int | None = _field(
+    fold: int | None = option(
         None, "data", "Hide the test donors of this fold; none = shared pretraining on all donors"
     )
-    n_folds: int = _field(5, "data", "Number of donor folds that `fold` counts in")
-    label: str | None = _field(
+    n_folds: int = option(5, "data", "Number of donor folds that `fold` counts in")
+    label: str | None = option(
         None, "data", "Label column used to stratify the folds; none = the cell type column"
     )
-    n_genes: int = _field(
+    n_genes: int = option(
         2000, "model", "Number of most informative genes, chosen on the training donors", 16000
     )
-    depth_tokens: bool = _field(
+    depth_tokens: bool = option(
         False,
         "model",
         "Two tokens follow the genes, the cell's read depth S and the depth T to predict; imported weights "
         "always have them",
         True,
     )
-    target_depth: str = _field(
+    target_depth: str = option(
         "a0",
         "model",
         "The depth T: a0 = the cell's own (log10 of its counts), a1 = ten times that, f2 = twice that, "
         "t4 = 10,000 counts for every cell",
     )
-    downsample: float = _field(
+    downsample: float = option(
         0.0,
         "model",
         "Share of the training cells whose counts are thinned, to be restored to their own depth "
         "(scFoundation's read-depth-aware pretraining); needs the depth tokens",
     )
-    dropout: float = _field(0.0, "model", "Dropout on the encoder blocks' outputs; scFoundation has 0.1")
-    attention_dropout: float = _field(
+    dropout: float = option(0.0, "model", "Dropout on the encoder blocks' outputs; scFoundation has 0.1")
+    attention_dropout: float = option(
         0.0,
         "model",
         "Dropout on the attention probabilities; scFoundation has 0.1, which doubles the time of a step",
     )
     # masking
-    mask_ratio: float = _field(
+    mask_ratio: float = option(
         0.3,
         "masking",
         "Share of the eligible positions (of the non-zero ones under `strata`) that is hidden",
         0.3,
     )
-    zero_ratio: float = _field(0.03, "masking", "Share of the zeros that is hidden under the basis `strata`")
-    mask_basis: str = _field(
+    zero_ratio: float = option(0.03, "masking", "Share of the zeros that is hidden under the basis `strata`")
+    mask_basis: str = option(
         "strata",
         "masking",
         "all: one draw over all positions; strata: zeros and non-zeros apart",
         "all",
         ("all", "strata"),
     )
-    latents: int = _field(8, "masking", "Trainable latent vectors N", 128)
-    latent_width: int = _field(64, "masking", "Width of a latent D_z", 256)
-    latent_heads: int = _field(2, "masking", "Heads of the latents' cross-attention", 8)
-    subset: int = _field(2, "masking", "Size of the random subset R of latents that score a cell", 38)
-    subset_per: str = _field(
+    latents: int = option(8, "masking", "Trainable latent vectors N", 128)
+    latent_width: int = option(64, "masking", "Width of a latent D_z", 256)
+    latent_heads: int = option(2, "masking", "Heads of the latents' cross-attention", 8)
+    subset: int = option(2, "masking", "Size of the random subset R of latents that score a cell", 38)
+    subset_per: str = option(
         "cell", "masking", "Draw R for every cell or once a batch (authors' code)", "batch", ("cell", "batch")
     )
-    keys: str = _field(
+    keys: str = option(
         "value+gene", "masking", "What the latents attend over", "value", ("value", "value+gene")
     )
-    temperature: float = _field(
+    temperature: float = option(
         1.0, "masking", "Importance is raised to 1 / temperature before the draw", 1.0
     )
-    summary: str = _field(
+    summary: str = option(
         "both",
         "masking",
         "Where the latents' mean output is added to the tokens",
         "both",
         ("none", "encoder", "decoder", "both"),
     )
-    summary_sees: str = _field(
+    summary_sees: str = option(
         "masked",
         "masking",
         "masked: the mask token stands at hidden genes; all: the unmasked cell (leaks; authors' code)",
         "all",
         ("masked", "all"),
     )
-    penalty: str = _field(
+    penalty: str = option(
         "overlap",
         "masking",
         "overlap between latents' attention maps, or the norm of the attention output (authors' code)",
         "output-norm",
         ("none", "overlap", "output-norm"),
     )
-    penalty_weight: float = _field(1e-3, "masking", "Weight of the penalty, lambda_attn", 1e-5)
-    validation_masks: str = _field(
+    penalty_weight: float = option(1e-3, "masking", "Weight of the penalty, lambda_attn", 1e-5)
+    validation_masks: str = option(
         "fixed",
         "masking",
         "Masks for the validation loss: drawn once, or again every epoch",
@@ -205,56 +147,56 @@ class PretrainConfig(Settings):
         ("fixed", "redrawn"),
     )
     # optimisation
-    schedule: str = _field(
+    schedule: str = option(
         "cosine",
         "optimisation",
         "Learning rate over the run: constant (imported weights), or warm-up of 5 % and cosine decay",
         "constant",
         ("constant", "cosine"),
     )
-    epochs: int = _field(3, "optimisation", "Passes over the training cells", 10)
-    patience: int | None = _field(
+    epochs: int = option(3, "optimisation", "Passes over the training cells", 10)
+    patience: int | None = option(
         None,
         "optimisation",
         "Stop after this many epochs without improvement of the validation loss; none = fixed epochs",
         5,
     )
-    batch_size: int = _field(32, "optimisation", "Cells a step; imported weights: 1", 1)
-    accumulation: int = _field(
+    batch_size: int = option(32, "optimisation", "Cells a step; imported weights: 1", 1)
+    accumulation: int = option(
         1, "optimisation", "Steps whose gradients are averaged for an update; imported weights: 5", 5
     )
-    lr_new: float = _field(
+    lr_new: float = option(
         1e-3,
         "optimisation",
         "Learning rate of the new layers (latents, adapters); imported weights: 1e-4",
         1e-4,
     )
-    lr_backbone: float = _field(
+    lr_backbone: float = option(
         1e-3, "optimisation", "Learning rate of the backbone; imported weights: 1e-5", 1e-5
     )
-    weight_decay: float = _field(0.0, "optimisation", "Weight decay", 5e-4)
-    amsgrad: bool = _field(False, "optimisation", "Adam's amsgrad variant (authors' code)", True)
-    clip: float = _field(1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0)
-    redraw_interval: int | None = _field(
+    weight_decay: float = option(0.0, "optimisation", "Weight decay", 5e-4)
+    amsgrad: bool = option(False, "optimisation", "Adam's amsgrad variant (authors' code)", True)
+    clip: float = option(1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0)
+    redraw_interval: int | None = option(
         None,
         "optimisation",
         "Draw the decoder's random features anew every so many steps; none = never, scFoundation: 1,000",
     )
     # machine
-    recompute: bool = _field(
+    recompute: bool = option(
         False,
         "machine",
         "Keep each block's input alone and compute the rest again for the gradient: less memory, a third "
         "more time",
     )
-    max_tokens: int = _field(
+    max_tokens: int = option(
         15000,
         "machine",
         "Refuse cells with more tokens (expressed genes and depth tokens): attention grows with the square",
     )
-    device: str = _field("auto", "machine", "auto, cpu, cuda or cuda:N")
-    precision: str = _field("fp32", "machine", "Number format of the forward pass", "fp32", ("fp32", "bf16"))
-    seed: int = _field(0, "machine", "Seed of every random choice")
+    device: str = option("auto", "machine", "auto, cpu, cuda or cuda:N")
+    precision: str = option("fp32", "machine", "Number format of the forward pass", "fp32", ("fp32", "bf16"))
+    seed: int = option(0, "machine", "Seed of every random choice")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -262,7 +204,7 @@ class PretrainConfig(Settings):
 
         check_backbone(self.backbone)
         target_depth(self.target_depth)
-        _check_counts(self, "batch_size", "accumulation", "redraw_interval")
+        check_counts(self, "batch_size", "accumulation", "redraw_interval")
         if self.downsample > 1:
             raise InputError(f"downsample is {self.downsample}: a share of the cells is between 0 and 1")
         for name in ("dropout", "attention_dropout"):
@@ -275,12 +217,6 @@ class PretrainConfig(Settings):
                 f"target_depth is {self.target_depth!r}: downsample restores cells to their own depth, which "
                 "is target_depth=a0"
             )
-
-
-def _check_counts(config: Any, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) == 0:
-            raise InputError(f"{name} is 0: at least 1 is needed")
 
 
 _PAPER: dict[str, Any] = {
@@ -347,14 +283,14 @@ def pretrain_config(preset: str = "sgm", **values: Any) -> PretrainConfig:
 class FinetuneConfig(Settings):
     """A classifier on a pretraining run, or on imported weights as they are (`backbone` and `data`)."""
 
-    run: str = _field("", "data", "ID of the pretraining run; none = imported weights")
-    backbone: str = _field("", "data", "Imported weights to finetune as they are, in place of a run")
-    data: str = _field("", "data", "Name of the dataset, with `backbone`; a run has its own")
-    weights_key: str = _field(
+    run: str = option("", "data", "ID of the pretraining run; none = imported weights")
+    backbone: str = option("", "data", "Imported weights to finetune as they are, in place of a run")
+    data: str = option("", "data", "Name of the dataset, with `backbone`; a run has its own")
+    weights_key: str = option(
         "gene", "model", "Which weight set, with `backbone`", "gene", ("cell", "gene", "rde")
     )
-    n_folds: int = _field(5, "data", "Number of donor folds, with `backbone`; a run has its own")
-    scheme: str = _field(
+    n_folds: int = option(5, "data", "Number of donor folds, with `backbone`; a run has its own")
+    scheme: str = option(
         "linear-probe",
         "model",
         "linear-probe: the head only; partial: token and position embeddings, last block and head (the "
@@ -362,56 +298,56 @@ class FinetuneConfig(Settings):
         "second-to-last block and head on the genes without S and T",
         choices=SCHEMES,
     )
-    fold: int | None = _field(
+    fold: int | None = option(
         None,
         "data",
         "Fold to train and test on; none = the run's own fold, or all folds of shared pretraining",
     )
-    label: str | None = _field(None, "data", "Label column; none = the cell type column")
-    epochs: int = _field(
+    label: str | None = option(None, "data", "Label column; none = the cell type column")
+    epochs: int = option(
         5, "optimisation", "Passes over the labelled training cells (partial finetuning)", 10
     )
-    probe_epochs: int = _field(
+    probe_epochs: int = option(
         60, "optimisation", "Passes of the linear probe's head over the cached vectors", 10
     )
-    batch_size: int = _field(32, "optimisation", "Cells a step (the probe has 256); imported weights: 4", 1)
-    accumulation: int = _field(
+    batch_size: int = option(32, "optimisation", "Cells a step (the probe has 256); imported weights: 4", 1)
+    accumulation: int = option(
         1, "optimisation", "Steps whose gradients are averaged for an update; imported weights: 2", 5
     )
-    lr: float = _field(1e-3, "optimisation", "Learning rate; imported weights: 1e-4", 1e-4)
-    weight_decay: float = _field(1e-4, "optimisation", "Weight decay", 5e-4)
-    clip: float = _field(1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0)
-    head_hidden: int = _field(256, "model", "Width of the head's hidden layer", 256)
-    class_weights: bool = _field(
+    lr: float = option(1e-3, "optimisation", "Learning rate; imported weights: 1e-4", 1e-4)
+    weight_decay: float = option(1e-4, "optimisation", "Weight decay", 5e-4)
+    clip: float = option(1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0)
+    head_hidden: int = option(256, "model", "Width of the head's hidden layer", 256)
+    class_weights: bool = option(
         True, "optimisation", "Weight the loss by the square root of the inverse class frequency", True
     )
-    dropout: float = _field(0.2, "model", "Dropout on the pooled vector and the head's hidden layer", 0.0)
-    keep_summary: bool = _field(
+    dropout: float = option(0.2, "model", "Dropout on the pooled vector and the head's hidden layer", 0.0)
+    keep_summary: bool = option(
         True, "model", "The summary path stays in the classifier's forward pass", True
     )
-    compat: str = _field(
+    compat: str = option(
         "corrected",
         "model",
         "official: the released code's padded pooling, where a prediction depends on the cells beside it "
         "(the scheme `official` alone)",
         choices=("corrected", "official"),
     )
-    max_tokens: int = _field(
+    max_tokens: int = option(
         15000, "machine", "Refuse cells with more tokens; a run that was pretrained with more may keep them"
     )
-    cache: bool = _field(
+    cache: bool = option(
         True,
         "machine",
         "Keep what enters the trained block on disk (last-block, official), so that every cell goes through "
         "the frozen blocks once",
     )
-    device: str = _field("auto", "machine", "auto, cpu, cuda or cuda:N")
-    precision: str = _field("fp32", "machine", "Number format of the forward pass", "fp32", ("fp32", "bf16"))
-    seed: int = _field(0, "machine", "Seed of every random choice")
+    device: str = option("auto", "machine", "auto, cpu, cuda or cuda:N")
+    precision: str = option("fp32", "machine", "Number format of the forward pass", "fp32", ("fp32", "bf16"))
+    seed: int = option(0, "machine", "Seed of every random choice")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_counts(self, "batch_size", "accumulation")
+        check_counts(self, "batch_size", "accumulation")
         if self.run and self.backbone:
             raise InputError(
                 f"run is {self.run!r} and backbone is {self.backbone!r}: give one, a pretraining run or "
@@ -447,17 +383,17 @@ def finetune_config(backbone: str = "", **values: Any) -> FinetuneConfig:
 class CompareConfig(Settings):
     """The paper's Table 1 for one dataset: every arm and scheme over donor folds, with baselines."""
 
-    data: str = _field("", "data", "Name of the dataset")
+    data: str = option("", "data", "Name of the dataset")
     backbone: str = _backbone_field(
         "tiny",
         "A size of the scFoundation architecture (trained from scratch), or the name of imported weights",
     )
-    folds: int = _field(5, "data", "Number of donor folds")
-    label: str | None = _field(None, "data", "Label column; none = the cell type column")
-    arms: tuple[str, ...] = _field(
+    folds: int = option(5, "data", "Number of donor folds")
+    label: str | None = option(None, "data", "Label column; none = the cell type column")
+    arms: tuple[str, ...] = option(
         default_arms("tiny"), "data", "Arms to compare; none given = the usual ones of the backbone"
     )
-    schemes: tuple[str, ...] = _field(("linear-probe", "partial"), "data", "Finetuning schemes to compare")
+    schemes: tuple[str, ...] = option(("linear-probe", "partial"), "data", "Finetuning schemes to compare")
     pretrain: dict[str, Any] = field(
         default_factory=dict,
         metadata={
@@ -476,9 +412,9 @@ class CompareConfig(Settings):
             "choices": (),
         },
     )
-    umap: bool = _field(True, "data", "Finish with a UMAP of the pooled embeddings")
-    device: str = _field("auto", "machine", "auto, cpu, cuda or cuda:N")
-    seed: int = _field(0, "machine", "Seed of every random choice")
+    umap: bool = option(True, "data", "Finish with a UMAP of the pooled embeddings")
+    device: str = option("auto", "machine", "auto, cpu, cuda or cuda:N")
+    seed: int = option(0, "machine", "Seed of every random choice")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
