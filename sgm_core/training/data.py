@@ -14,9 +14,8 @@ from sgm_core.cells.vocabulary import place_genes
 from sgm_core.errors import InputError
 from sgm_core.model.inputs import depth_values
 from sgm_core.model.reconstruction import MaskedModel
+from sgm_core.training.tokens import MIN_DETECTION, most_informative
 
-MIN_DETECTION = 0.01
-"""A gene seen in fewer training cells than this share says too little to be a token."""
 _BLOCK = 4096  # cells that are brought into a vocabulary at once
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
@@ -38,13 +37,7 @@ def informative_genes(dataset: Dataset, rows: np.ndarray, n_genes: int) -> np.nd
     -------
     Column numbers, ascending.
     """
-    values = dataset.lognorm(rows)
-    mean = np.asarray(values.mean(0)).ravel()
-    variance = np.asarray(values.multiply(values).mean(0)).ravel() - mean**2
-    detection = np.asarray((values > 0).mean(0)).ravel()
-    ratio = np.where(detection >= MIN_DETECTION, variance / np.maximum(mean, 1e-9), -1.0)
-    order = np.argsort(-ratio, kind="stable")[:n_genes]
-    chosen = np.sort(order[ratio[order] > 0])
+    chosen = np.sort(most_informative(dataset.lognorm(rows), n_genes))
     if len(chosen) < 2:
         raise InputError(
             f"dataset {dataset.name!r} has {len(chosen)} genes that vary and are seen in at least "

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy import sparse
 
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.vocabulary import place_genes
 
+MIN_DETECTION = 0.01
+"""A gene seen in fewer cells than this share says too little to be a token."""
 _SAMPLE, _CHUNK = 400, 4096
-_MIN_DETECTION = 0.01
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,26 @@ class Tokens:
         return int((self.counts > limit).sum())
 
 
+def most_informative(values: sparse.csr_matrix, n_genes: int) -> np.ndarray:
+    """Return the columns of the normalised `values` with the largest variance-to-mean ratio.
+
+    Parameters
+    ----------
+    values : cells x genes
+    n_genes : how many; fewer come back when fewer are seen in 1 % of the cells
+
+    Returns
+    -------
+    Column numbers, the most informative first.
+    """
+    mean = np.asarray(values.mean(0)).ravel()
+    variance = np.asarray(values.multiply(values).mean(0)).ravel() - mean**2
+    detection = np.asarray((values > 0).mean(0)).ravel()
+    ratio = np.where(detection >= MIN_DETECTION, variance / np.maximum(mean, 1e-9), -1.0)
+    order = np.argsort(-ratio, kind="stable")[:n_genes]
+    return order[ratio[order] > 0]
+
+
 def informative_tokens(dataset: Dataset, n_genes: int, depth_tokens: bool = False) -> Tokens:
     """Return the tokens of the `n_genes` most informative genes.
 
@@ -85,12 +107,7 @@ def _informative(dataset: Dataset, content_hash: str, n_genes: int, depth_tokens
     detected = np.diff(dataset.counts().indptr)
     rows = np.unique(np.linspace(0, dataset.n_cells - 1, min(_SAMPLE, dataset.n_cells)).astype(int))
     values = dataset.lognorm(rows)
-    mean = np.asarray(values.mean(0)).ravel()
-    variance = np.asarray(values.multiply(values).mean(0)).ravel() - mean**2
-    seen = np.asarray((values > 0).mean(0)).ravel() >= _MIN_DETECTION
-    ratio = np.where(seen, variance / np.maximum(mean, 1e-9), -1.0)
-    chosen = np.argsort(-ratio, kind="stable")[:n_genes]
-    chosen = chosen[ratio[chosen] > 0]
+    chosen = most_informative(values, n_genes)
     share = values[:, chosen].nnz / max(1, values.nnz)
     counts = np.maximum(1, np.round(detected * share)) + 2 * depth_tokens
     return Tokens(counts, max(2, len(chosen)), exact=False)
