@@ -14,7 +14,8 @@ from sgm_core.runs.store import Run, create_run
 from sgm_core.runs.worker import execute
 from sgm_core.training.arms import settings
 from sgm_core.training.config import CompareConfig
-from sgm_core.training.protocol import BASELINE, compare_run, pieces_of
+from sgm_core.training.pieces import BASELINE
+from sgm_core.training.protocol import compare_run, pieces_of
 
 CONFIG = CompareConfig(
     data="small",
@@ -118,17 +119,17 @@ def test_asking_again_redoes_only_what_is_missing(compared, monkeypatch: pytest.
 def test_a_failed_piece_leaves_no_half_of_it(
     demo_dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from sgm_core.training import protocol
+    from sgm_core.training import pieces
 
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(protocol, "_baselines", fail)
+    monkeypatch.setattr(pieces, "_baselines", fail)
     (tmp_path / "pieces").mkdir()
     piece = pieces_of(CONFIG)[0]
     assert piece.arm == BASELINE
     with pytest.raises(OSError, match="disk full"):
-        protocol.run_piece(CONFIG, piece, tmp_path, protocol._PieceObserver(Observer(), 0))
+        pieces.run_piece(CONFIG, piece, tmp_path, pieces.PieceObserver(Observer(), 0))
     assert list((tmp_path / "pieces").iterdir()) == []
 
 

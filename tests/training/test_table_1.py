@@ -10,7 +10,7 @@ from few_dataset import BUNDLE, few
 from sgm_core.errors import InputError
 from sgm_core.runs.store import Run, create_run
 from sgm_core.runs.worker import execute
-from sgm_core.training import protocol
+from sgm_core.training import pieces
 from sgm_core.training.config import CompareConfig, FinetuneConfig
 from sgm_core.training.protocol import compare_run
 
@@ -62,8 +62,8 @@ def test_the_original_weights_encode_once_for_all_folds(tmp_path: Path) -> None:
     (tmp_path / "pooled").mkdir()
     kept = np.arange(6.0).reshape(3, 2)
     np.save(tmp_path / "pooled" / "original.npy", kept)
-    config, piece, nobody = CompareConfig(data="few"), protocol.Piece("original", 1), None
-    found = protocol._pooled(nobody, nobody, kept, config, piece, FinetuneConfig(), tmp_path, nobody)
+    config, piece, nobody = CompareConfig(data="few"), pieces.Piece("original", 1), None
+    found = pieces._pooled(nobody, nobody, kept, config, piece, FinetuneConfig(), tmp_path, nobody)
     assert np.array_equal(found, kept), "without a model to encode with"
 
 
