@@ -60,12 +60,29 @@ class MaskCounter:
         self.levels += [("epoch", str(epoch + 1)) for epoch in range(epochs)]
         self._sums = torch.zeros(len(STATISTICS), len(self.levels), len(genes), dtype=torch.float64)
 
-    def add(self, rows: np.ndarray, epoch: int, values: Tensor, masked: Tensor, eligible: Tensor) -> None:
-        """Add a batch: `values` and `masked` (B, L), `eligible` (L,)."""
-        device = values.device
+    def add(
+        self,
+        rows: np.ndarray,
+        epoch: int,
+        values: Tensor,
+        masked: Tensor,
+        eligible: Tensor,
+        target: Tensor | None = None,
+    ) -> None:
+        """Add a batch.
+
+        Parameters
+        ----------
+        rows : its cells (B,)
+        epoch : number of the epoch
+        values, masked : (B, L) what the masks were drawn on, and the masks
+        eligible : (L,)
+        target : (B, L) the cells' own expression where `values` are those of thinned cells
+        """
+        device, target = values.device, values if target is None else target
         if self._positions is not None:
             self._positions = self._positions.to(device)
-            values, masked = values[:, self._positions], masked[:, self._positions]
+            values, masked, target = (x[:, self._positions] for x in (values, masked, target))
             eligible = eligible[self._positions]
         nonzero = ((values > 0) & eligible).float()
         zero = ((values <= 0) & eligible).float()
@@ -76,7 +93,7 @@ class MaskCounter:
         variance = rate_nonzero * (1 - rate_nonzero) * nonzero + rate_zero * (1 - rate_zero) * zero
         allowed = nonzero + zero
         free = hit.sum(1, keepdim=True) / allowed.sum(1, keepdim=True).clamp(min=1) * allowed
-        value = values * nonzero
+        value = target * allowed
         parts = (
             hit,
             allowed,

@@ -14,7 +14,7 @@ from sgm_core.analysis import metrics
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold, donor_folds, fold_cells, scored_classes
 from sgm_core.errors import InputError, NotFoundError
-from sgm_core.home import read_json
+from sgm_core.home import check_name, read_json
 from sgm_core.model.checkpoint import load_model
 from sgm_core.model.head import Head
 from sgm_core.model.reconstruction import MaskedModel
@@ -188,7 +188,7 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
 
 def _pretrained(config: FinetuneConfig, folder: Path, observer: Observer) -> Source:
     """Return a pretraining run as what is finetuned."""
-    source = folder.parent / config.run
+    source = folder.parent / check_name(config.run, "run")
     if not (source / "config.json").exists():
         raise NotFoundError(f"no run {config.run!r}: `sgm runs list` shows the runs that exist")
     description = read_json(source / "config.json")

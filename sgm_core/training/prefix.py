@@ -95,6 +95,7 @@ class Store:
         with suppress(OSError):
             # the mapping keeps the file: not even a process that is killed leaves gigabytes behind
             (folder / "tokens.f16").unlink()
+            folder.rmdir()
         order, done = list(token_batches(rows, lengths, 128)), 0
         for batch, x in zip(order, ahead(prefix.values.batch, order, prefix.values.device), strict=True):
             observer.check()

@@ -174,7 +174,7 @@ def pretrain(
                 drawn = model.draw(batch.x, batch.noise, batch.subset)
                 result = model(batch.x, drawn.masked, batch.target)
             (result.loss / group_size(number, len(order), config.accumulation)).backward()
-            counter.add(batch.rows, epoch, batch.x, drawn.masked, model.eligible)
+            counter.add(batch.rows, epoch, batch.x, drawn.masked, model.eligible, batch.target)
             seen += len(batch.rows)
             if (number + 1) % config.accumulation == 0 or number + 1 == len(order):
                 if config.clip:
