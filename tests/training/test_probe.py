@@ -108,6 +108,19 @@ def test_nothing_that_cannot_fit_is_tried(demo_dataset: Dataset, monkeypatch: py
     assert measuring(QUICK, demo_dataset).state == "none"
 
 
+def test_steps_wait_where_memory_is_short(demo_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go past the queue, and would end what runs beside them."""
+    from sgm_core.training import machine
+
+    monkeypatch.setattr(machine, "memory", lambda device: machine.Memory(10**12, 10**6, "memory"))
+    compare = CompareConfig(data="small", pretrain={"n_genes": 60}, device="cpu")
+    for config in (QUICK, compare):
+        for start in (measure, begin):
+            with pytest.raises(InputError, match=r"has to wait .*0\.0 GB of memory are free now"):
+                start(config, demo_dataset)
+        assert measuring(config, demo_dataset).state == "none"
+
+
 def test_a_step_that_fails_is_said_in_one_line(demo_dataset: Dataset) -> None:
     (demo_dataset.path / "obs.parquet").unlink()
     with pytest.raises(InputError, match=r"measuring failed: .*obs\.parquet"):
