@@ -8,7 +8,14 @@ import streamlit as st
 from pages.components import clone, words
 from pages.components.run_facts import CONFIGS, NESTED
 from sgm_core.training.backbones import BUNDLE_DEFAULTS, backbone_names, default_arms, is_bundle
-from sgm_core.training.config import ARMS, PRESETS, SCHEMES, PretrainConfig
+from sgm_core.training.config import (
+    ARMS,
+    FINETUNE_PRESETS,
+    PRESETS,
+    SCHEMES,
+    FinetuneConfig,
+    PretrainConfig,
+)
 
 GROUPS = {
     "data": "Data",
@@ -197,10 +204,12 @@ def draw(control: Control, options: list[Any] | None = None, backbone: str = "",
 
 
 def apply_preset(chosen: Control) -> None:
-    """Fill the form's pretraining fields with those of the preset that was just chosen."""
+    """Fill the form's fields, of pretraining or of finetuning, with those of the preset just chosen."""
     prefix = chosen.path.removesuffix("preset")
-    preset = PRESETS[st.session_state[chosen.key]]
-    known = {field.name for field in dataclasses.fields(PretrainConfig)}
+    finetuning = "finetune" in (chosen.kind, prefix.removesuffix("."))
+    presets, kind = (FINETUNE_PRESETS, FinetuneConfig) if finetuning else (PRESETS, PretrainConfig)
+    preset = presets[st.session_state[chosen.key]]
+    known = {field.name for field in dataclasses.fields(kind)}
     for path, control in controls(chosen.kind).items():
         name = path.removeprefix(prefix)
         if path.startswith(prefix) and name in known - _DECIDED - {"preset"}:

@@ -8,7 +8,7 @@ import streamlit as st
 from pages.components import words
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import STATES, Run
-from sgm_core.training.config import PRESETS, CompareConfig, FinetuneConfig, PretrainConfig
+from sgm_core.training.config import FINETUNE_PRESETS, PRESETS, CompareConfig, FinetuneConfig, PretrainConfig
 
 CONFIGS: dict[str, type[CompareConfig] | type[PretrainConfig] | type[FinetuneConfig]] = {
     "compare": CompareConfig,
@@ -127,7 +127,8 @@ def with_defaults(kind: str, parameters: dict[str, Any]) -> dict[str, Any]:
     result = {**defaults(kind), **parameters}
     for name, config in NESTED.items():
         if isinstance(result.get(name), dict):
-            preset = PRESETS.get(result[name].get("preset", "sgm"), {}) if name == "pretrain" else {}
+            presets = PRESETS if name == "pretrain" else FINETUNE_PRESETS
+            preset = presets.get(result[name].get("preset", "sgm"), {})
             result[name] = {**config().to_dict(), **preset, **result[name]}
     return result
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def register(sub: argparse._SubParsersAction[Any]) -> None:
     """Add the commands."""
-    from sgm_core.training.config import ARMS, MASKERS, PRESETS, SCHEMES
+    from sgm_core.training.config import ARMS, FINETUNE_PRESETS, MASKERS, PRESETS, SCHEMES
 
     pretrain = add_command(sub, "pretrain", "pretrain a backbone by masked reconstruction", _pretrain)
     pretrain.add_argument("--data", required=True, help="name of an imported dataset")
@@ -36,6 +36,9 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     _add_backbone(finetune, default=None)
     finetune.add_argument("--data", help="name of an imported dataset, with --backbone; a run has its own")
     finetune.add_argument("--scheme", choices=SCHEMES, default="linear-probe")
+    finetune.add_argument(
+        "--preset", choices=list(FINETUNE_PRESETS), default="sgm", help="fields that differ by source"
+    )
     finetune.add_argument("--fold", type=int, help="one fold of shared pretraining (default: all)")
     finetune.add_argument("--label", help="label column (default: the cell type column)")
     _add_machine(finetune)
@@ -135,7 +138,7 @@ def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
             raise InputError(f"--backbone {args.backbone} needs --data DATASET: cells to finetune it on")
         backbone, title, data = args.backbone, args.backbone, args.data
         given |= _given(args, "data", "weights_key")
-    config = finetune_config(backbone, **given)
+    config = finetune_config(backbone, **{"preset": args.preset, **given})
     title = f"Finetune {title}, {config.scheme}"
     return _try_or_run("finetune", config, open_dataset(data), title, args, observer)
 

@@ -29,4 +29,5 @@ def settings(config: CompareConfig, arm: str, fold: int = 0) -> tuple[PretrainCo
     if finetune.get("compat") == "official":
         finetune.setdefault("scheme", "official")
     weights = config.backbone if is_bundle(config.backbone) else ""
-    return pretrain_config(preset, **pretrain), finetune_config(weights, **finetune)
+    recipe = finetune.pop("preset", "sgm")
+    return pretrain_config(preset, **pretrain), finetune_config(weights, recipe, **finetune)

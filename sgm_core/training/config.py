@@ -182,6 +182,13 @@ class PretrainConfig(Settings):
         "optimisation",
         "Draw the decoder's random features anew every so many steps; none = never, scFoundation: 1,000",
     )
+    compat: str = option(
+        "corrected",
+        "model",
+        "official: imported weights run as in the released code: keys stabilised across the batch, T or S "
+        "lost when not positive, features redrawn every 1,000 steps, counted on from the weights",
+        choices=("corrected", "official"),
+    )
     # machine
     recompute: bool = option(
         False,
@@ -205,6 +212,8 @@ class PretrainConfig(Settings):
         check_backbone(self.backbone)
         target_depth(self.target_depth)
         check_counts(self, "batch_size", "accumulation", "redraw_interval")
+        if self.compat == "official" and not is_bundle(self.backbone):
+            raise InputError("compat=official is what the released code does: it needs imported weights")
         if self.downsample > 1:
             raise InputError(f"downsample is {self.downsample}: a share of the cells is between 0 and 1")
         for name in ("dropout", "attention_dropout"):
@@ -279,11 +288,36 @@ def pretrain_config(preset: str = "sgm", **values: Any) -> PretrainConfig:
     return PretrainConfig.from_dict({**PRESETS[preset], **own, **values})
 
 
+FINETUNE_PRESETS: dict[str, dict[str, Any]] = {
+    "sgm": {},
+    "paper": {
+        "preset": "paper",
+        "epochs": 10,
+        "probe_epochs": 10,
+        "batch_size": 1,
+        "accumulation": 5,
+        "lr": 1e-4,
+        "weight_decay": 5e-4,
+        "amsgrad": True,
+        "schedule": "constant",
+        "patience": 5,
+        "dropout": 0.0,
+    },
+}
+"""Fields of `FinetuneConfig` that each preset sets; all others keep their defaults."""
+
+
 @dataclass(frozen=True)
 class FinetuneConfig(Settings):
     """A classifier on a pretraining run, or on imported weights as they are (`backbone` and `data`)."""
 
     run: str = option("", "data", "ID of the pretraining run; none = imported weights")
+    preset: str = option(
+        "sgm",
+        "optimisation",
+        "sgm: what measured best here; paper: the paper's recipe",
+        choices=tuple(FINETUNE_PRESETS),
+    )
     backbone: str = option("", "data", "Imported weights to finetune as they are, in place of a run")
     data: str = option("", "data", "Name of the dataset, with `backbone`; a run has its own")
     weights_key: str = option(
@@ -316,6 +350,21 @@ class FinetuneConfig(Settings):
     )
     lr: float = option(1e-3, "optimisation", "Learning rate; imported weights: 1e-4", 1e-4)
     weight_decay: float = option(1e-4, "optimisation", "Weight decay", 5e-4)
+    amsgrad: bool = option(False, "optimisation", "Adam's amsgrad variant (authors' code)", True)
+    schedule: str = option(
+        "cosine",
+        "optimisation",
+        "Learning rate over the run: constant, or warm-up of 5 % and cosine decay",
+        "constant",
+        ("constant", "cosine"),
+    )
+    patience: int | None = option(
+        None,
+        "optimisation",
+        "Stop after this many epochs without improvement on the validation donors, which then do not train; "
+        "none = fixed epochs, and they train",
+        5,
+    )
     clip: float = option(1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0)
     head_hidden: int = option(256, "model", "Width of the head's hidden layer", 256)
     class_weights: bool = option(
@@ -360,21 +409,25 @@ class FinetuneConfig(Settings):
             )
 
 
-def finetune_config(backbone: str = "", **values: Any) -> FinetuneConfig:
-    """Return a configuration with the fields `values`, and `BUNDLE_DEFAULTS` where the weights are imported.
+def finetune_config(backbone: str = "", preset: str = "sgm", **values: Any) -> FinetuneConfig:
+    """Return a preset with the fields `values` changed; for imported weights `sgm` takes `BUNDLE_DEFAULTS`.
 
     Parameters
     ----------
     backbone : the backbone that is finetuned: with ``run`` among the values, that run's; without, imported
         weights
+    preset : a name of `FINETUNE_PRESETS`
     values : fields of `FinetuneConfig`
 
     Raises
     ------
     InputError
-        If a field is unknown or a value does not fit its field.
+        If the preset or a field is unknown or a value does not fit its field.
     """
-    own = BUNDLE_DEFAULTS["finetune"] if backbone and is_bundle(backbone) else {}
+    if preset not in FINETUNE_PRESETS:
+        raise InputError(f"unknown preset {preset!r}: choose one of {', '.join(FINETUNE_PRESETS)}")
+    bundle = preset == "sgm" and backbone and is_bundle(backbone)
+    own = BUNDLE_DEFAULTS["finetune"] if bundle else FINETUNE_PRESETS[preset]
     given = {} if values.get("run") else {"backbone": backbone}
     return FinetuneConfig.from_dict({**own, **given, **values})
 

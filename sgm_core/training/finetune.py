@@ -26,17 +26,38 @@ from sgm_core.training.device import pick_device, schedule
 from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.schemes import class_weights, train_classifier
 from sgm_core.training.start import original
+from sgm_core.training.stopping import EarlyStopping
 
 
 def probe(
-    train: np.ndarray, codes: np.ndarray, test: np.ndarray, n_classes: int, config: FinetuneConfig
+    train: np.ndarray,
+    codes: np.ndarray,
+    test: np.ndarray,
+    n_classes: int,
+    config: FinetuneConfig,
+    held: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Train the head alone on cached vectors (n, P); return class probabilities (m, C) of `test`."""
+    """Train the head alone on cached vectors.
+
+    Parameters
+    ----------
+    train, test : vectors (n, P) and (m, P); `codes` (n,) are the class numbers of `train`
+    held : (n,) bool, the vectors of `train` that early stopping watches instead (see `held_out`)
+
+    Returns
+    -------
+    Class probabilities (m, C) of `test`.
+    """
     torch.manual_seed(config.seed)
-    x, y = torch.from_numpy(train), torch.from_numpy(codes)
+    watched = np.zeros(len(train), bool) if held is None else held
+    x, y = torch.from_numpy(train[~watched]), torch.from_numpy(codes[~watched])
+    held_x, held_y = torch.from_numpy(train[watched]), torch.from_numpy(codes[watched])
     head = Head(x.shape[1], n_classes, config.head_hidden, config.dropout)
-    optimiser = torch.optim.Adam(head.parameters(), config.lr, weight_decay=config.weight_decay)
-    weights = class_weights(codes, n_classes) if config.class_weights else None
+    optimiser = torch.optim.Adam(
+        head.parameters(), config.lr, weight_decay=config.weight_decay, amsgrad=config.amsgrad
+    )
+    weights = class_weights(y.numpy(), n_classes) if config.class_weights else None
+    stopping = EarlyStopping(config.patience or 1, [head]) if watched.any() else None
     rng = np.random.default_rng(config.seed)
     size = max(2, min(256, len(x)))
     per_epoch = max(1, len(x) // size)
@@ -45,11 +66,20 @@ def probe(
             order = rng.permutation(len(x))
         rows = order[(step % per_epoch) * size :][:size]
         for group in optimiser.param_groups:
-            group["lr"] = config.lr * schedule("cosine", step, config.probe_epochs * per_epoch)
+            group["lr"] = config.lr * schedule(config.schedule, step, config.probe_epochs * per_epoch)
         loss = F.cross_entropy(head(x[rows]), y[rows], weights)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
+        if stopping is not None and (step + 1) % per_epoch == 0:
+            head.eval()
+            with torch.no_grad():
+                ends = stopping.ends(float(F.cross_entropy(head(held_x), held_y, weights)))
+            head.train()
+            if ends:
+                break
+    if stopping is not None:
+        stopping.restore()
     head.eval()
     with torch.no_grad():
         return head(torch.from_numpy(test)).softmax(1).numpy()
@@ -64,6 +94,19 @@ def labelled_rows(
     train, validation, test = fold_cells(dataset, fold)
     fit = np.sort(np.concatenate([train, validation]))
     return fit[has_label[fit]], test[has_label[test]], labels
+
+
+def held_out(dataset: Dataset, fold: Fold, train: np.ndarray, config: FinetuneConfig) -> np.ndarray | None:
+    """Return which of the rows `train` early stopping watches: validation donors; None without patience."""
+    if config.patience is None:
+        return None
+    held = np.isin(train, fold_cells(dataset, fold)[1])
+    if held.all() or not held.any():
+        raise InputError(
+            f"fold {fold.index} has no labelled cells of {'training' if held.all() else 'validation'} donors "
+            "apart, which patience needs: set patience=none"
+        )
+    return held
 
 
 def prediction_table(
@@ -165,16 +208,17 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
             values = model_values(dataset, model, names, device)
             refuse_long_cells(values.lengths, source.max_tokens, f"dataset {dataset.name!r}")
         where = {"arm": arm, "fold": fold.index}
+        held = held_out(dataset, fold, train, config)
         if config.scheme == "linear-probe":
             if pooled is None:
                 rows = np.flatnonzero(labels.notna()) if source.shared else np.concatenate([train, test])
                 vectors = pooled_vectors(model, values, rows, config.keep_summary, config.precision, observer)
                 pooled = np.zeros((dataset.n_cells, vectors.shape[1]), np.float32)
                 pooled[rows] = vectors
-            result = probe(pooled[train], codes, pooled[test], len(classes), config)
+            result = probe(pooled[train], codes, pooled[test], len(classes), config, held)
         else:
             result = train_classifier(
-                model, values, train, codes, test, len(classes), config, observer, **where
+                model, values, train, codes, test, len(classes), config, observer, held, **where
             )
         table = prediction_table(
             dataset, test, classes, result, label, scheme=config.scheme, seed=config.seed, **where

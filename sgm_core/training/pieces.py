@@ -133,7 +133,7 @@ def _arm(
     from sgm_core.model.checkpoint import save_model
     from sgm_core.training.data import model_values
     from sgm_core.training.device import pick_device
-    from sgm_core.training.finetune import fold_row, labelled_rows, prediction_table, probe
+    from sgm_core.training.finetune import fold_row, held_out, labelled_rows, prediction_table, probe
     from sgm_core.training.pretrain import pretrain, pretrain_cells, weights_of
     from sgm_core.training.schemes import train_classifier
     from sgm_core.training.start import begin
@@ -156,6 +156,7 @@ def _arm(
     pretrain_seconds = time.perf_counter() - started
     train, test, labels = labelled_rows(dataset, fold, config.label)
     classes, codes = np.unique(labels.iloc[train].astype(str).to_numpy(), return_inverse=True)
+    held = held_out(dataset, fold, train, finetuning)
     tables, rows = [], []
     # the probe first, whatever the order asked for: the other schemes change the model in place
     schemes = [scheme for scheme in SCHEMES if scheme in config.schemes]
@@ -172,7 +173,7 @@ def _arm(
         if scheme == "linear-probe":
             needed = np.concatenate([train, test])
             pooled = _pooled(model, values, needed, config, piece, finetuning, folder, within)
-            result_probabilities = probe(pooled[train], codes, pooled[test], len(classes), finetuning)
+            result_probabilities = probe(pooled[train], codes, pooled[test], len(classes), finetuning, held)
         else:
             where = {"arm": piece.arm, "fold": piece.fold}
             compat = finetuning.compat if scheme == "official" else "corrected"
@@ -180,7 +181,7 @@ def _arm(
             if before is not None:
                 model.load_state_dict(before)
             result_probabilities = train_classifier(
-                model, values, train, codes, test, len(classes), own, within, **where
+                model, values, train, codes, test, len(classes), own, within, held, **where
             )
         keys = {"fold": piece.fold, "arm": piece.arm, "scheme": scheme, "seed": config.seed}
         table = prediction_table(dataset, test, classes, result_probabilities, config.label, **keys)

@@ -30,6 +30,8 @@ from sgm_core.training.start import begin
 
 _TRAIN, _VALIDATE, _ORDER, _THIN, _FEATURES = range(5)  # purposes of random numbers
 VALIDATION_CELLS = 512
+OFFICIAL_INTERVAL = 1000
+"""Steps after which the released code draws the decoder's random features anew."""
 _POSITIONS = 131_072  # of a batch that is validated: 64 cells of 2,000 genes, 6 of the full vocabulary
 
 
@@ -158,7 +160,10 @@ def pretrain(
     validation = rng.permutation(validation)[:VALIDATION_CELLS]
     updates = config.epochs * -(-len(train) // (config.batch_size * config.accumulation))
     history: list[dict[str, float]] = []
-    best, best_state, waited, update, step = np.inf, None, 0, 0, 0
+    official = config.compat == "official"
+    interval = config.redraw_interval or (OFFICIAL_INTERVAL if official else None)
+    calls = int(model.backbone.redraw_calls) if official else 0  # steps since the features were drawn
+    best, best_state, waited, update = np.inf, None, 0, 0
     for epoch in range(config.epochs):
         model.train()
         started, seen, last_said = time.perf_counter(), 0, 0.0
@@ -167,9 +172,10 @@ def pretrain(
         ready = ahead(partial(prepare, values, config, _TRAIN, epoch), order, device)
         for number, batch in enumerate(ready):
             observer.check()
-            if config.redraw_interval and step and step % config.redraw_interval == 0:
+            if interval and calls >= interval:
                 model.backbone.redraw_features(features)
-            step += 1
+                calls = 0
+            calls += 1
             with autocast(device, config.precision):
                 drawn = model.draw(batch.x, batch.noise, batch.subset)
                 result = model(batch.x, drawn.masked, batch.target)
@@ -216,6 +222,8 @@ def pretrain(
                 break
     if best_state is not None:
         model.load_state_dict(best_state)
+    if official:
+        model.backbone.redraw_calls.fill_(calls)
     columns = ["epoch", "cells", "effective_share", "masked_share", "nonzero_share", "base_rate"]
     mask_cells = pd.DataFrame(history)[columns]
     mask_cells.insert(0, "arm", arm)

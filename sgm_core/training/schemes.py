@@ -19,6 +19,7 @@ from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import Values, ahead, batches, group_size, to_device, token_batches
 from sgm_core.training.device import autocast, schedule
 from sgm_core.training.prefix import Entered, Prefix, Store, as_padded, stored, unpack
+from sgm_core.training.stopping import EarlyStopping
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,7 @@ def train_classifier(
     n_classes: int,
     config: FinetuneConfig,
     observer: Observer | None = None,
+    held: np.ndarray | None = None,
     **where: object,
 ) -> np.ndarray:
     """Train what ``config.scheme`` trains, and the head; classify the test cells.
@@ -169,6 +171,7 @@ def train_classifier(
     model : changed in place
     values : the dataset's normalised values
     train, test : row numbers; `codes` (len(train),) are the class numbers of `train`
+    held : (len(train),) bool, the cells of `train` that early stopping watches instead of training on them
     where : arm and fold, for the metrics
 
     Returns
@@ -184,21 +187,43 @@ def train_classifier(
     device = values.device
     classifier = Classifier(model, values, n_classes, config)
     parameters = classifier.parameters()
-    optimiser = torch.optim.Adam(parameters, config.lr, weight_decay=config.weight_decay)
-    weights = class_weights(codes, n_classes).to(device) if config.class_weights else None
+    optimiser = torch.optim.Adam(
+        parameters, config.lr, weight_decay=config.weight_decay, amsgrad=config.amsgrad
+    )
     code_of = np.zeros(len(values.lengths), np.int64)
     code_of[train] = codes
+    watched = train[:0] if held is None else train[held]
+    stopping = None
+    if len(watched):
+        stopping = EarlyStopping(
+            config.patience or 1, [*classifier.scheme.modules(model.backbone), classifier.head]
+        )
+        train = train[~np.isin(train, watched)]
+    weights = class_weights(code_of[train], n_classes).to(device) if config.class_weights else None
     rng = np.random.default_rng([config.seed, 1])
     updates = config.epochs * -(-len(train) // (config.batch_size * config.accumulation))
     update = 0
     with ExitStack() as stack:
         store = None
         if config.cache and not classifier.scheme.embeddings:
-            everyone = np.concatenate([train, test])
+            everyone = np.concatenate([train, watched, test])
             store = stack.enter_context(stored(classifier.prefix, everyone, observer))
 
         def make(rows: np.ndarray) -> tuple[Tensor, Entered | None]:
             return classifier.entered(rows, store)
+
+        @torch.no_grad()
+        def classify(rows: np.ndarray) -> Tensor:
+            """Return the logits (n, C) of cells, on the CPU."""
+            classifier.train(False)
+            logits = torch.empty(len(rows), n_classes)
+            place = np.empty(len(values.lengths), np.int64)
+            place[rows] = np.arange(len(rows))
+            order = classifier.batches(rows, None)
+            for batch, inputs in zip(order, ahead(make, order, device), strict=True):
+                observer.check()
+                logits[place[batch]] = classifier.logits(*inputs).cpu()
+            return logits
 
         for epoch in range(config.epochs):
             classifier.train(True)
@@ -215,7 +240,7 @@ def train_classifier(
                     if config.clip:
                         torch.nn.utils.clip_grad_norm_(parameters, config.clip)
                     for group in optimiser.param_groups:
-                        group["lr"] = config.lr * schedule("cosine", update, updates)
+                        group["lr"] = config.lr * schedule(config.schedule, update, updates)
                     optimiser.step()
                     optimiser.zero_grad(set_to_none=True)
                     update += 1
@@ -223,21 +248,20 @@ def train_classifier(
                     last_said = time.perf_counter()
                     done = epoch + (number + 1) / len(order)
                     observer.progress(done, config.epochs, f"finetuning, epoch {epoch + 1}")
-            observer.metric(
-                phase="finetune",
-                scheme=config.scheme,
-                epoch=epoch + 1,
-                train_loss=float(total) / len(train),
-                cells_per_s=len(train) / (time.perf_counter() - started),
-                **where,
-            )
-        classifier.train(False)
-        probabilities = np.empty((len(test), n_classes), np.float32)
-        place = np.empty(len(values.lengths), np.int64)
-        place[test] = np.arange(len(test))
-        order = classifier.batches(test, None)
-        with torch.no_grad():
-            for rows, inputs in zip(order, ahead(make, order, device), strict=True):
-                observer.check()
-                probabilities[place[rows]] = classifier.logits(*inputs).softmax(1).cpu().numpy()
-    return probabilities
+            row = {"epoch": epoch + 1, "train_loss": float(total) / len(train)}
+            row["cells_per_s"] = len(train) / (time.perf_counter() - started)
+            ends = False
+            if stopping is not None:
+                known = torch.from_numpy(code_of[watched])
+                each = F.cross_entropy(
+                    classify(watched), known, weights.cpu() if weights is not None else None, reduction="none"
+                )
+                row["validation_loss"] = float(each.mean())
+                ends = stopping.ends(row["validation_loss"])
+            observer.metric(phase="finetune", scheme=config.scheme, **row, **where)
+            if ends:
+                observer.message(f"stopped after epoch {epoch + 1}: no improvement on the validation donors")
+                break
+        if stopping is not None:
+            stopping.restore()
+        return classify(test).softmax(1).numpy()  # type: ignore[no-any-return]

@@ -64,7 +64,8 @@ def begin(
         bundle = open_bundle(config.backbone)
         values: Values = VocabularyValues(dataset, bundle.genes, device, config.target_depth)
         refuse_long_cells(values.lengths, config.max_tokens, f"dataset {dataset.name!r}")
-        backbone = _random(bundle.config, config.seed) if random else _imported(config)
+        official = bundle.config | {"compat": config.compat}
+        backbone = _random(official, config.seed) if random else _imported(config)
         backbone.genes = bundle.genes
         names = np.array(bundle.genes)
         genes = np.flatnonzero(np.isin(dataset.genes, names))
@@ -100,7 +101,7 @@ def set_dropout(backbone: Backbone, dropout: float, attention_dropout: float) ->
 
 
 def _imported(config: PretrainConfig) -> Backbone:
-    return load_backbone(config.backbone, config.weights_key)
+    return load_backbone(config.backbone, config.weights_key, config.compat)
 
 
 def _random(shape: dict[str, object], seed: int) -> Backbone:

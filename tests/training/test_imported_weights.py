@@ -12,11 +12,13 @@ import torch
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import donor_folds
 from sgm_core.errors import InputError, NotFoundError
+from sgm_core.model.backbone import Backbone
 from sgm_core.model.checkpoint import load_model, save_model
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.model.weights import load_backbone
 from sgm_core.progress import Observer
 from sgm_core.training import pooling, prefix, pretrain
+from sgm_core.training import start as start_module
 from sgm_core.training.config import (
     ARMS,
     BUNDLE_DEFAULTS,
@@ -213,6 +215,34 @@ def test_features_are_redrawn_at_the_interval(
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True)), "a seed, one sequence"
     changed = [i for i in range(1, len(first)) if not torch.equal(first[i], first[i - 1])]
     assert len(first) > 8 and changed == list(range(4, len(first), 4))
+
+
+def test_official_redraws_are_counted_on_from_the_weights(
+    few_cells: Dataset, bundle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The released file stores how many steps its features are old; its code draws new ones at 1,000."""
+    load, drawn = start_module.load_backbone, []
+
+    def aged(*arguments: str) -> Backbone:
+        backbone = load(*arguments)
+        backbone.redraw_calls.fill_(997)
+        return backbone
+
+    monkeypatch.setattr(start_module, "load_backbone", aged)
+    monkeypatch.setattr(Backbone, "redraw_features", lambda self, generator: drawn.append(len(seen)))
+    forward, seen = MaskedModel.forward, []
+
+    def watch(self: MaskedModel, *inputs: torch.Tensor):
+        if self.training:
+            seen.append(self.backbone.config.compat)
+        return forward(self, *inputs)
+
+    monkeypatch.setattr(MaskedModel, "forward", watch)
+    quick = {**QUICK, "backbone": bundle, "epochs": 1, "compat": "official"}
+    config = pretrain_config(**quick, **ARMS["uniform"])
+    result = pretrain.pretrain(few_cells, config, donor_folds(few_cells, n_folds=3)[0])
+    assert drawn == [3] and set(seen) == {"official"}
+    assert int(result.model.backbone.redraw_calls) == len(seen) - 3
 
 
 def test_downsampling_trains(few_cells: Dataset, bundle: str) -> None:
