@@ -1,6 +1,7 @@
 """Speed and memory of the full-size backbone, against the plain way to run it (`reference.py`).
 
-``python benchmarks/backbone.py [--data NAME] [--genes GENE_LIST] [--cells N] [--rounds N] [--out FILE.md]``
+``python benchmarks/backbone.py [--data NAME] [--genes GENE_LIST] [--cells N] [--rounds N] [--device cuda]
+[--batch N] [--out FILE.md]``
 
 Random weights of the released size (119 M parameters). Synthetic cells have 2,000 expressed genes; with an
 imported dataset and the backbone's gene list its real cells are measured as well. Every figure is a ratio
@@ -28,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from reference import Reference
 
 from sgm_core.model.backbone import Backbone, BackboneConfig
-from sgm_core.model.masking import cell_noise
+from sgm_core.model.masking import cell_noise, draw_masks
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.runs.provenance import code_version, hardware
 from sgm_core.training.config import FinetuneConfig, pretrain_config
@@ -65,13 +66,15 @@ def backbone() -> Backbone:
 def masked_model(preset: str, masker: str, summary: str) -> MaskedModel:
     config = pretrain_config(preset, masker=masker, summary=summary, mask_basis="strata")
     eligible = torch.arange(N_GENES + 2) < N_GENES
-    model = MaskedModel(FULL, config.to_dict(), eligible)
-    model.backbone.load_state_dict(backbone().state_dict())
-    return model
+    return MaskedModel(backbone(), config.to_dict(), eligible)
 
 
 def cells(options: argparse.Namespace) -> Tensor:
     """Return the cells (n, L) to measure with: synthetic, or real ones spread over all lengths."""
+    return _cells(options).to(options.device)
+
+
+def _cells(options: argparse.Namespace) -> Tensor:
     if options.real:
         from sgm_core.cells.dataset import open_dataset
         from sgm_core.model.gene_list import check_genes
@@ -92,10 +95,17 @@ def cells(options: argparse.Namespace) -> Tensor:
     return x
 
 
+def clock() -> float:
+    """Return the time when everything asked for is done."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+    started = clock()
     work()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -108,7 +118,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def encode(options: argparse.Namespace, variant: str) -> dict[str, Any]:
     """Encode all cells: one by one on the reference path, packed on ours."""
-    model, x = backbone().eval(), cells(options)
+    model, x = backbone().to(options.device).eval(), cells(options)
     reference = Reference(model).eval()
     torch.backends.mha.set_fastpath_enabled(variant != "reference-unfused")
 
@@ -117,8 +127,8 @@ def encode(options: argparse.Namespace, variant: str) -> dict[str, Any]:
         if variant.startswith("reference"):
             return torch.stack([reference.encode(one[None], one[None] > 0)[0].amax((0, 1)) for one in x])
         out = []
-        with torch.autocast("cpu", torch.bfloat16, enabled=variant == "bf16"):
-            for part in x.split(4):
+        with torch.autocast(options.device, torch.bfloat16, enabled=variant == "bf16"):
+            for part in x.split(options.batch):
                 out.append(model.pool(model.encode(part, model.shown(part)), part).float())
         return torch.cat(out)
 
@@ -138,30 +148,34 @@ def step(options: argparse.Namespace, variant: str) -> dict[str, Any]:
         }.get(variant, ("sgm", "uniform", "none"))
         model = masked_model(preset, masker, summary)
         model.backbone.recompute = variant == "recompute"
-    masks = masked_model("sgm", "uniform", "none")  # draws the same masks on every path
-    model.train()
+    model.to(options.device).train()
+    size = 1 if variant.startswith("reference") else options.batch
     optimiser = torch.optim.Adam(model.parameters(), 1e-5)
     x = cells(options)
-    noise = cell_noise(0, 0, 0, np.arange(len(x)), N_GENES + 2)
-    subset = torch.zeros(len(x), 2, dtype=torch.int64)
+    noise = cell_noise(0, 0, 0, np.arange(len(x)), N_GENES + 2).to(x.device)
+    eligible = torch.arange(N_GENES + 2, device=x.device) < N_GENES
+    subset = torch.zeros(len(x), 2, dtype=torch.int64, device=x.device)
     losses: list[float] = []
     drawing = 0.0
 
     def run(x: Tensor) -> None:
         nonlocal drawing
-        for i in range(len(x)):
-            one = slice(i, i + 1)
+        for i in range(0, len(x), size):
+            one = slice(i, i + size)
             if isinstance(model, Reference):
-                loss = model.loss(x[one], masks.draw(x[one], noise[one], subset[one]).masked)
+                log_importance = torch.zeros_like(x[one])
+                loss = model.loss(
+                    x[one], draw_masks(log_importance, noise[one], x[one], eligible, "strata", 0.3, 0.03)
+                )
             else:
-                with torch.autocast("cpu", torch.bfloat16, enabled=variant == "bf16"):
-                    started = time.perf_counter()
+                with torch.autocast(options.device, torch.bfloat16, enabled=variant == "bf16"):
+                    started = clock()
                     drawn = model.draw(x[one], noise[one], subset[one])
-                    drawing += time.perf_counter() - started
+                    drawing += clock() - started
                     loss = model(x[one], drawn.masked).loss
-            (loss / UPDATE).backward()
+            (loss * size / UPDATE).backward()
             losses.append(float(loss.detach()))
-            if i % UPDATE == UPDATE - 1 or i == len(x) - 1:
+            if (i + size) % UPDATE == 0 or i + size >= len(x):
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimiser.step()
                 optimiser.zero_grad(set_to_none=True)
@@ -174,7 +188,7 @@ def step(options: argparse.Namespace, variant: str) -> dict[str, Any]:
 
 def packing(options: argparse.Namespace, variant: str) -> dict[str, Any]:
     """Encode ragged cells in batches of four, packed or padded to the longest."""
-    model, x = backbone().eval(), cells(options)
+    model, x = backbone().to(options.device).eval(), cells(options)
     reference = Reference(model).eval()
     torch.backends.mha.set_fastpath_enabled(False)
 
@@ -194,8 +208,8 @@ def features(options: argparse.Namespace, variant: str) -> dict[str, Any]:
     """One layer's linear attention, forward and backward, over all 19,266 positions."""
     from reference import _attention
 
-    layer = backbone().decoder[0].attention
-    x = torch.randn(1, N_GENES + 2, FULL.decoder_width, requires_grad=True)
+    layer = backbone().to(options.device).decoder[0].attention
+    x = torch.randn(1, N_GENES + 2, FULL.decoder_width, device=options.device, requires_grad=True)
 
     def run() -> None:
         out = _attention(layer, x) if variant == "plain" else layer(x)
@@ -207,8 +221,8 @@ def features(options: argparse.Namespace, variant: str) -> dict[str, Any]:
 
 def compiled(options: argparse.Namespace, variant: str) -> dict[str, Any]:
     """One decoder layer's feed-forward part, forward and backward, eager or by torch.compile."""
-    block = backbone().decoder[0]
-    x = torch.randn(1, N_GENES + 2, FULL.decoder_width, requires_grad=True)
+    block = backbone().to(options.device).decoder[0]
+    x = torch.randn(1, N_GENES + 2, FULL.decoder_width, device=options.device, requires_grad=True)
 
     def feed_forward(x: Tensor) -> Tensor:
         return x + block.ff2(torch.nn.functional.gelu(block.ff1(block.norm2(x))))
@@ -226,13 +240,13 @@ def last_block(options: argparse.Namespace, variant: str) -> dict[str, Any]:
     """An epoch of finetuning the last block and the head, with the blocks before it cached or not."""
     from sgm_core.model.head import Head
 
-    model, x = backbone(), cells(options)
+    model, x = backbone().to(options.device), cells(options)
     model.requires_grad_(False)
     model.blocks[-1].requires_grad_(True)
-    head = Head(FULL.pooled_width, 17)
+    head = Head(FULL.pooled_width, 17).to(options.device)
     optimiser = torch.optim.Adam([*model.blocks[-1].parameters(), *head.parameters()], 1e-4)
     before, last = FULL.depth - 1, FULL.depth
-    y = torch.arange(len(x)) % 17
+    y = torch.arange(len(x), device=x.device) % 17
 
     def prefix(part: Tensor) -> Any:
         with torch.no_grad():
@@ -287,6 +301,7 @@ def child(part: str, options: argparse.Namespace, real: bool, n_cells: int) -> d
     command = [sys.executable, __file__, "--part", part, "--cells", str(n_cells)]
     if real:
         command += ["--real", "--data", options.data, "--genes", str(options.genes)]
+    command += ["--device", options.device, "--batch", str(options.batch)]
     print(f"{part} {'real' if real else 'synthetic'} ...", file=sys.stderr, flush=True)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -330,14 +345,18 @@ def main() -> None:
     parser.add_argument("--genes", type=Path, help="OS_scRNA_gene_index.19264.tsv")
     parser.add_argument("--cells", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--batch", type=int, default=1, help="cells a step on our path")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--real", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
         result = measure(options)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(json.dumps({**result, "peak_gb": peak * 1.073741824}))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        if options.device != "cpu":
+            peak = torch.cuda.max_memory_allocated()
+        print(json.dumps({**result, "peak_gb": peak / 1e9}))
         return
     encoders = ("encode:reference", "encode:reference-unfused", "encode:ours", "encode:bf16")
     steps = ("step:reference", "step:ours")
