@@ -15,12 +15,12 @@ import psutil
 from sgm_core.errors import InputError
 from sgm_core.training.cores import usable_cores
 
-# Multiply-adds a second in training, wide matrices: of one CPU core, measured in fp32 (AVX-512), and of a
-# GPU, a cautious guess for a data-centre card. Bytes a second: what every step moves besides.
-_CPU_RATE, _CPU_BYTES = 30e9, 5e9
+# Multiply-adds a second in training, wide matrices: of one CPU core, measured in fp32 (AVX-512; bf16 without
+# AMX had 0.6 of it, `benchmarks/results/backbone.md`), and of a GPU, a cautious guess for a data-centre card.
+# Bytes a second: what every step moves besides.
+_CPU_RATE, _CPU_BYTES = 55e9, 5e9
 _GPU_RATE, _GPU_BYTES = {"fp32": 1e13, "bf16": 1e14}, 1.2e12
 _FRESH_S = 5.0
-_BF16 = ("amx_bf16", "avx512_bf16")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def speed(device: str, precision: str, width: int) -> Speed:
     cores = usable_cores()
     rate = cores * _CPU_RATE * min(1.0, 0.3 + width / 1000)
     if precision == "bf16":
-        rate *= 2.0 if _has_bf16() else 0.4
+        rate *= 2.0 if _has_amx() else 0.6
     return Speed(rate, _CPU_BYTES, 0.004, f"{rate / 1e9:,.0f} G multiply-adds/s ({cores} CPU cores)")
 
 
@@ -111,8 +111,9 @@ def _container_limit() -> int | None:
 
 
 @lru_cache(maxsize=1)
-def _has_bf16() -> bool:
+def _has_amx() -> bool:
+    """Say whether the processor multiplies bf16 faster than fp32; with avx512_bf16 alone it does not."""
     try:
-        return any(flag in Path("/proc/cpuinfo").read_text() for flag in _BF16)
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
