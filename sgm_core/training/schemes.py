@@ -100,7 +100,9 @@ class Classifier:
         )
         torch.manual_seed(config.seed)
         width = backbone.config.width * len(self.scheme.pool or backbone.config.pool)
-        self.head = Head(width, n_classes, config.head_hidden, config.dropout).to(values.device)
+        # the released classifier's head has no dropout
+        dropout = 0.0 if config.scheme == "official" else config.dropout
+        self.head = Head(width, n_classes, config.head_hidden, dropout).to(values.device)
         model.requires_grad_(False)
         for module in self.scheme.modules(backbone):
             module.requires_grad_(True)
