@@ -39,6 +39,8 @@ CPU = torch.device("cpu")
 QUICK = {
     "data": "few",
     "device": "cpu",
+    "batch_size": 4,
+    "accumulation": 2,
     "latents": 4,
     "latent_width": 8,
     "latent_heads": 2,

@@ -19,7 +19,7 @@ FIELDS = {
     "backbone": BUNDLE,
     "folds": 2,
     "arms": ("original", "uniform", "self-guided"),
-    "pretrain": {"epochs": 1, "latents": 4, "latent_width": 8, "lr_backbone": 1e-3},
+    "pretrain": {"epochs": 1, "batch_size": 8, "latents": 4, "latent_width": 8, "lr_backbone": 1e-3},
     "finetune": {"epochs": 1, "probe_epochs": 3},
     "device": "cpu",
     "umap": False,
