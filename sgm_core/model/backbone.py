@@ -9,9 +9,9 @@ the released model: `value_scaling`, which lets a token keep how much of its gen
 The encoder's tokens are packed: all cells' tokens one after the other, (T, D), without padding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -90,6 +90,11 @@ class BackboneConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain JSON values."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Build from what `to_dict` gave and JSON kept."""
+        return cls(**{**fields, "pool": tuple(fields["pool"])})
 
 
 class ValueEmbedding(nn.Module):

@@ -76,8 +76,7 @@ def load_model(folder: Path) -> tuple[MaskedModel, np.ndarray, str]:
         raise NotFoundError(f"no checkpoint in {folder}: the run has not finished its pretraining")
     try:
         described: dict[str, Any] = read_json(folder / "model.json")
-        shape = described["backbone"]
-        config = BackboneConfig(**{**shape, "pool": tuple(shape["pool"])})
+        config = BackboneConfig.from_dict(described["backbone"])
         eligible = torch.ones(config.n_positions, dtype=torch.bool)
         model = MaskedModel(config, described["masking"], eligible)
         model.load_state_dict(load_file(folder / "weights.safetensors"))

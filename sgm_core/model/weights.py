@@ -135,8 +135,7 @@ def load_backbone(name: str, key: str = "gene", compat: str = "corrected") -> Ba
     if key not in bundle.keys:
         raise NotFoundError(f"weights {name!r} have no set {key!r}; they have {', '.join(bundle.keys)}")
     try:
-        shape = bundle.config
-        config = BackboneConfig(**{**shape, "pool": tuple(shape["pool"])})
+        config = BackboneConfig.from_dict(bundle.config)
     except TypeError as error:
         raise InputError(f"{bundle.path / 'bundle.json'} is damaged: {error}") from error
     file = bundle.path / f"{key}.safetensors"

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 from sgm_core.errors import InputError
+from sgm_core.model.sizes import SIZES
 
 if TYPE_CHECKING:
     from sgm_core.cells.dataset import Dataset
 
-SIZES = ("tiny", "small")
 BUNDLE_DEFAULTS: dict[str, dict[str, Any]] = {
     "pretrain": {
         "lr_backbone": 1e-5,

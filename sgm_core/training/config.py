@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sgm_core.errors import InputError
-from sgm_core.training.backbones import BUNDLE_DEFAULTS, SIZES, check_backbone, default_arms, is_bundle
+from sgm_core.model.sizes import SIZES
+from sgm_core.training.backbones import BUNDLE_DEFAULTS, check_backbone, default_arms, is_bundle
 from sgm_core.training.settings import Settings, check_counts, option
 
 MASKERS = ("uniform", "expression", "self-guided")
@@ -31,7 +32,7 @@ SCHEMES = ("linear-probe", "partial", "last-block", "official")
 
 def _backbone_field(default: str, help: str) -> Any:
     # the sizes are always there; imported bundles come on top, so the choices are suggestions
-    metadata = {"group": "model", "help": help, "paper": None, "choices": SIZES, "open": True}
+    metadata = {"group": "model", "help": help, "paper": None, "choices": tuple(SIZES), "open": True}
     return field(default=default, metadata=metadata)
 
 

@@ -27,6 +27,7 @@ from sgm_core.training.data import Values, ahead, batches, group_size, model_val
 from sgm_core.training.device import autocast, pick_device, schedule
 from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.start import begin
+from sgm_core.training.stopping import EarlyStopping
 
 _TRAIN, _VALIDATE, _ORDER, _THIN, _FEATURES = range(5)  # purposes of random numbers
 VALIDATION_CELLS = 512
@@ -163,7 +164,8 @@ def pretrain(
     official = config.compat == "official"
     interval = config.redraw_interval or (OFFICIAL_INTERVAL if official else None)
     calls = int(model.backbone.redraw_calls) if official else 0  # steps since the features were drawn
-    best, best_state, waited, update = np.inf, None, 0, 0
+    stopping = None if config.patience is None else EarlyStopping(config.patience, [model])
+    update = 0
     for epoch in range(config.epochs):
         model.train()
         started, seen, last_said = time.perf_counter(), 0, 0.0
@@ -211,17 +213,11 @@ def pretrain(
         }
         history.append(row | {"cells": len(train)})
         observer.metric(phase="pretrain", arm=arm, fold=fold_index, **row)
-        if loss < best:
-            best, waited = loss, 0
-            if config.patience is not None:
-                best_state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        else:
-            waited += 1
-            if config.patience is not None and waited >= config.patience:
-                observer.message(f"stopped after epoch {epoch + 1}: no improvement for {waited} epochs")
-                break
-    if best_state is not None:
-        model.load_state_dict(best_state)
+        if stopping is not None and stopping.ends(loss):
+            observer.message(f"stopped after epoch {epoch + 1}: no improvement for {stopping.patience} epochs")
+            break
+    if stopping is not None:
+        stopping.restore()
     if official:
         model.backbone.redraw_calls.fill_(calls)
     columns = ["epoch", "cells", "effective_share", "masked_share", "nonzero_share", "base_rate"]

@@ -64,8 +64,11 @@ def begin(
         bundle = open_bundle(config.backbone)
         values: Values = VocabularyValues(dataset, bundle.genes, device, config.target_depth)
         refuse_long_cells(values.lengths, config.max_tokens, f"dataset {dataset.name!r}")
-        official = bundle.config | {"compat": config.compat}
-        backbone = _random(official, config.seed) if random else _imported(config)
+        if random:
+            torch.manual_seed(config.seed)
+            backbone = Backbone(BackboneConfig.from_dict(bundle.config | {"compat": config.compat}))
+        else:
+            backbone = load_backbone(config.backbone, config.weights_key, config.compat)
         backbone.genes = bundle.genes
         names = np.array(bundle.genes)
         genes = np.flatnonzero(np.isin(dataset.genes, names))
@@ -98,12 +101,3 @@ def set_dropout(backbone: Backbone, dropout: float, attention_dropout: float) ->
     for block in backbone.blocks:
         block.dropout.p = dropout  # type: ignore[union-attr]
         block.attention_dropout = attention_dropout  # type: ignore[assignment]
-
-
-def _imported(config: PretrainConfig) -> Backbone:
-    return load_backbone(config.backbone, config.weights_key, config.compat)
-
-
-def _random(shape: dict[str, object], seed: int) -> Backbone:
-    torch.manual_seed(seed)
-    return Backbone(BackboneConfig(**{**shape, "pool": tuple(shape["pool"])}))  # type: ignore[arg-type]
