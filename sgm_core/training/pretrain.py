@@ -214,7 +214,8 @@ def pretrain(
         history.append(row | {"cells": len(train)})
         observer.metric(phase="pretrain", arm=arm, fold=fold_index, **row)
         if stopping is not None and stopping.ends(loss):
-            observer.message(f"stopped after epoch {epoch + 1}: no improvement for {stopping.patience} epochs")
+            stopped = f"stopped after epoch {epoch + 1}: no improvement for {stopping.patience} epochs"
+            observer.message(stopped)
             break
     if stopping is not None:
         stopping.restore()
