@@ -13,12 +13,12 @@ import torch
 from sgm_core.analysis.diagnostic import diagnostic, mask_basis, verdict
 from sgm_core.analysis.statistics import comparison_sentence
 from sgm_core.cells.dataset import open_dataset
+from sgm_core.comparison.config import CompareConfig
+from sgm_core.comparison.protocol import settings
 from sgm_core.model.checkpoint import load_model
 from sgm_core.runs.store import Run, list_runs, open_run
-from sgm_core.training.config import CompareConfig
 from sgm_core.training.data import Values, batches
 from sgm_core.training.pretrain import random_numbers
-from sgm_core.training.protocol import settings
 
 
 def table(frame: pd.DataFrame) -> str:

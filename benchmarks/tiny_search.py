@@ -18,9 +18,10 @@ import torch
 from sgm_core.analysis.metrics import score_predictions
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold, donor_folds, fold_cells, scored_classes
+from sgm_core.comparison.baselines import run_baseline
+from sgm_core.comparison.config import ARMS
 from sgm_core.model.sizes import backbone_config
-from sgm_core.training.baselines import run_baseline
-from sgm_core.training.config import ARMS, FinetuneConfig, pretrain_config
+from sgm_core.training.config import FinetuneConfig, pretrain_config
 from sgm_core.training.data import Values, informative_genes
 from sgm_core.training.finetune import probe
 from sgm_core.training.pooling import pooled_vectors

@@ -5,11 +5,11 @@ import streamlit as st
 
 from pages.components import frame, gene_sets, mask_tables, show, tables, words
 from sgm_core.analysis.enrichment import Enrichment
-from sgm_core.cells.resources import Resource
 from sgm_core.errors import InputError
 from sgm_core.figures import enrichment as figures
 from sgm_core.figures.palette import arm_name
 from sgm_core.figures.style import p_text
+from sgm_core.resources.store import Resource
 from sgm_core.runs.store import Run
 
 MINE = "mine"

@@ -5,7 +5,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PUBLIC = {"embed": "sgm_core.training.embed", "load_backbone": "sgm_core.model.weights"}
+_PUBLIC = {"embed": "sgm_core.embedding.cells", "load_backbone": "sgm_core.model.weights"}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ ANALYSIS: dict[str, Any] = {
 def demo_run() -> Run:
     """Return the demo's analysis as a run, making the dataset and the run's folder when they are missing."""
     from sgm_core.cells.dataset import open_dataset
-    from sgm_core.training.config import CompareConfig
+    from sgm_core.comparison.config import CompareConfig
 
     try:
         open_dataset(NAME)

@@ -2,8 +2,8 @@ import pytest
 
 from sgm_core import demo
 from sgm_core.cells.dataset import open_dataset
+from sgm_core.comparison.config import CompareConfig
 from sgm_core.runs.store import Run, list_runs
-from sgm_core.training.config import CompareConfig
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from pages.components import run_facts
+from sgm_core.comparison.arms import settings
+from sgm_core.comparison.config import CompareConfig
 from sgm_core.runs.store import Run
-from sgm_core.training.arms import settings
-from sgm_core.training.config import CompareConfig
 
 KIND = "kind"
 

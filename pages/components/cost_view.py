@@ -6,11 +6,11 @@ import streamlit as st
 
 from pages.components import fields, frame, words
 from sgm_core.cells.dataset import Dataset
+from sgm_core.estimate import fit
+from sgm_core.estimate.measured import kept, worth_again
+from sgm_core.estimate.run import estimate_run
 from sgm_core.runs import measure
-from sgm_core.training import fit
 from sgm_core.training.config import Settings
-from sgm_core.training.estimate import estimate_run
-from sgm_core.training.measured import kept, worth_again
 
 
 def show(kind: str, config: Settings, dataset: Dataset) -> bool:

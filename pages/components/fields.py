@@ -7,15 +7,9 @@ import streamlit as st
 
 from pages.components import clone, words
 from pages.components.run_facts import CONFIGS, NESTED
+from sgm_core.comparison.config import ARMS
 from sgm_core.training.backbones import BUNDLE_DEFAULTS, backbone_names, default_arms, is_bundle
-from sgm_core.training.config import (
-    ARMS,
-    FINETUNE_PRESETS,
-    PRESETS,
-    SCHEMES,
-    FinetuneConfig,
-    PretrainConfig,
-)
+from sgm_core.training.config import FINETUNE_PRESETS, PRESETS, SCHEMES, FinetuneConfig, PretrainConfig
 
 GROUPS = {
     "data": "Data",

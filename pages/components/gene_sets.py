@@ -7,8 +7,8 @@ import streamlit as st
 
 from pages.components import tables
 from sgm_core.analysis.enrichment import Enrichment, enrich_run, group_terms, over_representation
-from sgm_core.cells.resources import GeneSets, Resource, list_resources, read_gene_sets
 from sgm_core.figures.enrichment import SIGNIFICANT
+from sgm_core.resources.store import GeneSets, Resource, list_resources, read_gene_sets
 from sgm_core.runs.store import Run
 
 # The rankings of `enrich_run`, and whether they are controls.

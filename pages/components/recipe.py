@@ -3,8 +3,9 @@
 from pages.components import words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import donor_folds
+from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.training.backbones import is_bundle
-from sgm_core.training.config import ARMS, CompareConfig, FinetuneConfig, PretrainConfig, pretrain_config
+from sgm_core.training.config import FinetuneConfig, PretrainConfig, pretrain_config
 
 SCHEMES = {
     "linear-probe": "linear probe",

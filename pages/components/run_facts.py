@@ -6,9 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import words
+from sgm_core.comparison.config import CompareConfig
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import STATES, Run
-from sgm_core.training.config import FINETUNE_PRESETS, PRESETS, CompareConfig, FinetuneConfig, PretrainConfig
+from sgm_core.training.config import FINETUNE_PRESETS, PRESETS, FinetuneConfig, PretrainConfig
 
 CONFIGS: dict[str, type[CompareConfig] | type[PretrainConfig] | type[FinetuneConfig]] = {
     "compare": CompareConfig,

@@ -202,7 +202,7 @@ def _file(given: str | Path, kind: str | None = None) -> Path:
     if path.exists():
         return path
     if kind:
-        from sgm_core.cells.resources import resource_path
+        from sgm_core.resources.store import resource_path
 
         return resource_path(kind, str(given))
     raise NotFoundError(f"there is no file {given}")

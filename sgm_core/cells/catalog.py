@@ -14,10 +14,10 @@ from typing import Any
 from sgm_core import home
 from sgm_core.cells.build import import_dataset
 from sgm_core.cells.dataset import Dataset
-from sgm_core.cells.download import download
 from sgm_core.cells.read.geo import sample_origin
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
+from sgm_core.resources.download import download
 
 _MEMBER = re.compile(r"GSM\d+_(?P<sample>[A-Za-z0-9.-]+)\.(dem|anno)\.txt\.gz")
 _DAMAGED = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error)

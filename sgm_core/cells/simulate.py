@@ -6,9 +6,9 @@ from scipy import sparse
 
 from sgm_core import home
 from sgm_core.cells.dataset import Dataset, open_dataset
-from sgm_core.cells.panel import Panel, read_panel
 from sgm_core.cells.write import write_dataset
 from sgm_core.errors import InputError, NotFoundError
+from sgm_core.resources.panel import Panel, read_panel
 
 NOTE = "SIMULATED: drawn from a statistical model of AML and healthy bone marrow. No patient, no measurement."
 UNLABELLED = "unassigned"

@@ -245,7 +245,7 @@ def _umap(args: argparse.Namespace, observer: Observer) -> Output:
 
 def _gene_sets(name: str) -> tuple[Path, dict[str, list[str]]]:
     """Read a GMT file, or the registered gene sets of that name."""
-    from sgm_core.cells.resources import read_gmt, resource_path
+    from sgm_core.resources.store import read_gmt, resource_path
 
     path = Path(name) if Path(name).is_file() else resource_path("genesets", name)
     return path, read_gmt(path)

@@ -53,7 +53,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
 
 
 def _embed(args: argparse.Namespace, observer: Observer) -> Output:
-    from sgm_core.training.embed_files import embed_to_file
+    from sgm_core.embedding.files import embed_to_file
     from sgm_core.training.memory import keep_freed_memory
 
     keep_freed_memory()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sgm_core.cli.frame import Output, add_command
 
 if TYPE_CHECKING:
-    from sgm_core.cells.resources import Resource
     from sgm_core.progress import Observer
+    from sgm_core.resources.store import Resource
 
 
 def register(sub: argparse._SubParsersAction[Any]) -> None:
@@ -29,19 +29,19 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
 
 
 def _add(args: argparse.Namespace, observer: Observer) -> Output:
-    from sgm_core.cells.resources import add_resource
+    from sgm_core.resources.store import add_resource
 
     return _one(add_resource(args.kind, args.file, args.name))
 
 
 def _fetch(args: argparse.Namespace, observer: Observer) -> Output:
-    from sgm_core.cells.resources import fetch_library
+    from sgm_core.resources.store import fetch_library
 
     return _one(fetch_library(args.name))
 
 
 def _list(args: argparse.Namespace, observer: Observer) -> Output:
-    from sgm_core.cells.resources import list_resources
+    from sgm_core.resources.store import list_resources
 
     found = list_resources(args.kind)
     if not found:

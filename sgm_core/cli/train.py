@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def register(sub: argparse._SubParsersAction[Any]) -> None:
     """Add the commands."""
-    from sgm_core.training.config import ARMS, FINETUNE_PRESETS, MASKERS, PRESETS, SCHEMES
+    from sgm_core.comparison.config import ARMS
+    from sgm_core.training.config import FINETUNE_PRESETS, MASKERS, PRESETS, SCHEMES
 
     pretrain = add_command(sub, "pretrain", "pretrain a backbone by masked reconstruction", _pretrain)
     pretrain.add_argument("--data", required=True, help="name of an imported dataset")
@@ -145,7 +146,7 @@ def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
 
 def _compare(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.cells.dataset import open_dataset
-    from sgm_core.training.config import CompareConfig
+    from sgm_core.comparison.config import CompareConfig
 
     dataset = open_dataset(args.data)
     nested: dict[str, dict[str, Any]] = {"pretrain": {}, "finetune": {}}
@@ -168,8 +169,8 @@ def _try_or_run(
     kind: str, config: Settings, dataset: Dataset, title: str, args: argparse.Namespace, observer: Observer
 ) -> Output:
     """Say what the run would take, or carry it out; one that can't fit is refused either way."""
-    from sgm_core.training.fit import require_fit, warnings
-    from sgm_core.training.measured import kept
+    from sgm_core.estimate.fit import require_fit, warnings
+    from sgm_core.estimate.measured import kept
 
     if args.dry_run:
         return _dry_run(config, dataset, args.no_probe, observer)
@@ -180,9 +181,9 @@ def _try_or_run(
 
 
 def _dry_run(config: Settings, dataset: Dataset, count_only: bool, observer: Observer) -> Output:
+    from sgm_core.estimate.fit import require_fit, warnings
+    from sgm_core.estimate.text import report
     from sgm_core.runs.measure import measure
-    from sgm_core.training.estimate_text import report
-    from sgm_core.training.fit import require_fit, warnings
 
     parts = None
     if not count_only:

@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import sgm_core
 from sgm_core import home
+from sgm_core.device import device_name
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
 from sgm_core.runs.process import identity
@@ -141,9 +141,5 @@ def _queue(run: Run) -> Path:
 
 
 def _device(run: Run) -> str:
-    """Name the device that the run will use, without importing torch."""
-    asked = run.parameters.get("device") or run.status["device"]
-    if asked == "auto":
-        hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == "" or version("torch").endswith("+cpu")
-        asked = "cuda" if Path("/dev/nvidia0").exists() and not hidden else "cpu"
-    return "cuda:0" if asked == "cuda" else asked
+    """Name the device that the run will use."""
+    return device_name(run.parameters.get("device") or run.status["device"])

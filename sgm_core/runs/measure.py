@@ -13,13 +13,14 @@ from typing import Any
 import sgm_core
 from sgm_core import home
 from sgm_core.cells.dataset import Dataset
+from sgm_core.comparison.config import CompareConfig
 from sgm_core.errors import InputError
+from sgm_core.estimate.fit import require_fit, warnings
+from sgm_core.estimate.measured import kept, only_encodes, place, probed, worth_again
+from sgm_core.estimate.run import Measured, estimate_run
 from sgm_core.runs.launch import limit_threads
 from sgm_core.runs.process import alive, identity
-from sgm_core.training.config import CompareConfig, Settings
-from sgm_core.training.estimate import Measured, estimate_run
-from sgm_core.training.fit import require_fit, warnings
-from sgm_core.training.measured import kept, only_encodes, place, probed, worth_again
+from sgm_core.training.config import Settings
 
 _LONGEST_S = 1200
 
@@ -119,7 +120,7 @@ def _start(config: Settings, dataset: Dataset) -> subprocess.Popen[bytes]:
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, environment.get("PYTHONPATH")]))
     with _beside(result, "log").open("wb") as log:
         worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "sgm_core.training.probe", str(request)],
+            [sys.executable, "-P", "-m", "sgm_core.estimate.measure", str(request)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -1,6 +1,5 @@
 """What a run was made with: the code's version and the machine."""
 
-import os
 import platform
 import subprocess
 from functools import lru_cache
@@ -11,6 +10,7 @@ from typing import Any
 import psutil
 
 import sgm_core
+from sgm_core.device import gpus, usable_cores
 
 
 @lru_cache(maxsize=1)
@@ -37,9 +37,9 @@ def hardware() -> dict[str, Any]:
     """Return processor, cores, memory (GiB), graphics cards and the versions that numbers depend on."""
     return {
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "gpu": _gpu_models(),
+        "gpu": [gpu.name for gpu in gpus()],
         "python": platform.python_version(),
         **{name: _version(name) for name in ("torch", "numpy")},
     }
@@ -53,15 +53,6 @@ def _cpu_model() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def _gpu_models() -> list[str]:
-    """Read the driver's own list, since importing torch for it would cost seconds."""
-    models = []
-    for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        lines = file.read_text().splitlines()
-        models += [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model:")]
-    return models
 
 
 def _version(package: str) -> str | None:

@@ -76,8 +76,8 @@ def execute(run: Run, observer: Observer | None = None) -> None:
 
         finetune_run(FinetuneConfig.from_dict(run.parameters), run.path, watcher)
     elif run.kind == "compare":
-        from sgm_core.training.config import CompareConfig
-        from sgm_core.training.protocol import compare_run
+        from sgm_core.comparison.config import CompareConfig
+        from sgm_core.comparison.protocol import compare_run
 
         compare_run(CompareConfig.from_dict(run.parameters), run.path, watcher)
     elif run.kind == "umap":

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from sgm_core.analysis import metrics
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold, donor_folds, fold_cells, scored_classes
+from sgm_core.device import pick_device
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.home import check_name, read_json
 from sgm_core.model.checkpoint import load_model
@@ -22,8 +23,8 @@ from sgm_core.progress import Observer
 from sgm_core.training.backbones import check_backbone, corpus_sentence, is_bundle
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import model_values, refuse_long_cells
-from sgm_core.training.device import pick_device, schedule
 from sgm_core.training.pooling import pooled_vectors
+from sgm_core.training.schedule import schedule
 from sgm_core.training.schemes import class_weights, train_classifier
 from sgm_core.training.start import original
 from sgm_core.training.stopping import EarlyStopping

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
+from sgm_core.device import autocast
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.data import Values, ahead, token_batches
-from sgm_core.training.device import autocast
 
 
 @torch.no_grad()

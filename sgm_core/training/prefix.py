@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from sgm_core import home
+from sgm_core.device import autocast
 from sgm_core.errors import InputError
 from sgm_core.model.backbone import Encoded
 from sgm_core.model.padded import Padded, pad, pad_token, through_padded
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.data import Values, ahead, token_batches
-from sgm_core.training.device import autocast
 
 _SPARE = 1 << 30  # bytes of disk that stay free
 

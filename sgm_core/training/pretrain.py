@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold, donor_folds, fold_cells
+from sgm_core.device import autocast, pick_device
 from sgm_core.errors import InputError
 from sgm_core.home import whole_file
 from sgm_core.model.backbone import BackboneConfig
@@ -24,8 +25,8 @@ from sgm_core.training.backbones import corpus_sentence, is_bundle
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.counts import MaskCounter, sum_folds
 from sgm_core.training.data import Values, ahead, batches, group_size, model_values, to_device, token_batches
-from sgm_core.training.device import autocast, pick_device, schedule
 from sgm_core.training.pooling import pooled_vectors
+from sgm_core.training.schedule import schedule
 from sgm_core.training.start import begin
 from sgm_core.training.stopping import EarlyStopping
 

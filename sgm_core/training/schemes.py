@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sgm_core.device import autocast
 from sgm_core.errors import InputError
 from sgm_core.model.backbone import Backbone
 from sgm_core.model.head import Head
@@ -17,8 +18,8 @@ from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import Values, ahead, batches, group_size, to_device, token_batches
-from sgm_core.training.device import autocast, schedule
 from sgm_core.training.prefix import Entered, Prefix, Store, as_padded, stored, unpack
+from sgm_core.training.schedule import schedule
 from sgm_core.training.stopping import EarlyStopping
 
 

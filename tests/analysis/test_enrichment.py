@@ -16,8 +16,8 @@ from sgm_core.analysis.enrichment import (
     split_term,
 )
 from sgm_core.analysis.masks import gene_statistics, top_genes
-from sgm_core.cells.resources import read_gmt
 from sgm_core.errors import InputError
+from sgm_core.resources.store import read_gmt
 from sgm_core.runs.store import open_run
 
 TERMS = {

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sgm_core.cells.panel import read_panel
 from sgm_core.cells.simulate import CELL_TYPES, UNLABELLED, make_demo, simulate
 from sgm_core.cells.write import write_dataset
 from sgm_core.errors import InputError, NotFoundError
+from sgm_core.resources.panel import read_panel
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,14 @@ import pytest
 
 import sgm_core
 from sgm_core.cli import main
+from sgm_core.embedding import files as embed_files
+from sgm_core.embedding import source as embed_source
+from sgm_core.embedding.files import embed_to_file
+from sgm_core.embedding.parts import open_parts
+from sgm_core.embedding.write import write_cells
 from sgm_core.errors import InputError
 from sgm_core.model.weights import import_weights
 from sgm_core.progress import Observer
-from sgm_core.training import embed_files, embed_source
-from sgm_core.training.embed_files import embed_to_file
-from sgm_core.training.embed_parts import open_parts
-from sgm_core.training.embed_write import write_cells
 
 
 @pytest.fixture

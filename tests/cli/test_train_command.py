@@ -102,7 +102,7 @@ def test_dry_run_measures_and_starts_nothing(
 def test_what_cannot_fit_is_refused_before_it_starts(
     demo_dataset: Dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sgm_core.training import machine
+    from sgm_core import device as machine
 
     small = ["pretrain", "--data", "small", "--device", "cpu", "--backbone", "small", "--set"]
     needed = answer(capsys, *small, "batch_size=400", "--dry-run", "--no-probe")["estimate"]["memory_bytes"]

@@ -1,7 +1,7 @@
 import re
 
-from sgm_core.cells.gmt import read_gene_sets, read_gmt
-from sgm_core.cells.panel import data_file, read_panel
+from sgm_core.resources.gmt import read_gene_sets, read_gmt
+from sgm_core.resources.panel import data_file, read_panel
 
 PAPER = (
     "GO:0006355",

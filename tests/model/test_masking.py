@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sgm_core.comparison.config import ARMS
 from sgm_core.model.backbone import BackboneConfig
 from sgm_core.model.masking import (
     cell_noise,
@@ -18,7 +19,7 @@ from sgm_core.model.masking import (
     share_of_draw,
 )
 from sgm_core.model.reconstruction import EXPRESSION_FLOOR, MaskedModel
-from sgm_core.training.config import ARMS, PretrainConfig
+from sgm_core.training.config import PretrainConfig
 
 N_GENES, N_DRAWS = 6, 60_000
 

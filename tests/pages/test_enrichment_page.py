@@ -4,7 +4,7 @@ from page_text import text_of
 from scipy.stats import hypergeom
 
 from pages.components import gene_sets
-from sgm_core.cells.resources import DEMO_GENE_SETS, add_resource
+from sgm_core.resources.store import DEMO_GENE_SETS, add_resource
 
 
 def test_the_answer_universe_and_library_are_stated(open_page, compare_run):

@@ -6,13 +6,14 @@ import pytest
 from page_text import text_of
 
 from sgm_core import home
+from sgm_core.comparison.config import CompareConfig
+from sgm_core.device import Memory
 from sgm_core.model.bundle import IMPORT, LICENCE
 from sgm_core.model.sizes import shape_fields
 from sgm_core.runs.measure import measuring
 from sgm_core.runs.store import create_run, list_runs
 from sgm_core.training.backbones import BUNDLE_DEFAULTS, default_arms
-from sgm_core.training.config import PRESETS, CompareConfig, FinetuneConfig, PretrainConfig
-from sgm_core.training.machine import Memory
+from sgm_core.training.config import PRESETS, FinetuneConfig, PretrainConfig
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_measured_numbers_follow_the_button(open_page, demo_dataset):
 
 
 def test_what_cannot_fit_says_what_would(open_page, demo_dataset, queued, monkeypatch):
-    monkeypatch.setattr("sgm_core.training.machine.memory", lambda device: Memory(10**9, 10**9, "memory"))
+    monkeypatch.setattr("sgm_core.device.memory", lambda device: Memory(10**9, 10**9, "memory"))
     page = open_page("new_run")
     page.segmented_control(key="kind").set_value("pretrain").run()
     page.number_input(key="pretrain.batch_size").set_value(512).run()

@@ -11,6 +11,7 @@ import torch
 
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import donor_folds
+from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.model.backbone import Backbone
 from sgm_core.model.checkpoint import load_model, save_model
@@ -20,10 +21,8 @@ from sgm_core.progress import Observer
 from sgm_core.training import pooling, prefix, pretrain
 from sgm_core.training import start as start_module
 from sgm_core.training.config import (
-    ARMS,
     BUNDLE_DEFAULTS,
     SCHEMES,
-    CompareConfig,
     FinetuneConfig,
     PretrainConfig,
     finetune_config,

@@ -9,15 +9,17 @@ import torch
 
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import donor_folds, fold_cells
+from sgm_core.comparison.config import ARMS
+from sgm_core.device import pick_device
 from sgm_core.errors import InputError
 from sgm_core.model.checkpoint import load_model, save_model
 from sgm_core.progress import Observer
-from sgm_core.training.config import ARMS, PRESETS, FinetuneConfig, PretrainConfig, pretrain_config
+from sgm_core.training.config import PRESETS, FinetuneConfig, PretrainConfig, pretrain_config
 from sgm_core.training.data import Values, batches, informative_genes
-from sgm_core.training.device import pick_device, schedule
 from sgm_core.training.finetune import labelled_rows, probe
 from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.pretrain import arm_name, prepare, pretrain, pretrain_cells
+from sgm_core.training.schedule import schedule
 from sgm_core.training.schemes import class_weights, train_classifier
 
 SMALL = {

@@ -1,0 +1,27 @@
+"""What each arm of a comparison runs with; needs no torch."""
+
+from typing import Any
+
+from sgm_core.comparison.config import ARMS, CompareConfig
+from sgm_core.training.backbones import is_bundle
+from sgm_core.training.config import FinetuneConfig, PretrainConfig, finetune_config, pretrain_config
+
+
+def settings(config: CompareConfig, arm: str, fold: int = 0) -> tuple[PretrainConfig, FinetuneConfig]:
+    """Return what an arm runs with on a fold: in every arm the same but for masker and summary.
+
+    Raises
+    ------
+    InputError
+        If a field of ``config.pretrain`` or ``config.finetune`` is unknown, or a value does not fit.
+    """
+    shared = {"label": config.label, "device": config.device, "seed": config.seed}
+    own = {"backbone": config.backbone, "data": config.data, "n_folds": config.folds}
+    pretrain = {**shared, **own, **config.pretrain, **(ARMS[arm] or ARMS["uniform"]), "fold": fold}
+    preset = pretrain.pop("preset", "sgm")
+    finetune: dict[str, Any] = {**shared, **config.finetune, "fold": fold}
+    if finetune.get("compat") == "official":
+        finetune.setdefault("scheme", "official")
+    weights = config.backbone if is_bundle(config.backbone) else ""
+    recipe = finetune.pop("preset", "sgm")
+    return pretrain_config(preset, **pretrain), finetune_config(weights, recipe, **finetune)

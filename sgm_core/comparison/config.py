@@ -1,0 +1,87 @@
+"""Every choice of a comparison: one object for the page, the command line and JSON.
+
+Every field says in its metadata what it means (`help`), to which group of the form it belongs (`group`),
+and what the paper used (`paper`, where the text or the authors' code speaks). Defaults are the `sgm`
+preset. Paper: "Improving Classification of Cell Types in AML with Self-guided Masking Technique", AI4D3
+2025.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from sgm_core.errors import InputError
+from sgm_core.training.backbones import check_backbone, default_arms, is_bundle
+from sgm_core.training.config.finetune import SCHEMES
+from sgm_core.training.config.settings import Settings, backbone_field, option
+
+ARMS: dict[str, dict[str, Any]] = {
+    "original": {},
+    "no-pretraining": {},
+    "uniform": {"masker": "uniform", "summary": "none"},
+    "uniform+summary": {"masker": "uniform", "summary": "both"},
+    "expression+summary": {"masker": "expression", "summary": "both"},
+    "self-guided": {"masker": "self-guided", "summary": "both"},
+}
+"""What each arm changes in `PretrainConfig`. The first two train nothing: `original` is imported weights as
+they are, `no-pretraining` random ones."""
+
+
+@dataclass(frozen=True)
+class CompareConfig(Settings):
+    """The paper's Table 1 for one dataset: every arm and scheme over donor folds, with baselines."""
+
+    data: str = option("", "data", "Name of the dataset")
+    backbone: str = backbone_field(
+        "tiny",
+        "A size of the scFoundation architecture (trained from scratch), or the name of imported weights",
+    )
+    folds: int = option(5, "data", "Number of donor folds")
+    label: str | None = option(None, "data", "Label column; none = the cell type column")
+    arms: tuple[str, ...] = option(
+        default_arms("tiny"), "data", "Arms to compare; none given = the usual ones of the backbone"
+    )
+    schemes: tuple[str, ...] = option(("linear-probe", "partial"), "data", "Finetuning schemes to compare")
+    pretrain: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "group": "model",
+            "help": "Fields of PretrainConfig that differ from the defaults",
+            "paper": None,
+            "choices": (),
+        },
+    )
+    finetune: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "group": "model",
+            "help": "Fields of FinetuneConfig that differ from the defaults",
+            "paper": None,
+            "choices": (),
+        },
+    )
+    umap: bool = option(True, "data", "Finish with a UMAP of the pooled embeddings")
+    device: str = option("auto", "machine", "auto, cpu, cuda or cuda:N")
+    seed: int = option(0, "machine", "Seed of every random choice")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from a mapping; where it names no arms, they are the usual ones of its backbone."""
+        arms = {} if "arms" in values else {"arms": default_arms(str(values.get("backbone", "tiny")))}
+        return super().from_dict({**values, **arms})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_backbone(self.backbone)
+        for arm in self.arms:
+            if arm not in ARMS:
+                raise InputError(f"unknown arm {arm!r}: the arms are {', '.join(ARMS)}")
+        if "original" in self.arms and not is_bundle(self.backbone):
+            raise InputError(
+                f"the arm 'original' is imported weights as they are, and {self.backbone!r} is trained "
+                "from scratch: leave it out (no-pretraining is its untrained counterpart) or choose imported "
+                "weights"
+            )
+        for scheme in self.schemes:
+            if scheme not in SCHEMES:
+                raise InputError(f"unknown scheme {scheme!r}: the schemes are {', '.join(SCHEMES)}")

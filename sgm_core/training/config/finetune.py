@@ -1,0 +1,161 @@
+"""Every choice of a finetuning: one object for the page, the command line and JSON.
+
+Every field says in its metadata what it means (`help`), to which group of the form it belongs (`group`),
+and what the paper used (`paper`, where the text or the authors' code speaks). Defaults are the `sgm`
+preset. Paper: "Improving Classification of Cell Types in AML with Self-guided Masking Technique", AI4D3
+2025.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sgm_core.errors import InputError
+from sgm_core.training.backbones import BUNDLE_DEFAULTS, is_bundle
+from sgm_core.training.config.settings import Settings, check_counts, option
+
+SCHEMES = ("linear-probe", "partial", "last-block", "official")
+"""The paper's two first, and of all the probe, for it leaves the weights as they are."""
+
+
+FINETUNE_PRESETS: dict[str, dict[str, Any]] = {
+    "sgm": {},
+    "paper": {
+        "preset": "paper",
+        "epochs": 10,
+        "probe_epochs": 10,
+        "batch_size": 1,
+        "accumulation": 5,
+        "lr": 1e-4,
+        "weight_decay": 5e-4,
+        "amsgrad": True,
+        "schedule": "constant",
+        "patience": 5,
+        "dropout": 0.0,
+    },
+}
+"""Fields of `FinetuneConfig` that each preset sets; all others keep their defaults."""
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(Settings):
+    """A classifier on a pretraining run, or on imported weights as they are (`backbone` and `data`)."""
+
+    run: str = option("", "data", "ID of the pretraining run; none = imported weights")
+    preset: str = option(
+        "sgm",
+        "optimisation",
+        "sgm: what measured best here; paper: the paper's recipe",
+        choices=tuple(FINETUNE_PRESETS),
+    )
+    backbone: str = option("", "data", "Imported weights to finetune as they are, in place of a run")
+    data: str = option("", "data", "Name of the dataset, with `backbone`; a run has its own")
+    weights_key: str = option(
+        "gene", "model", "Which weight set, with `backbone`", "gene", ("cell", "gene", "rde")
+    )
+    n_folds: int = option(5, "data", "Number of donor folds, with `backbone`; a run has its own")
+    scheme: str = option(
+        "linear-probe",
+        "model",
+        "linear-probe: the head only; partial: token and position embeddings, last block and head (the "
+        "paper); last-block: last block and head, several times faster; official: scFoundation's own recipe, "
+        "second-to-last block and head on the genes without S and T",
+        choices=SCHEMES,
+    )
+    fold: int | None = option(
+        None,
+        "data",
+        "Fold to train and test on; none = the run's own fold, or all folds of shared pretraining",
+    )
+    label: str | None = option(None, "data", "Label column; none = the cell type column")
+    epochs: int = option(
+        5, "optimisation", "Passes over the labelled training cells (partial finetuning)", 10
+    )
+    probe_epochs: int = option(
+        60, "optimisation", "Passes of the linear probe's head over the cached vectors", 10
+    )
+    batch_size: int = option(32, "optimisation", "Cells a step (the probe has 256); imported weights: 4", 1)
+    accumulation: int = option(
+        1, "optimisation", "Steps whose gradients are averaged for an update; imported weights: 2", 5
+    )
+    lr: float = option(1e-3, "optimisation", "Learning rate; imported weights: 1e-4", 1e-4)
+    weight_decay: float = option(1e-4, "optimisation", "Weight decay", 5e-4)
+    amsgrad: bool = option(False, "optimisation", "Adam's amsgrad variant (authors' code)", True)
+    schedule: str = option(
+        "cosine",
+        "optimisation",
+        "Learning rate over the run: constant, or warm-up of 5 % and cosine decay",
+        "constant",
+        ("constant", "cosine"),
+    )
+    patience: int | None = option(
+        None,
+        "optimisation",
+        "Stop after this many epochs without improvement on the validation donors, which then do not train; "
+        "none = fixed epochs, and they train",
+        5,
+    )
+    clip: float = option(1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0)
+    head_hidden: int = option(256, "model", "Width of the head's hidden layer", 256)
+    class_weights: bool = option(
+        True, "optimisation", "Weight the loss by the square root of the inverse class frequency", True
+    )
+    dropout: float = option(0.2, "model", "Dropout on the pooled vector and the head's hidden layer", 0.0)
+    keep_summary: bool = option(
+        True, "model", "The summary path stays in the classifier's forward pass", True
+    )
+    compat: str = option(
+        "corrected",
+        "model",
+        "official: the released code's padded pooling, where a prediction depends on the cells beside it "
+        "(the scheme `official` alone)",
+        choices=("corrected", "official"),
+    )
+    max_tokens: int = option(
+        15000, "machine", "Refuse cells with more tokens; a run that was pretrained with more may keep them"
+    )
+    cache: bool = option(
+        True,
+        "machine",
+        "Keep what enters the trained block on disk (last-block, official), so that every cell goes through "
+        "the frozen blocks once",
+    )
+    device: str = option("auto", "machine", "auto, cpu, cuda or cuda:N")
+    precision: str = option("fp32", "machine", "Number format of the forward pass", "fp32", ("fp32", "bf16"))
+    seed: int = option(0, "machine", "Seed of every random choice")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_counts(self, "batch_size", "accumulation")
+        if self.run and self.backbone:
+            raise InputError(
+                f"run is {self.run!r} and backbone is {self.backbone!r}: give one, a pretraining run or "
+                "imported weights"
+            )
+        if self.compat == "official" and self.scheme != "official":
+            raise InputError(
+                f"compat=official belongs to the scheme 'official', not to {self.scheme!r}: "
+                "choose --scheme official or leave compat at corrected"
+            )
+
+
+def finetune_config(backbone: str = "", preset: str = "sgm", **values: Any) -> FinetuneConfig:
+    """Return a preset with the fields `values` changed; for imported weights `sgm` takes `BUNDLE_DEFAULTS`.
+
+    Parameters
+    ----------
+    backbone : the backbone that is finetuned: with ``run`` among the values, that run's; without, imported
+        weights
+    preset : a name of `FINETUNE_PRESETS`
+    values : fields of `FinetuneConfig`
+
+    Raises
+    ------
+    InputError
+        If the preset or a field is unknown or a value does not fit its field.
+    """
+    if preset not in FINETUNE_PRESETS:
+        raise InputError(f"unknown preset {preset!r}: choose one of {', '.join(FINETUNE_PRESETS)}")
+    bundle = preset == "sgm" and backbone and is_bundle(backbone)
+    own = BUNDLE_DEFAULTS["finetune"] if bundle else FINETUNE_PRESETS[preset]
+    given = {} if values.get("run") else {"backbone": backbone}
+    return FinetuneConfig.from_dict({**own, **given, **values})

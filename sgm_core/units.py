@@ -1,0 +1,10 @@
+"""Numbers with units, as they are said in messages."""
+
+
+def duration(seconds: float) -> str:
+    """Return e.g. '40 s', '12 min', '3.5 h', '12 days'."""
+    for unit, length, from_ in (("days", 86400, 2), ("h", 3600, 1.5), ("min", 60, 2)):
+        if seconds >= from_ * length:
+            number = seconds / length
+            return f"{number:,.0f} {unit}" if number >= 10 or unit == "min" else f"{number:.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.2g} s"

@@ -1,0 +1,156 @@
+"""The comparison end to end on the small demo: whole tables, honest folds, and what is done is not redone."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sgm_core.cells.dataset import open_dataset
+from sgm_core.cells.split import donor_folds
+from sgm_core.comparison.arms import settings
+from sgm_core.comparison.config import CompareConfig
+from sgm_core.comparison.protocol import compare_run, pieces_of
+from sgm_core.comparison.tasks import BASELINE
+from sgm_core.errors import InputError
+from sgm_core.progress import Observer
+from sgm_core.runs.store import Run, create_run
+from sgm_core.runs.worker import execute
+
+CONFIG = CompareConfig(
+    data="small",
+    folds=2,
+    arms=("no-pretraining", "uniform+summary", "self-guided"),
+    pretrain={"epochs": 1, "n_genes": 60, "latents": 4, "latent_width": 8},
+    finetune={"epochs": 1, "probe_epochs": 5},
+    device="cpu",
+    umap=False,
+)
+
+
+class Log(Observer):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
+
+
+class Keep(Log):
+    """Remembers the log and keeps the tables in a run."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        self.run.table(name, frame)
+
+
+@pytest.fixture(scope="module")
+def compared(demo_home: Path, tmp_path_factory: pytest.TempPathFactory):
+    home = tmp_path_factory.mktemp("compared") / "home"
+    shutil.copytree(demo_home, home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SGM_HOME", str(home))
+        run = create_run("compare", "small", CONFIG.to_dict())
+        execute(run)
+        yield run
+
+
+def test_every_table_is_there(compared) -> None:
+    folds = compared.read_table("folds")
+    counted = folds.groupby(["arm", "scheme"]).size()
+    assert len(counted) == 3 * 2 + 4 and (counted == CONFIG.folds).all()
+    assert folds["macro_f1"].between(0, 1).all()
+    for name in ("summary", "paired", "per_class", "per_donor", "masks", "mask_cells"):
+        table = compared.read_table(name)
+        assert table is not None and len(table), name
+    metrics = compared.metrics()
+    assert {"pretrain", "finetune", "baseline"} <= set(metrics["phase"])
+
+
+def test_every_labelled_cell_is_tested_once_by_the_fold_that_never_saw_its_donor(
+    compared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SGM_HOME", str(compared.path.parents[1]))
+    ds = open_dataset("small")
+    predictions = compared.read_table("predictions")
+    labelled = ds.labels().notna().sum()
+    folds = {fold.index: fold for fold in donor_folds(ds, n_folds=CONFIG.folds)}
+    for key, table in predictions.groupby(["arm", "scheme"]):
+        assert len(table) == labelled and table["cell"].is_unique, key
+    donors = ds.donors()
+    for fold, table in predictions.groupby("fold"):
+        assert set(donors.iloc[table["cell"].unique()]) <= set(folds[fold].test)
+    true = ds.labels().iloc[predictions["cell"]].to_numpy()
+    assert (predictions["true"].to_numpy() == true).all()
+
+
+def test_masks_of_the_folds_add_up(compared) -> None:
+    masks = compared.read_table("masks")
+    everything = masks[masks["by"] == "all"]
+    per_fold = everything[everything["fold"] >= 0].groupby(["arm", "gene"])["masked"].sum()
+    total = everything[everything["fold"] == -1].set_index(["arm", "gene"])["masked"]
+    pd.testing.assert_series_equal(per_fold.sort_index(), total.sort_index(), check_names=False)
+    assert set(masks.loc[masks["by"] != "all", "fold"]) == {-1}
+
+
+def test_asking_again_redoes_only_what_is_missing(compared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SGM_HOME", str(compared.path.parents[1]))
+    pieces = compared.path / "pieces"
+    before = {path.name: path.stat().st_mtime_ns for path in pieces.iterdir()}
+    assert len(before) == len(pieces_of(CONFIG))
+    scores = compared.read_table("folds").sort_values(["arm", "scheme", "fold"])
+    shutil.rmtree(pieces / "self-guided.fold1")
+    (compared.path / "folds.parquet").unlink()
+    log = Keep(compared)
+    compare_run(CONFIG, compared.path, log)
+    assert any(f"{len(before) - 1} of {len(before)} pieces are done already" in line for line in log.lines)
+    for path in pieces.iterdir():
+        redone = path.stat().st_mtime_ns != before[path.name]
+        assert redone == (path.name == "self-guided.fold1"), path.name
+    again = compared.read_table("folds").sort_values(["arm", "scheme", "fold"])
+    pd.testing.assert_series_equal(
+        scores["macro_f1"], again["macro_f1"], check_index=False, obj="the same seed, the same scores"
+    )
+
+
+def test_a_failed_piece_leaves_no_half_of_it(
+    demo_dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from sgm_core.comparison import tasks as pieces
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pieces, "_baselines", fail)
+    (tmp_path / "pieces").mkdir()
+    piece = pieces_of(CONFIG)[0]
+    assert piece.arm == BASELINE
+    with pytest.raises(OSError, match="disk full"):
+        pieces.run_piece(CONFIG, piece, tmp_path, pieces.PieceObserver(Observer(), 0))
+    assert list((tmp_path / "pieces").iterdir()) == []
+
+
+def test_arms_differ_in_masker_and_summary_alone() -> None:
+    fields = {arm: settings(CONFIG, arm)[0].to_dict() for arm in ("uniform+summary", "self-guided")}
+    guided, uniform = fields["self-guided"], fields["uniform+summary"]
+    assert {name for name in guided if guided[name] != uniform[name]} == {"masker"}
+    assert settings(CONFIG, "self-guided")[1] == settings(CONFIG, "uniform+summary")[1]
+
+
+def test_a_comparison_takes_a_preset_of_pretraining() -> None:
+    config = CompareConfig(data="small", folds=3, pretrain={"preset": "paper", "epochs": 2})
+    pretraining, finetuning = settings(config, "self-guided", 1)
+    assert (pretraining.preset, pretraining.epochs, pretraining.batch_size) == ("paper", 2, 1)
+    assert (pretraining.fold, pretraining.n_folds, finetuning.fold) == (1, 3, 1)
+
+
+def test_wrong_fields_are_refused_before_anything_runs(demo_dataset) -> None:
+    config = CompareConfig(data="small", folds=2, pretrain={"epoch": 3}, umap=False)
+    run = create_run("compare", "small", config.to_dict())
+    with pytest.raises(InputError, match="unknown field 'epoch'"):
+        execute(run)
+    with pytest.raises(InputError, match="unknown arm"):
+        CompareConfig(data="small", arms=("guided",))

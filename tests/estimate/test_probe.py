@@ -1,0 +1,156 @@
+"""Measuring a run by its first steps: real steps, their own process, kept for the next time."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from sgm_core.cells.dataset import Dataset
+from sgm_core.comparison.config import CompareConfig
+from sgm_core.errors import InputError
+from sgm_core.estimate import measure as probe
+from sgm_core.estimate.measured import kept, place
+from sgm_core.estimate.run import estimate, estimate_run
+from sgm_core.runs.measure import begin, measure, measuring
+from sgm_core.training.config import FinetuneConfig, PretrainConfig, pretrain_config
+
+QUICK = PretrainConfig(data="small", n_genes=60, latents=4, latent_width=8, batch_size=16, device="cpu")
+
+
+def test_real_steps_are_measured(demo_dataset: Dataset) -> None:
+    parts = probe.probe(QUICK, demo_dataset)
+    for name in ("pretrain", "encode"):
+        part = parts[name]
+        assert part["steps"] == 3 and part["cell_s"] > 0 and part["peak_bytes"] > 5e7
+        assert part["step_s"] == pytest.approx(part["cell_s"] * part["batch_size"], rel=1e-6)
+    assert parts["pretrain"]["batch_size"] == 16
+    mean = estimate(QUICK, demo_dataset)["tokens"]["mean"]
+    assert parts["pretrain"]["tokens"] == pytest.approx(mean, rel=0.25)
+    assert set(probe.probe(QUICK, demo_dataset, encodes=True)) == {"encode"}
+
+
+def test_the_longest_cells_warm_up_and_the_others_spread() -> None:
+    lengths = np.arange(1000)
+    warm, *measured = probe.spread(lengths, 10, 3)
+    assert warm.tolist() == list(range(990, 1000))
+    assert np.mean([batch.mean() for batch in measured]) == pytest.approx(lengths.mean(), rel=0.01)
+    assert [len(batch) for batch in probe.spread(lengths[:4], 10, 1)] == [4, 4]
+
+
+def test_what_would_take_minutes_is_measured_on_less(
+    demo_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert probe.affordable(QUICK, demo_dataset) == (3, 16, 16)
+    monkeypatch.setattr(probe, "PATIENCE_S", 1e-9)
+    assert probe.affordable(QUICK, demo_dataset) == (1, 16, 1)
+    assert ", in place of 16 cells" in probe.probe(QUICK, demo_dataset)["pretrain"]["note"]
+
+
+def test_it_is_measured_once_in_a_process_of_its_own(demo_dataset: Dataset) -> None:
+    assert kept(QUICK, demo_dataset) is None and measuring(QUICK, demo_dataset).state == "none"
+    measure(QUICK, demo_dataset)
+    first = say_whether_busy(demo_dataset, False)
+    assert kept(QUICK, demo_dataset) == first == measure(QUICK, demo_dataset)
+    assert measuring(QUICK, demo_dataset).state == "done"
+    guess = estimate(QUICK, demo_dataset, first)
+    assert guess["measured"] and guess["memory_bytes"] == first["pretrain"]["peak_bytes"]
+
+
+def say_whether_busy(dataset: Dataset, busy: bool) -> dict:
+    path = place(QUICK, dataset)
+    parts = {name: {**part, "busy": busy} for name, part in json.loads(path.read_text())["parts"].items()}
+    path.write_text(json.dumps({"parts": parts}))
+    return parts
+
+
+def test_what_other_programs_slowed_down_is_measured_again(demo_dataset: Dataset) -> None:
+    measure(QUICK, demo_dataset)
+    slow = say_whether_busy(demo_dataset, True)
+    begin(QUICK, demo_dataset)
+    assert measuring(QUICK, demo_dataset).state == "running"
+    deadline = time.monotonic() + 60
+    while measuring(QUICK, demo_dataset).state == "running" and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert measuring(QUICK, demo_dataset).state == "done" and kept(QUICK, demo_dataset) != slow
+
+
+def test_what_was_measured_belongs_to_what_decides_it(demo_dataset: Dataset) -> None:
+    def at(**fields):
+        return place(PretrainConfig(**{**QUICK.to_dict(), **fields}), demo_dataset)
+
+    assert at() == at(epochs=9, lr_new=0.1, seed=3)
+    others = {
+        at(batch_size=8),
+        at(backbone="small"),
+        at(precision="bf16"),
+        at(recompute=True),
+        at(n_genes=61),
+    }
+    assert len(others | {at()}) == 6
+    arms = CompareConfig(data="small", pretrain={"n_genes": 60}, device="cpu")
+    assert place(arms, demo_dataset).parent == place(QUICK, demo_dataset).parent
+
+
+def test_a_damaged_file_is_measured_again(demo_dataset: Dataset) -> None:
+    path = place(QUICK, demo_dataset)
+    path.parent.mkdir(parents=True)
+    path.write_text('{"parts": ')
+    assert kept(QUICK, demo_dataset) is None
+
+
+def test_nothing_that_cannot_fit_is_tried(demo_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sgm_core import device as machine
+
+    monkeypatch.setattr(machine, "memory", lambda device: machine.Memory(10**6, 10**6, "memory"))
+    for start in (measure, begin):
+        with pytest.raises(InputError, match="would not fit"):
+            start(QUICK, demo_dataset)
+    assert measuring(QUICK, demo_dataset).state == "none"
+
+
+def test_steps_wait_where_memory_is_short(demo_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go past the queue, and would end what runs beside them."""
+    from sgm_core import device as machine
+
+    monkeypatch.setattr(machine, "memory", lambda device: machine.Memory(10**12, 10**6, "memory"))
+    compare = CompareConfig(data="small", pretrain={"n_genes": 60}, device="cpu")
+    for config in (QUICK, compare):
+        for start in (measure, begin):
+            with pytest.raises(InputError, match=r"has to wait .*0\.0 GB of memory are free now"):
+                start(config, demo_dataset)
+        assert measuring(config, demo_dataset).state == "none"
+
+
+def test_a_step_that_fails_is_said_in_one_line(demo_dataset: Dataset) -> None:
+    (demo_dataset.path / "obs.parquet").unlink()
+    with pytest.raises(InputError, match=r"measuring failed: .*obs\.parquet"):
+        measure(QUICK, demo_dataset)
+    state = measuring(QUICK, demo_dataset)
+    assert state.state == "failed" and "obs.parquet" in state.error
+
+
+def test_a_request_is_answered_on_disk(demo_dataset: Dataset, tmp_path) -> None:
+    request, result = tmp_path / "request.json", tmp_path / "result.json"
+    request.write_text(json.dumps({"config": QUICK.to_dict(), "encodes": True, "result": str(result)}))
+    assert probe.main([str(request)]) == 0
+    assert json.loads(result.read_text())["parts"]["encode"]["steps"] == 3
+
+
+def test_imported_weights_are_measured_as_they_are_trained(demo_dataset: Dataset, bundle: str) -> None:
+    config = pretrain_config(data="small", backbone=bundle, latents=4, latent_width=8, device="cpu")
+    parts = probe.probe(config, demo_dataset)
+    assert parts["pretrain"]["batch_size"] == config.batch_size
+    guess = estimate(config, demo_dataset, parts)
+    assert guess["tokens"]["exact"] and guess["measured"]
+    counted = estimate(config, demo_dataset)
+    assert counted["memory_bytes"] == pytest.approx(parts["pretrain"]["peak_bytes"], rel=0.6)
+
+
+def test_finetuning_of_imported_weights_measures_the_encoder(demo_dataset: Dataset, bundle: str) -> None:
+    config = FinetuneConfig(backbone=bundle, data="small", scheme="last-block", device="cpu")
+    parts = measure(config, demo_dataset)
+    assert set(parts) == {"encode"}
+    guess = estimate_run(config, demo_dataset, parts)
+    assert guess["encode_seconds"] == pytest.approx(guess["cells"] * parts["encode"]["cell_s"])
+    assert guess["disk_bytes"] > 0 and guess["folds"] == 5
