@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from range_server import serve
 
-from sgm_core.cells import download as module
 from sgm_core.errors import Cancelled, InputError
 from sgm_core.progress import Observer
+from sgm_core.resources import download as module
 from sgm_core.resources.download import download
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)

@@ -11,7 +11,7 @@ import pytest
 from sgm_core.cells.dataset import Dataset, open_dataset
 
 BUNDLE = "fixture"
-"""Name of the imported weights in the tests of this folder."""
+"""Name of the imported weights in tests."""
 
 
 def few(demo_home: Path, home: Path, step: int = 4) -> Dataset:
