@@ -95,6 +95,14 @@ class PretrainConfig(Settings):
     keys: str = option(
         "value+gene", "masking", "What the latents attend over", "value", ("value", "value+gene")
     )
+    key_init: str = option(
+        "zero",
+        "masking",
+        "Where the latents' key projection starts: zero = masks start uniform and leave it only by learning; "
+        "random = every gene has a preference before the first step (authors' code)",
+        "random",
+        ("zero", "random"),
+    )
     temperature: float = option(
         1.0, "masking", "Importance is raised to 1 / temperature before the draw", 1.0
     )
@@ -218,6 +226,7 @@ _PAPER: dict[str, Any] = {
     "latent_heads": 8,
     "subset": 38,
     "keys": "value+gene",
+    "key_init": "random",
     "penalty": "output-norm",
     "penalty_weight": 1e-5,
     "schedule": "constant",
