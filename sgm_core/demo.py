@@ -12,6 +12,7 @@ NAME = "demo"
 ANALYSIS: dict[str, Any] = {
     "data": NAME,
     "folds": 3,
+    "seeds": 2,
     "pretrain": {"epochs": 2, "n_genes": 600},
     "finetune": {"epochs": 3, "probe_epochs": 30},
 }

@@ -3,6 +3,7 @@
 from pages.components import words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import donor_folds
+from sgm_core.comparison.arms import seeds_of
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.training.backbones import is_bundle
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, pretrain_config
@@ -25,12 +26,13 @@ def sentence(config: CompareConfig | PretrainConfig | FinetuneConfig, dataset: D
 
 def _compare(config: CompareConfig, dataset: Dataset) -> str:
     pretrain = pretrain_config(**{**config.pretrain, "backbone": config.backbone})
-    trained = sum(bool(ARMS[arm]) for arm in config.arms)
+    trained = sum(len(seeds_of(config, arm)) for arm in config.arms if ARMS[arm])
     schemes = _and([SCHEMES[scheme] for scheme in config.schemes]) or "nothing"
     return (
         f"Compare **{words.count(len(config.arms), 'arm')}** by {schemes} over "
         f"**{words.count(config.folds, 'donor fold')}** of {dataset.name} "
-        f"({words.count(dataset.meta['n_donors'], 'donor')}). "
+        f"({words.count(dataset.meta['n_donors'], 'donor')}), the primary arms with "
+        f"{words.count(config.seeds, 'seed')}. "
         f"{words.count(trained * config.folds, _pretraining(config.backbone))} of "
         f"{_backbone(config.backbone, pretrain.weights_key)} with "
         f"{_masks(pretrain)}, {_epochs(pretrain.epochs, pretrain.patience)}; "

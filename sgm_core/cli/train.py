@@ -54,6 +54,11 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     compare.add_argument(
         "--arms", nargs="+", choices=list(ARMS), help="default: the usual ones of the backbone"
     )
+    compare.add_argument(
+        "--seeds",
+        type=int,
+        help="seeds of each primary arm, each a model of its own (default 3)",
+    )
     compare.add_argument("--schemes", nargs="+", choices=SCHEMES, default=["linear-probe", "partial"])
     _add_machine(compare, example="pretrain.epochs=2 finetune.lr=3e-4")
 
@@ -159,7 +164,7 @@ def _compare(args: argparse.Namespace, observer: Observer) -> Output:
         if part not in nested or not name:
             raise InputError(f"--set {field}: write pretrain.FIELD=VALUE or finetune.FIELD=VALUE")
         nested[part][name] = value
-    given = _given(args, "data", "backbone", "folds", "label", "arms", "schemes", "device", "seed")
+    given = _given(args, "data", "backbone", "folds", "label", "arms", "schemes", "seeds", "device", "seed")
     config = CompareConfig.from_dict({**given, **nested})
     title = f"Compare {config.backbone} on {args.data}"
     return _try_or_run("compare", config, dataset, title, args, observer)

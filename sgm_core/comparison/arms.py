@@ -2,20 +2,34 @@
 
 from typing import Any
 
-from sgm_core.comparison.config import ARMS, CompareConfig
+from sgm_core.comparison.config import ARMS, SEEDED, CompareConfig
 from sgm_core.training.backbones import is_bundle
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, finetune_config, pretrain_config
 
 
-def settings(config: CompareConfig, arm: str, fold: int = 0) -> tuple[PretrainConfig, FinetuneConfig]:
+def seeds_of(config: CompareConfig, arm: str) -> list[int]:
+    """Return the seeds that an arm runs with: those of the primary comparison have all, the others one."""
+    return [config.seed + number for number in range(config.seeds if arm in SEEDED else 1)]
+
+
+def settings(
+    config: CompareConfig, arm: str, fold: int = 0, seed: int | None = None
+) -> tuple[PretrainConfig, FinetuneConfig]:
     """Return what an arm runs with on a fold: in every arm the same but for masker and summary.
+
+    Parameters
+    ----------
+    config : the comparison
+    arm, fold : which part of it
+    seed : by default the comparison's first
 
     Raises
     ------
     InputError
         If a field of ``config.pretrain`` or ``config.finetune`` is unknown, or a value does not fit.
     """
-    shared = {"label": config.label, "device": config.device, "seed": config.seed}
+    shared: dict[str, Any] = {"label": config.label, "device": config.device}
+    shared["seed"] = config.seed if seed is None else seed
     own = {"backbone": config.backbone, "data": config.data, "n_folds": config.folds}
     pretrain = {**shared, **own, **config.pretrain, **(ARMS[arm] or ARMS["uniform"]), "fold": fold}
     preset = pretrain.pop("preset", "sgm")

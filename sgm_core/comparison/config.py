@@ -25,6 +25,10 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 """What each arm changes in `PretrainConfig`. The first two train nothing: `original` is imported weights as
 they are, `no-pretraining` random ones."""
+PRIMARY = ("self-guided", "uniform+summary")
+"""The comparison that was chosen before any result: arms that differ in the masks alone."""
+SEEDED = PRIMARY
+"""Arms that run with every seed: what is said of masking and of genes has to come back with another one."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,13 @@ class CompareConfig(Settings):
     )
     umap: bool = option(True, "data", "Finish with a UMAP of the pooled embeddings")
     device: str = option("auto", "machine", "auto, cpu, cuda or cuda:N")
-    seed: int = option(0, "machine", "Seed of every random choice")
+    seed: int = option(0, "machine", "First seed of every random choice")
+    seeds: int = option(
+        3,
+        "machine",
+        "Seeds of the primary comparison's arms (self-guided, uniform+summary), each a model of its own; "
+        "a preference for genes is a finding only if it comes back with another seed",
+    )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

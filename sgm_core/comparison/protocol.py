@@ -1,45 +1,60 @@
 """The paper's Table 1 for one dataset: every arm and scheme over donor folds, beside plain baselines.
 
-The work is cut into pieces, one per arm and fold (and one per fold for the baselines). A finished piece
-is a folder under ``RUN/pieces``, whole or absent, so asking again continues where the last attempt
-ended. Pieces run in as many processes as there are cores: on a CPU, two processes of one thread do more
-than one process of two threads.
+The work is cut into tasks, one per arm, seed and fold (and one per fold for the baselines). A finished task
+is a folder under ``RUN/tasks``, whole or absent, so asking again continues where the last attempt ended; what
+other code made is made again. Tasks run in as many processes as there are cores: on a CPU, two processes of
+one thread do more than one process of two threads.
 """
 
 import multiprocessing
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 
-import pandas as pd
-
-from sgm_core.analysis import statistics
 from sgm_core.cells.dataset import Dataset, open_dataset
-from sgm_core.cells.split import Fold, donor_folds, scored_classes
-from sgm_core.comparison.arms import settings
+from sgm_core.cells.split import Fold, scored_classes
+from sgm_core.comparison.arms import seeds_of, settings
+from sgm_core.comparison.code import deciding_code
 from sgm_core.comparison.config import ARMS, CompareConfig
-from sgm_core.comparison.tasks import BASELINE, MAP, Piece, PieceObserver, run_piece, start_worker
+from sgm_core.comparison.publish import Publisher
+from sgm_core.comparison.tasks import (
+    BASELINE,
+    MAP,
+    Task,
+    TaskObserver,
+    drop_what_other_code_made,
+    is_done,
+    run_task,
+    start_worker,
+)
 from sgm_core.device import on_gpu, usable_cores
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
 from sgm_core.training.backbones import corpus_sentence, is_bundle
-from sgm_core.training.counts import sum_folds
+from sgm_core.training.folds import fold_count, run_folds
 
 
-def pieces_of(config: CompareConfig) -> list[Piece]:
-    """Return all pieces, baselines first (they give the first figures), then fold by fold."""
-    first = [Piece(BASELINE, fold) for fold in range(config.folds)]
+def tasks_of(config: CompareConfig) -> list[Task]:
+    """Return all tasks, baselines first (they give the first figures), then fold by fold."""
+    n_folds = fold_count(config)
+    first = [Task(BASELINE, fold) for fold in range(n_folds)]
     if config.umap:
-        first.insert(1, Piece(MAP, 0))
+        first.insert(1, Task(MAP, 0))
     # expensive arms first, so that no core idles at the end
     # (the original weights train nothing, and their scores are wanted early)
     arms = sorted(
         config.arms, key=lambda arm: (arm != "original", arm == "no-pretraining", -list(ARMS).index(arm))
     )
-    return first + [Piece(arm, fold) for fold in range(config.folds) for arm in arms]
+    return first + [
+        Task(arm, fold, seed)
+        for number in range(config.seeds)
+        for fold in range(n_folds)
+        for arm in arms
+        for seed in seeds_of(config, arm)[number : number + 1]
+    ]
 
 
 def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None:
-    """Run (or continue) a comparison in the run's `folder`; tables are published as pieces finish.
+    """Run (or continue) a comparison in the run's `folder`; tables are published as tasks finish.
 
     Raises
     ------
@@ -49,7 +64,7 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
         If the user asked for it.
     """
     dataset = open_dataset(config.data)
-    folds = donor_folds(dataset, "cv", config.folds, 0, config.label)
+    folds = run_folds(dataset, config)
     scored, _ = scored_classes(dataset, config.label)
     if len(scored) < 2:
         raise InputError(
@@ -60,51 +75,53 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
     for arm in config.arms:
         settings(config, arm)  # a wrong field is refused before anything runs
     _refuse_misfits(dataset, config)
-    home = folder / "pieces"
-    home.mkdir(exist_ok=True)
-    everything = pieces_of(config)
-    todo = [piece for piece in everything if not (home / piece.name / "piece.json").exists()]
+    code = deciding_code()
+    if drop_what_other_code_made(folder, code):
+        observer.message("another version of the program made what was done: all tasks start again")
+    everything = tasks_of(config)
+    todo = [task for task in everything if not is_done(folder, task)]
     if len(todo) < len(everything):
-        observer.message(f"{len(everything) - len(todo)} of {len(everything)} pieces are done already")
+        observer.message(f"{len(everything) - len(todo)} of {len(everything)} tasks are done already")
     bundle = is_bundle(config.backbone)
     if bundle:
         observer.message(corpus_sentence(dataset, config.backbone))
     # two full-size models don't fit beside each other, so one process has all cores
     workers = 1 if bundle or on_gpu(config.device) else max(1, min(usable_cores(), len(todo)))
-    observer.message(f"{len(todo)} pieces in {workers} processes; folds never share a donor")
+    observer.message(f"{len(todo)} tasks in {workers} processes; folds never share a donor")
     context = multiprocessing.get_context("spawn")
     progress = context.Array("d", max(1, len(todo)))
     finished = len(everything) - len(todo)
+    publisher = Publisher(dataset, everything, folder, observer)
     with ProcessPoolExecutor(
         workers, mp_context=context, initializer=start_worker, initargs=(progress, workers)
     ) as pool:
         waiting = {
-            pool.submit(run_piece, config, piece, folder, PieceObserver(observer, slot)): piece
-            for slot, piece in enumerate(todo)
+            pool.submit(run_task, config, task, folder, code, TaskObserver(observer, slot)): task
+            for slot, task in enumerate(todo)
         }
         try:
             while waiting:
                 done, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
                 observer.check()
                 for future in done:
-                    piece = waiting.pop(future)
+                    task = waiting.pop(future)
                     future.result()
-                    observer.message(f"{piece.name} done")
+                    observer.message(f"{task.name} done")
                 if done:
                     finished += len(done)
-                    publish_tables(dataset, config, folder, observer)
+                    publisher.when_due()
                 under_way = sum(share for share in progress[:] if share < 1)
                 observer.progress(
                     finished + under_way,
                     len(everything) + bool(config.umap),
-                    f"{finished} of {len(everything)} pieces",
+                    f"{finished} of {len(everything)} tasks",
                 )
         except BaseException:
             for process in list(pool._processes.values()):
                 process.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    publish_tables(dataset, config, folder, observer)
+    publisher.publish()
     _report_folds(folds, observer)
     if config.umap:
         from sgm_core.analysis.embedding import embed_pooled
@@ -154,33 +171,3 @@ def _depth(backbone: str) -> int:
     if is_bundle(backbone):
         return int(open_bundle(backbone).config["depth"])
     return backbone_config(backbone, 2).depth
-
-
-def publish_tables(dataset: Dataset, config: CompareConfig, folder: Path, observer: Observer) -> None:
-    """Put the finished pieces' tables together and derive what follows from them."""
-    from sgm_core.training.finetune import publish
-
-    def gather(name: str, arm: str | None = None) -> pd.DataFrame | None:
-        pieces = [piece for piece in pieces_of(config) if arm in (None, piece.arm)]
-        paths = [folder / "pieces" / piece.name / f"{name}.parquet" for piece in pieces]
-        frames = [pd.read_parquet(path) for path in paths if path.exists()]
-        return pd.concat(frames, ignore_index=True) if frames else None
-
-    folds, predictions = gather("folds"), gather("predictions")
-    if folds is None or predictions is None:
-        return
-    publish(predictions, folds, dataset, observer)
-    observer.table("summary", statistics.summary_table(folds))
-    observer.table("paired", statistics.paired_table(folds))
-    mask_cells = gather("mask_cells")
-    if mask_cells is None:
-        return
-    observer.table("mask_cells", mask_cells)
-    # one arm at a time: a full vocabulary has a million rows a fold
-    per_fold, summed = [], []
-    for arm in config.arms:
-        masks = gather("masks", arm)
-        if masks is not None:
-            per_fold.append(masks[masks["by"] == "all"])
-            summed.append(sum_folds(masks))
-    observer.table("masks", pd.concat([*per_fold, *summed], ignore_index=True))

@@ -1,5 +1,6 @@
-"""One piece of a comparison: an arm, or the baselines, on one fold; a folder, whole or absent."""
+"""One task of a comparison: an arm with a seed, or the baselines, on a fold; a folder, whole or absent."""
 
+import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from sgm_core.cells.dataset import Dataset, open_dataset
-from sgm_core.cells.split import Fold, donor_folds
+from sgm_core.cells.split import Fold
 from sgm_core.comparison.arms import settings
 from sgm_core.comparison.baselines import BASELINES, run_baseline
 from sgm_core.comparison.config import ARMS, CompareConfig
-from sgm_core.home import whole_file, whole_folder, write_json, write_table
+from sgm_core.home import read_json, whole_file, whole_folder, write_json, write_table
 from sgm_core.progress import Observer
 from sgm_core.training.config import SCHEMES, FinetuneConfig
+from sgm_core.training.folds import run_folds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,24 +27,44 @@ if TYPE_CHECKING:
 
 BASELINE, MAP = "baselines", "dataset-map"
 MAPPED = ("self-guided", "uniform+summary")  # arms whose pooled vectors of fold 0 get a UMAP
-_progress: Any = None  # a shared array in the worker processes: the share done of every piece
+FOLDER = "tasks"
+_progress: Any = None  # a shared array in the worker processes: the share done of every task
 
 
 @dataclass(frozen=True)
-class Piece:
-    """One arm (or the baselines) on one fold."""
+class Task:
+    """One arm with one seed (or the baselines) on one fold."""
 
     arm: str
     fold: int
+    seed: int = 0
 
     @property
     def name(self) -> str:
-        """The piece's folder."""
-        return f"{self.arm}.fold{self.fold}"
+        """The task's folder."""
+        return f"{self.arm}.fold{self.fold}" + ("" if self.arm in (BASELINE, MAP) else f".seed{self.seed}")
 
 
-class PieceObserver(Observer):
-    """Passes a piece's metrics on; its progress goes into the shared array."""
+def is_done(folder: Path, task: Task) -> bool:
+    """Say whether the run in `folder` holds the result of a task."""
+    return (folder / FOLDER / task.name / "task.json").exists()
+
+
+def drop_what_other_code_made(folder: Path, code: str) -> bool:
+    """Delete a run's tasks if another version of the deciding code made one; returns whether it did.
+
+    Scores of two versions in one table would be compared with each other.
+    """
+    described = (read_json(path) for path in (folder / FOLDER).glob("[!.]*/task.json"))
+    if all(task["code"] == code for task in described):
+        return False
+    for name in (FOLDER, "pooled"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    return True
+
+
+class TaskObserver(Observer):
+    """Passes a task's metrics on; its progress goes into the shared array."""
 
     def __init__(self, observer: Observer, slot: int, share: tuple[float, float] = (0.0, 1.0)) -> None:
         self.observer, self.slot, self.share = observer, slot, share
@@ -60,14 +82,14 @@ class PieceObserver(Observer):
         self.observer.check()
 
     def progress(self, done: float, total: float, what: str = "") -> None:
-        """Note the piece's share that is done."""
+        """Note the task's share that is done."""
         if _progress is not None:
             start, end = self.share
             _progress[self.slot] = start + (end - start) * done / max(total, 1e-9)
 
 
 def start_worker(progress: Any, workers: int) -> None:
-    """Prepare a process for pieces: where it notes their progress, and how many processes there are."""
+    """Prepare a process for tasks: where it notes their progress, and how many processes there are."""
     global _progress
     from sgm_core.device import set_threads
     from sgm_core.training.memory import keep_freed_memory
@@ -77,43 +99,44 @@ def start_worker(progress: Any, workers: int) -> None:
     keep_freed_memory()
 
 
-def run_piece(config: CompareConfig, piece: Piece, folder: Path, observer: PieceObserver) -> None:
-    """Work out one piece and keep it as ``pieces/ARM.foldK``."""
+def run_task(config: CompareConfig, task: Task, folder: Path, code: str, observer: TaskObserver) -> None:
+    """Work out one task and keep it as ``tasks/ARM.foldK.seedS``; `code` is noted with it."""
     dataset = open_dataset(config.data)
-    fold = donor_folds(dataset, "cv", config.folds, 0, config.label)[piece.fold]
-    target = folder / "pieces" / piece.name
-    if target.exists():
+    fold = run_folds(dataset, config)[task.fold]
+    if is_done(folder, task):
         return  # a twin finished it
     started = time.perf_counter()
-    with whole_folder(target) as temporary:
-        if piece.arm == BASELINE:
+    with whole_folder(folder / FOLDER / task.name) as temporary:
+        if task.arm == BASELINE:
             _baselines(dataset, config, fold, temporary, observer)
-        elif piece.arm == MAP:
+        elif task.arm == MAP:
             _map(dataset, config.seed)
         else:
-            _arm(dataset, config, piece, fold, folder, temporary, observer)
-        seconds = time.perf_counter() - started
-        write_json(temporary / "piece.json", {"arm": piece.arm, "fold": piece.fold, "seconds": seconds})
+            _arm(dataset, config, task, fold, folder, temporary, observer)
+        described = {"arm": task.arm, "fold": task.fold, "seed": task.seed, "code": code}
+        write_json(temporary / "task.json", {**described, "seconds": time.perf_counter() - started})
     observer.progress(1, 1)
 
 
 def _baselines(
-    dataset: Dataset, config: CompareConfig, fold: Fold, target: Path, observer: PieceObserver
+    dataset: Dataset, config: CompareConfig, fold: Fold, target: Path, observer: TaskObserver
 ) -> None:
     from sgm_core.training.finetune import fold_row, labelled_rows, prediction_table
 
-    train, test, labels = labelled_rows(dataset, fold, config.label)
-    known = labels.iloc[train].astype(str).to_numpy()
-    x_train, x_test = dataset.lognorm(train), dataset.lognorm(test)
+    train, validation, test, labels = labelled_rows(dataset, fold, config.label)
+    known = labels.astype(str).to_numpy()
+    parts = [(dataset.lognorm(rows), known[rows]) for rows in (train, validation)]
+    x_test = dataset.lognorm(test)
     tables, rows = [], []
     for number, name in enumerate(BASELINES):
         observer.check()
         started = time.perf_counter()
-        classes, probabilities = run_baseline(name, x_train, known, x_test, config.seed)
+        fitted = run_baseline(name, *parts[0], *parts[1], x_test, config.seed)
         where = {"fold": fold.index, "arm": name, "scheme": "baseline", "seed": config.seed}
-        table = prediction_table(dataset, test, classes, probabilities, config.label, **where)
+        table = prediction_table(dataset, test, fitted.classes, fitted.probabilities, config.label, **where)
         tables.append(table)
-        rows.append(fold_row(dataset, fold, table, config.label, len(train), time.perf_counter() - started))
+        seconds = time.perf_counter() - started
+        rows.append(fold_row(dataset, fold, table, config.label, len(train), seconds, fitted.chosen))
         observer.metric(
             phase="baseline", arm=name, scheme="baseline", fold=fold.index, macro_f1=rows[-1]["macro_f1"]
         )
@@ -125,39 +148,42 @@ def _baselines(
 def _arm(
     dataset: Dataset,
     config: CompareConfig,
-    piece: Piece,
+    task: Task,
     fold: Fold,
     folder: Path,
     target: Path,
-    observer: PieceObserver,
+    observer: TaskObserver,
 ) -> None:
     from sgm_core.device import pick_device
     from sgm_core.model.checkpoint import save_model
     from sgm_core.training.data import model_values
-    from sgm_core.training.finetune import fold_row, held_out, labelled_rows, prediction_table, probe
+    from sgm_core.training.finetune import fold_row, labelled_rows, prediction_table, probe
     from sgm_core.training.pretrain import pretrain, pretrain_cells, weights_of
     from sgm_core.training.schemes import train_classifier
     from sgm_core.training.start import begin
 
-    pretraining, finetuning = settings(config, piece.arm, piece.fold)
+    pretraining, finetuning = settings(config, task.arm, task.fold, task.seed)
     device = pick_device(config.device)
     started = time.perf_counter()
-    trained = bool(ARMS[piece.arm])
+    trained = bool(ARMS[task.arm])
     if trained:
-        result = pretrain(dataset, pretraining, fold, PieceObserver(observer, observer.slot, (0.0, 0.6)))
+        result = pretrain(dataset, pretraining, fold, TaskObserver(observer, observer.slot, (0.0, 0.6)))
         model = result.model
         write_table(target / "masks.parquet", result.masks)
+        write_table(target / "masks_start.parquet", result.masks_start)
         write_table(target / "mask_cells.parquet", result.mask_cells)
-        save_model(target / "checkpoint", model, result.names, piece.arm, weights_of(pretraining))
+        save_model(target / "checkpoint", model, result.names, task.arm, weights_of(pretraining))
         values = model_values(dataset, model, result.names, device)
     else:
         seen = pretrain_cells(dataset, fold)[0]
-        start = begin(dataset, pretraining, seen, device, random=piece.arm == "no-pretraining")
-        model, values = start.model, start.values
+        initial = begin(dataset, pretraining, seen, device, random=task.arm == "no-pretraining")
+        model, values = initial.model, initial.values
     pretrain_seconds = time.perf_counter() - started
-    train, test, labels = labelled_rows(dataset, fold, config.label)
-    classes, codes = np.unique(labels.iloc[train].astype(str).to_numpy(), return_inverse=True)
-    held = held_out(dataset, fold, train, finetuning)
+    train, validation, test, labels = labelled_rows(dataset, fold, config.label)
+    known = labels.astype(str).to_numpy()
+    classes, codes = np.unique(known[train], return_inverse=True)
+    validation = validation[np.isin(known[validation], classes)]
+    validation_codes = np.searchsorted(classes, known[validation])
     tables, rows = [], []
     # the probe first, whatever the order asked for: the other schemes change the model in place
     schemes = [scheme for scheme in SCHEMES if scheme in config.schemes]
@@ -170,27 +196,51 @@ def _arm(
             first + (1 - first) * number / len(schemes),
             first + (1 - first) * (number + 1) / len(schemes),
         )
-        within = PieceObserver(observer, observer.slot, share)
+        within = TaskObserver(observer, observer.slot, share)
         if scheme == "linear-probe":
-            needed = np.concatenate([train, test])
-            pooled = _pooled(model, values, needed, config, piece, finetuning, folder, within)
-            result_probabilities = probe(pooled[train], codes, pooled[test], len(classes), finetuning, held)
+            needed = np.concatenate([train, validation, test])
+            pooled = _pooled(model, values, needed, config, task, finetuning, folder, within)
+            fitted = probe(
+                pooled[train],
+                codes,
+                pooled[validation],
+                validation_codes,
+                pooled[test],
+                len(classes),
+                finetuning,
+            )
         else:
-            where = {"arm": piece.arm, "fold": piece.fold}
+            where = {"arm": task.arm, "fold": task.fold, "seed": task.seed}
             compat = finetuning.compat if scheme == "official" else "corrected"
             own = replace(finetuning, scheme=scheme, compat=compat)
             if before is not None:
                 model.load_state_dict(before)
-            result_probabilities = train_classifier(
-                model, values, train, codes, test, len(classes), own, within, held, **where
+            fitted = train_classifier(
+                model,
+                values,
+                train,
+                codes,
+                validation,
+                validation_codes,
+                test,
+                len(classes),
+                own,
+                within,
+                **where,
             )
-        keys = {"fold": piece.fold, "arm": piece.arm, "scheme": scheme, "seed": config.seed}
-        table = prediction_table(dataset, test, classes, result_probabilities, config.label, **keys)
+        probabilities, chosen = fitted
+        keys = {"fold": task.fold, "arm": task.arm, "scheme": scheme, "seed": task.seed}
+        table = prediction_table(dataset, test, classes, probabilities, config.label, **keys)
         seconds = pretrain_seconds + time.perf_counter() - started
         tables.append(table)
-        rows.append(fold_row(dataset, fold, table, config.label, len(train), seconds))
+        rows.append(fold_row(dataset, fold, table, config.label, len(train), seconds, chosen))
         observer.metric(
-            phase="finetune", arm=piece.arm, scheme=scheme, fold=piece.fold, macro_f1=rows[-1]["macro_f1"]
+            phase="finetune",
+            arm=task.arm,
+            scheme=scheme,
+            fold=task.fold,
+            seed=task.seed,
+            macro_f1=rows[-1]["macro_f1"],
         )
     write_table(target / "predictions.parquet", pd.concat(tables, ignore_index=True))
     write_table(target / "folds.parquet", pd.DataFrame(rows))
@@ -208,10 +258,10 @@ def _pooled(
     values: "Values",
     needed: np.ndarray,
     config: CompareConfig,
-    piece: Piece,
+    task: Task,
     finetuning: FinetuneConfig,
     folder: Path,
-    observer: PieceObserver,
+    observer: TaskObserver,
 ) -> np.ndarray:
     """Return the pooled vectors (n_cells, P) of the cells `needed`, and of all where they are kept.
 
@@ -219,11 +269,12 @@ def _pooled(
     """
     from sgm_core.training.pooling import pooled_vectors
 
-    shared = piece.arm == "original"
-    path = folder / "pooled" / (f"{piece.arm}.npy" if shared else f"{piece.name}.npy")
+    shared = task.arm == "original"
+    path = folder / "pooled" / (f"{task.arm}.npy" if shared else f"{task.arm}.fold{task.fold}.npy")
     if shared and path.exists():
         return np.load(path, allow_pickle=False)  # type: ignore[no-any-return]
-    kept = shared or (config.umap and piece.fold == 0 and piece.arm in MAPPED)
+    mapped = config.umap and task.fold == 0 and task.seed == config.seed and task.arm in MAPPED
+    kept = shared or mapped
     rows = np.arange(len(values.lengths)) if kept else needed
     vectors = pooled_vectors(model, values, rows, finetuning.keep_summary, finetuning.precision, observer)
     pooled = np.zeros((len(values.lengths), vectors.shape[1]), np.float32)

@@ -17,7 +17,7 @@ from sgm_core import device as machine
 from sgm_core import home
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import donor_folds, fold_cells
-from sgm_core.comparison.arms import settings
+from sgm_core.comparison.arms import seeds_of, settings
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.device import usable_cores
 from sgm_core.errors import InputError, NotFoundError
@@ -228,17 +228,18 @@ def estimate_compare(
     largest, at_once = first, first["memory_bytes"]
     for arm in config.arms:
         pretraining, finetuning = settings(config, arm)
+        models = config.folds * len(seeds_of(config, arm))
         if ARMS[arm]:
-            seconds += config.folds * estimate(pretraining, dataset, measured)["seconds"]
+            seconds += models * estimate(pretraining, dataset, measured)["seconds"]
         for scheme in config.schemes:
             compat = finetuning.compat if scheme == "official" else "corrected"
             one = replace(finetuning, scheme=scheme, compat=compat)
             guess = estimate_finetune(one, dataset, measured, pretraining)
-            seconds += config.folds * guess["seconds"]
+            seconds += models * guess["seconds"]
             disk = max(disk, guess["disk_bytes"])
             if guess["memory_bytes"] > at_once:
                 largest, at_once = guess, guess["memory_bytes"]
-    pretrainings = config.folds * sum(bool(ARMS[arm]) for arm in config.arms)
+    pretrainings = config.folds * sum(len(seeds_of(config, arm)) for arm in config.arms if ARMS[arm])
     return first | {
         "seconds": seconds,
         "memory": largest["memory"],

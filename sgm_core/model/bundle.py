@@ -128,6 +128,14 @@ def open_bundle(name: str) -> Bundle:
     )
 
 
+def weights_hash(name: str) -> str | None:
+    """Return the SHA-256 of the file that imported weights came from; None if there are none of that name."""
+    try:
+        return str(open_bundle(name).meta["source"]["sha256"])
+    except (InputError, NotFoundError, KeyError):
+        return None
+
+
 def list_bundles() -> list[Bundle]:
     """Return every imported backbone, by name."""
     return [open_bundle(name) for name in bundle_names()]

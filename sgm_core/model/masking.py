@@ -161,10 +161,19 @@ class Latents(nn.Module):
     keys : "value+gene" attends over the backbone's own tokens (detached); "value" over the value alone
     penalty : "overlap" of the latents' attention maps, "output-norm" (unsquared L2 norm of the output), or
         "none"
+    key_init : "zero" starts with equal attention to all genes, so that a preference comes from learning
+        alone; "random" starts with one that chance made
     """
 
     def __init__(
-        self, backbone_width: int, count: int, width: int, heads: int, keys: str, penalty: str
+        self,
+        backbone_width: int,
+        count: int,
+        width: int,
+        heads: int,
+        keys: str,
+        penalty: str,
+        key_init: str = "random",
     ) -> None:
         super().__init__()
         self.heads, self.keys, self.penalty = heads, keys, penalty
@@ -174,6 +183,8 @@ class Latents(nn.Module):
         self.key = nn.Linear(features, width, bias=False)
         self.value = nn.Linear(features, width, bias=False)
         self.out = nn.Linear(width, width)
+        if key_init == "zero":
+            nn.init.zeros_(self.key.weight)
 
     def see(self, backbone: Backbone, values: Tensor, masked: Tensor | None) -> _Scene:
         """Look at a batch (B, G); where `masked`, the mask vector stands in place of the value."""

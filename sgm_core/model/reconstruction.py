@@ -59,6 +59,7 @@ class MaskedModel(nn.Module):
                 masking["latent_heads"],
                 masking["keys"],
                 masking["penalty"],
+                masking.get("key_init", "random"),  # a checkpoint from before the field was random
             )
             self.to_encoder = nn.Linear(width, backbone_width) if summary in ("encoder", "both") else None
             self.to_decoder = nn.Linear(width, backbone_width) if summary in ("decoder", "both") else None

@@ -10,7 +10,9 @@ from typing import Any
 import psutil
 
 from sgm_core import home
+from sgm_core.comparison.code import deciding_code
 from sgm_core.errors import InputError, NotFoundError
+from sgm_core.model.bundle import weights_hash
 from sgm_core.runs.plain import plain
 from sgm_core.runs.provenance import code_version, hardware
 from sgm_core.runs.run import ACTIVE, STATES, Run, now
@@ -41,8 +43,9 @@ def create_run(
 ) -> Run:
     """Make the folder of a new run in the state ``queued``; nothing is started.
 
-    The ID of a compare run follows from its parameters and the dataset's content, so asking for the same
-    comparison again returns the run that exists, whatever its state.
+    The ID of a compare run follows from all that decides its numbers: its parameters, the dataset's content,
+    the imported weights and the code. So asking for the same comparison again returns the run that exists,
+    whatever its state, and an update of the program makes a new one.
 
     Raises
     ------
@@ -171,7 +174,8 @@ def _dataset_hash(name: str) -> str:
 def _new_id(kind: str, dataset: str, parameters: dict[str, Any], content_hash: str | None) -> str:
     stem = f"{kind}-{dataset[:36]}"
     if kind == "compare":
-        text = json.dumps([parameters, content_hash], sort_keys=True)
+        weights = weights_hash(str(parameters.get("backbone", "")))
+        text = json.dumps([parameters, content_hash, weights, deciding_code()], sort_keys=True)
         return f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
     stem += datetime.now(UTC).strftime("-%y%m%d-%H%M%S")
     number, taken = 1, home.folder("runs")

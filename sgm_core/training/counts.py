@@ -32,24 +32,22 @@ class MaskCounter:
     genes : names of the G genes that are counted, in the model's order
     epochs : number of epochs
     positions : (G,) the model's positions of these genes; None = its first G
+    groups : False counts over all cells alone
     """
 
     def __init__(
-        self, dataset: Dataset, genes: np.ndarray, epochs: int, positions: np.ndarray | None = None
+        self,
+        dataset: Dataset,
+        genes: np.ndarray,
+        epochs: int,
+        positions: np.ndarray | None = None,
+        groups: bool = True,
     ) -> None:
         self.genes = genes
         self._positions = None if positions is None else torch.from_numpy(positions)
         self.levels: list[tuple[str, str]] = [("all", "")]
         memberships = [np.ones((dataset.n_cells, 1), np.float32)]
-        columns = {"cell_type": dataset.labels(), "donor": dataset.donors()}
-        if dataset.timepoint_column:
-            columns["timepoint"] = dataset.obs[dataset.timepoint_column]
-        roles = (dataset.cell_type_column, dataset.donor_column, dataset.timepoint_column)
-        for name in dataset.grouping_columns():
-            # condition, malignancy and the like
-            if name not in roles and name not in columns and dataset.obs[name].nunique() <= FEW_LEVELS:
-                columns[name] = dataset.obs[name]
-        for by, column in columns.items():
+        for by, column in (_groups(dataset) if groups else {}).items():
             names = sorted(column.dropna().astype(str).unique())
             if len(names) <= MAX_LEVELS or by != "donor":
                 self.levels += [(by, name) for name in names]
@@ -116,13 +114,20 @@ class MaskCounter:
             self._sums[i].index_add_(0, touched, sums)
             self._sums[i, self._groups + epoch] += sums[0]
 
-    def table(self, arm: str, fold: int) -> pd.DataFrame:
+    def table(self, arm: str, fold: int, seed: int) -> pd.DataFrame:
         """Return the counts as the run table `masks` (one row per by, level and gene)."""
         n_levels, n_genes = len(self.levels), len(self.genes)
         by = pd.Categorical([by for by, _ in self.levels for _ in range(n_genes)])
         level = pd.Categorical([level for _, level in self.levels for _ in range(n_genes)])
         frame = pd.DataFrame(
-            {"arm": arm, "fold": fold, "by": by, "level": level, "gene": np.tile(self.genes, n_levels)}
+            {
+                "arm": arm,
+                "fold": fold,
+                "seed": seed,
+                "by": by,
+                "level": level,
+                "gene": np.tile(self.genes, n_levels),
+            }
         )
         for name, sums in zip(STATISTICS, self._sums.cpu().numpy()):
             frame[name] = sums.reshape(-1)
@@ -140,9 +145,23 @@ class MaskCounter:
         return float(spearmanr(frequency, sums[7, seen] / sums[1, seen]).statistic)
 
 
-def sum_folds(masks: pd.DataFrame) -> pd.DataFrame:
-    """Return mask counts with the folds of each arm added up (``fold`` = -1)."""
+def _groups(dataset: Dataset) -> dict[str, pd.Series]:
+    """Return the columns that cells are grouped by."""
+    columns = {"cell_type": dataset.labels(), "donor": dataset.donors()}
+    if dataset.timepoint_column:
+        columns["timepoint"] = dataset.obs[dataset.timepoint_column]
+    roles = (dataset.cell_type_column, dataset.donor_column, dataset.timepoint_column)
+    for name in dataset.grouping_columns():
+        # condition, malignancy and the like
+        if name not in roles and name not in columns and dataset.obs[name].nunique() <= FEW_LEVELS:
+            columns[name] = dataset.obs[name]
+    return columns
+
+
+def sum_models(masks: pd.DataFrame) -> pd.DataFrame:
+    """Return mask counts with the models of each arm added up (``fold`` = ``seed`` = -1)."""
     keys = ["arm", "by", "level", "gene"]
     total = masks.groupby(keys, sort=False, observed=True)[list(STATISTICS)].sum().reset_index()
     total.insert(1, "fold", -1)
+    total.insert(2, "seed", -1)
     return total

@@ -23,8 +23,9 @@ from sgm_core.model.reconstruction import Drawn, MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.backbones import corpus_sentence, is_bundle
 from sgm_core.training.config import PretrainConfig
-from sgm_core.training.counts import MaskCounter, sum_folds
+from sgm_core.training.counts import MaskCounter, sum_models
 from sgm_core.training.data import Values, ahead, batches, group_size, model_values, to_device, token_batches
+from sgm_core.training.first_masks import first_masks
 from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.schedule import schedule
 from sgm_core.training.start import begin
@@ -47,6 +48,7 @@ class Pretrained:
     genes : columns of the dataset that it reads
     names : symbols of all its genes, those that the dataset lacks among them
     masks, mask_cells : the tables of its masks
+    masks_start : the table of the masks that it drew before its first step
     """
 
     model: MaskedModel
@@ -54,6 +56,7 @@ class Pretrained:
     names: np.ndarray
     masks: pd.DataFrame
     mask_cells: pd.DataFrame
+    masks_start: pd.DataFrame
 
 
 def arm_name(config: PretrainConfig) -> str:
@@ -161,7 +164,9 @@ def pretrain(
     features = torch.Generator().manual_seed(config.seed * 8 + _FEATURES)
     validation = rng.permutation(validation)[:VALIDATION_CELLS]
     updates = config.epochs * -(-len(train) // (config.batch_size * config.accumulation))
-    history: list[dict[str, float]] = []
+    at_start = first_masks(model, values, config, train, counter.genes, measured)
+    masks_start = at_start.masks.assign(arm=arm, fold=fold_index)
+    history: list[dict[str, float]] = [at_start.cells]
     official = config.compat == "official"
     interval = config.redraw_interval or (OFFICIAL_INTERVAL if official else None)
     calls = int(model.backbone.redraw_calls) if official else 0  # steps since the features were drawn
@@ -226,7 +231,9 @@ def pretrain(
     mask_cells = pd.DataFrame(history)[columns]
     mask_cells.insert(0, "arm", arm)
     mask_cells.insert(1, "fold", fold_index)
-    return Pretrained(model, start.genes, start.names, counter.table(arm, fold_index), mask_cells)
+    mask_cells.insert(2, "seed", config.seed)
+    masks = counter.table(arm, fold_index, config.seed)
+    return Pretrained(model, start.genes, start.names, masks, mask_cells, masks_start)
 
 
 def _sums(x: Tensor, drawn: Drawn, error: Tensor, eligible: Tensor) -> Tensor:
@@ -294,9 +301,10 @@ def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> No
     with whole_file(folder / "pooled" / f"{name}.npy") as temporary, temporary.open("wb") as stream:
         np.save(stream, pooled)
     observer.table("mask_cells", result.mask_cells)
+    observer.table("masks_start", result.masks_start)
     masks = result.masks
     if fold is not None:
-        masks = pd.concat([masks[masks["by"] == "all"], sum_folds(masks)], ignore_index=True)
+        masks = pd.concat([masks[masks["by"] == "all"], sum_models(masks)], ignore_index=True)
     observer.table("masks", masks)
 
 

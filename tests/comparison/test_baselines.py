@@ -6,52 +6,82 @@ from scipy import sparse
 from sklearn.metrics import f1_score
 
 from sgm_core.cells.split import donor_folds, fold_cells
+from sgm_core.comparison import baselines
 from sgm_core.comparison.baselines import BASELINES, run_baseline, variable_genes
 from sgm_core.errors import InputError
 
 
 @pytest.fixture
-def split(demo_dataset) -> tuple[sparse.csr_matrix, np.ndarray, sparse.csr_matrix, np.ndarray]:
+def split(demo_dataset) -> tuple[tuple[sparse.csr_matrix, np.ndarray], ...]:
+    """Values and labels of the training, the validation and the test cells."""
     fold = donor_folds(demo_dataset, n_folds=3)[0]
     labels = demo_dataset.labels()
-    train, _, test = (rows[labels.notna().to_numpy()[rows]] for rows in fold_cells(demo_dataset, fold))
-    names = labels.to_numpy()
-    return demo_dataset.lognorm(train), names[train], demo_dataset.lognorm(test), names[test]
+    parts = (rows[labels.notna().to_numpy()[rows]] for rows in fold_cells(demo_dataset, fold))
+    return tuple((demo_dataset.lognorm(rows), labels.to_numpy(str)[rows]) for rows in parts)
 
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_probabilities_are_whole_and_repeatable(split, name: str) -> None:
-    x_train, y_train, x_test, _ = split
-    classes, p = run_baseline(name, x_train, y_train, x_test)
-    assert classes.tolist() == sorted(set(y_train))
-    assert p.shape == (x_test.shape[0], len(classes))
-    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
-    np.testing.assert_array_equal(p, run_baseline(name, x_train, y_train, x_test)[1])
+    train, validation, (x_test, _) = split
+    fitted = run_baseline(name, *train, *validation, x_test)
+    assert fitted.classes.tolist() == sorted(set(train[1]))
+    assert fitted.probabilities.shape == (x_test.shape[0], len(fitted.classes))
+    np.testing.assert_allclose(fitted.probabilities.sum(axis=1), 1, atol=1e-5)
+    again = run_baseline(name, *train, *validation, x_test)
+    np.testing.assert_array_equal(fitted.probabilities, again.probabilities)
+    assert fitted.chosen == again.chosen
 
 
 def test_they_learn(split) -> None:
-    x_train, y_train, x_test, y_test = split
+    train, validation, (x_test, y_test) = split
     scores = {}
     for name in BASELINES:
-        classes, p = run_baseline(name, x_train, y_train, x_test)
-        scores[name] = f1_score(y_test, classes[p.argmax(axis=1)], average="macro")
+        fitted = run_baseline(name, *train, *validation, x_test)
+        scores[name] = f1_score(y_test, fitted.classes[fitted.probabilities.argmax(axis=1)], average="macro")
     assert scores.pop("majority") < 0.1
     assert min(scores.values()) > 0.3, scores
 
 
 def test_majority_names_the_most_frequent_training_class(split) -> None:
-    x_train, y_train, x_test, _ = split
-    classes, p = run_baseline("majority", x_train, y_train, x_test)
-    values, counts = np.unique(y_train.astype(str), return_counts=True)
-    assert classes[p[0].argmax()] == values[counts.argmax()]
+    train, validation, (x_test, _) = split
+    fitted = run_baseline("majority", *train, *validation, x_test)
+    values, counts = np.unique(train[1], return_counts=True)
+    assert fitted.classes[fitted.probabilities[0].argmax()] == values[counts.argmax()]
 
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_test_cell_s_prediction_does_not_depend_on_the_other_test_cells(split, name: str) -> None:
-    """Gene choice, scaling and PCA come from the training cells alone."""
-    x_train, y_train, x_test, _ = split
-    alone = run_baseline(name, x_train, y_train, x_test[:7])[1]
-    np.testing.assert_allclose(alone, run_baseline(name, x_train, y_train, x_test)[1][:7], atol=1e-5)
+    """Gene choice, scaling, PCA and the penalty's strength come from the other donors alone."""
+    train, validation, (x_test, _) = split
+    alone = run_baseline(name, *train, *validation, x_test[:7]).probabilities
+    everyone = run_baseline(name, *train, *validation, x_test).probabilities
+    np.testing.assert_allclose(alone, everyone[:7], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "word"),
+    [
+        ("hvg-logistic", "C_GENES", "C {:g}"),
+        ("pca-logistic", "C_PCA", "C {:g}"),
+        ("pca-knn", "NEIGHBOURS", "{} neighbours"),
+    ],
+)
+def test_validation_donors_choose_the_strength(
+    split, monkeypatch: pytest.MonkeyPatch, name: str, options: str, word: str
+) -> None:
+    """Seen: C was chosen on donors that are test donors in other folds, and worth 9 points."""
+    train, (x_validation, y_validation), (x_test, _) = split
+    scores = {}
+    for value in getattr(baselines, options):
+        with monkeypatch.context() as patch:
+            patch.setattr(baselines, options, (value,))
+            fitted = run_baseline(name, *train, x_validation, y_validation, x_validation)
+        named = fitted.classes[fitted.probabilities.argmax(1)]
+        present = sorted(set(y_validation) & set(fitted.classes))
+        scores[word.format(value)] = f1_score(y_validation, named, labels=present, average="macro")
+    chosen = run_baseline(name, *train, x_validation, y_validation, x_test).chosen
+    # warm starts end close to the same optimum, not at the same bits
+    assert scores[chosen] >= max(scores.values()) - 0.03 and max(scores.values()) > min(scores.values())
 
 
 def test_variable_genes_prefer_dispersion_at_equal_mean() -> None:
@@ -64,9 +94,9 @@ def test_variable_genes_prefer_dispersion_at_equal_mean() -> None:
 
 
 def test_an_unknown_baseline_is_refused(split) -> None:
-    x_train, y_train, x_test, _ = split
+    train, validation, (x_test, _) = split
     with pytest.raises(InputError, match="unknown baseline 'svm'"):
-        run_baseline("svm", x_train, y_train, x_test)
+        run_baseline("svm", *train, *validation, x_test)
 
 
 def test_real_data_holds_against_the_orientation(shared: Path) -> None:
@@ -80,7 +110,10 @@ def test_real_data_holds_against_the_orientation(shared: Path) -> None:
     donor, label = cells.obs["donor"].to_numpy(str), cells.obs["ennis_cell_type"].to_numpy(str)
     labelled = label != "not_in_atlas"
     test = labelled & np.isin(donor, ["AML328", "BM2"])
-    train = labelled & ~np.isin(donor, ["AML328", "BM2", "AML329", "AML420B"])
-    classes, p = run_baseline("hvg-logistic", x[train], label[train], x[test])
-    macro = f1_score(label[test], classes[p.argmax(axis=1)], labels=np.unique(label[test]), average="macro")
+    validation = labelled & np.isin(donor, ["AML329", "AML420B"])
+    train = labelled & ~test & ~validation
+    parts = [part for rows in (train, validation) for part in (x[rows], label[rows])]
+    fitted = run_baseline("hvg-logistic", *parts, x[test])
+    named = fitted.classes[fitted.probabilities.argmax(axis=1)]
+    macro = f1_score(label[test], named, labels=np.unique(label[test]), average="macro")
     assert macro > 0.68

@@ -26,7 +26,9 @@ N_GENES, N_DRAWS = 6, 60_000
 
 def model_for(arm: str = "self-guided", n_genes: int = 40, **fields: object) -> MaskedModel:
     torch.manual_seed(0)
-    config = PretrainConfig(**{**ARMS[arm], "latents": 6, "latent_width": 16, "latent_heads": 2, **fields})
+    config = PretrainConfig(
+        **{**ARMS[arm], "key_init": "random", "latents": 6, "latent_width": 16, "latent_heads": 2, **fields}
+    )
     shape = BackboneConfig(n_genes, width=16, depth=1, heads=2, decoder_width=8, decoder_heads=2, bins=5)
     return MaskedModel(shape, config.to_dict(), torch.ones(n_genes, dtype=torch.bool))
 
@@ -231,3 +233,26 @@ def test_expression_masks_prefer_expressed_genes() -> None:
     assert (masked & (values > 0)).sum() / masked.sum() > 0.9 * float(
         (weight * (values > 0)).sum() / weight.sum()
     )
+
+
+@pytest.mark.parametrize("keys", ["value", "value+gene"])
+@pytest.mark.parametrize("basis", ["all", "strata"])
+def test_masks_start_uniform_and_leave_it_only_by_learning(keys: str, basis: str) -> None:
+    """Random keys gave every gene a fixed preference before the first step."""
+    values, random = cells(64), torch.empty(64, 40).exponential_(generator=torch.Generator().manual_seed(1))
+    fields = {"keys": keys, "mask_basis": basis, "temperature": 0.1}
+    uniform = model_for("uniform+summary", **fields).draw(values, random, subset_of(64))
+    guided = model_for(**fields, key_init="zero")
+    started = guided.draw(values, random, subset_of(64))
+    assert torch.equal(started.masked, uniform.masked)
+    assert torch.allclose(started.effective_share, torch.ones(64))
+    chance = model_for(**fields, key_init="random").draw(values, random, subset_of(64))
+    assert not torch.equal(chance.masked, uniform.masked)
+    optimiser = torch.optim.Adam(guided.parameters(), 0.05)
+    for _ in range(5):
+        guided(values, started.masked).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    learned = guided.draw(values, random, subset_of(64))
+    assert learned.effective_share.mean() < started.effective_share.mean() - 1e-4
+    assert not torch.equal(learned.masked, uniform.masked)
