@@ -102,7 +102,7 @@ def _baselines(
 ) -> None:
     from sgm_core.training.finetune import fold_row, labelled_rows, prediction_table
 
-    train, test, labels = labelled_rows(dataset, fold, config.label)
+    train, _, test, labels = labelled_rows(dataset, fold, config.label)
     known = labels.iloc[train].astype(str).to_numpy()
     x_train, x_test = dataset.lognorm(train), dataset.lognorm(test)
     tables, rows = [], []
@@ -133,11 +133,13 @@ def _arm(
 ) -> None:
     from sgm_core.device import pick_device
     from sgm_core.model.checkpoint import save_model
+    from sgm_core.training.classifier import train_classifier
     from sgm_core.training.data import model_values
-    from sgm_core.training.finetune import fold_row, held_out, labelled_rows, prediction_table, probe
+    from sgm_core.training.finetune import fold_row, labelled_rows, prediction_table
     from sgm_core.training.pretrain import pretrain, pretrain_cells, weights_of
-    from sgm_core.training.schemes import train_classifier
-    from sgm_core.training.start import begin
+    from sgm_core.training.probe import probe
+    from sgm_core.training.start import initial_state
+    from sgm_core.training.validation import encode_classes
 
     pretraining, finetuning = settings(config, piece.arm, piece.fold)
     device = pick_device(config.device)
@@ -152,12 +154,14 @@ def _arm(
         values = model_values(dataset, model, result.names, device)
     else:
         seen = pretrain_cells(dataset, fold)[0]
-        start = begin(dataset, pretraining, seen, device, random=piece.arm == "no-pretraining")
+        start = initial_state(dataset, pretraining, seen, device, random=piece.arm == "no-pretraining")
         model, values = start.model, start.values
     pretrain_seconds = time.perf_counter() - started
-    train, test, labels = labelled_rows(dataset, fold, config.label)
-    classes, codes = np.unique(labels.iloc[train].astype(str).to_numpy(), return_inverse=True)
-    held = held_out(dataset, fold, train, finetuning)
+    train, validation, test, labels = labelled_rows(dataset, fold, config.label)
+    classes, codes, known, validation_codes = encode_classes(labels.iloc[train], labels.iloc[validation])
+    validation = validation[known]
+    if not len(validation):
+        observer.message(f"{piece.name}: no validation cells of its classes, so the last epoch is kept")
     tables, rows = [], []
     # the probe first, whatever the order asked for: the other schemes change the model in place
     schemes = [scheme for scheme in SCHEMES if scheme in config.schemes]
@@ -172,23 +176,42 @@ def _arm(
         )
         within = PieceObserver(observer, observer.slot, share)
         if scheme == "linear-probe":
-            needed = np.concatenate([train, test])
+            needed = np.concatenate([train, validation, test])
             pooled = _pooled(model, values, needed, config, piece, finetuning, folder, within)
-            result_probabilities = probe(pooled[train], codes, pooled[test], len(classes), finetuning, held)
+            result_probabilities, chosen = probe(
+                pooled[train],
+                codes,
+                pooled[validation],
+                validation_codes,
+                pooled[test],
+                len(classes),
+                finetuning,
+                within,
+            )
         else:
             where = {"arm": piece.arm, "fold": piece.fold}
             compat = finetuning.compat if scheme == "official" else "corrected"
             own = replace(finetuning, scheme=scheme, compat=compat)
             if before is not None:
                 model.load_state_dict(before)
-            result_probabilities = train_classifier(
-                model, values, train, codes, test, len(classes), own, within, held, **where
+            result_probabilities, chosen = train_classifier(
+                model,
+                values,
+                train,
+                codes,
+                validation,
+                validation_codes,
+                test,
+                len(classes),
+                own,
+                within,
+                **where,
             )
         keys = {"fold": piece.fold, "arm": piece.arm, "scheme": scheme, "seed": config.seed}
         table = prediction_table(dataset, test, classes, result_probabilities, config.label, **keys)
         seconds = pretrain_seconds + time.perf_counter() - started
         tables.append(table)
-        rows.append(fold_row(dataset, fold, table, config.label, len(train), seconds))
+        rows.append(fold_row(dataset, fold, table, config.label, len(train), seconds, chosen))
         observer.metric(
             phase="finetune", arm=piece.arm, scheme=scheme, fold=piece.fold, macro_f1=rows[-1]["macro_f1"]
         )
