@@ -269,7 +269,7 @@ def last_block(options: argparse.Namespace, variant: str) -> dict[str, Any]:
 
 def linear_probe(options: argparse.Namespace, variant: str) -> dict[str, Any]:
     """Train the head on the cached vectors of 10,000 cells, for 5 folds of 2,000 test cells."""
-    from sgm_core.training.finetune import probe
+    from sgm_core.training.probe import probe
 
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 17, 10_000)
@@ -280,7 +280,8 @@ def linear_probe(options: argparse.Namespace, variant: str) -> dict[str, Any]:
 
     def run() -> None:
         for k in range(5):
-            probe(x[fold != k], codes[fold != k], x[fold == k], 17, config)
+            chosen_by, train = fold == (k + 1) % 5, ~np.isin(fold, (k, (k + 1) % 5))
+            probe(x[train], codes[train], x[chosen_by], codes[chosen_by], x[fold == k], 17, config)
 
     return {"seconds_per_fold": seconds(run) / 5}
 

@@ -21,12 +21,12 @@ from sgm_core.cells.split import Fold, donor_folds, fold_cells, scored_classes
 from sgm_core.comparison.baselines import run_baseline
 from sgm_core.comparison.config import ARMS
 from sgm_core.model.sizes import backbone_config
+from sgm_core.training.classifier import train_classifier
 from sgm_core.training.config import FinetuneConfig, pretrain_config
 from sgm_core.training.data import Values, informative_genes
-from sgm_core.training.finetune import probe
 from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.pretrain import pretrain, untrained
-from sgm_core.training.schemes import train_classifier
+from sgm_core.training.probe import probe
 
 UNTRAINED: dict[str, dict[str, Any]] = {
     "as chosen, untrained": {},
@@ -86,8 +86,10 @@ def evaluate(
     classes, codes = np.unique(known, return_inverse=True)
     vectors = pooled_vectors(model, values, np.concatenate([train, validation]))
     cut = len(train)
-    probed = probe(vectors[:cut], codes, vectors[cut:], len(classes), finetuning)
-    tuned = train_classifier(model, values, train, codes, validation, len(classes), finetuning)
+    # the validation donors judge here, so they choose neither epoch nor weight decay
+    none, n = codes[:0], len(classes)
+    probed, _ = probe(vectors[:cut], codes, vectors[:0], none, vectors[cut:], n, finetuning)
+    tuned, _ = train_classifier(model, values, train, codes, train[:0], none, validation, n, finetuning)
     f1 = [macro(dataset, true, classes, result) for result in (probed, tuned)]
     return f1[0], f1[1], time.process_time() - started
 

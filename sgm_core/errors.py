@@ -16,5 +16,9 @@ class NotFoundError(SGMError):
     """A dataset, run, resource or table that does not exist (yet)."""
 
 
+class TrainingError(SGMError):
+    """A training that can't go on: a loss or a weight is not a finite number."""
+
+
 class Cancelled(SGMError):
     """The user asked for the work to stop."""

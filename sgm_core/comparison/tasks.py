@@ -156,11 +156,13 @@ def _arm(
 ) -> None:
     from sgm_core.device import pick_device
     from sgm_core.model.checkpoint import save_model
+    from sgm_core.training.classifier import train_classifier
     from sgm_core.training.data import model_values
-    from sgm_core.training.finetune import fold_row, labelled_rows, prediction_table, probe
+    from sgm_core.training.finetune import fold_row, labelled_rows, prediction_table
     from sgm_core.training.pretrain import pretrain, pretrain_cells, weights_of
-    from sgm_core.training.schemes import train_classifier
-    from sgm_core.training.start import begin
+    from sgm_core.training.probe import probe
+    from sgm_core.training.start import initial_state
+    from sgm_core.training.validation import encode_classes
 
     pretraining, finetuning = settings(config, task.arm, task.fold, task.seed)
     device = pick_device(config.device)
@@ -176,14 +178,14 @@ def _arm(
         values = model_values(dataset, model, result.names, device)
     else:
         seen = pretrain_cells(dataset, fold)[0]
-        initial = begin(dataset, pretraining, seen, device, random=task.arm == "no-pretraining")
-        model, values = initial.model, initial.values
+        start = initial_state(dataset, pretraining, seen, device, random=task.arm == "no-pretraining")
+        model, values = start.model, start.values
     pretrain_seconds = time.perf_counter() - started
     train, validation, test, labels = labelled_rows(dataset, fold, config.label)
-    known = labels.astype(str).to_numpy()
-    classes, codes = np.unique(known[train], return_inverse=True)
-    validation = validation[np.isin(known[validation], classes)]
-    validation_codes = np.searchsorted(classes, known[validation])
+    classes, codes, known, validation_codes = encode_classes(labels.iloc[train], labels.iloc[validation])
+    validation = validation[known]
+    if not len(validation):
+        observer.message(f"{task.name}: no validation cells of its classes, so the last epoch is kept")
     tables, rows = [], []
     # the probe first, whatever the order asked for: the other schemes change the model in place
     schemes = [scheme for scheme in SCHEMES if scheme in config.schemes]
@@ -200,7 +202,7 @@ def _arm(
         if scheme == "linear-probe":
             needed = np.concatenate([train, validation, test])
             pooled = _pooled(model, values, needed, config, task, finetuning, folder, within)
-            fitted = probe(
+            probabilities, chosen = probe(
                 pooled[train],
                 codes,
                 pooled[validation],
@@ -208,6 +210,7 @@ def _arm(
                 pooled[test],
                 len(classes),
                 finetuning,
+                within,
             )
         else:
             where = {"arm": task.arm, "fold": task.fold, "seed": task.seed}
@@ -215,7 +218,7 @@ def _arm(
             own = replace(finetuning, scheme=scheme, compat=compat)
             if before is not None:
                 model.load_state_dict(before)
-            fitted = train_classifier(
+            probabilities, chosen = train_classifier(
                 model,
                 values,
                 train,
@@ -228,7 +231,6 @@ def _arm(
                 within,
                 **where,
             )
-        probabilities, chosen = fitted
         keys = {"fold": task.fold, "arm": task.arm, "scheme": scheme, "seed": task.seed}
         table = prediction_table(dataset, test, classes, probabilities, config.label, **keys)
         seconds = pretrain_seconds + time.perf_counter() - started

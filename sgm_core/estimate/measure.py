@@ -90,7 +90,7 @@ def probe(config: PretrainConfig, dataset: Dataset, encodes: bool = False) -> di
     fold = training.pick_fold(dataset, config.fold, config.n_folds, config.label)
     result: dict[str, Any] = {}
     if encodes:
-        begun = start.begin(dataset, config, training.pretrain_cells(dataset, fold)[0], device)
+        begun = start.initial_state(dataset, config, training.pretrain_cells(dataset, fold)[0], device)
         model, values = begun.model, begun.values
     else:
         watch = _Watch(device, steps)

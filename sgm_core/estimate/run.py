@@ -31,6 +31,7 @@ from sgm_core.training.tokens import Tokens, informative_tokens, vocabulary_toke
 _PROCESS, _GPU_PROCESS = 6e8, 6e8  # Python with torch; a GPU's context
 _VALIDATION = 512
 _SETUP_S = 5.0
+_HEADS = 4  # that a linear probe trains to choose its weight decay
 _ENCODE_BATCH, _ENCODE_TOKENS = 128, 32768
 _PER_GENE = 4000  # bytes a gene of the counts of masks, in which group and epoch
 
@@ -171,7 +172,8 @@ def estimate_finetune(
     batch = _batch(config.batch_size, tokens)
     longest = _longest(tokens, batch)
     if config.scheme == "linear-probe":
-        epochs, once, per_epoch = config.probe_epochs, cells * encode_s, train * 3e-5
+        heads = _HEADS if config.choose_decay else 1
+        epochs, once, per_epoch = config.probe_epochs, cells * encode_s, heads * train * 3e-5
         longest = min(_ENCODE_TOKENS, _longest(tokens, _batch(_ENCODE_BATCH, tokens)))
         kept = cost.encoder_activations(shape, max(longest, tokens.longest), blocks=1)
     elif config.scheme == "partial":
@@ -315,9 +317,10 @@ def _memory(
 ) -> dict[str, float]:
     """Return the bytes of every part that lies in the device's memory when it is fullest."""
     moments = 12 if getattr(config, "amsgrad", False) else 8
-    best = 4 if getattr(config, "patience", None) is not None else 0  # the best epoch's weights are kept
+    # the best epoch's weights are kept: finetuning's always, pretraining's where it may stop early
+    best = trained if isinstance(config, FinetuneConfig) else count * (config.patience is not None)
     parts = {
-        "weights": count * (best + (6.0 if config.precision == "bf16" else 4.0)),
+        "weights": 4.0 * best + count * (6.0 if config.precision == "bf16" else 4.0),
         "gradients": 4.0 * trained,
         "optimiser": float(moments * trained),
         "activations": cost.activation_bytes(kept, config.precision),

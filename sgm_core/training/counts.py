@@ -33,6 +33,10 @@ class MaskCounter:
     epochs : number of epochs
     positions : (G,) the model's positions of these genes; None = its first G
     groups : False counts over all cells alone
+
+    Attributes
+    ----------
+    sums : (statistics, levels, G) the counts so far
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class MaskCounter:
         self._membership = torch.from_numpy(np.concatenate(memberships, axis=1))
         self._groups = len(self.levels)
         self.levels += [("epoch", str(epoch + 1)) for epoch in range(epochs)]
-        self._sums = torch.zeros(len(STATISTICS), len(self.levels), len(genes), dtype=torch.float64)
+        self.sums = torch.zeros(len(STATISTICS), len(self.levels), len(genes), dtype=torch.float64)
 
     def add(
         self,
@@ -108,11 +112,11 @@ class MaskCounter:
         member = self._membership[torch.from_numpy(rows)].T
         touched = member.any(1).nonzero().squeeze(1)
         member = member[touched].to(device)
-        touched, self._sums = touched.to(device), self._sums.to(device)
+        touched, self.sums = touched.to(device), self.sums.to(device)
         for i, part in enumerate(parts):
             sums = (member @ part).double()
-            self._sums[i].index_add_(0, touched, sums)
-            self._sums[i, self._groups + epoch] += sums[0]
+            self.sums[i].index_add_(0, touched, sums)
+            self.sums[i, self._groups + epoch] += sums[0]
 
     def table(self, arm: str, fold: int, seed: int) -> pd.DataFrame:
         """Return the counts as the run table `masks` (one row per by, level and gene)."""
@@ -129,7 +133,7 @@ class MaskCounter:
                 "gene": np.tile(self.genes, n_levels),
             }
         )
-        for name, sums in zip(STATISTICS, self._sums.cpu().numpy()):
+        for name, sums in zip(STATISTICS, self.sums.cpu().numpy()):
             frame[name] = sums.reshape(-1)
         return frame.astype({"by": str, "level": str, "gene": str})
 
@@ -137,7 +141,7 @@ class MaskCounter:
         """Return Spearman's correlation of an epoch's mask frequency with mean expression over genes."""
         from scipy.stats import spearmanr
 
-        sums = self._sums[:, self._groups + epoch].cpu().numpy()
+        sums = self.sums[:, self._groups + epoch].cpu().numpy()
         seen = sums[1] > 0
         frequency = sums[0, seen] / sums[1, seen]
         if frequency.size < 3 or np.ptp(frequency) == 0:

@@ -100,6 +100,10 @@ class Values:
         """Number of tokens of every cell: its expressed genes, and the depth tokens."""
         return np.diff(self.matrix.indptr) + self._n_depths
 
+    def cell_names(self, rows: np.ndarray) -> list[str]:
+        """Return the names of the cells `rows`."""
+        return [str(name) for name in self.dataset.obs["cell"].iloc[rows]]
+
     def batch(self, rows: np.ndarray) -> Tensor:
         """Return the values (B, L) of the cells `rows`."""
         x = self.matrix[rows].toarray()

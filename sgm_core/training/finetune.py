@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-import torch.nn.functional as F
 
 from sgm_core.analysis import metrics
 from sgm_core.cells.dataset import Dataset, open_dataset
@@ -17,97 +15,38 @@ from sgm_core.device import pick_device
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.home import check_name, read_json
 from sgm_core.model.checkpoint import load_model
-from sgm_core.model.head import Head
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.backbones import check_backbone, corpus_sentence, is_bundle
+from sgm_core.training.classifier import train_classifier
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import model_values, refuse_long_cells
 from sgm_core.training.pooling import pooled_vectors
-from sgm_core.training.schedule import schedule
-from sgm_core.training.schemes import class_weights, train_classifier
+from sgm_core.training.probe import probe
 from sgm_core.training.start import original
-from sgm_core.training.stopping import EarlyStopping
-
-
-def probe(
-    train: np.ndarray,
-    codes: np.ndarray,
-    test: np.ndarray,
-    n_classes: int,
-    config: FinetuneConfig,
-    held: np.ndarray | None = None,
-) -> np.ndarray:
-    """Train the head alone on cached vectors.
-
-    Parameters
-    ----------
-    train, test : vectors (n, P) and (m, P); `codes` (n,) are the class numbers of `train`
-    held : (n,) bool, the vectors of `train` that early stopping watches instead (see `held_out`)
-
-    Returns
-    -------
-    Class probabilities (m, C) of `test`.
-    """
-    torch.manual_seed(config.seed)
-    watched = np.zeros(len(train), bool) if held is None else held
-    x, y = torch.from_numpy(train[~watched]), torch.from_numpy(codes[~watched])
-    held_x, held_y = torch.from_numpy(train[watched]), torch.from_numpy(codes[watched])
-    head = Head(x.shape[1], n_classes, config.head_hidden, config.dropout)
-    optimiser = torch.optim.Adam(
-        head.parameters(), config.lr, weight_decay=config.weight_decay, amsgrad=config.amsgrad
-    )
-    weights = class_weights(y.numpy(), n_classes) if config.class_weights else None
-    stopping = EarlyStopping(config.patience or 1, [head]) if watched.any() else None
-    rng = np.random.default_rng(config.seed)
-    size = max(2, min(256, len(x)))
-    per_epoch = max(1, len(x) // size)
-    for step in range(config.probe_epochs * per_epoch):
-        if step % per_epoch == 0:
-            order = rng.permutation(len(x))
-        rows = order[(step % per_epoch) * size :][:size]
-        for group in optimiser.param_groups:
-            group["lr"] = config.lr * schedule(config.schedule, step, config.probe_epochs * per_epoch)
-        loss = F.cross_entropy(head(x[rows]), y[rows], weights)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        if stopping is not None and (step + 1) % per_epoch == 0:
-            head.eval()
-            with torch.no_grad():
-                ends = stopping.ends(float(F.cross_entropy(head(held_x), held_y, weights)))
-            head.train()
-            if ends:
-                break
-    if stopping is not None:
-        stopping.restore()
-    head.eval()
-    with torch.no_grad():
-        return head(torch.from_numpy(test)).softmax(1).numpy()
+from sgm_core.training.validation import encode_classes
 
 
 def labelled_rows(
     dataset: Dataset, fold: Fold, label: str | None
-) -> tuple[np.ndarray, np.ndarray, pd.Series]:
-    """Return labelled rows of the training (with validation) and of the test donors, and all labels."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, pd.Series]:
+    """Return the labelled rows of the training, the validation and the test donors, and all labels.
+
+    Raises
+    ------
+    InputError
+        If the training or the test donors have no labelled cell.
+    """
     labels = dataset.labels(label)
     has_label = labels.notna().to_numpy()
-    train, validation, test = fold_cells(dataset, fold)
-    fit = np.sort(np.concatenate([train, validation]))
-    return fit[has_label[fit]], test[has_label[test]], labels
-
-
-def held_out(dataset: Dataset, fold: Fold, train: np.ndarray, config: FinetuneConfig) -> np.ndarray | None:
-    """Return which of the rows `train` early stopping watches: validation donors; None without patience."""
-    if config.patience is None:
-        return None
-    held = np.isin(train, fold_cells(dataset, fold)[1])
-    if held.all() or not held.any():
-        raise InputError(
-            f"fold {fold.index} has no labelled cells of {'training' if held.all() else 'validation'} donors "
-            "apart, which patience needs: set patience=none"
-        )
-    return held
+    train, validation, test = (rows[has_label[rows]] for rows in fold_cells(dataset, fold))
+    for part, rows, donors in (("training", train, fold.train), ("test", test, fold.test)):
+        if not len(rows):
+            raise InputError(
+                f"fold {fold.index} has no labelled cells of its {part} donors ({', '.join(donors)}): choose "
+                "another label column, or fewer folds"
+            )
+    return train, validation, test, labels
 
 
 def prediction_table(
@@ -135,10 +74,26 @@ def prediction_table(
 
 
 def fold_row(
-    dataset: Dataset, fold: Fold, predictions: pd.DataFrame, label: str | None, n_train: int, seconds: float
+    dataset: Dataset,
+    fold: Fold,
+    predictions: pd.DataFrame,
+    label: str | None,
+    n_train: int,
+    seconds: float,
+    chosen: str = "",
 ) -> dict[str, object]:
-    """Return one row of the run table `folds` from the predictions of one arm, scheme and fold."""
+    """Return one row of the run table `folds` from the predictions of one arm, scheme and fold.
+
+    Parameters
+    ----------
+    dataset, fold, label : what was split, and by which label
+    predictions : see `prediction_table`
+    n_train : number of cells that trained
+    seconds : that it took
+    chosen : what the validation donors chose, in words; they are not among ``donors_train``
+    """
     scored, _ = scored_classes(dataset, label)
+    labelled = set(dataset.donors()[dataset.labels(label).notna().to_numpy()])
     first = predictions.iloc[0]
     return {
         **{name: first[name] for name in ("arm", "scheme", "fold", "seed")},
@@ -150,9 +105,10 @@ def fold_row(
         ),
         "n_train": n_train,
         "n_test": len(predictions),
-        "donors_train": len(fold.train) + len(fold.validation),
-        "donors_test": len(fold.test),
+        "donors_train": len(labelled.intersection(fold.train)),
+        "donors_test": len(labelled.intersection(fold.test)),
         "test_donors": ", ".join(fold.test),
+        "chosen": chosen,
         "seconds": seconds,
     }
 
@@ -201,31 +157,57 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
     pooled: np.ndarray | None = None  # (n_cells, P)
     for number, fold in enumerate(source.folds):
         started = time.perf_counter()
-        train, test, labels = labelled_rows(dataset, fold, label)
-        classes, codes = np.unique(labels.iloc[train].astype(str).to_numpy(), return_inverse=True)
+        train, validation, test, labels = labelled_rows(dataset, fold, label)
+        classes, codes, known, validation_codes = encode_classes(labels.iloc[train], labels.iloc[validation])
+        validation = validation[known]
+        if not len(validation):
+            observer.message(
+                f"fold {fold.index}: its validation donors have no labelled cells of the training donors' "
+                "classes, so nothing is chosen: the last epoch is kept"
+            )
         if pooled is None:
             model, names, arm = source.fresh()
             model.to(device)
             values = model_values(dataset, model, names, device)
             refuse_long_cells(values.lengths, source.max_tokens, f"dataset {dataset.name!r}")
         where = {"arm": arm, "fold": fold.index}
-        held = held_out(dataset, fold, train, config)
         if config.scheme == "linear-probe":
             if pooled is None:
-                rows = np.flatnonzero(labels.notna()) if source.shared else np.concatenate([train, test])
+                own = np.concatenate([train, validation, test])
+                rows = np.flatnonzero(labels.notna()) if source.shared else own
                 vectors = pooled_vectors(model, values, rows, config.keep_summary, config.precision, observer)
                 pooled = np.zeros((dataset.n_cells, vectors.shape[1]), np.float32)
                 pooled[rows] = vectors
-            result = probe(pooled[train], codes, pooled[test], len(classes), config, held)
+            result, chosen = probe(
+                pooled[train],
+                codes,
+                pooled[validation],
+                validation_codes,
+                pooled[test],
+                len(classes),
+                config,
+                observer,
+            )
         else:
-            result = train_classifier(
-                model, values, train, codes, test, len(classes), config, observer, held, **where
+            result, chosen = train_classifier(
+                model,
+                values,
+                train,
+                codes,
+                validation,
+                validation_codes,
+                test,
+                len(classes),
+                config,
+                observer,
+                **where,
             )
         table = prediction_table(
             dataset, test, classes, result, label, scheme=config.scheme, seed=config.seed, **where
         )
         predictions.append(table)
-        scores.append(fold_row(dataset, fold, table, label, len(train), time.perf_counter() - started))
+        seconds = time.perf_counter() - started
+        scores.append(fold_row(dataset, fold, table, label, len(train), seconds, chosen))
         observer.metric(phase="finetune", scheme=config.scheme, macro_f1=scores[-1]["macro_f1"], **where)
         observer.progress(number + 1, len(source.folds), f"{number + 1} of {len(source.folds)} folds")
     publish(pd.concat(predictions, ignore_index=True), pd.DataFrame(scores), dataset, observer)

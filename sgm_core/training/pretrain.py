@@ -1,6 +1,5 @@
-"""Masked pretraining: a loop that can be read in one sitting."""
+"""Masked pretraining: what is masked, what the loss is, what an epoch measures; the loop is `loop.py`."""
 
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,12 +23,11 @@ from sgm_core.progress import Observer
 from sgm_core.training.backbones import corpus_sentence, is_bundle
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.counts import MaskCounter, sum_models
-from sgm_core.training.data import Values, ahead, batches, group_size, model_values, to_device, token_batches
+from sgm_core.training.data import Values, ahead, batches, model_values, to_device, token_batches
 from sgm_core.training.first_masks import first_masks
+from sgm_core.training.loop import Loop, Task
 from sgm_core.training.pooling import pooled_vectors
-from sgm_core.training.schedule import schedule
-from sgm_core.training.start import begin
-from sgm_core.training.stopping import EarlyStopping
+from sgm_core.training.start import Start, initial_state
 
 _TRAIN, _VALIDATE, _ORDER, _THIN, _FEATURES = range(5)  # purposes of random numbers
 VALIDATION_CELLS = 512
@@ -97,7 +95,7 @@ def parameter_groups(model: MaskedModel, config: PretrainConfig) -> list[dict[st
     backbone, new = list(model.backbone.parameters()), model.new_parameters()
     assert sorted(map(id, [*backbone, *new])) == sorted(map(id, model.parameters())), "each in one group"
     rates = ((backbone, config.lr_backbone), (new, config.lr_new))
-    return [{"params": parameters, "lr": rate, "base": rate} for parameters, rate in rates]
+    return [{"params": parameters, "lr": rate} for parameters, rate in rates]
 
 
 @dataclass(frozen=True)
@@ -141,6 +139,8 @@ def pretrain(
     ------
     InputError
         If the dataset does not fit the imported weights, or cells are too long.
+    TrainingError
+        If a loss or a weight is not a finite number.
     Cancelled
         If the user asked for it.
 
@@ -151,89 +151,136 @@ def pretrain(
     observer = observer or Observer()
     device = pick_device(config.device)
     train, validation = pretrain_cells(dataset, fold)
-    start = begin(dataset, config, train, device, shape)
-    model, values = start.model, start.values
-    optimiser = torch.optim.Adam(
-        parameter_groups(model, config), weight_decay=config.weight_decay, amsgrad=config.amsgrad
-    )
-    arm, fold_index = arm_name(config), -1 if fold is None else fold.index
-    measured = None if values.measured.all() else np.flatnonzero(values.measured)
-    measured_names = start.names if measured is None else start.names[measured]
-    counter = MaskCounter(dataset, measured_names, config.epochs, measured)
-    rng = np.random.default_rng([config.seed, _ORDER])
-    features = torch.Generator().manual_seed(config.seed * 8 + _FEATURES)
-    validation = rng.permutation(validation)[:VALIDATION_CELLS]
-    updates = config.epochs * -(-len(train) // (config.batch_size * config.accumulation))
-    at_start = first_masks(model, values, config, train, counter.genes, measured)
-    masks_start = at_start.masks.assign(arm=arm, fold=fold_index)
-    history: list[dict[str, float]] = [at_start.cells]
-    official = config.compat == "official"
-    interval = config.redraw_interval or (OFFICIAL_INTERVAL if official else None)
-    calls = int(model.backbone.redraw_calls) if official else 0  # steps since the features were drawn
-    stopping = None if config.patience is None else EarlyStopping(config.patience, [model])
-    update = 0
-    for epoch in range(config.epochs):
-        model.train()
-        started, seen, last_said = time.perf_counter(), 0, 0.0
-        sums = torch.zeros(5, dtype=torch.float64, device=device)  # error, share, masked, non-zero, base
-        order = list(batches(train, values.lengths, config.batch_size, rng))
-        ready = ahead(partial(prepare, values, config, _TRAIN, epoch), order, device)
-        for number, batch in enumerate(ready):
-            observer.check()
-            if interval and calls >= interval:
-                model.backbone.redraw_features(features)
-                calls = 0
-            calls += 1
-            with autocast(device, config.precision):
-                drawn = model.draw(batch.x, batch.noise, batch.subset)
-                result = model(batch.x, drawn.masked, batch.target)
-            (result.loss / group_size(number, len(order), config.accumulation)).backward()
-            counter.add(batch.rows, epoch, batch.x, drawn.masked, model.eligible, batch.target)
-            seen += len(batch.rows)
-            if (number + 1) % config.accumulation == 0 or number + 1 == len(order):
-                if config.clip:
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-                for group in optimiser.param_groups:
-                    group["lr"] = group["base"] * schedule(config.schedule, update, updates)
-                optimiser.step()
-                optimiser.zero_grad(set_to_none=True)
-                update += 1
-            sums += _sums(batch.x, drawn, result.error.detach(), model.eligible)
-            if time.perf_counter() - last_said > 0.5:
-                last_said = time.perf_counter()
-                observer.progress(epoch + seen / len(train), config.epochs, f"pretraining, epoch {epoch + 1}")
-        error, share, masked, nonzero, base = sums.tolist()
-        seconds = time.perf_counter() - started
-        loss = validation_loss(model, values, validation, config, epoch)
-        positions = len(train) * int(values.measured.sum())
+    start = initial_state(dataset, config, train, device, shape)
+    task = Pretraining(config, start, train, validation, -1 if fold is None else fold.index, observer)
+    Loop(task, config, observer, keep_best=config.patience is not None).run()
+    return task.result()
+
+
+class Pretraining(Task[Batch]):
+    """Masked pretraining as a task of the loop.
+
+    Parameters
+    ----------
+    config : every choice
+    start : the model and its values
+    train, validation : row numbers of the cells to train on, and of those of which some validate
+    fold : number of the fold, for the tables; -1 = shared
+    observer : is told the metrics of each epoch
+    """
+
+    phase, rates = "pretraining", "lr_new, lr_backbone"
+
+    def __init__(
+        self,
+        config: PretrainConfig,
+        start: Start,
+        train: np.ndarray,
+        validation: np.ndarray,
+        fold: int,
+        observer: Observer,
+    ) -> None:
+        self.config, self.start, self.train, self.fold, self.observer = config, start, train, fold, observer
+        self.model, self.values = start.model, start.values
+        self.device, self.modules, self.arm = start.values.device, [start.model], arm_name(config)
+        self.n_batches = -(-len(train) // config.batch_size)
+        measured = None if self.values.measured.all() else np.flatnonzero(self.values.measured)
+        counted = start.names if measured is None else start.names[measured]
+        self.counter = MaskCounter(self.values.dataset, counted, config.epochs, measured)
+        self.first = first_masks(self.model, self.values, config, train, counted, measured)
+        self.history: list[dict[str, float]] = [self.first.cells]
+        self._order = np.random.default_rng([config.seed, _ORDER])
+        self._features = torch.Generator().manual_seed(config.seed * 8 + _FEATURES)
+        self.validation = self._order.permutation(validation)[:VALIDATION_CELLS]
+        self._official = config.compat == "official"
+        self._interval = config.redraw_interval or (OFFICIAL_INTERVAL if self._official else None)
+        # steps since the features were drawn
+        self._calls = int(self.model.backbone.redraw_calls) if self._official else 0
+        self._epoch, self._sums = 0, torch.zeros(5, dtype=torch.float64, device=self.device)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Return the backbone's group and that of all others."""
+        return parameter_groups(self.model, self.config)
+
+    def start_epoch(self, epoch: int) -> list[np.ndarray]:
+        """Return cells of similar length, in random order."""
+        self.model.train()
+        self._epoch = epoch
+        self._sums.zero_()
+        return list(batches(self.train, self.values.lengths, self.config.batch_size, self._order))
+
+    def make(self, epoch: int, rows: np.ndarray) -> Batch:
+        """Make a batch of training cells."""
+        return prepare(self.values, self.config, _TRAIN, epoch, rows)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Draw the masks, reconstruct, and count what was masked."""
+        if self._interval and self._calls >= self._interval:
+            self.model.backbone.redraw_features(self._features)
+            self._calls = 0
+        self._calls += 1
+        with autocast(self.device, self.config.precision):
+            drawn = self.model.draw(batch.x, batch.noise, batch.subset)
+            result = self.model(batch.x, drawn.masked, batch.target)
+        eligible = self.model.eligible
+        self.counter.add(batch.rows, self._epoch, batch.x, drawn.masked, eligible, batch.target)
+        self._sums += _sums(batch.x, drawn, result.error.detach(), eligible)
+        return result.loss  # type: ignore[no-any-return]
+
+    def end_epoch(self, epoch: int, seconds: float) -> tuple[float]:
+        """Measure the validation loss and report the epoch."""
+        error, share, masked, nonzero, base = self._sums.tolist()
+        loss = validation_loss(self.model, self.values, self.validation, self.config, epoch)
+        n_cells = len(self.train)
+        positions = n_cells * int(self.values.measured.sum())
         row = {
             "epoch": epoch + 1,
-            "train_loss": error / len(train),
+            "train_loss": error / n_cells,
             "validation_loss": loss,
-            "cells_per_s": len(train) / seconds,
-            "effective_share": share / len(train),
+            "cells_per_s": n_cells / seconds,
+            "effective_share": share / n_cells,
             "masked_share": masked / positions,
             "nonzero_share": nonzero / max(1.0, masked),
             "base_rate": base / positions,
-            "rank_correlation": counter.rank_correlation(epoch),
+            "rank_correlation": self.counter.rank_correlation(epoch),
         }
-        history.append(row | {"cells": len(train)})
-        observer.metric(phase="pretrain", arm=arm, fold=fold_index, **row)
-        if stopping is not None and stopping.ends(loss):
-            stopped = f"stopped after epoch {epoch + 1}: no improvement for {stopping.patience} epochs"
-            observer.message(stopped)
-            break
-    if stopping is not None:
-        stopping.restore()
-    if official:
-        model.backbone.redraw_calls.fill_(calls)
-    columns = ["epoch", "cells", "effective_share", "masked_share", "nonzero_share", "base_rate"]
-    mask_cells = pd.DataFrame(history)[columns]
-    mask_cells.insert(0, "arm", arm)
-    mask_cells.insert(1, "fold", fold_index)
-    mask_cells.insert(2, "seed", config.seed)
-    masks = counter.table(arm, fold_index, config.seed)
-    return Pretrained(model, start.genes, start.names, masks, mask_cells, masks_start)
+        self.history.append(row | {"cells": n_cells})
+        self.observer.metric(phase="pretrain", arm=self.arm, fold=self.fold, **row)
+        return (-loss,)
+
+    def cell_names(self, rows: np.ndarray) -> list[str]:
+        """Return the names of cells."""
+        return self.values.cell_names(rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the positions of the random sequences, the counts so far and the epochs' figures."""
+        return {
+            "order": self._order.bit_generator.state,
+            "features": self._features.get_state(),
+            "calls": self._calls,
+            "counts": self.counter.sums,
+            "history": self.history,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to what `state_dict` returned."""
+        self._order.bit_generator.state = state["order"]
+        self._features.set_state(state["features"])
+        self._calls, self.counter.sums = state["calls"], state["counts"]
+        self.history = list(state["history"])
+
+    def result(self) -> Pretrained:
+        """Return the trained model and the tables of its masks."""
+        if self._official:
+            self.model.backbone.redraw_calls.fill_(self._calls)
+        columns = ["epoch", "cells", "effective_share", "masked_share", "nonzero_share", "base_rate"]
+        mask_cells = pd.DataFrame(self.history)[columns]
+        mask_cells.insert(0, "arm", self.arm)
+        mask_cells.insert(1, "fold", self.fold)
+        mask_cells.insert(2, "seed", self.config.seed)
+        masks = self.counter.table(self.arm, self.fold, self.config.seed)
+        masks_start = self.first.masks.assign(arm=self.arm, fold=self.fold)
+        return Pretrained(self.model, self.start.genes, self.start.names, masks, mask_cells, masks_start)
 
 
 def _sums(x: Tensor, drawn: Drawn, error: Tensor, eligible: Tensor) -> Tensor:

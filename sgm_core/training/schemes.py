@@ -1,12 +1,9 @@
-"""What a finetuning scheme trains, and the loop that does it."""
+"""What a finetuning scheme trains of a model."""
 
-import time
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgm_core.device import autocast
@@ -15,12 +12,9 @@ from sgm_core.model.backbone import Backbone
 from sgm_core.model.head import Head
 from sgm_core.model.padded import pool_padded, through_padded
 from sgm_core.model.reconstruction import MaskedModel
-from sgm_core.progress import Observer
 from sgm_core.training.config import FinetuneConfig
-from sgm_core.training.data import Values, ahead, batches, group_size, to_device, token_batches
-from sgm_core.training.prefix import Entered, Prefix, Store, as_padded, stored, unpack
-from sgm_core.training.schedule import schedule
-from sgm_core.training.stopping import EarlyStopping
+from sgm_core.training.data import Values, batches, to_device, token_batches
+from sgm_core.training.prefix import Entered, Prefix, Store, as_padded, unpack
 
 
 @dataclass(frozen=True)
@@ -70,13 +64,6 @@ def scheme(name: str, backbone: Backbone) -> Scheme:
     return Scheme(depth - 1, embeddings=name == "partial")
 
 
-def class_weights(codes: np.ndarray, n_classes: int) -> Tensor:
-    """Return loss weights (C,): square root of the inverse class frequency, of mean one over the cells."""
-    counts = np.bincount(codes, minlength=n_classes).clip(min=1)
-    weights = 1 / np.sqrt(counts)
-    return torch.tensor(weights / (weights[codes].mean()), dtype=torch.float32)
-
-
 class Classifier:
     """A model and a head of which a scheme trains a part.
 
@@ -108,17 +95,19 @@ class Classifier:
         for module in self.scheme.modules(backbone):
             module.requires_grad_(True)
 
-    def parameters(self) -> list[nn.Parameter]:
+    def modules(self) -> list[nn.Module]:
         """Return what is trained."""
-        trained = [p for module in self.scheme.modules(self.model.backbone) for p in module.parameters()]
-        return [*trained, *self.head.parameters()]
+        return [*self.scheme.modules(self.model.backbone), self.head]
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of what is trained."""
+        return [p for module in self.modules() for p in module.parameters()]
 
     def train(self, on: bool) -> None:
         """Switch dropout and batch statistics on or off; what is frozen never has dropout."""
         self.model.eval()
-        for module in self.scheme.modules(self.model.backbone):
+        for module in self.modules():
             module.train(on)
-        self.head.train(on)
 
     def entered(self, rows: np.ndarray, store: Store | None) -> tuple[Tensor, Entered | None]:
         """Return the values (B, L) of cells, and what is kept of them."""
@@ -148,123 +137,8 @@ class Classifier:
             return self.head(pooled).float()  # type: ignore[no-any-return]
 
     def batches(self, rows: np.ndarray, rng: np.random.Generator | None) -> list[np.ndarray]:
-        """Return the batches of an epoch in random order, or those of the test cells."""
+        """Return the batches of an epoch in random order, or those of cells to classify."""
         size, lengths = self.config.batch_size, self.values.lengths
         if rng is None and not self.padded:
             return list(token_batches(rows, lengths, 128))
         return list(batches(rows, lengths, size, rng))  # padded: the cells beside it are part of a prediction
-
-
-def train_classifier(
-    model: MaskedModel,
-    values: Values,
-    train: np.ndarray,
-    codes: np.ndarray,
-    test: np.ndarray,
-    n_classes: int,
-    config: FinetuneConfig,
-    observer: Observer | None = None,
-    held: np.ndarray | None = None,
-    **where: object,
-) -> np.ndarray:
-    """Train what ``config.scheme`` trains, and the head; classify the test cells.
-
-    Parameters
-    ----------
-    model : changed in place
-    values : the dataset's normalised values
-    train, test : row numbers; `codes` (len(train),) are the class numbers of `train`
-    held : (len(train),) bool, the cells of `train` that early stopping watches instead of training on them
-    where : arm and fold, for the metrics
-
-    Returns
-    -------
-    Class probabilities (len(test), C).
-
-    Raises
-    ------
-    InputError
-        If the backbone is too shallow for the scheme, or the disk too small for what is kept.
-    """
-    observer = observer or Observer()
-    device = values.device
-    classifier = Classifier(model, values, n_classes, config)
-    parameters = classifier.parameters()
-    optimiser = torch.optim.Adam(
-        parameters, config.lr, weight_decay=config.weight_decay, amsgrad=config.amsgrad
-    )
-    code_of = np.zeros(len(values.lengths), np.int64)
-    code_of[train] = codes
-    watched = train[:0] if held is None else train[held]
-    stopping = None
-    if len(watched):
-        stopping = EarlyStopping(
-            config.patience or 1, [*classifier.scheme.modules(model.backbone), classifier.head]
-        )
-        train = train[~np.isin(train, watched)]
-    weights = class_weights(code_of[train], n_classes).to(device) if config.class_weights else None
-    rng = np.random.default_rng([config.seed, 1])
-    updates = config.epochs * -(-len(train) // (config.batch_size * config.accumulation))
-    update = 0
-    with ExitStack() as stack:
-        store = None
-        if config.cache and not classifier.scheme.embeddings:
-            everyone = np.concatenate([train, watched, test])
-            store = stack.enter_context(stored(classifier.prefix, everyone, observer))
-
-        def make(rows: np.ndarray) -> tuple[Tensor, Entered | None]:
-            return classifier.entered(rows, store)
-
-        @torch.no_grad()
-        def classify(rows: np.ndarray) -> Tensor:
-            """Return the logits (n, C) of cells, on the CPU."""
-            classifier.train(False)
-            logits = torch.empty(len(rows), n_classes)
-            place = np.empty(len(values.lengths), np.int64)
-            place[rows] = np.arange(len(rows))
-            order = classifier.batches(rows, None)
-            for batch, inputs in zip(order, ahead(make, order, device), strict=True):
-                observer.check()
-                logits[place[batch]] = classifier.logits(*inputs).cpu()
-            return logits
-
-        for epoch in range(config.epochs):
-            classifier.train(True)
-            started, total, last_said = time.perf_counter(), torch.zeros((), device=device), 0.0
-            order = classifier.batches(train, rng)
-            for number, (rows, inputs) in enumerate(zip(order, ahead(make, order, device), strict=True)):
-                observer.check()
-                known = to_device(torch.from_numpy(code_of[rows]), device)
-                each = F.cross_entropy(classifier.logits(*inputs), known, weights, reduction="none")
-                loss = each.mean()  # not over the sum of weights: in a batch of one cell they would cancel
-                (loss / group_size(number, len(order), config.accumulation)).backward()
-                total += loss.detach() * len(rows)
-                if (number + 1) % config.accumulation == 0 or number + 1 == len(order):
-                    if config.clip:
-                        torch.nn.utils.clip_grad_norm_(parameters, config.clip)
-                    for group in optimiser.param_groups:
-                        group["lr"] = config.lr * schedule(config.schedule, update, updates)
-                    optimiser.step()
-                    optimiser.zero_grad(set_to_none=True)
-                    update += 1
-                if time.perf_counter() - last_said > 0.5:
-                    last_said = time.perf_counter()
-                    done = epoch + (number + 1) / len(order)
-                    observer.progress(done, config.epochs, f"finetuning, epoch {epoch + 1}")
-            row = {"epoch": epoch + 1, "train_loss": float(total) / len(train)}
-            row["cells_per_s"] = len(train) / (time.perf_counter() - started)
-            ends = False
-            if stopping is not None:
-                known = torch.from_numpy(code_of[watched])
-                each = F.cross_entropy(
-                    classify(watched), known, weights.cpu() if weights is not None else None, reduction="none"
-                )
-                row["validation_loss"] = float(each.mean())
-                ends = stopping.ends(row["validation_loss"])
-            observer.metric(phase="finetune", scheme=config.scheme, **row, **where)
-            if ends:
-                observer.message(f"stopped after epoch {epoch + 1}: no improvement on the validation donors")
-                break
-        if stopping is not None:
-            stopping.restore()
-        return classify(test).softmax(1).numpy()  # type: ignore[no-any-return]

@@ -34,7 +34,7 @@ class Start:
     names: np.ndarray
 
 
-def begin(
+def initial_state(
     dataset: Dataset,
     config: PretrainConfig,
     rows: np.ndarray,

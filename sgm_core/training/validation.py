@@ -5,6 +5,7 @@ weight decay of a head, the inverse strength of a logistic regression) is chosen
 """
 
 import numpy as np
+import pandas as pd
 
 _SMALLEST = 1e-12  # probability: one that rounds to zero would cost infinitely much
 
@@ -32,3 +33,27 @@ def validation_score(codes: np.ndarray, probabilities: np.ndarray) -> tuple[floa
     f1 = 2 * hits / np.maximum(support + named, 1)
     of_true = probabilities[np.arange(len(codes)), codes].astype(np.float64)
     return float(f1[support > 0].mean()), float(np.log(of_true.clip(min=_SMALLEST)).mean())
+
+
+def encode_classes(
+    train: pd.Series | np.ndarray, validation: pd.Series | np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Number the classes of the training cells.
+
+    A validation cell of a class that no training donor has can't be named right by anything, so it has no
+    part in a choice.
+
+    Parameters
+    ----------
+    train, validation : labels of the cells
+
+    Returns
+    -------
+    tuple
+        The C classes, sorted; the class number of each training cell; which validation cells are of these
+        classes (bool); the class numbers of those.
+    """
+    classes, codes = np.unique(np.asarray(train, dtype=str), return_inverse=True)
+    others = np.asarray(validation, dtype=str)
+    known = np.isin(others, classes)
+    return classes, codes, known, np.searchsorted(classes, others[known])

@@ -20,8 +20,9 @@ from sgm_core.model.weights import load_backbone
 from sgm_core.progress import Observer
 from sgm_core.training import pooling, prefix, pretrain
 from sgm_core.training import start as start_module
+from sgm_core.training.backbones import BUNDLE_DEFAULTS
+from sgm_core.training.classifier import train_classifier
 from sgm_core.training.config import (
-    BUNDLE_DEFAULTS,
     SCHEMES,
     FinetuneConfig,
     PretrainConfig,
@@ -31,8 +32,8 @@ from sgm_core.training.config import (
 from sgm_core.training.data import Values, model_values
 from sgm_core.training.finetune import finetune_run, labelled_rows
 from sgm_core.training.pretrain import parameter_groups, prepare
-from sgm_core.training.schemes import Classifier, train_classifier
-from sgm_core.training.start import begin, original
+from sgm_core.training.schemes import Classifier
+from sgm_core.training.start import initial_state, original
 
 CPU = torch.device("cpu")
 QUICK = {
@@ -69,7 +70,7 @@ class Keep(Observer):
 
 def start(dataset: Dataset, backbone: str, arm: str = "uniform", **fields: object):
     config = pretrain_config(**{**QUICK, "backbone": backbone, **ARMS[arm], **fields})
-    return config, begin(dataset, config, np.arange(dataset.n_cells), CPU)
+    return config, initial_state(dataset, config, np.arange(dataset.n_cells), CPU)
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_random_weights_of_the_same_shape_are_the_untrained_counterpart(
     few_cells: Dataset, bundle: str
 ) -> None:
     config, imported = start(few_cells, bundle)
-    random = begin(few_cells, config, np.arange(9), CPU, random=True)
+    random = initial_state(few_cells, config, np.arange(9), CPU, random=True)
     assert random.names.tolist() == imported.names.tolist()
     assert random.model.backbone.config == imported.model.backbone.config
     assert not torch.equal(random.model.backbone.norm.weight, imported.model.backbone.norm.weight)
@@ -281,10 +282,10 @@ def test_a_scheme_changes_its_own_parameters_alone(
 ) -> None:
     model, values = imported
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    train, test, labels = labelled_rows(few_cells, donor_folds(few_cells, n_folds=3)[0], None)
+    train, _, test, labels = labelled_rows(few_cells, donor_folds(few_cells, n_folds=3)[0], None)
     classes, codes = np.unique(labels.iloc[train].astype(str), return_inverse=True)
     config = FinetuneConfig(scheme=scheme, epochs=1, batch_size=8, cache=cache, device="cpu")
-    got = train_classifier(model, values, train, codes, test, len(classes), config)
+    got, _ = train_classifier(model, values, train, codes, train[:0], codes[:0], test, len(classes), config)
     assert got.shape == (len(test), len(classes)) and np.allclose(got.sum(1), 1, atol=1e-5)
     block = {"partial": 1, "last-block": 1, "official": 0}[scheme]
     trained = {name for name in before if name.startswith(f"backbone.blocks.{block}.")}
@@ -348,7 +349,7 @@ def test_one_cell_at_a_time_trains(few_cells: Dataset, imported: tuple[MaskedMod
     train, codes = np.arange(24), np.arange(24) % 3
     config = FinetuneConfig(scheme="last-block", epochs=2, batch_size=1, accumulation=5, device="cpu")
     watcher = Keep()
-    got = train_classifier(model, values, train, codes, train, 3, config, watcher)
+    got, _ = train_classifier(model, values, train, codes, train, codes, train, 3, config, watcher)
     assert np.isfinite(got).all() and all(np.isfinite(row["train_loss"]) for row in watcher.metrics)
 
 

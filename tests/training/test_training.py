@@ -14,13 +14,15 @@ from sgm_core.device import pick_device
 from sgm_core.errors import InputError
 from sgm_core.model.checkpoint import load_model, save_model
 from sgm_core.progress import Observer
+from sgm_core.training.classifier import class_weights, train_classifier
 from sgm_core.training.config import PRESETS, FinetuneConfig, PretrainConfig, pretrain_config
 from sgm_core.training.data import Values, batches, informative_genes
-from sgm_core.training.finetune import labelled_rows, probe
+from sgm_core.training.finetune import labelled_rows
 from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.pretrain import arm_name, prepare, pretrain, pretrain_cells
+from sgm_core.training.probe import probe
 from sgm_core.training.schedule import schedule
-from sgm_core.training.schemes import class_weights, train_classifier
+from sgm_core.training.validation import encode_classes
 
 SMALL = {
     "n_genes": 80,
@@ -109,10 +111,10 @@ def test_the_test_donors_reach_nothing(demo_dataset: Dataset, monkeypatch: pytes
     pretrain(ds, PretrainConfig(data=ds.name, **SMALL | {"epochs": 1}), fold)
     donors = set(ds.donors().iloc[np.unique(np.concatenate(touched))])
     assert donors and donors.isdisjoint(fold.test)
-    train, test, _ = labelled_rows(ds, fold, None)
-    assert set(ds.donors().iloc[test]) == set(fold.test)
-    assert set(ds.donors().iloc[train]).isdisjoint(fold.test)
-    assert ds.labels().iloc[np.concatenate([train, test])].notna().all(), "cells without a label are left out"
+    *parts, _ = labelled_rows(ds, fold, None)
+    for rows, names in zip(parts, (fold.train, fold.validation, fold.test), strict=True):
+        assert set(ds.donors().iloc[rows]) == set(names)
+    assert ds.labels().iloc[np.concatenate(parts)].notna().all(), "cells without a label are left out"
 
 
 def test_the_same_seed_gives_the_same_model(pretrained) -> None:
@@ -167,10 +169,12 @@ def test_partial_finetuning_changes_what_the_paper_trains_and_nothing_else(pretr
     model = copy.deepcopy(result.model)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     values = Values(ds, result.genes, torch.device("cpu"))
-    train, test, labels = labelled_rows(ds, fold, None)
+    train, _, test, labels = labelled_rows(ds, fold, None)
     classes, codes = np.unique(labels.iloc[train].astype(str), return_inverse=True)
     config = FinetuneConfig(epochs=1, device="cpu", scheme="partial")
-    probabilities = train_classifier(model, values, train, codes, test, len(classes), config)
+    probabilities, _ = train_classifier(
+        model, values, train, codes, train[:0], codes[:0], test, len(classes), config
+    )
     assert probabilities.shape == (len(test), len(classes))
     assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
     last = f"backbone.blocks.{len(model.backbone.blocks) - 1}."
@@ -184,21 +188,15 @@ def test_partial_finetuning_changes_what_the_paper_trains_and_nothing_else(pretr
 def test_a_probe_learns_real_structure(pretrained) -> None:
     ds, _, fold, result, _ = pretrained
     values = Values(ds, result.genes, torch.device("cpu"))
-    train, test, labels = labelled_rows(ds, fold, None)
-    classes, codes = np.unique(labels.iloc[train].astype(str), return_inverse=True)
-    config = FinetuneConfig(device="cpu", probe_epochs=30)
-    vectors = pooled_vectors(result.model, values, np.concatenate([train, test]))
-    got = probe(vectors[: len(train)], codes, vectors[len(train) :], len(classes), config)
-    true = labels.iloc[test].to_numpy()
-    right = (classes[got.argmax(1)] == true).mean()
-    shuffled = probe(
-        vectors[: len(train)],
-        np.random.default_rng(0).permutation(codes),
-        vectors[len(train) :],
-        len(classes),
-        config,
-    )
-    assert right > 2 * (classes[shuffled.argmax(1)] == true).mean()
+    *parts, labels = labelled_rows(ds, fold, None)
+    classes, codes, known, chosen_by = encode_classes(labels.iloc[parts[0]], labels.iloc[parts[1]])
+    train, validation, test = (pooled_vectors(result.model, values, rows) for rows in parts)
+    config, true = FinetuneConfig(device="cpu", probe_epochs=30), labels.iloc[parts[2]].to_numpy()
+    right = []
+    for taught in (codes, np.random.default_rng(0).permutation(codes)):
+        got, _ = probe(train, taught, validation[known], chosen_by, test, len(classes), config)
+        right.append((classes[got.argmax(1)] == true).mean())
+    assert right[0] > 2 * right[1]
 
 
 def test_pooled_vectors_come_in_the_order_of_the_rows(pretrained) -> None:

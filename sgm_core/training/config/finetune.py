@@ -27,6 +27,7 @@ FINETUNE_PRESETS: dict[str, dict[str, Any]] = {
         "accumulation": 5,
         "lr": 1e-4,
         "weight_decay": 5e-4,
+        "choose_decay": False,
         "amsgrad": True,
         "schedule": "constant",
         "patience": 5,
@@ -79,6 +80,13 @@ class FinetuneConfig(Settings):
     )
     lr: float = option(1e-3, "optimisation", "Learning rate; imported weights: 1e-4", 1e-4)
     weight_decay: float = option(1e-4, "optimisation", "Weight decay", 5e-4)
+    choose_decay: bool = option(
+        True,
+        "optimisation",
+        "The linear probe's weight decay is chosen by macro F1 on the validation donors, among 0, 0.0001, "
+        "0.001, 0.01 and `weight_decay`; false = `weight_decay`",
+        False,
+    )
     amsgrad: bool = option(False, "optimisation", "Adam's amsgrad variant (authors' code)", True)
     schedule: str = option(
         "cosine",
@@ -90,8 +98,8 @@ class FinetuneConfig(Settings):
     patience: int | None = option(
         None,
         "optimisation",
-        "Stop after this many epochs without improvement on the validation donors, which then do not train; "
-        "none = fixed epochs, and they train",
+        "Stop after this many epochs without improvement on the validation donors; none = all epochs run. "
+        "Either way they never train, and the epoch of the best macro F1 on them is kept",
         5,
     )
     clip: float = option(1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0)

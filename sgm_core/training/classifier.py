@@ -1,0 +1,206 @@
+"""Training a part of a model and a head to name cell types."""
+
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sgm_core.model.reconstruction import MaskedModel
+from sgm_core.progress import Observer
+from sgm_core.training.config import FinetuneConfig
+from sgm_core.training.data import Values, ahead, to_device
+from sgm_core.training.loop import Loop, Task
+from sgm_core.training.prefix import Entered, Store, stored
+from sgm_core.training.schemes import Classifier
+from sgm_core.training.validation import validation_score
+
+
+def class_weights(codes: np.ndarray, n_classes: int) -> Tensor:
+    """Return loss weights (C,): square root of the inverse class frequency, of mean one over the cells."""
+    counts = np.bincount(codes, minlength=n_classes).clip(min=1)
+    weights = 1 / np.sqrt(counts)
+    return torch.tensor(weights / (weights[codes].mean()), dtype=torch.float32)
+
+
+def class_loss(logits: Tensor, codes: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the mean over cells of the weighted cross-entropy.
+
+    Not over the sum of the weights, as torch has it: in a batch of one cell they would cancel.
+
+    Parameters
+    ----------
+    logits : (B, C)
+    codes : (B,) class numbers
+    weights : (C,), None = 1
+    """
+    return F.cross_entropy(logits, codes, weights, reduction="none").mean()
+
+
+def chosen_epoch(loop: Loop[Any]) -> str:
+    """Say which epoch's weights a finished training has."""
+    if loop.best is not None and loop.best.epoch:
+        return f"epoch {loop.best.epoch}"
+    return f"epoch {loop.epoch}, the last: no validation cells"
+
+
+class _Batch(NamedTuple):
+    rows: np.ndarray
+    x: Tensor
+    entered: Entered | None
+
+
+class Finetuning(Task[_Batch]):
+    """A classifier's training as a task of the loop.
+
+    Parameters
+    ----------
+    classifier : what is trained, and of what
+    train, codes : row numbers of the training cells and their class numbers
+    validation, validation_codes : the same of the validation cells, which choose the epoch
+    store : what is kept of the cells, None = nothing
+    observer : is told the metrics of each epoch
+    where : arm and fold, for the metrics
+    """
+
+    phase, rates = "finetuning", "lr"
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        train: np.ndarray,
+        codes: np.ndarray,
+        validation: np.ndarray,
+        validation_codes: np.ndarray,
+        store: Store | None,
+        observer: Observer,
+        where: dict[str, object],
+    ) -> None:
+        self.classifier, self.config, self.store = classifier, classifier.config, store
+        self.train, self.validation, self.validation_codes = train, validation, validation_codes
+        self.observer, self.where = observer, where
+        self.values = classifier.values
+        self.device, self.modules = self.values.device, classifier.modules()
+        self.n_batches = -(-len(train) // self.config.batch_size)
+        self._codes = np.zeros(len(self.values.lengths), np.int64)
+        self._codes[train] = codes
+        n_classes = classifier.head.output.out_features
+        self._weights = class_weights(codes, n_classes).to(self.device) if self.config.class_weights else None
+        self._order = np.random.default_rng([self.config.seed, 1])
+        self._total = torch.zeros((), device=self.device)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Return the one group."""
+        return [{"params": self.classifier.parameters(), "lr": self.config.lr}]
+
+    def start_epoch(self, epoch: int) -> list[np.ndarray]:
+        """Return cells of similar length, in random order."""
+        self.classifier.train(True)
+        self._total.zero_()
+        return self.classifier.batches(self.train, self._order)
+
+    def make(self, epoch: int, rows: np.ndarray) -> _Batch:
+        """Read the cells, and what is kept of them."""
+        return _Batch(rows, *self.classifier.entered(rows, self.store))
+
+    def loss(self, batch: _Batch) -> Tensor:
+        """Return the weighted cross-entropy."""
+        known = to_device(torch.from_numpy(self._codes[batch.rows]), self.device)
+        loss = class_loss(self.classifier.logits(batch.x, batch.entered), known, self._weights)
+        self._total += loss.detach() * len(batch.rows)
+        return loss
+
+    def end_epoch(self, epoch: int, seconds: float) -> tuple[float, float] | None:
+        """Score and report the epoch."""
+        n_cells = len(self.train)
+        row = {"epoch": epoch + 1, "train_loss": float(self._total) / n_cells}
+        row["cells_per_s"] = n_cells / seconds
+        score = None
+        if len(self.validation):
+            score = validation_score(self.validation_codes, self.classify(self.validation))
+            row |= {"validation_f1": score[0], "validation_loss": -score[1]}
+        self.observer.metric(phase="finetune", scheme=self.config.scheme, **row, **self.where)
+        return score
+
+    @torch.no_grad()
+    def classify(self, rows: np.ndarray) -> np.ndarray:
+        """Return the class probabilities (n, C) of cells."""
+        self.classifier.train(False)
+        logits = torch.empty(len(rows), self.classifier.head.output.out_features)
+        place = np.empty(len(self.values.lengths), np.int64)
+        place[rows] = np.arange(len(rows))
+        for batch in ahead(
+            lambda cells: self.make(0, cells), self.classifier.batches(rows, None), self.device
+        ):
+            self.observer.check()
+            logits[place[batch.rows]] = self.classifier.logits(batch.x, batch.entered).cpu()
+        return logits.softmax(1).numpy()  # type: ignore[no-any-return]
+
+    def cell_names(self, rows: np.ndarray) -> list[str]:
+        """Return the names of cells."""
+        return self.values.cell_names(rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position of the random sequence of batches."""
+        return {"order": self._order.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to what `state_dict` returned."""
+        self._order.bit_generator.state = state["order"]
+
+
+def train_classifier(
+    model: MaskedModel,
+    values: Values,
+    train: np.ndarray,
+    codes: np.ndarray,
+    validation: np.ndarray,
+    validation_codes: np.ndarray,
+    test: np.ndarray,
+    n_classes: int,
+    config: FinetuneConfig,
+    observer: Observer | None = None,
+    **where: object,
+) -> tuple[np.ndarray, str]:
+    """Train what ``config.scheme`` trains, and the head; classify the test cells.
+
+    The weights are those of the epoch with the best `validation_score`; ``config.patience`` ends the training
+    early. Without validation cells, the last epoch's are kept.
+
+    Parameters
+    ----------
+    model : changed in place
+    values : the dataset's normalised values
+    train, codes : row numbers of the training cells (n,) and their class numbers
+    validation, validation_codes : the same of the validation cells, which never train
+    test : row numbers of the test cells (m,)
+    n_classes : number of classes C
+    config : the scheme and every other choice
+    observer : is told the metrics of each epoch
+    where : arm and fold, for the metrics
+
+    Returns
+    -------
+    tuple
+        Class probabilities (m, C), and what the validation cells chose, in words.
+
+    Raises
+    ------
+    InputError
+        If the backbone is too shallow for the scheme, or the disk too small for what is kept.
+    TrainingError
+        If a loss or a weight is not a finite number.
+    """
+    observer = observer or Observer()
+    classifier = Classifier(model, values, n_classes, config)
+    with ExitStack() as stack:
+        store = None
+        if config.cache and not classifier.scheme.embeddings:
+            everyone = np.concatenate([train, validation, test])
+            store = stack.enter_context(stored(classifier.prefix, everyone, observer))
+        task = Finetuning(classifier, train, codes, validation, validation_codes, store, observer, where)
+        loop = Loop(task, config, observer)
+        loop.run()
+        return task.classify(test), chosen_epoch(loop)

@@ -1,0 +1,230 @@
+"""One loop for every training: step, accumulate, clip, schedule, stop, guard, and a state that can be saved.
+
+A `Task` says what is trained: its modules and parameter groups, the batches of an epoch, the loss of a batch,
+and what an epoch's end measures. The `Loop` does the rest, the same for pretraining, finetuning and a probe.
+"""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sgm_core.errors import TrainingError
+from sgm_core.progress import Observer
+from sgm_core.training.config import FinetuneConfig, PretrainConfig
+from sgm_core.training.data import ahead, group_size
+from sgm_core.training.schedule import schedule
+from sgm_core.training.stopping import BestEpoch, Score
+
+_Made = TypeVar("_Made")
+Recipe = PretrainConfig | FinetuneConfig
+_STEPS_UNSEEN = 50  # between two looks at the losses on a GPU, each of which waits for it
+_NAMED = 5  # cells of a batch that an error names
+
+
+class Task(Generic[_Made]):
+    """What is trained; every training is a subclass.
+
+    Attributes
+    ----------
+    phase : what the training is called in messages
+    rates : the fields that hold its learning rates, for the advice after a loss that is not finite
+    device : where the batches go
+    modules : what is trained; the best epoch's weights and the saved state are theirs
+    n_batches : batches an epoch
+    """
+
+    phase: str
+    rates: str
+    device: torch.device
+    modules: Sequence[nn.Module]
+    n_batches: int
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Return the optimiser's parameter groups, each with its ``lr``."""
+        raise NotImplementedError
+
+    def start_epoch(self, epoch: int) -> list[np.ndarray]:
+        """Switch the modules to training; return the batches, each the row numbers of its cells."""
+        raise NotImplementedError
+
+    def make(self, epoch: int, rows: np.ndarray) -> _Made:
+        """Make the batch of the cells `rows`; on a GPU this runs in a thread beside the step before."""
+        raise NotImplementedError
+
+    def loss(self, batch: _Made) -> Tensor:
+        """Return the loss of a batch, a scalar, and count what is to be counted."""
+        raise NotImplementedError
+
+    def end_epoch(self, epoch: int, seconds: float) -> Score | None:
+        """Measure and report the epoch, which took `seconds`; return its score, larger being better.
+
+        None where there is nothing to judge it by: the last epoch is then kept.
+        """
+        raise NotImplementedError
+
+    def cell_names(self, rows: np.ndarray) -> Sequence[str]:
+        """Return the names of cells, or nothing where they have none."""
+        return ()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what changes from step to step beside the modules: tensors and plain values."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to what `state_dict` returned."""
+
+
+class Loop(Generic[_Made]):
+    """Trains a task.
+
+    Parameters
+    ----------
+    task : what is trained
+    recipe : epochs, accumulation, clipping, schedule and the optimiser's choices
+    observer : is told the progress and asked whether to stop
+    keep_best : keep the weights of the epoch of the best score; without it, nothing stops early
+
+    Attributes
+    ----------
+    epoch : epochs that are done
+    """
+
+    def __init__(
+        self, task: Task[_Made], recipe: Recipe, observer: Observer | None = None, keep_best: bool = True
+    ) -> None:
+        self.task, self.recipe, self.observer = task, recipe, observer or Observer()
+        self.parameters = [p for module in task.modules for p in module.parameters()]
+        self.optimiser = torch.optim.Adam(
+            task.groups(), weight_decay=recipe.weight_decay, amsgrad=recipe.amsgrad
+        )
+        updates = recipe.epochs * -(-task.n_batches // recipe.accumulation)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimiser, lambda update: schedule(recipe.schedule, update, updates)
+        )
+        self.best = BestEpoch(task.modules, recipe.patience) if keep_best else None
+        self.epoch = 0
+        self._unseen: list[tuple[int, np.ndarray, Tensor]] = []  # step, cells, loss
+
+    def run(self, until: int | None = None) -> None:
+        """Train to the end, or until `until` epochs are done.
+
+        At the end the modules have the weights of the best epoch.
+
+        Raises
+        ------
+        TrainingError
+            If a loss, a score or a weight is not finite.
+        Cancelled
+            If the user asked for it.
+        """
+        epochs = self.recipe.epochs
+        while self.epoch < min(epochs, until or epochs) and not self._ended:
+            self._train_epoch()
+        if self.best is not None and (self._ended or self.epoch == epochs):
+            self.best.restore()
+
+    @property
+    def _ended(self) -> bool:
+        return self.best is not None and self.best.ended
+
+    def _train_epoch(self) -> None:
+        task, recipe, epoch, last_said = self.task, self.recipe, self.epoch, 0.0
+        started = time.perf_counter()
+        order = task.start_epoch(epoch)
+        for number, batch in enumerate(ahead(partial(task.make, epoch), order, task.device)):
+            self.observer.check()
+            loss = task.loss(batch)
+            self._guard(number, order[number], loss.detach(), len(order))
+            (loss / group_size(number, len(order), recipe.accumulation)).backward()
+            if (number + 1) % recipe.accumulation == 0 or number + 1 == len(order):
+                if recipe.clip:
+                    torch.nn.utils.clip_grad_norm_(self.parameters, recipe.clip)
+                self.optimiser.step()
+                self.optimiser.zero_grad(set_to_none=True)
+                self.schedule.step()
+            if time.perf_counter() - last_said > 0.5:
+                last_said = time.perf_counter()
+                done = epoch + (number + 1) / len(order)
+                self.observer.progress(done, recipe.epochs, f"{task.phase}, epoch {epoch + 1}")
+        self._require_finite(len(order))
+        score = task.end_epoch(epoch, time.perf_counter() - started)
+        if not np.isfinite(score or 0).all() or not self._weights_are_finite():
+            raise self._error("a weight or the validation loss is not finite at its end")
+        self.epoch += 1
+        if self.best is not None and score is not None and self.best.ends(score, self.epoch):
+            self.observer.message(
+                f"stopped after epoch {self.epoch}: no improvement for {recipe.patience} epochs"
+            )
+
+    def _guard(self, step: int, rows: np.ndarray, loss: Tensor, steps: int) -> None:
+        """Keep a loss in mind; look at it at once on a CPU, and where that means waiting at times."""
+        self._unseen.append((step, rows, loss))
+        if self.task.device.type == "cpu" or len(self._unseen) >= _STEPS_UNSEEN:
+            self._require_finite(steps)
+
+    def _require_finite(self, steps: int) -> None:
+        unseen, self._unseen = self._unseen, []
+        if not unseen:
+            return
+        losses = torch.stack([loss for _, _, loss in unseen])
+        if losses.isfinite().all():
+            return
+        wrong = int((~losses.isfinite()).nonzero()[0])
+        step, rows, loss = unseen[wrong]
+        raise self._error(f"the loss of step {step + 1} of {steps} is {float(loss)}, on {self._cells(rows)}")
+
+    def _weights_are_finite(self) -> bool:
+        with torch.no_grad():
+            # a sum is not finite where a term is not, and needs no second tensor
+            return bool(torch.stack([p.sum().isfinite() for p in self.parameters]).all())
+
+    def _cells(self, rows: np.ndarray) -> str:
+        names = self.task.cell_names(rows[:_NAMED])
+        named = [f"{row} ({name})" for row, name in zip(rows, names, strict=False)] or rows[:_NAMED]
+        more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+        return f"cells {', '.join(map(str, named))}{more}"
+
+    def _error(self, what: str) -> TrainingError:
+        bf16 = self.recipe.precision == "bf16"
+        advice = [f"a smaller learning rate ({self.task.rates})"]
+        advice += [] if self.recipe.clip else ["clip=1.0, which limits the gradient's norm"]
+        advice += ["precision=fp32"] if bf16 else []
+        return TrainingError(
+            f"{self.task.phase} broke down in epoch {self.epoch + 1}: {what}; try {', or '.join(advice)}"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a training needs to go on as if it had never stopped: tensors and plain values.
+
+        To be called between epochs. The tensors are those in use: write or copy them before going on.
+        """
+        device = self.task.device
+        return {
+            "epoch": self.epoch,
+            "modules": [module.state_dict() for module in self.task.modules],
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "best": None if self.best is None else self.best.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_gpu": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            "task": self.task.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to what `state_dict` returned, in a loop made of the same task and recipe."""
+        self.epoch = state["epoch"]
+        for module, weights in zip(self.task.modules, state["modules"], strict=True):
+            module.load_state_dict(weights)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.best is not None:
+            self.best.load_state_dict(state["best"])
+        torch.set_rng_state(state["random"])
+        if state["random_gpu"] is not None:
+            torch.cuda.set_rng_state(state["random_gpu"], self.task.device)
+        self.task.load_state_dict(state["task"])
