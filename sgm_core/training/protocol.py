@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from sgm_core.analysis import statistics
+from sgm_core.analysis.pooled import with_pooled
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold, donor_folds, scored_classes
 from sgm_core.errors import InputError
@@ -177,7 +178,8 @@ def publish_tables(dataset: Dataset, config: CompareConfig, folder: Path, observ
         return
     publish(predictions, folds, dataset, observer)
     observer.table("summary", statistics.summary_table(folds))
-    observer.table("paired", statistics.paired_table(folds))
+    paired = statistics.paired_table(folds, schemes=config.schemes)
+    observer.table("paired", with_pooled(paired, predictions, dataset.donors()))
     mask_cells = gather("mask_cells")
     if mask_cells is None:
         return
