@@ -30,14 +30,14 @@ def table(frame: pd.DataFrame) -> str:
 
 
 def scores(run: Run) -> pd.DataFrame:
-    """Return macro F1 of every arm, best first: folds (seeds averaged), pooled, and the noise of both kinds."""
+    """Return macro F1 of every arm, best first: folds (seeds averaged), pooled, and both kinds of noise."""
     summary, folds, pooled = (_table(run, name) for name in ("summary", "folds", "pooled"))
     per_fold = folds.pivot_table(index=["arm", "scheme"], columns="fold", values="macro_f1")
     whole = pooled.set_index(["arm", "scheme"])
     weighted = summary[summary["metric"] == "weighted_f1"].set_index(["arm", "scheme"])["mean"]
     rows = []
     for row in summary[summary["metric"] == "macro_f1"].sort_values("mean", ascending=False).itertuples():
-        side = (row.arm, row.scheme)
+        side = (str(row.arm), str(row.scheme))
         all_folds = whole.loc[side]
         one = {"arm": row.arm, "scheme": row.scheme, "macro F1": f"{row.mean:.3f}"}
         one |= {"95 % interval": f"{row.low:.3f} to {row.high:.3f}", "pooled": f"{all_folds['value']:.3f}"}
@@ -162,8 +162,8 @@ def report(run: Run) -> str:
             "",
             "## Comparisons (macro F1, points)",
             "",
-            "One comparison is primary, declared before the results; the others are one Holm family. What is not "
-            "proven is undecided, not 'no'.",
+            "One comparison is primary, declared before the results; the others are one Holm family. What is "
+            "not proven is undecided, not 'no'.",
             "",
             table(comparisons(run)),
             "",

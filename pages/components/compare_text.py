@@ -207,7 +207,8 @@ def choices(
         "Primary comparison": _primary(paired),
         "Statistics": f"Mean and t interval over folds, seeds averaged first ({_seeds(summary)}). "
         "Differences are paired by fold, with the Nadeau-Bengio variance counted in donors. What is not "
-        "proven is undecided, not 'no': beside it stands the true difference that would be found with 80 % power. "
+        "proven is undecided, not 'no': beside it stands the true difference that would be found with 80 % "
+        "power. "
         "Pooled scores take the test cells of all folds together; their interval draws donors anew.",
         "Arms": "The three arms with summary differ in their masks alone; no pretraining and uniform lack "
         "the summary path too.",

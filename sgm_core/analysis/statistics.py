@@ -254,6 +254,8 @@ def comparison_sentence(pair: Any) -> str:
     if pair["confidence"] == "proven":
         return f"{head}: proven {pair['verdict']} over {folds}"
     found = f"with {folds} a difference of {100 * pair['detectable']:.1f} would be found with 80 % power"
+    if pair["detectable"] > 1:
+        found = f"with {folds} not even a difference of 100 would be found with 80 % power"
     return f"{head}: undecided; {found}"
 
 

@@ -134,6 +134,10 @@ def differences(paired: pd.DataFrame, title: str, unit: str) -> go.Figure:
             "<extra></extra>",
         )
         fig.add_vline(x=0, line={"color": MUTED, "width": 1}, row=number, col=1)
+    # the axis follows the differences: over few folds the grey is wider than all there can be
+    ends = [0.0, *(100 * paired[["difference", "low", "high"]].to_numpy(float)).ravel()]
+    room = 0.06 * (np.nanmax(ends) - np.nanmin(ends)) + 0.5
+    fig.update_xaxes(range=[np.nanmin(ends) - room, np.nanmax(ends) + room])
     tested = paired["detectable"].notna().any()
     note = "grey: true differences that would be missed more often than once in five" if tested else None
     finish(fig, title, height=_height([range(size) for size in sizes]), legend=False, note=note, row=True)

@@ -264,7 +264,7 @@ def test_sentences() -> None:
     }
     table = paired_table(folds_of(values))
     secondary, described = (table[table["arm_b"] == "uniform"].iloc[k] for k in (0, 1))
-    primary = table[table["role"] == "primary"].iloc[0]
+    primary = table[table["role"] == "primary"].iloc[0].to_dict()
     assert comparison_sentence(primary) == (
         "Self-guided +2.0 macro F1 over uniform + summary, 95 % interval -6.6 to 10.6 (primary comparison): "
         "undecided; with five folds a difference of 11.7 would be found with 80 % power"
@@ -272,6 +272,9 @@ def test_sentences() -> None:
     assert comparison_sentence(secondary) == (
         "Self-guided +43.8 macro F1 over uniform, 95 % interval 35.3 to 52.3 (secondary comparison, "
         "Holm-corrected p < 0.001): proven better over five folds"
+    )
+    assert comparison_sentence(primary | {"detectable": 1.2}).endswith(
+        "undecided; with five folds not even a difference of 100 would be found with 80 % power"
     )
     assert comparison_sentence(described) == (
         "Self-guided +43.8 weighted F1 over uniform, 95 % interval 35.3 to 52.3 over five folds: "

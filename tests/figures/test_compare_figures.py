@@ -52,6 +52,9 @@ def test_differences_show_verdicts_and_what_would_be_found(folds):
     paired = paired[paired["metric"] == "macro_f1"]
     assert {"better", "undecided"} <= set(paired["verdict"])
     fig = compare.differences(paired, "Differences", "points")
+    low, high = fig.layout.xaxis.range
+    assert low < 100 * paired["low"].min() < 100 * paired["high"].max() < high
+    assert high - low < 1.3 * 100 * (max(paired["high"].max(), 0) - min(paired["low"].min(), 0))
     bars = [trace for trace in fig.data if trace.type == "bar"]
     assert sum(len(bar.x) for bar in bars) == len(paired)
     points = [trace for trace in fig.data if trace.type == "scatter"]
