@@ -30,18 +30,73 @@ def table(frame: pd.DataFrame) -> str:
 
 
 def scores(run: Run) -> pd.DataFrame:
-    """Return macro F1 of every arm, mean, interval and folds, best first."""
-    summary, folds = run.read_table("summary"), run.read_table("folds")
-    assert summary is not None and folds is not None
+    """Return macro F1 of every arm, best first: folds (seeds averaged), pooled, and both kinds of noise."""
+    summary, folds, pooled = (_table(run, name) for name in ("summary", "folds", "pooled"))
     per_fold = folds.pivot_table(index=["arm", "scheme"], columns="fold", values="macro_f1")
+    whole = pooled.set_index(["arm", "scheme"])
+    weighted = summary[summary["metric"] == "weighted_f1"].set_index(["arm", "scheme"])["mean"]
     rows = []
     for row in summary[summary["metric"] == "macro_f1"].sort_values("mean", ascending=False).itertuples():
-        weighted = folds[(folds["arm"] == row.arm) & (folds["scheme"] == row.scheme)]["weighted_f1"].mean()
+        side = (str(row.arm), str(row.scheme))
+        all_folds = whole.loc[side]
         one = {"arm": row.arm, "scheme": row.scheme, "macro F1": f"{row.mean:.3f}"}
-        one |= {"95 % interval": f"{row.low:.3f} to {row.high:.3f}", "weighted F1": f"{weighted:.3f}"}
-        one |= {f"fold {k}": f"{v:.3f}" for k, v in per_fold.loc[(row.arm, row.scheme)].items()}
+        one |= {"95 % interval": f"{row.low:.3f} to {row.high:.3f}", "pooled": f"{all_folds['value']:.3f}"}
+        one |= {"donor bootstrap": f"{all_folds['low']:.3f} to {all_folds['high']:.3f}"}
+        one |= {
+            "SD of folds": f"{row.sd_folds:.3f}",
+            "SD of seeds": _number(row.sd_seeds),
+            "seeds": row.n_seeds,
+        }
+        one |= {"weighted F1": f"{weighted[side]:.3f}"}
+        one |= {f"fold {k}": f"{v:.3f}" for k, v in per_fold.loc[side].items()}
         rows.append(one)
     return pd.DataFrame(rows)
+
+
+def rare(run: Run) -> str:
+    """Return which classes each fold's macro F1 leaves out."""
+    folds = _table(run, "folds")
+    minimum = folds["min_test_cells"].iloc[0]
+    named = folds.groupby("fold")["classes_rare"].first()
+    listed = "; ".join(f"fold {fold}: {names.replace('; ', ', ') or 'none'}" for fold, names in named.items())
+    return (
+        f"A fold's macro F1 covers the scored classes with at least {minimum} test cells. Too few: {listed}."
+    )
+
+
+def comparisons(run: Run) -> pd.DataFrame:
+    """Return the macro F1 differences, the primary first, in F1 points."""
+    paired = _table(run, "paired")
+    rows = paired[paired["metric"] == "macro_f1"].sort_values("role", kind="stable")
+    return pd.DataFrame(
+        {
+            "comparison": rows["role"],
+            "arm": rows["arm_a"],
+            "against": rows["arm_b"],
+            "scheme": rows["scheme"],
+            "difference": [f"{100 * d:+.1f}" for d in rows["difference"]],
+            "95 % interval": [f"{100 * a:.1f} to {100 * b:.1f}" for a, b in zip(rows["low"], rows["high"])],
+            "p": rows["p"].map(_number),
+            "p (Holm)": rows["p_holm"].map(_number),
+            "found with 80 % power": [f"{100 * d:.1f}" for d in rows["detectable"]],
+            "pooled": [f"{100 * d:+.1f}" for d in rows["pooled_difference"]],
+            "donor bootstrap": [
+                f"{100 * a:.1f} to {100 * b:.1f}" for a, b in zip(rows["pooled_low"], rows["pooled_high"])
+            ],
+            "verdict": rows["verdict"],
+        }
+    )
+
+
+def _table(run: Run, name: str) -> pd.DataFrame:
+    found = run.read_table(name)
+    if found is None:
+        raise SystemExit(f"run {run.id} has no table {name!r}: run the comparison again with this version")
+    return found
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.3f}"
 
 
 def share_of_finished(run: Run, arm: str, cells: int = 2000) -> float:
@@ -82,11 +137,11 @@ def masks(run: Run) -> pd.DataFrame:
 
 def report(run: Run) -> str:
     """Return the whole page."""
-    config, status, paired = run.config, run.status, run.read_table("paired")
-    assert paired is not None
+    config, status, paired = run.config, run.status, _table(run, "paired")
     minutes = (pd.Timestamp(status["finished"]) - pd.Timestamp(status["started"])).total_seconds() / 60
     hardware = ", ".join(f"{name} {value}" for name, value in config["hardware"].items() if value)
     chosen = paired[(paired["metric"] == "macro_f1") & (paired["arm_a"] == "self-guided")]
+    chosen = chosen.sort_values("role", kind="stable")
     sentences = [f"* {row['scheme']}: {comparison_sentence(row)}." for _, row in chosen.iterrows()]
     given = config["parameters"].items()
     parameters = {name: value for name, value in given if value not in (None, {}, [])}
@@ -102,6 +157,15 @@ def report(run: Run) -> str:
             "## Scores over donor folds",
             "",
             table(scores(run)),
+            "",
+            rare(run),
+            "",
+            "## Comparisons (macro F1, points)",
+            "",
+            "One comparison is primary, declared before the results; the others are one Holm family. What is "
+            "not proven is undecided, not 'no'.",
+            "",
+            table(comparisons(run)),
             "",
             "## Self-guided against the others",
             "",

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.components import compare_text, frame, show, tables
-from sgm_core.analysis.metrics import METRICS, confusion, paired_difference, paired_table, summary_table
+from sgm_core.analysis.metrics import METRICS, confusion, pair_in_view, paired_table, summary_table
 from sgm_core.figures import compare as figures
 from sgm_core.figures.palette import SCHEMES, arm_name
 
@@ -27,23 +27,24 @@ class Details(NamedTuple):
     per_class: pd.DataFrame | None
     per_donor: pd.DataFrame | None
     predictions: pd.DataFrame | None
+    summary: pd.DataFrame
     paired: pd.DataFrame
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def computed(path: str, stamp: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def computed(path: str, stamp: int, schemes: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Summary and paired differences of the folds that are finished."""
     folds = tables.cached(path, stamp)
-    return summary_table(folds), paired_table(folds)
+    return summary_table(folds), paired_table(folds, schemes=schemes or None)
 
 
 # Plotly checks every property it is given, which takes longer than all else here: figures are kept.
 @st.cache_resource(max_entries=32, show_spinner=False)
-def score_figure(path: str, stamp: int, metric: str) -> go.Figure:
+def score_figure(path: str, stamp: int, metric: str, _summary: pd.DataFrame) -> go.Figure:
     """Table 1 as a figure."""
     title = f"{score_name(metric)} over donor folds"
     unit = f"{METRICS[metric]} (%)"
-    return figures.scores(tables.cached(path, stamp), computed(path, stamp)[0], metric, title, unit)
+    return figures.scores(tables.cached(path, stamp), _summary, metric, title, unit)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -82,7 +83,7 @@ def controls(folds: pd.DataFrame) -> tuple[str, str, str, str]:
 
 def evidence(details: Details, metric: str, scheme: str, arm: str, against: str, simulated: bool) -> None:
     """Draw the chosen detail."""
-    folds, per_class, per_donor, predictions, paired = details
+    folds, per_class, per_donor, predictions, summary, paired = details
     view = st.segmented_control(
         "Evidence", list(VIEWS), default="classes", format_func=VIEWS.__getitem__, key="detail",
         bind="query-params", required=True,
@@ -112,6 +113,11 @@ def evidence(details: Details, metric: str, scheme: str, arm: str, against: str,
     elif view == "folds":
         st.caption("One row a donor fold, in per cent. Folds differ by their donors more than arms do.")
         show.table(compare_text.fold_table(folds, metric), f"{metric}-per-fold")
+        st.caption(
+            "Noise in points: between folds (seeds averaged) the donors differ; between seeds, inside a "
+            "fold, only the training."
+        )
+        show.table(compare_text.noise_table(summary, metric), f"{metric}-noise")
     elif view == "all":
         show.table(compare_text.paired_view(paired, metric), f"differences-{metric}")
     else:
@@ -138,19 +144,24 @@ context = frame.page("Compare")
 dataset, run, folds = tables.require(context, "folds", "scores")
 simulated = dataset.simulated
 key = (str(run.table_path("folds")), tables.stamp(run.table_path("folds")))
-summary, paired = computed(*key)
+summary, paired = computed(*key, tuple(run.parameters.get("schemes") or ()))
+paired = compare_text.with_pooled_columns(paired, tables.read(run, "paired"))
 answer_line = st.container()
 metric, scheme, arm, against = controls(folds)
-pair = paired_difference(folds, (arm, scheme), (against, scheme_of(folds, against, scheme)), metric)
+pair = pair_in_view(paired, folds, (arm, scheme), (against, scheme_of(folds, against, scheme)), metric)
 with answer_line:
     frame.answer(compare_text.answer(pair, scheme))
-    if said := compare_text.rivals(*key, arm, against, scheme, metric, folds):
-        st.caption(said)
+    for said in (
+        compare_text.pooled_line(pair),
+        compare_text.rivals(*key, arm, against, scheme, metric, folds, paired),
+    ):
+        if said:
+            st.caption(said)
     tables.still_running(run)
 
 left, right = st.columns(2, gap="medium")
 with left:
-    fig = score_figure(*key, metric)
+    fig = score_figure(*key, metric, summary)
     show.figure(fig, "scores", folds, alt=fig.layout.title.text, simulated=simulated)
 with right:
     mine = paired[(paired["metric"] == metric) & (paired["arm_a"] == arm) & (paired["arm_b"] != "majority")]
@@ -161,9 +172,11 @@ with right:
         st.info("Differences need two arms that have finished the same folds.", icon=":material/balance:")
 
 st.subheader("Table 1", anchor=False)
-show.table(compare_text.table_1(summary, metric), "table-1")
+pooled = tables.read(run, "pooled") if metric == "macro_f1" else None
+show.table(compare_text.table_1(summary, metric, pooled), "table-1")
 per_class = tables.read(run, "per_class")
-details = Details(folds, per_class, tables.read(run, "per_donor"), tables.read(run, "predictions"), paired)
+per_donor, predictions = tables.read(run, "per_donor"), tables.read(run, "predictions")
+details = Details(folds, per_class, per_donor, predictions, summary, paired)
 evidence(details, metric, scheme, arm, against, simulated)
 st.subheader("How this was judged", anchor=False)
-compare_text.choices(run, dataset, folds, per_class)
+compare_text.choices(run, dataset, folds, per_class, summary, paired)

@@ -10,6 +10,7 @@ import pandas as pd
 from synthetic_masks import count_cells, count_masks, draw_masks
 
 from sgm_core.analysis.metrics import paired_table, per_class, per_donor, score_predictions, summary_table
+from sgm_core.analysis.pooled import pooled_table, with_pooled
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.home import write_table
 from sgm_core.runs.store import create_run
@@ -66,7 +67,8 @@ def _tables(
     tables = {
         "folds": scores,
         "summary": summary_table(scores),
-        "paired": paired_table(scores),
+        "paired": with_pooled(paired_table(scores), predictions, dataset.donors()),
+        "pooled": pooled_table(predictions, dataset.donors()),
         "per_class": per_class(predictions),
         "per_donor": per_donor(predictions, dataset.donors()),
         "predictions": predictions,

@@ -4,7 +4,8 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import words
-from sgm_core.analysis.metrics import comparison_sentence, paired_difference
+from sgm_core.analysis.metrics import comparison_sentence, pair_in_view
+from sgm_core.analysis.pooled import POOLED_COLUMNS
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import scored_classes
 from sgm_core.figures.compare import in_order
@@ -30,36 +31,73 @@ def answer(pair: dict, scheme: str) -> str:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def rivals(
-    path: str, stamp: int, arm: str, against: str, scheme: str, metric: str, _folds: pd.DataFrame
+    path: str,
+    stamp: int,
+    arm: str,
+    against: str,
+    scheme: str,
+    metric: str,
+    _folds: pd.DataFrame,
+    _paired: pd.DataFrame,
 ) -> str:
     """Say in one line how the arm stands against every other rival, the best baseline among them."""
-    folds = _folds
+    folds, paired = _folds, _paired
     trained = set(folds.loc[folds["scheme"] == scheme, "arm"])
     parts = []
     for other, meaning in _RIVALS.items():
         if other in trained and other not in (arm, against):
-            parts.append(_short(folds, (arm, scheme), (other, scheme), metric, meaning))
+            parts.append(_short(paired, folds, (arm, scheme), (other, scheme), metric, meaning))
     baselines = folds[folds["scheme"] == "baseline"].groupby("arm")[metric].mean()
     if len(baselines):
         best = baselines.idxmin() if metric == "ece" else baselines.idxmax()
         if best != against:
-            parts.append(_short(folds, (arm, scheme), (str(best), "baseline"), metric, "best baseline"))
+            rival = (str(best), "baseline")
+            parts.append(_short(paired, folds, (arm, scheme), rival, metric, "best baseline"))
     parts = [part for part in parts if part]
     return f"Against {' · '.join(parts)}" if parts else ""
 
 
-def _short(folds: pd.DataFrame, a: tuple[str, str], b: tuple[str, str], metric: str, meaning: str) -> str:
-    pair = paired_difference(folds, a, b, metric)
+def _short(
+    paired: pd.DataFrame,
+    folds: pd.DataFrame,
+    a: tuple[str, str],
+    b: tuple[str, str],
+    metric: str,
+    meaning: str,
+) -> str:
+    pair = pair_in_view(paired, folds, a, b, metric)
     if not pair["n_folds"]:
         return ""
     points = f"{100 * pair['difference']:+.1f}"
     if pair["n_folds"] > 1:
-        points += f" ± {100 * pair['half_width']:.1f}, {pair['verdict']}"
+        points += f" ± {100 * pair['half_width']:.1f}"
+        if pair["role"] != "descriptive":
+            points += f", {pair['verdict']}"
     return f"{arm_name(b[0])} ({meaning}): {points}"
 
 
-def table_1(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the paper's Table 1 for one score: arms by schemes, mean and 95 % interval in per cent."""
+def with_pooled_columns(paired: pd.DataFrame, stored: pd.DataFrame | None) -> pd.DataFrame:
+    """Return `paired` with the pooled differences that the run has computed, if it has."""
+    keys = ["arm_a", "arm_b", "scheme", "scheme_b", "metric"]
+    if stored is None or not set(POOLED_COLUMNS) <= set(stored):
+        return paired
+    return paired.merge(stored[keys + POOLED_COLUMNS], on=keys, how="left")
+
+
+def pooled_line(pair: dict) -> str:
+    """Say the pooled difference of the pair in view, where the run has it."""
+    if not pd.notna(pair.get("pooled_difference")):
+        return ""
+    low, high = 100 * pair["pooled_low"], 100 * pair["pooled_high"]
+    interval = f", 95 % bootstrap over donors {low:.1f} to {high:.1f}" if pd.notna(low) else ""
+    return f"Pooled over folds: {100 * pair['pooled_difference']:+.1f}{interval} (models as trained)."
+
+
+def table_1(summary: pd.DataFrame, metric: str, pooled: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return the paper's Table 1 for one score: arms by schemes, mean and 95 % interval in per cent.
+
+    `pooled`, the run's table of macro F1 over all folds together, stands beside the means of folds.
+    """
     rows = summary[summary["metric"] == metric]
     table = pd.DataFrame({"Arm": [arm_name(arm) for arm in in_order(rows["arm"])]})
     keys = in_order(rows["arm"])
@@ -67,22 +105,44 @@ def table_1(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
         mine = rows[rows["scheme"] == scheme].set_index("arm")
         if len(mine):
             table[f"{name} (%)"] = [
-                _mean(mine.loc[[arm]].iloc[0]) if arm in mine.index else "" for arm in keys
+                _interval(mine.loc[[arm]].iloc[0], "mean") if arm in mine.index else "" for arm in keys
             ]
+            if pooled is not None:
+                whole = pooled[pooled["scheme"] == scheme].set_index("arm")
+                table[f"{name}, pooled (%)"] = [
+                    _interval(whole.loc[[arm]].iloc[0], "value") if arm in whole.index else "" for arm in keys
+                ]
     table["Folds"] = [int(rows.loc[rows["arm"] == arm, "n_folds"].max()) for arm in keys]
     return table
 
 
-def _mean(row: pd.Series) -> str:
-    if row["n_folds"] < 2:
-        return f"{100 * row['mean']:.1f}"
-    return f"{100 * row['mean']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+def _interval(row: pd.Series, value: str) -> str:
+    if pd.isna(row["low"]):
+        return f"{100 * row[value]:.1f}"
+    return f"{100 * row[value]:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+
+
+def noise_table(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return how far the score differs between folds and between training seeds, in points."""
+    rows = summary[summary["metric"] == metric]
+    return pd.DataFrame(
+        {
+            "Arm": rows["arm"].map(arm_name),
+            "Finetuning": rows["scheme"].map(SCHEMES),
+            "SD between folds": (100 * rows["sd_folds"]).round(1),
+            "SD between seeds": (100 * rows["sd_seeds"]).round(1),
+            "Folds": rows["n_folds"],
+            "Seeds": rows["n_seeds"],
+        }
+    )
 
 
 def fold_table(folds: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return one row a fold: its donors and cells, and the score of each arm and scheme in per cent."""
-    facts = folds.groupby("fold")[["test_donors", "n_test", "classes_scored"]].first()
-    facts.columns = pd.Index(["Test donors", "Test cells", "Classes scored"])
+    names = {"test_donors": "Test donors", "n_test": "Test cells", "classes_scored": "Classes scored"}
+    if "classes_rare" in folds:
+        names["classes_rare"] = "Too few test cells"
+    facts = folds.groupby("fold")[list(names)].first().rename(columns=names)
     named = folds.assign(
         column=[f"{arm_name(arm)}, {SCHEMES[s].lower()}" for arm, s in zip(folds["arm"], folds["scheme"])]
     )
@@ -94,22 +154,36 @@ def fold_table(folds: pd.DataFrame, metric: str) -> pd.DataFrame:
 def paired_view(paired: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the paired differences of one score in points, as people read them."""
     rows = paired[paired["metric"] == metric]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
+            "Comparison": rows["role"],
             "Arm": rows["arm_a"].map(arm_name),
             "Held against": rows["arm_b"].map(arm_name),
             "Finetuning": rows["scheme"].map(SCHEMES),
             "Difference (points)": (100 * rows["difference"]).round(1),
             "95 % low": (100 * rows["low"]).round(1),
             "95 % high": (100 * rows["high"]).round(1),
-            "Smallest detectable": (100 * rows["half_width"]).round(1),
+            "p": rows["p"].round(4),
+            "p (Holm)": rows["p_holm"].round(4),
+            "Found with 80 % power": (100 * rows["detectable"]).round(1),
             "Folds": rows["n_folds"],
-            "Verdict": rows["verdict"],
+            "Verdict": rows["verdict"].where(rows["role"] != "descriptive", "not tested"),
         }
     )
+    if "pooled_difference" in rows and rows["pooled_difference"].notna().any():
+        for column, name in zip(POOLED_COLUMNS, ("Pooled", "Pooled, low", "Pooled, high")):
+            table[name] = (100 * rows[column]).round(1)
+    return table.sort_values("Comparison", kind="stable")
 
 
-def choices(run: Run, dataset: Dataset, folds: pd.DataFrame, per_class: pd.DataFrame | None) -> None:
+def choices(
+    run: Run,
+    dataset: Dataset,
+    folds: pd.DataFrame,
+    per_class: pd.DataFrame | None,
+    summary: pd.DataFrame,
+    paired: pd.DataFrame,
+) -> None:
     """State what a reader must know to trust the table."""
     parameters = run.parameters
     label = parameters.get("label") or dataset.cell_type_column
@@ -129,11 +203,21 @@ def choices(run: Run, dataset: Dataset, folds: pd.DataFrame, per_class: pd.DataF
         if own
         else "Unknown whether the backbone's corpus held these cells.",
         "Scored classes": _classes(dataset, label, per_class),
-        "Statistics": "Mean and t interval over folds, seeds averaged first. Differences are paired by fold, "
-        "with the Nadeau-Bengio variance counted in donors; an interval that holds zero says 'undecided'.",
+        "Classes per fold": _rare(folds),
+        "Primary comparison": _primary(paired),
+        "Statistics": f"Mean and t interval over folds, seeds averaged first ({_seeds(summary)}). "
+        "Differences are paired by fold, with the Nadeau-Bengio variance counted in donors. What is not "
+        "proven is undecided, not 'no': beside it stands the true difference that would be found with 80 % "
+        "power. "
+        "Pooled scores take the test cells of all folds together; their interval draws donors anew.",
         "Arms": "The three arms with summary differ in their masks alone; no pretraining and uniform lack "
         "the summary path too.",
     }
+    if run.kind == "compare" and "min_test_cells" in folds:
+        lines["Validation donors"] = (
+            "Validation donors choose the strength of the penalty and the epoch in every arm and baseline; "
+            "they never train."
+        )
     st.markdown("\n".join(f"* **{name}.** {text}" for name, text in lines.items()))
 
 
@@ -148,3 +232,41 @@ def _classes(dataset: Dataset, label: str, per_class: pd.DataFrame | None) -> st
     others = _others(dataset.name, dataset.content_hash, label, dataset)
     head = f"{scored} of column `{label}`, the same in every arm" if scored else f"Column `{label}`"
     return f"{head}. Left out: {', '.join(others)}." if others else f"{head}; none is left out."
+
+
+def _rare(folds: pd.DataFrame) -> str:
+    """Say which scored classes a fold's macro F1 leaves out, and why."""
+    if "classes_rare" not in folds:
+        return (
+            "Scored by an older version: every scored class counts in a fold's macro F1, also one with a "
+            "single test cell. Run the comparison again for scores that one cell can't move."
+        )
+    minimum = folds["min_test_cells"].iloc[0]
+    text = (
+        f"A fold's macro F1 covers the scored classes with at least {minimum} test cells, in every arm alike"
+    )
+    rare = folds.groupby("fold")["classes_rare"].first()
+    left = [f"fold {fold}: {names.replace('; ', ', ')}" for fold, names in rare.items() if names]
+    if not left:
+        return f"{text}; every fold has them all."
+    return f"{text}. Too few (cells in brackets): {'; '.join(left)}. Pooled over folds they count."
+
+
+def _primary(paired: pd.DataFrame) -> str:
+    """Say which comparison was declared before, and how the others are judged."""
+    primary, secondary = (paired[paired["role"] == role] for role in ("primary", "secondary"))
+    others = f"{words.count(len(secondary), 'macro F1 difference')} judged together, by Holm-corrected p"
+    rest = "Other scores, and pairs outside this plan, are described and not tested."
+    if not len(primary):
+        return f"None in this run (so far): the {others}. {rest}"
+    row = primary.iloc[0]
+    names = f"{arm_name(row['arm_a'])} against {arm_name(row['arm_b'])}, {SCHEMES[row['scheme']].lower()}"
+    return (
+        f"{names}, macro F1: declared in the program before any result, and judged by its own 95 % interval. "
+        f"Secondary: the other {others}. {rest}"
+    )
+
+
+def _seeds(summary: pd.DataFrame) -> str:
+    few, many = summary["n_seeds"].min(), summary["n_seeds"].max()
+    return words.count(few, "seed") if few == many else f"{few} to {many} seeds"

@@ -1,7 +1,6 @@
-"""Scores of predicted cell types: F1, per class and donor, confusion, calibration, bootstrap over donors."""
+"""Scores of predicted cell types: F1, per class and donor, confusion, calibration."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from sgm_core.analysis.statistics import (
     arm_name,
     comparison_sentence,
     fold_summary,
+    pair_in_view,
     paired_difference,
     paired_table,
     summary_table,
@@ -18,12 +18,14 @@ from sgm_core.analysis.statistics import (
 
 __all__ = [
     "METRICS",
+    "MIN_TEST_CELLS",
     "arm_name",
     "comparison_sentence",
     "confusion",
-    "donor_bootstrap",
     "expected_calibration_error",
     "fold_summary",
+    "one_cell_bound",
+    "pair_in_view",
     "paired_difference",
     "paired_table",
     "per_class",
@@ -33,17 +35,23 @@ __all__ = [
 ]
 
 
+# The F1 of a class with one test cell is 0 or 1: it says nothing, and moves the mean by a class's share.
+MIN_TEST_CELLS = 10
+
+
 def score_predictions(
     true: Sequence[str] | np.ndarray,
     predicted: Sequence[str] | np.ndarray,
     confidence: Sequence[float] | np.ndarray,
     scored_classes: Iterable[str],
-) -> dict[str, float | int]:
+) -> dict[str, float | int | str]:
     """Score the predictions of one test fold.
 
-    Only cells whose true label is a scored class count. Macro and weighted F1 run over the scored classes
-    that the fold holds; a prediction of any other class is an error of the cell's true class. Micro F1 is the
-    share of cells named right.
+    Only cells whose true label is a scored class are looked at; a prediction of any other class is an error
+    of the cell's true class. Macro F1 runs over the scored classes with at least `MIN_TEST_CELLS` of these
+    cells: by the true labels alone, so the same in every arm. Cells of rarer classes still count as errors of
+    the class they are named. Weighted F1 (by number of cells), micro F1 (the share of cells named right) and
+    the calibration error take every scored class. `one_cell_bound` says how far one cell moves macro F1.
 
     Parameters
     ----------
@@ -55,24 +63,43 @@ def score_predictions(
     Returns
     -------
     dict
-        macro_f1, weighted_f1, micro_f1, ece (0 to 1; NaN when no cell is scored) and classes_scored.
+        macro_f1, weighted_f1, micro_f1, ece (0 to 1; NaN when there is nothing to score), classes_scored (in
+        macro F1), min_test_cells, classes_rare (below the minimum, with their cells: ``pDC (3); NK (0)``).
     """
     true, predicted = np.asarray(true, dtype=object), np.asarray(predicted, dtype=object)
-    keep = np.isin(true.astype(str), list(scored_classes)) & ~pd.isna(true)
-    true, predicted = true[keep], predicted[keep]
-    classes = sorted(set(true))
-    if not classes:
-        nan = float("nan")
-        return {"macro_f1": nan, "weighted_f1": nan, "micro_f1": nan, "ece": nan, "classes_scored": 0}
-    table = _class_scores(true, predicted, classes)
+    scored = sorted({str(name) for name in scored_classes})
+    keep = np.isin(true.astype(str), scored) & ~pd.isna(true)
+    true, predicted = true[keep].astype(str), predicted[keep].astype(str)
+    table = _class_scores(true, predicted, scored)
+    enough = table["support"] >= MIN_TEST_CELLS
     right = true == predicted
+    rare = table[~enough]
     return {
-        "macro_f1": float(table["f1"].mean()),
-        "weighted_f1": float(np.average(table["f1"], weights=table["support"])),
-        "micro_f1": float(right.mean()),
+        "macro_f1": float(table.loc[enough, "f1"].mean()),
+        "weighted_f1": float(np.average(table["f1"], weights=table["support"])) if len(true) else np.nan,
+        "micro_f1": float(right.mean()) if len(true) else np.nan,
         "ece": expected_calibration_error(right, np.asarray(confidence, dtype=float)[keep]),
-        "classes_scored": len(classes),
+        "classes_scored": int(enough.sum()),
+        "min_test_cells": MIN_TEST_CELLS,
+        "classes_rare": "; ".join(f"{name} ({n})" for name, n in zip(rare["cell_type"], rare["support"])),
     }
+
+
+def one_cell_bound(classes: int, crosses: bool = False) -> float:
+    """Return the most by which one test cell more, less or named otherwise moves a fold's macro F1.
+
+    A class of at least m cells gains at most 2 / (m + 1) from one cell named right, and the class it was
+    taken for at most 1 / (2m + 1). With `crosses` the cell takes its class over the minimum m, or below it,
+    so that the mean runs over other classes: in every arm alike, since it hangs on the true labels alone.
+
+    Parameters
+    ----------
+    classes
+        Number of classes in the score before and after (the smaller).
+    """
+    m = MIN_TEST_CELLS
+    named = (2 / (m + 1) + 1 / (2 * m + 1)) / classes
+    return named + 1 / classes if crosses else named
 
 
 def expected_calibration_error(right: np.ndarray, confidence: np.ndarray, bins: int = 15) -> float:
@@ -134,7 +161,10 @@ def per_class(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def per_donor(predictions: pd.DataFrame, donors: pd.Series | np.ndarray) -> pd.DataFrame:
-    """Return macro F1 (over the scored classes the donor has) and accuracy per donor, seeds averaged.
+    """Return macro F1 and accuracy per donor, seeds averaged.
+
+    Macro F1 runs over the scored classes of which the donor has at least `MIN_TEST_CELLS` cells (their number
+    is the column classes); without one it is NaN.
 
     Parameters
     ----------
@@ -146,11 +176,15 @@ def per_donor(predictions: pd.DataFrame, donors: pd.Series | np.ndarray) -> pd.D
     rows = []
     for (arm, scheme, seed, donor), group in cells.groupby(["arm", "scheme", "seed", "donor"], sort=False):
         true, predicted = group["true"].to_numpy(), group["predicted"].to_numpy()
-        f1 = _class_scores(true, predicted, sorted(set(true)))["f1"].mean()
-        rows.append((arm, scheme, donor, seed, len(group), f1, float((true == predicted).mean())))
-    table = pd.DataFrame(rows, columns=["arm", "scheme", "donor", "seed", "n_cells", "macro_f1", "accuracy"])
+        table = _class_scores(true, predicted, sorted(set(true)))
+        f1 = table.loc[table["support"] >= MIN_TEST_CELLS, "f1"]
+        accuracy = float((true == predicted).mean())
+        rows.append((arm, scheme, donor, seed, len(group), len(f1), f1.mean(), accuracy))
+    columns = ["arm", "scheme", "donor", "seed", "n_cells", "classes", "macro_f1", "accuracy"]
+    table = pd.DataFrame(rows, columns=columns)
     groups = table.groupby(["arm", "scheme", "donor"], sort=False, as_index=False)
-    return groups[["n_cells", "macro_f1", "accuracy"]].mean().astype({"n_cells": int})
+    means = groups[["n_cells", "classes", "macro_f1", "accuracy"]].mean()
+    return means.astype({"n_cells": int, "classes": int})
 
 
 def confusion(predictions: pd.DataFrame, arm: str, scheme: str, fold: int | None = None) -> pd.DataFrame:
@@ -161,51 +195,3 @@ def confusion(predictions: pd.DataFrame, arm: str, scheme: str, fold: int | None
     table = pd.crosstab(chosen["true"], chosen["predicted"])
     columns = sorted(set(table.index) | set(table.columns))
     return table.reindex(index=sorted(table.index), columns=columns, fill_value=0)
-
-
-def donor_bootstrap(
-    predictions: pd.DataFrame,
-    donors: pd.Series | np.ndarray,
-    a: tuple[str, str],
-    b: tuple[str, str] | None = None,
-    n: int = 2000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Bootstrap the pooled macro F1 over donors: of (arm, scheme) `a`, or of a - b on the same draws.
-
-    Donors, not cells, are drawn with replacement. The trained models stay as they are, so the interval speaks
-    of new donors, not of new training runs; it stands beside the interval over folds and doesn't replace it.
-
-    Returns
-    -------
-    dict
-        value, low, high (95 % percentile interval), n_donors, n.
-    """
-    cells = predictions[predictions["scored"]]
-    names, code = np.unique(np.asarray(donors, dtype=str)[cells["cell"].to_numpy()], return_inverse=True)
-    classes = pd.Index(sorted(cells["true"].unique()))
-    weights = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=n)
-    weights = np.vstack([np.ones(len(names), dtype=int), weights])
-    scores = _pooled_f1(cells, code, classes, a, weights)
-    if b is not None:
-        scores = scores - _pooled_f1(cells, code, classes, b, weights)
-    low, high = np.nanquantile(scores[1:], [0.025, 0.975])
-    return {"value": float(scores[0]), "low": float(low), "high": float(high), "n_donors": len(names), "n": n}
-
-
-def _pooled_f1(
-    cells: pd.DataFrame, donor: np.ndarray, classes: pd.Index, side: tuple[str, str], weights: np.ndarray
-) -> np.ndarray:
-    """Macro F1 over the classes present, for each row of donor weights."""
-    mine = ((cells["arm"] == side[0]) & (cells["scheme"] == side[1])).to_numpy()
-    true = classes.get_indexer(pd.Index(cells["true"].to_numpy()[mine]))
-    predicted = classes.get_indexer(pd.Index(cells["predicted"].to_numpy()[mine]))
-    shape = (weights.shape[1], len(classes))
-    hits, support, named = (np.zeros(shape) for _ in range(3))
-    right, known = true == predicted, predicted >= 0
-    np.add.at(hits, (donor[mine][right], true[right]), 1)
-    np.add.at(support, (donor[mine], true), 1)
-    np.add.at(named, (donor[mine][known], predicted[known]), 1)
-    hits, support, named = weights @ hits, weights @ support, weights @ named
-    f1 = 2 * hits / np.maximum(support + named, 1)
-    return np.where(support > 0, f1, 0).sum(1) / np.maximum((support > 0).sum(1), 1)

@@ -222,11 +222,13 @@ def _result(run: Run) -> Output:
             f"  {row.arm:20} {row.scheme:13} {row.mean:.3f}  {row.low:.3f} to {row.high:.3f}"
             for row in main.itertuples()
         ]
-        if paired is not None:
-            from sgm_core.analysis.statistics import comparison_sentence
+        if paired is not None and folds is not None:
+            from sgm_core.analysis.statistics import comparison_sentence, paired_table
 
             data["paired"] = paired.to_dict("records")
-            chosen = paired[(paired["metric"] == "macro_f1") & (paired["arm_a"] == "self-guided")]
+            # judged anew: a run of an older version has no roles in its table
+            judged = paired_table(folds, schemes=run.parameters.get("schemes"))
+            chosen = judged[(judged["metric"] == "macro_f1") & (judged["arm_a"] == "self-guided")]
             lines += [f"{row['scheme']}: {comparison_sentence(row)}" for _, row in chosen.iterrows()]
     elif folds is not None:
         data["folds"] = folds.to_dict("records")

@@ -91,7 +91,7 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
     context = multiprocessing.get_context("spawn")
     progress = context.Array("d", max(1, len(todo)))
     finished = len(everything) - len(todo)
-    publisher = Publisher(dataset, everything, folder, observer)
+    publisher = Publisher(dataset, config.schemes, everything, folder, observer)
     with ProcessPoolExecutor(
         workers, mp_context=context, initializer=start_worker, initargs=(progress, workers)
     ) as pool:

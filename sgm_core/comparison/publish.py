@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from sgm_core.analysis import metrics, statistics
+from sgm_core.analysis import statistics
+from sgm_core.analysis.pooled import with_pooled
 from sgm_core.cells.dataset import Dataset
 from sgm_core.comparison.tasks import FOLDER, Task
 from sgm_core.progress import Observer
@@ -18,6 +19,7 @@ class Publisher:
     Parameters
     ----------
     dataset : the cells
+    schemes : the finetuning schemes of the comparison, which its primary pair follows from
     tasks : all tasks of the comparison
     folder : the run's
     observer : keeps the tables
@@ -25,8 +27,16 @@ class Publisher:
 
     _PAUSE = 10  # times as long as publishing took, it is left alone
 
-    def __init__(self, dataset: Dataset, tasks: list[Task], folder: Path, observer: Observer) -> None:
-        self.dataset, self.tasks, self.folder, self.observer = dataset, tasks, folder, observer
+    def __init__(
+        self,
+        dataset: Dataset,
+        schemes: tuple[str, ...],
+        tasks: list[Task],
+        folder: Path,
+        observer: Observer,
+    ) -> None:
+        self.dataset, self.schemes = dataset, schemes
+        self.tasks, self.folder, self.observer = tasks, folder, observer
         self._next = 0.0
 
     def when_due(self) -> None:
@@ -38,20 +48,15 @@ class Publisher:
 
     def publish(self) -> None:
         """Put the finished tasks' tables together and derive what follows from them."""
+        from sgm_core.training.finetune import publish  # torch, which the first look at a run does without
+
         folds, predictions = self._gather("folds"), self._gather("predictions")
         if folds is None or predictions is None:
             return
-        donors = self.dataset.donors()
-        tables = {
-            "predictions": predictions,
-            "folds": folds,
-            "per_class": metrics.per_class(predictions),
-            "per_donor": metrics.per_donor(predictions, donors),
-            "summary": statistics.summary_table(folds),
-            "paired": statistics.paired_table(folds),
-        }
-        for name, table in tables.items():
-            self.observer.table(name, table)
+        publish(predictions, folds, self.dataset, self.observer)
+        self.observer.table("summary", statistics.summary_table(folds))
+        paired = statistics.paired_table(folds, schemes=self.schemes)
+        self.observer.table("paired", with_pooled(paired, predictions, self.dataset.donors()))
         for name in ("mask_cells", "masks_start"):
             self._keep(name, self._gather(name))
         self._keep("masks", self._masks())

@@ -75,13 +75,13 @@ def scores(folds: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str, 
 def differences(paired: pd.DataFrame, title: str, unit: str) -> go.Figure:
     """Draw paired differences with their 95 % intervals against zero.
 
-    The grey bar around zero holds the differences that these folds could not have told from none: a point
-    inside it is undecided.
+    The grey bar around zero holds the true differences that are found less often than four times in five.
 
     Parameters
     ----------
     paired
-        Rows of one metric: arm_a, arm_b, scheme, difference, low, high, half_width, n_folds, verdict.
+        Rows of one metric: arm_a, arm_b, scheme, difference, low, high, detectable, n_folds,
+        role, verdict.
     """
     schemes = [scheme for scheme in SCHEMES if scheme in set(paired["scheme"])]
     sizes = [int((paired["scheme"] == scheme).sum()) for scheme in schemes]
@@ -95,16 +95,17 @@ def differences(paired: pd.DataFrame, title: str, unit: str) -> go.Figure:
         ]
         fig.add_bar(
             y=names,
-            x=200 * rows["half_width"],
-            base=-100 * rows["half_width"],
+            x=200 * rows["detectable"],
+            base=-100 * rows["detectable"],
             orientation="h",
             width=0.5,
             row=number,
             col=1,
             marker={"color": "rgba(128,128,128,0.18)", "line": {"width": 0}},
             showlegend=False,
-            customdata=100 * rows["half_width"],
-            hovertemplate="under %{customdata:.1f} points nothing could have been seen<extra></extra>",
+            customdata=100 * rows["detectable"],
+            hovertemplate="a true difference of %{customdata:.1f} points would be found with 80 % power"
+            "<extra></extra>",
         )
         colours = [arm_colour(arm) for arm in rows["arm_a"]]
         fig.add_scatter(
@@ -126,13 +127,19 @@ def differences(paired: pd.DataFrame, title: str, unit: str) -> go.Figure:
                 "width": 0,
             },
             customdata=np.stack(
-                [100 * rows["low"], 100 * rows["high"], rows["n_folds"], rows["verdict"]], -1
+                [100 * rows["low"], 100 * rows["high"], rows["n_folds"], rows["verdict"], rows["role"]], -1
             ),
             hovertemplate="%{y}: %{x:+.1f} points<br>95 % interval %{customdata[0]:.1f} to "
-            "%{customdata[1]:.1f}<br>%{customdata[2]} folds: %{customdata[3]}<extra></extra>",
+            "%{customdata[1]:.1f}<br>%{customdata[4]}, %{customdata[2]} folds: %{customdata[3]}"
+            "<extra></extra>",
         )
         fig.add_vline(x=0, line={"color": MUTED, "width": 1}, row=number, col=1)
-    note = "grey: what these folds could not have told from zero"
+    # the axis follows the differences: over few folds the grey is wider than all there can be
+    ends = [0.0, *(100 * paired[["difference", "low", "high"]].to_numpy(float)).ravel()]
+    room = 0.06 * (np.nanmax(ends) - np.nanmin(ends)) + 0.5
+    fig.update_xaxes(range=[np.nanmin(ends) - room, np.nanmax(ends) + room])
+    tested = paired["detectable"].notna().any()
+    note = "grey: true differences that would be missed more often than once in five" if tested else None
     finish(fig, title, height=_height([range(size) for size in sizes]), legend=False, note=note, row=True)
     fig.update_xaxes(title_text=unit, row=len(schemes), col=1)
     _categories(fig)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sgm_core.analysis import metrics
+from sgm_core.analysis.pooled import pooled_table
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold, donor_folds, fold_cells, scored_classes
 from sgm_core.device import pick_device
@@ -284,5 +285,6 @@ def publish(predictions: pd.DataFrame, folds: pd.DataFrame, dataset: Dataset, ob
     """Keep the tables that follow from predictions and fold scores."""
     observer.table("predictions", predictions)
     observer.table("folds", folds)
+    observer.table("pooled", pooled_table(predictions, dataset.donors()))
     observer.table("per_class", metrics.per_class(predictions))
     observer.table("per_donor", metrics.per_donor(predictions, dataset.donors()))

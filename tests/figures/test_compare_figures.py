@@ -47,16 +47,22 @@ def test_scores_of_one_unfinished_arm_can_be_drawn(folds):
     assert len(fig.data) == 2
 
 
-def test_differences_show_what_could_not_have_been_detected(folds):
+def test_differences_show_verdicts_and_what_would_be_found(folds):
     paired = paired_table(folds)
     paired = paired[paired["metric"] == "macro_f1"]
+    assert {"better", "undecided"} <= set(paired["verdict"])
     fig = compare.differences(paired, "Differences", "points")
+    low, high = fig.layout.xaxis.range
+    assert low < 100 * paired["low"].min() < 100 * paired["high"].max() < high
+    assert high - low < 1.3 * 100 * (max(paired["high"].max(), 0) - min(paired["low"].min(), 0))
     bars = [trace for trace in fig.data if trace.type == "bar"]
     assert sum(len(bar.x) for bar in bars) == len(paired)
     points = [trace for trace in fig.data if trace.type == "scatter"]
     for bar, point in zip(bars, points):
-        inside = np.abs(point.x) < np.asarray(bar.x) / 2
-        assert list(inside) == [text == "" for text in point.text]
+        for half, x, text in zip(np.asarray(bar.x) / 2, point.x, point.text):
+            row = paired[np.isclose(100 * paired["difference"], x)].iloc[0]
+            assert half == pytest.approx(100 * row["detectable"])
+            assert text == ("" if row["verdict"] == "undecided" else row["verdict"])
 
 
 def test_two_arms_are_sorted_by_gain():

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from page_text import text_of
 
-from sgm_core.analysis.metrics import comparison_sentence, paired_difference
+from sgm_core.analysis.metrics import comparison_sentence, pair_in_view, paired_table
 from sgm_core.home import write_table
 from sgm_core.runs.store import create_run
 
@@ -20,12 +20,67 @@ def test_the_answer_is_the_paired_difference_in_view(open_page, compare_run):
     page = open_page("compare")
     assert not page.exception
     folds = compare_run.read_table("folds")
-    pair = paired_difference(folds, ("self-guided", "partial"), ("uniform+summary", "partial"))
+    paired, mine = paired_table(folds), ("self-guided", "partial")
+    pair = pair_in_view(paired, folds, mine, ("uniform+summary", "partial"))
+    assert pair["role"] == "primary"
     assert comparison_sentence(pair) in text_of(page)
     assert "best baseline" in text_of(page)
     page.selectbox(key="against").select("expression+summary").run()
-    pair = paired_difference(folds, ("self-guided", "partial"), ("expression+summary", "partial"))
+    pair = pair_in_view(paired, folds, mine, ("expression+summary", "partial"))
+    assert pair["role"] == "secondary"
     assert comparison_sentence(pair) in text_of(page)
+    page.selectbox(key="arm").select("uniform").run()  # a pair outside the plan
+    assert "descriptive, not tested" in text_of(page)
+
+
+def test_the_pooled_score_stands_beside_the_mean_of_folds(open_page, compare_run):
+    page = open_page("compare")
+    table = next(frame.value for frame in page.dataframe if "Arm" in frame.value)
+    pooled = compare_run.read_table("pooled").set_index(["arm", "scheme"]).loc[("self-guided", "partial")]
+    expected = f"{100 * pooled['value']:.1f} ({100 * pooled['low']:.1f} to {100 * pooled['high']:.1f})"
+    assert table.loc[table["Arm"] == "Self-guided", "Partial finetune, pooled (%)"].iloc[0] == expected
+    pair = compare_run.read_table("paired").query("role == 'primary'").iloc[0]
+    assert f"Pooled over folds: {100 * pair['pooled_difference']:+.1f}, 95 % bootstrap" in text_of(page)
+    page.selectbox(key="metric").select("ece").run()
+    assert "Pooled over folds:" not in text_of(page)
+
+
+def test_noise_of_folds_and_of_seeds_is_shown_apart(open_page, compare_run):
+    folds = pd.read_parquet(compare_run.table_path("folds"))
+    again = folds[folds["scheme"] != "baseline"].assign(
+        seed=1, macro_f1=lambda table: table["macro_f1"] + 0.02
+    )
+    write_table(compare_run.table_path("folds"), pd.concat([folds, again], ignore_index=True))
+    page = open_page("compare", detail="Folds")
+    table = next(frame.value for frame in page.dataframe if "SD between seeds" in frame.value)
+    trained = table["Finetuning"] != "Baseline"
+    assert (table.loc[trained, "SD between seeds"] == 1.4).all()
+    assert table.loc[~trained, "SD between seeds"].isna().all()
+    assert "1 to 2 seeds" in text_of(page)
+
+
+def test_classes_with_too_few_test_cells_are_named(open_page, compare_run):
+    path = compare_run.table_path("folds")
+    folds = pd.read_parquet(path)
+    folds["classes_rare"] = folds["fold"].map({0: "HSC (3); pDC (1)", 1: "", 2: ""})
+    write_table(path, folds)
+    page = open_page("compare", detail="Folds")
+    assert "at least 10 test cells" in text_of(page)
+    assert "fold 0: HSC (3), pDC (1). Pooled" in text_of(page)
+    table = next(frame.value for frame in page.dataframe if "Too few test cells" in frame.value)
+    assert table["Too few test cells"].tolist() == ["HSC (3); pDC (1)", "", ""]
+
+
+def test_a_run_of_an_older_version_is_said_to_be_one(open_page, compare_run):
+    path = compare_run.table_path("folds")
+    write_table(path, pd.read_parquet(path).drop(columns=["classes_rare", "min_test_cells"]))
+    paired = pd.read_parquet(compare_run.table_path("paired"))
+    write_table(compare_run.table_path("paired"), paired[["arm_a", "arm_b", "scheme", "scheme_b", "metric"]])
+    compare_run.table_path("pooled").unlink()
+    page = open_page("compare")
+    assert not page.exception
+    assert "Scored by an older version" in text_of(page)
+    assert "they never train" not in text_of(page)  # it is not known of them
 
 
 def test_table_1_has_every_arm_and_baseline(open_page, compare_run):
@@ -67,6 +122,10 @@ def test_the_choices_behind_the_table_are_stated(open_page, compare_run):
         "never saw the fold's test donors",
         "random weights",
         "Nadeau-Bengio",
+        "Self-guided against Uniform + summary, partial finetune, macro F1: declared in the program before",
+        "Holm-corrected",
+        "undecided, not 'no'",
+        "Validation donors choose the strength of the penalty and the epoch in every arm and baseline",
     ):
         assert stated in text
 
