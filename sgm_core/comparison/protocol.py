@@ -14,7 +14,7 @@ import pandas as pd
 
 from sgm_core.analysis import statistics
 from sgm_core.cells.dataset import Dataset, open_dataset
-from sgm_core.cells.split import Fold, donor_folds, scored_classes
+from sgm_core.cells.split import Fold, scored_classes
 from sgm_core.comparison.arms import settings
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.tasks import BASELINE, MAP, Piece, PieceObserver, run_piece, start_worker
@@ -22,12 +22,15 @@ from sgm_core.device import on_gpu, usable_cores
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
 from sgm_core.training.backbones import corpus_sentence, is_bundle
+from sgm_core.training.config import fold_count
 from sgm_core.training.counts import sum_folds
+from sgm_core.training.folds import run_folds
 
 
 def pieces_of(config: CompareConfig) -> list[Piece]:
     """Return all pieces, baselines first (they give the first figures), then fold by fold."""
-    first = [Piece(BASELINE, fold) for fold in range(config.folds)]
+    n_folds = fold_count(config.split, config.folds)
+    first = [Piece(BASELINE, fold) for fold in range(n_folds)]
     if config.umap:
         first.insert(1, Piece(MAP, 0))
     # expensive arms first, so that no core idles at the end
@@ -35,7 +38,7 @@ def pieces_of(config: CompareConfig) -> list[Piece]:
     arms = sorted(
         config.arms, key=lambda arm: (arm != "original", arm == "no-pretraining", -list(ARMS).index(arm))
     )
-    return first + [Piece(arm, fold) for fold in range(config.folds) for arm in arms]
+    return first + [Piece(arm, fold) for fold in range(n_folds) for arm in arms]
 
 
 def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None:
@@ -49,7 +52,7 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
         If the user asked for it.
     """
     dataset = open_dataset(config.data)
-    folds = donor_folds(dataset, "cv", config.folds, 0, config.label)
+    folds = run_folds(dataset, config)
     scored, _ = scored_classes(dataset, config.label)
     if len(scored) < 2:
         raise InputError(
@@ -57,8 +60,6 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
             f"under {config.label or dataset.cell_type_column!r}: a comparison needs two; choose another "
             "label column"
         )
-    for arm in config.arms:
-        settings(config, arm)  # a wrong field is refused before anything runs
     _refuse_misfits(dataset, config)
     home = folder / "pieces"
     home.mkdir(exist_ok=True)
@@ -121,8 +122,14 @@ def _report_folds(folds: list[Fold], observer: Observer) -> None:
 
 def _refuse_misfits(dataset: Dataset, config: CompareConfig) -> None:
     """Check what needs the backbone's shape, before anything runs."""
+    depth = _depth(config.backbone)
+    block = settings(config, config.arms[0])[1].trained_block
+    if block == "second-to-last" and {"partial", "last-block"} & set(config.schemes) and depth < 2:
+        raise InputError(
+            f"finetune.trained_block is 'second-to-last', and {config.backbone!r} has one block: choose a "
+            "backbone of two blocks or more, or trained_block=last"
+        )
     if "official" in config.schemes:
-        depth = _depth(config.backbone)
         if depth < 2:
             raise InputError(
                 f"the scheme 'official' trains the second-to-last block, and {config.backbone!r} has one: "

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from sgm_core.cells.dataset import Dataset, open_dataset
-from sgm_core.cells.split import Fold, donor_folds
+from sgm_core.cells.split import Fold
 from sgm_core.comparison.arms import settings
 from sgm_core.comparison.baselines import BASELINES, run_baseline
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.home import whole_file, whole_folder, write_json, write_table
 from sgm_core.progress import Observer
 from sgm_core.training.config import SCHEMES, FinetuneConfig
+from sgm_core.training.folds import draws_of, run_folds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,7 +81,7 @@ def start_worker(progress: Any, workers: int) -> None:
 def run_piece(config: CompareConfig, piece: Piece, folder: Path, observer: PieceObserver) -> None:
     """Work out one piece and keep it as ``pieces/ARM.foldK``."""
     dataset = open_dataset(config.data)
-    fold = donor_folds(dataset, "cv", config.folds, 0, config.label)[piece.fold]
+    fold = run_folds(dataset, config)[piece.fold]
     target = folder / "pieces" / piece.name
     if target.exists():
         return  # a twin finished it
@@ -113,7 +114,9 @@ def _baselines(
         where = {"fold": fold.index, "arm": name, "scheme": "baseline", "seed": config.seed}
         table = prediction_table(dataset, test, classes, probabilities, config.label, **where)
         tables.append(table)
-        rows.append(fold_row(dataset, fold, table, config.label, len(train), time.perf_counter() - started))
+        seconds = time.perf_counter() - started
+        for draw, part in draws_of(dataset, config, table):
+            rows.append(fold_row(dataset, fold, part, config.label, len(train), seconds) | draw)
         observer.metric(
             phase="baseline", arm=name, scheme="baseline", fold=fold.index, macro_f1=rows[-1]["macro_f1"]
         )
@@ -137,7 +140,7 @@ def _arm(
     from sgm_core.training.finetune import fold_row, held_out, labelled_rows, prediction_table, probe
     from sgm_core.training.pretrain import pretrain, pretrain_cells, weights_of
     from sgm_core.training.schemes import train_classifier
-    from sgm_core.training.start import begin
+    from sgm_core.training.start import begin, set_pool
 
     pretraining, finetuning = settings(config, piece.arm, piece.fold)
     device = pick_device(config.device)
@@ -155,6 +158,7 @@ def _arm(
         start = begin(dataset, pretraining, seen, device, random=piece.arm == "no-pretraining")
         model, values = start.model, start.values
     pretrain_seconds = time.perf_counter() - started
+    set_pool(model.backbone, finetuning.pool)
     train, test, labels = labelled_rows(dataset, fold, config.label)
     classes, codes = np.unique(labels.iloc[train].astype(str).to_numpy(), return_inverse=True)
     held = held_out(dataset, fold, train, finetuning)
@@ -188,7 +192,8 @@ def _arm(
         table = prediction_table(dataset, test, classes, result_probabilities, config.label, **keys)
         seconds = pretrain_seconds + time.perf_counter() - started
         tables.append(table)
-        rows.append(fold_row(dataset, fold, table, config.label, len(train), seconds))
+        for draw, part in draws_of(dataset, config, table):
+            rows.append(fold_row(dataset, fold, part, config.label, len(train), seconds) | draw)
         observer.metric(
             phase="finetune", arm=piece.arm, scheme=scheme, fold=piece.fold, macro_f1=rows[-1]["macro_f1"]
         )

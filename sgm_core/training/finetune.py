@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 
 from sgm_core.analysis import metrics
 from sgm_core.cells.dataset import Dataset, open_dataset
-from sgm_core.cells.split import Fold, donor_folds, fold_cells, scored_classes
+from sgm_core.cells.split import Fold, fold_cells, scored_classes
 from sgm_core.device import pick_device
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.home import check_name, read_json
@@ -23,10 +24,11 @@ from sgm_core.progress import Observer
 from sgm_core.training.backbones import check_backbone, corpus_sentence, is_bundle
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import model_values, refuse_long_cells
+from sgm_core.training.folds import draws_of, run_folds, wanted
 from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.schedule import schedule
 from sgm_core.training.schemes import class_weights, train_classifier
-from sgm_core.training.start import original
+from sgm_core.training.start import original, set_pool
 from sgm_core.training.stopping import EarlyStopping
 
 
@@ -57,10 +59,10 @@ def probe(
     optimiser = torch.optim.Adam(
         head.parameters(), config.lr, weight_decay=config.weight_decay, amsgrad=config.amsgrad
     )
-    weights = class_weights(y.numpy(), n_classes) if config.class_weights else None
+    weights = class_weights(y.numpy(), n_classes, config.class_weighting) if config.class_weights else None
     stopping = EarlyStopping(config.patience or 1, [head]) if watched.any() else None
     rng = np.random.default_rng(config.seed)
-    size = max(2, min(256, len(x)))
+    size = max(2, min(config.probe_batch_size, len(x)))
     per_epoch = max(1, len(x) // size)
     for step in range(config.probe_epochs * per_epoch):
         if step % per_epoch == 0:
@@ -165,6 +167,7 @@ class Source:
     ----------
     dataset, label : the cells and their label column
     folds : the folds to train and test on
+    split : the configuration that they come from (see `run_folds`)
     fresh : gives the model, the symbols of its genes, and its arm
     shared : the folds share the model
     max_tokens : the longest cell that is taken
@@ -173,6 +176,7 @@ class Source:
     dataset: Dataset
     label: str | None
     folds: list[Fold]
+    split: Any
     fresh: Callable[[], tuple[MaskedModel, np.ndarray, str]]
     shared: bool
     max_tokens: int
@@ -205,6 +209,7 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
         classes, codes = np.unique(labels.iloc[train].astype(str).to_numpy(), return_inverse=True)
         if pooled is None:
             model, names, arm = source.fresh()
+            set_pool(model.backbone, config.pool)
             model.to(device)
             values = model_values(dataset, model, names, device)
             refuse_long_cells(values.lengths, source.max_tokens, f"dataset {dataset.name!r}")
@@ -225,7 +230,9 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
             dataset, test, classes, result, label, scheme=config.scheme, seed=config.seed, **where
         )
         predictions.append(table)
-        scores.append(fold_row(dataset, fold, table, label, len(train), time.perf_counter() - started))
+        seconds = time.perf_counter() - started
+        for draw, part in draws_of(dataset, source.split, table):
+            scores.append(fold_row(dataset, fold, part, label, len(train), seconds) | draw)
         observer.metric(phase="finetune", scheme=config.scheme, macro_f1=scores[-1]["macro_f1"], **where)
         observer.progress(number + 1, len(source.folds), f"{number + 1} of {len(source.folds)} folds")
     publish(pd.concat(predictions, ignore_index=True), pd.DataFrame(scores), dataset, observer)
@@ -254,7 +261,7 @@ def _pretrained(config: FinetuneConfig, folder: Path, observer: Observer) -> Sou
             f"fold {config.fold}; finetune it on fold {own_fold}, or pretrain with --fold {config.fold}"
         )
     dataset = open_dataset(parameters["data"])
-    folds = donor_folds(dataset, "cv", parameters.get("n_folds", 5), 0, parameters.get("label"))
+    folds = run_folds(dataset, parameters)
     if own_fold is None:
         observer.message(
             "shared pretraining: the backbone has seen the test donors; the scores are optimistic"
@@ -262,7 +269,8 @@ def _pretrained(config: FinetuneConfig, folder: Path, observer: Observer) -> Sou
     return Source(
         dataset,
         config.label or parameters.get("label"),
-        _wanted(folds, own_fold if own_fold is not None else config.fold),
+        wanted(folds, own_fold if own_fold is not None else config.fold),
+        parameters,
         lambda: load_model(source / "checkpoint"),
         own_fold is None,
         max(config.max_tokens, parameters.get("max_tokens", 0)),
@@ -281,21 +289,13 @@ def _imported(config: FinetuneConfig, observer: Observer) -> Source:
         raise InputError(f"finetuning {config.backbone!r} needs a dataset: give --data NAME")
     dataset = open_dataset(config.data)
     observer.message(corpus_sentence(dataset, config.backbone))
-    folds = donor_folds(dataset, "cv", config.n_folds, 0, config.label)
+    folds = run_folds(dataset, config)
 
     def fresh() -> tuple[MaskedModel, np.ndarray, str]:
         model = original(config.backbone, config.weights_key)
         return model, np.array(model.backbone.genes), "original"
 
-    return Source(dataset, config.label, _wanted(folds, config.fold), fresh, True, config.max_tokens)
-
-
-def _wanted(folds: list[Fold], index: int | None) -> list[Fold]:
-    if index is None:
-        return folds
-    if not 0 <= index < len(folds):
-        raise InputError(f"fold is {index}: with {len(folds)} folds it is 0 to {len(folds) - 1}")
-    return [folds[index]]
+    return Source(dataset, config.label, wanted(folds, config.fold), config, fresh, True, config.max_tokens)
 
 
 def publish(predictions: pd.DataFrame, folds: pd.DataFrame, dataset: Dataset, observer: Observer) -> None:

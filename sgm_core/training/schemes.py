@@ -22,6 +22,9 @@ from sgm_core.training.prefix import Entered, Prefix, Store, as_padded, stored, 
 from sgm_core.training.schedule import schedule
 from sgm_core.training.stopping import EarlyStopping
 
+FLAT_BELOW = 50
+"""The imbalance up to which the authors' class weights are equal."""
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -46,11 +49,12 @@ class Scheme:
         return [*parts, backbone.blocks[self.block]]
 
 
-def scheme(name: str, backbone: Backbone) -> Scheme:
+def scheme(name: str, backbone: Backbone, block: str = "last") -> Scheme:
     """Return what the scheme `name` trains of a backbone.
 
     ``partial`` is the paper's: embeddings and last block. ``last-block`` leaves the embeddings. ``official``
     is what scFoundation's own code does: the second-to-last block, on the genes alone, pooled by the maximum.
+    The two others train the second-to-last block too where `block` says so.
 
     Raises
     ------
@@ -67,13 +71,27 @@ def scheme(name: str, backbone: Backbone) -> Scheme:
         return Scheme(depth - 2, genes_only=True, pool=("max",))
     if name not in ("partial", "last-block"):
         raise InputError(f"scheme {name!r} trains no block: choose partial, last-block or official")
-    return Scheme(depth - 1, embeddings=name == "partial")
+    if block == "second-to-last" and depth < 2:
+        raise InputError(
+            "trained_block is 'second-to-last', and this backbone has one block: choose a backbone of two "
+            "blocks or more, or trained_block=last"
+        )
+    return Scheme(depth - (2 if block == "second-to-last" else 1), embeddings=name == "partial")
 
 
-def class_weights(codes: np.ndarray, n_classes: int) -> Tensor:
-    """Return loss weights (C,): square root of the inverse class frequency, of mean one over the cells."""
+def class_weights(codes: np.ndarray, n_classes: int, rule: str = "sqrt") -> Tensor:
+    """Return loss weights (C,) of mean one over the cells.
+
+    Parameters
+    ----------
+    codes : (n,) class numbers of the training cells
+    n_classes : number of classes C
+    rule : ``sqrt``: square root of the inverse class frequency; ``authors``: the inverse frequency of classes
+        over 50 times rarer than the most frequent one, the same for all others (method.md, section 2)
+    """
     counts = np.bincount(codes, minlength=n_classes).clip(min=1)
-    weights = 1 / np.sqrt(counts)
+    rarity = counts.max() / counts
+    weights = np.sqrt(rarity) if rule == "sqrt" else np.maximum(rarity, FLAT_BELOW)
     return torch.tensor(weights / (weights[codes].mean()), dtype=torch.float32)
 
 
@@ -91,7 +109,7 @@ class Classifier:
     def __init__(self, model: MaskedModel, values: Values, n_classes: int, config: FinetuneConfig) -> None:
         self.model, self.values, self.config = model, values, config
         backbone = model.backbone
-        self.scheme = scheme(config.scheme, backbone)
+        self.scheme = scheme(config.scheme, backbone, config.trained_block)
         self.padded = config.compat == "official"
         keep_summary = config.keep_summary and config.scheme != "official"
         # with trained embeddings nothing before the block is frozen
@@ -202,7 +220,9 @@ def train_classifier(
             config.patience or 1, [*classifier.scheme.modules(model.backbone), classifier.head]
         )
         train = train[~np.isin(train, watched)]
-    weights = class_weights(code_of[train], n_classes).to(device) if config.class_weights else None
+    weights = None
+    if config.class_weights:
+        weights = class_weights(code_of[train], n_classes, config.class_weighting).to(device)
     rng = np.random.default_rng([config.seed, 1])
     updates = config.epochs * -(-len(train) // (config.batch_size * config.accumulation))
     update = 0
