@@ -143,7 +143,7 @@ answer_line = st.container()
 metric, scheme, arm, against = controls(folds)
 pair = paired_difference(folds, (arm, scheme), (against, scheme_of(folds, against, scheme)), metric)
 with answer_line:
-    frame.answer(compare_text.answer(pair, scheme))
+    frame.answer(compare_text.answer(pair, scheme, folds))
     if said := compare_text.rivals(*key, arm, against, scheme, metric, folds):
         st.caption(said)
     tables.still_running(run)
