@@ -150,7 +150,7 @@ answer_line = st.container()
 metric, scheme, arm, against = controls(folds)
 pair = pair_in_view(paired, folds, (arm, scheme), (against, scheme_of(folds, against, scheme)), metric)
 with answer_line:
-    frame.answer(compare_text.answer(pair, scheme))
+    frame.answer(compare_text.answer(pair, scheme, folds))
     for said in (
         compare_text.pooled_line(pair),
         compare_text.rivals(*key, arm, against, scheme, metric, folds, paired),

@@ -13,7 +13,7 @@ from sgm_core.runs.store import create_run
 from sgm_core.training.backbones import backbone_names, is_bundle
 
 _VISIBLE = {
-    "compare": ("backbone", "pretrain.weights_key", "folds", "arms", "schemes"),
+    "compare": ("backbone", "pretrain.weights_key", "split", "folds", "arms", "schemes"),
     "pretrain": ("backbone", "weights_key", "masker", "mask_ratio", "epochs"),
     "finetune": ("run", "backbone", "weights_key", "scheme", "fold", "epochs", "probe_epochs"),
 }
@@ -39,7 +39,7 @@ def form(kind: str, dataset: Dataset) -> dict[str, Any]:
         hidden = fields.hidden(backbone)
         options |= {name: all_ for name, all_ in fields.options_of(kind, backbone).items() if name in _WIDE}
         if kind == "finetune" and values["run"]:
-            hidden |= {"weights_key", "n_folds"}
+            hidden |= {"weights_key", "split", "n_folds"}
         shown = {path: one for path, one in controls.items() if one.field.name not in hidden}
         shown = {path: one for path, one in shown.items() if path not in ("run", "backbone", "data")}
         for path in _VISIBLE[kind]:
@@ -146,8 +146,6 @@ values = form(kind, dataset)
 with top:
     try:
         config: Any = run_facts.CONFIGS[kind].from_dict(fields.collect(kind, values, dataset.name))
-        if kind == "compare" and not (config.arms and config.schemes):
-            raise InputError("Choose at least one arm and one scheme.")
         frame.answer(recipe.sentence(config, dataset))
     except InputError as error:
         st.error(str(error), icon=":material/info:")

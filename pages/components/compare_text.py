@@ -22,11 +22,21 @@ _RIVALS = {
 }
 
 
-def answer(pair: dict, scheme: str) -> str:
+def answer(pair: dict, scheme: str, folds: pd.DataFrame) -> str:
     """Say the difference in view in one sentence."""
     if not pair["n_folds"]:
         return f"{arm_name(pair['arm_a'])} and {arm_name(pair['arm_b'])} have no finished fold in common yet."
-    return f"{comparison_sentence(pair)} ({SCHEMES[scheme].lower()})."
+    return f"{comparison_sentence(pair)} ({SCHEMES[scheme].lower()}).{drawn(folds)}"
+
+
+def drawn(folds: pd.DataFrame) -> str:
+    """Say what the authors' 'folds' are where a table has them, else nothing."""
+    if "draw" not in folds:
+        return ""
+    return (
+        f" Scores are means over {folds['draw'].nunique()} draws of the test cells of one hold-out split: "
+        "these are not donor folds, and give no interval over donors."
+    )
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -194,8 +204,8 @@ def choices(
     own = parameters.get("backbone", "tiny") in ("tiny", "small")
     corpus = "starts from random weights: no outside corpus can have held these cells."
     lines = {
-        "Folds": f"{words.count(len(trained), 'donor fold')} scored ({donors}); a donor is never in "
-        "training and in test.",
+        "Folds": f"{_how_split(parameters, len(trained))} ({donors}); a donor is never in "
+        f"training and in test.{drawn(folds)}",
         "Pretraining": "Shared: it saw the cells of the test donors (not their labels)."
         if shared
         else "Per fold: it never saw the fold's test donors.",
@@ -219,6 +229,12 @@ def choices(
             "they never train."
         )
     st.markdown("\n".join(f"* **{name}.** {text}" for name, text in lines.items()))
+
+
+def _how_split(parameters: dict, n_folds: int) -> str:
+    if parameters.get("split", "cv") == "cv":
+        return f"{words.count(n_folds, 'donor fold')} scored"
+    return "One hold-out split of the donors, 80 / 10 / 10 %, scored"
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -7,8 +7,8 @@ import streamlit as st
 
 from pages.components import clone, words
 from pages.components.run_facts import CONFIGS, NESTED
-from sgm_core.comparison.config import ARMS
-from sgm_core.training.backbones import BUNDLE_DEFAULTS, backbone_names, default_arms, is_bundle
+from sgm_core.comparison.config import ARMS, DECIDED
+from sgm_core.training.backbones import BUNDLE_DEFAULTS, SHAPE_FIELDS, backbone_names, default_arms, is_bundle
 from sgm_core.training.config import FINETUNE_PRESETS, PRESETS, SCHEMES, FinetuneConfig, PretrainConfig
 
 GROUPS = {
@@ -17,20 +17,6 @@ GROUPS = {
     "model": "Model",
     "optimisation": "Optimisation",
     "machine": "Machine",
-}
-# What the arms, or the comparison as a whole, decide.
-_DECIDED = {
-    "data",
-    "run",
-    "scheme",
-    "fold",
-    "n_folds",
-    "label",
-    "masker",
-    "summary",
-    "backbone",
-    "device",
-    "seed",
 }
 _LABELS = {
     "weights_key": "Weight set",
@@ -83,7 +69,7 @@ def controls(kind: str) -> dict[str, Control]:
         if field.name in NESTED:
             for inner in dataclasses.fields(NESTED[field.name]):  # type: ignore[arg-type]
                 repeated = field.name == "finetune" and inner.name == "weights_key"
-                if inner.name not in _DECIDED and not repeated:
+                if inner.name not in DECIDED and not repeated:
                     path = f"{field.name}.{inner.name}"
                     result[path] = Control(kind, path, inner)
         elif field.name != "data":
@@ -100,7 +86,7 @@ def options_of(kind: str, backbone: str) -> dict[str, list[Any]]:
 def hidden(backbone: str) -> set[str]:
     """Return the names of the fields that say nothing for this backbone."""
     if is_bundle(backbone):
-        return {"n_genes", "depth_tokens"}
+        return {"n_genes", "depth_tokens", *SHAPE_FIELDS}
     return {"weights_key"}
 
 
@@ -170,6 +156,7 @@ def draw(control: Control, options: list[Any] | None = None, backbone: str = "",
         "persist_state": "session",
         **extra,
     }
+    yes: dict[str, Any] = {"format_func": words.value} if True in metadata["choices"] else {}
     choices = options if options is not None else list(metadata["choices"])
     with st.container(gap="xxsmall"):
         value: Any
@@ -177,7 +164,7 @@ def draw(control: Control, options: list[Any] | None = None, backbone: str = "",
             options = choices or list(default)
             value = tuple(st.pills(options=options, selection_mode="multi", default=list(default), **common))
         elif choices and optional:
-            value = st.selectbox(options=choices, index=None, placeholder=_none(control), **common)
+            value = st.selectbox(options=choices, index=None, placeholder=_none(control), **{**yes, **common})
         elif choices:
             index = choices.index(default) if default in choices else 0
             value = st.selectbox(options=choices, index=index, **common)
@@ -185,16 +172,23 @@ def draw(control: Control, options: list[Any] | None = None, backbone: str = "",
             value = st.toggle(value=default, **common)
         elif kind.startswith("int"):
             placeholder = _none(control) if optional else None
-            value = st.number_input(value=default, min_value=0, step=1, placeholder=placeholder, **common)
+            value = st.number_input(
+                value=default, step=1, placeholder=placeholder, **_ends(metadata), **common
+            )
         elif kind.startswith("float"):
             step = 0.05 if default >= 0.1 else 10.0 ** -(len(f"{default:.10f}".split("1")[0]) - 1 or 4)
-            value = st.number_input(value=default, min_value=0.0, step=step, format="%g", **common)
+            value = st.number_input(value=default, step=step, format="%g", **_ends(metadata), **common)
         else:
             value = st.text_input(value=default, **common)
         paper = metadata["paper"]
         if paper is not None:
             st.caption(f"paper {words.value(paper)}")
     return value
+
+
+def _ends(metadata: Any) -> dict[str, Any]:
+    """Return the ends of a number's control; of an end that is open, the configuration says no."""
+    return {"min_value": metadata["range"].low, "max_value": metadata["range"].high}
 
 
 def apply_preset(chosen: Control) -> None:
@@ -206,15 +200,16 @@ def apply_preset(chosen: Control) -> None:
     known = {field.name for field in dataclasses.fields(kind)}
     for path, control in controls(chosen.kind).items():
         name = path.removeprefix(prefix)
-        if path.startswith(prefix) and name in known - _DECIDED - {"preset"}:
+        if path.startswith(prefix) and name in known - DECIDED - {"preset"}:
             st.session_state[control.key] = preset.get(name, control.default)
 
 
 def _none(control: Control) -> str:
+    name = control.field.name
+    if name in SHAPE_FIELDS:
+        return "the backbone's own"
     everyone = "every fold" if control.kind == "finetune" else "shared by all"
-    return {"fold": everyone, "patience": "no early stopping", "label": "the cell type"}.get(
-        control.field.name, "none"
-    )
+    return {"fold": everyone, "patience": "no early stopping", "label": "the cell type"}.get(name, "none")
 
 
 def collect(kind: str, values: dict[str, Any], data: str) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import streamlit as st
 from pages.components import frame, show, words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.quality import cell_quality, composition, donor_table
-from sgm_core.cells.split import class_coverage, donor_folds, scored_classes
+from sgm_core.cells.split import class_coverage, scored_classes
 from sgm_core.figures import quality as figures
+from sgm_core.training.folds import run_folds
 
 _MEASURES = {
     "n_genes": ("Genes per cell", "Genes"),
@@ -32,7 +33,7 @@ def rare_classes(_dataset: Dataset, content_hash: str) -> tuple[int, pd.DataFram
 def _coverage(
     _dataset: Dataset, content_hash: str, scheme: str, n_folds: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    folds = donor_folds(_dataset, scheme, n_folds)
+    folds = run_folds(_dataset, {"split": scheme, "folds": n_folds})
     table = pd.DataFrame(
         [
             {

@@ -2,11 +2,11 @@
 
 from pages.components import words
 from sgm_core.cells.dataset import Dataset
-from sgm_core.cells.split import donor_folds
 from sgm_core.comparison.arms import seeds_of
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.training.backbones import is_bundle
-from sgm_core.training.config import FinetuneConfig, PretrainConfig, pretrain_config
+from sgm_core.training.config import FinetuneConfig, PretrainConfig, fold_count, pretrain_config
+from sgm_core.training.folds import run_fold
 
 SCHEMES = {
     "linear-probe": "linear probe",
@@ -26,14 +26,20 @@ def sentence(config: CompareConfig | PretrainConfig | FinetuneConfig, dataset: D
 
 def _compare(config: CompareConfig, dataset: Dataset) -> str:
     pretrain = pretrain_config(**{**config.pretrain, "backbone": config.backbone})
+    folds = fold_count(config.split, config.folds)
+    over = {
+        "cv": words.count(folds, "donor fold"),
+        "holdout": "one hold-out split of the donors",
+        "authors": "five draws of the test cells of one hold-out split",
+    }[config.split]
     trained = sum(len(seeds_of(config, arm)) for arm in config.arms if ARMS[arm])
     schemes = _and([SCHEMES[scheme] for scheme in config.schemes]) or "nothing"
     return (
         f"Compare **{words.count(len(config.arms), 'arm')}** by {schemes} over "
-        f"**{words.count(config.folds, 'donor fold')}** of {dataset.name} "
+        f"**{over}** of {dataset.name} "
         f"({words.count(dataset.meta['n_donors'], 'donor')}), the primary arms with "
         f"{words.count(config.seeds, 'seed')}. "
-        f"{words.count(trained * config.folds, _pretraining(config.backbone))} of "
+        f"{words.count(trained * folds, _pretraining(config.backbone))} of "
         f"{_backbone(config.backbone, pretrain.weights_key)} with "
         f"{_masks(pretrain)}, {_epochs(pretrain.epochs, pretrain.patience)}; "
         "none sees the test donors of its fold."
@@ -43,12 +49,10 @@ def _compare(config: CompareConfig, dataset: Dataset) -> str:
 def _pretrain(config: PretrainConfig, dataset: Dataset) -> str:
     donors = dataset.meta["n_donors"]
     hidden = ", shared by all folds: no donor is hidden, so its scores are optimistic"
-    if config.fold is not None:
-        folds = donor_folds(dataset, "cv", config.n_folds, config.seed, config.label)
-        if config.fold < len(folds):
-            fold = folds[config.fold]
-            donors = len(fold.train)
-            hidden = f", the test donors of fold {config.fold} hidden ({', '.join(fold.test)})"
+    fold = run_fold(dataset, config)
+    if fold is not None:
+        donors = len(fold.train)
+        hidden = f", the test donors of fold {config.fold} hidden ({', '.join(fold.test)})"
     verb = "Continue pretraining" if is_bundle(config.backbone) else "Pretrain"
     backbone = _backbone(config.backbone, config.weights_key)
     return (

@@ -1,7 +1,7 @@
 """Donor-level splits: no donor is ever in two parts of a fold."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,18 +10,33 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
 
 MIN_CELLS, MIN_DONORS = 20, 5
+SCHEMES = ("cv", "holdout", "authors")
+DRAWS = 5
+"""Draws of the test cells that the authors' code scores as five folds."""
 _VALIDATION_SHARE = 0.15
 _PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One split of the donors into training, validation and test."""
+    """One split of the donors into training, validation and test.
+
+    Parameters
+    ----------
+    index : its number
+    train, validation, test : the donors of each part
+    draw : the number of a draw with replacement from the test cells, None = every test cell once
+    """
 
     index: int
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+    draw: int | None = None
+
+
+_KEPT = 64
+_kept: dict[tuple[object, ...], list[Fold]] = {}
 
 
 def donor_folds(
@@ -31,14 +46,17 @@ def donor_folds(
 
     ``cv`` gives `n_folds` folds, each donor being tested exactly once; about 15 % of a fold's training donors
     are set apart for validation (early stopping, choices). ``holdout`` gives the paper's one split of
-    80 / 10 / 10 % of the donors, strata of one donor being pooled. The same arguments give the same folds.
+    80 / 10 / 10 % of the donors, strata of one donor being pooled. ``authors`` gives that one split five
+    times, each with a draw of as many test cells with replacement: the authors' 'folds', whose spread is the
+    noise of drawing cells and says nothing about donors. The same arguments give the same folds, and are
+    worked out once.
 
     Parameters
     ----------
     ds
         The dataset.
     scheme
-        ``cv`` or ``holdout``.
+        ``cv``, ``holdout`` or ``authors``.
     n_folds
         Number of folds of ``cv``.
     seed
@@ -51,8 +69,20 @@ def donor_folds(
     InputError
         If there are fewer donors than folds, or fewer than three donors.
     """
-    if scheme not in ("cv", "holdout"):
-        raise InputError(f"scheme {scheme!r} is unknown: take 'cv' or 'holdout'")
+    if scheme not in SCHEMES:
+        raise InputError(f"scheme {scheme!r} is unknown: take {', '.join(map(repr, SCHEMES))}")
+    key = (ds.content_hash, scheme, n_folds if scheme == "cv" else 0, seed, label)
+    if key not in _kept:
+        folds = _donor_folds(ds, "cv" if scheme == "cv" else "holdout", n_folds, seed, label)
+        if scheme == "authors":
+            folds = [replace(folds[0], index=draw, draw=draw) for draw in range(DRAWS)]
+        if len(_kept) >= _KEPT:
+            _kept.pop(next(iter(_kept)))
+        _kept[key] = folds
+    return list(_kept[key])
+
+
+def _donor_folds(ds: Dataset, scheme: str, n_folds: int, seed: int, label: str | None) -> list[Fold]:
     counts, strata = _donor_tables(ds, label)
     n_donors = len(counts)
     if n_donors < 3:
@@ -80,16 +110,22 @@ def donor_folds(
         rest = np.flatnonzero(fold_of != index)
         validation = _validation(table, counts.to_numpy(), rest)
         parts = (np.setdiff1d(rest, validation), validation, np.flatnonzero(fold_of == index))
-        folds.append(Fold(index, *(tuple(sorted(counts.index[part])) for part in parts)))
+        train, held, test = (tuple(sorted(counts.index[part])) for part in parts)
+        folds.append(Fold(index, train, held, test))
     return folds
 
 
 def fold_cells(ds: Dataset, fold: Fold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the rows of the training, validation and test cells, unlabelled ones among them."""
+    """Return the rows of the training, validation and test cells, unlabelled ones among them.
+
+    Rows ascend; those of a draw with replacement come as often as they were drawn.
+    """
     donors = ds.donors()
     train, validation, test = (
         np.flatnonzero(donors.isin(part)) for part in (fold.train, fold.validation, fold.test)
     )
+    if fold.draw is not None:
+        test = np.sort(np.random.default_rng([fold.draw, 6]).choice(test, len(test)))
     return train, validation, test
 
 

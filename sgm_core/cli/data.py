@@ -25,10 +25,12 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     split = add_command(data_sub, "split", "show donor folds and which classes they cover", _split)
     split.add_argument("name", metavar="NAME")
     split.add_argument(
-        "--scheme", choices=("cv", "holdout"), default="cv", help="folds, or 80/10/10 by donor"
+        "--scheme",
+        choices=("cv", "holdout", "authors"),
+        default="cv",
+        help="folds, 80/10/10 by donor, or the authors' five draws of its test cells",
     )
     split.add_argument("--folds", type=int, default=5, help="number of folds (default 5)")
-    split.add_argument("--seed", type=int, default=0, help="draws among equally good splits (default 0)")
     split.add_argument("--label", metavar="COL", help="label column (default: the dataset's cell type)")
 
 
@@ -154,13 +156,15 @@ def _split(args: argparse.Namespace, observer: Observer) -> Output:
     from dataclasses import asdict
 
     from sgm_core.cells.dataset import open_dataset
-    from sgm_core.cells.split import class_coverage, donor_folds, fold_cells, scored_classes
+    from sgm_core.cells.split import class_coverage, fold_cells, scored_classes
+    from sgm_core.training.folds import scored_folds
 
     dataset = open_dataset(args.name)
-    folds = donor_folds(dataset, args.scheme, args.folds, args.seed, args.label)
+    # those of a run: its seed plays no part
+    folds = scored_folds(dataset, {"split": args.scheme, "folds": args.folds, "label": args.label})
     coverage = class_coverage(dataset, folds, args.label)
     scored, others = scored_classes(dataset, args.label)
-    lines = []
+    lines = ["draws of the test cells of one split: no donor folds"] if args.scheme == "authors" else []
     for fold in folds:
         sizes = [len(rows) for rows in fold_cells(dataset, fold)]
         lines.append(
@@ -175,7 +179,6 @@ def _split(args: argparse.Namespace, observer: Observer) -> Output:
     data = {
         "dataset": dataset.name,
         "scheme": args.scheme,
-        "seed": args.seed,
         "folds": [asdict(fold) for fold in folds],
         "scored_classes": scored,
         "not_scored": others.to_dict("records"),

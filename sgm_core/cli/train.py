@@ -27,6 +27,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     pretrain.add_argument(
         "--preset", choices=list(PRESETS), default="sgm", help="fields that differ by source"
     )
+    _add_split(pretrain)
     pretrain.add_argument("--fold", type=int, help="hide the test donors of this fold (default: shared)")
     _add_machine(pretrain)
 
@@ -40,6 +41,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     finetune.add_argument(
         "--preset", choices=list(FINETUNE_PRESETS), default="sgm", help="fields that differ by source"
     )
+    _add_split(finetune)
     finetune.add_argument("--fold", type=int, help="one fold of shared pretraining (default: all)")
     finetune.add_argument("--label", help="label column (default: the cell type column)")
     _add_machine(finetune)
@@ -49,6 +51,10 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     )
     compare.add_argument("--data", required=True, help="name of an imported dataset")
     _add_backbone(compare, default="tiny")
+    compare.add_argument(
+        "--preset", choices=list(PRESETS), help="fields of pretraining and finetuning that differ by source"
+    )
+    _add_split(compare)
     compare.add_argument("--folds", type=int, default=5, help="number of donor folds")
     compare.add_argument("--label", help="label column (default: the cell type column)")
     compare.add_argument(
@@ -61,6 +67,16 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     )
     compare.add_argument("--schemes", nargs="+", choices=SCHEMES, default=["linear-probe", "partial"])
     _add_machine(compare, example="pretrain.epochs=2 finetune.lr=3e-4")
+
+
+def _add_split(parser: argparse.ArgumentParser) -> None:
+    from sgm_core.training.config import SPLITS
+
+    parser.add_argument(
+        "--split",
+        choices=list(SPLITS),
+        help="donor folds (cv, default), the paper's hold-out, or its draws",
+    )
 
 
 def _add_backbone(parser: argparse.ArgumentParser, default: str | None) -> None:
@@ -112,7 +128,9 @@ def _pretrain(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.training.config import pretrain_config
 
     dataset = open_dataset(args.data)
-    given = _given(args, "data", "backbone", "weights_key", "masker", "fold", "device", "precision", "seed")
+    given = _given(
+        args, "data", "backbone", "weights_key", "masker", "split", "fold", "device", "precision", "seed"
+    )
     config = pretrain_config(args.preset, **{**given, **_changes(args.set)})
     where = "shared" if config.fold is None else f"fold {config.fold}"
     title = f"Pretrain {config.masker}, {where}"
@@ -124,7 +142,7 @@ def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.runs.store import open_run
     from sgm_core.training.config import finetune_config
 
-    names = ("run", "scheme", "fold", "label", "device", "precision", "seed")
+    names = ("run", "scheme", "split", "fold", "label", "device", "precision", "seed")
     given = {**_given(args, *names), **_changes(args.set)}
     if bool(args.run) == bool(args.backbone):
         raise InputError("give one: --run ID (a pretraining run) or --backbone NAME --data DATASET")
@@ -157,6 +175,9 @@ def _compare(args: argparse.Namespace, observer: Observer) -> Output:
     nested: dict[str, dict[str, Any]] = {"pretrain": {}, "finetune": {}}
     if args.precision != "fp32":
         nested = {part: {"precision": args.precision} for part in nested}
+    if args.preset:
+        for fields in nested.values():
+            fields["preset"] = args.preset
     if args.weights_key:
         nested["pretrain"]["weights_key"] = args.weights_key
     for field, value in _changes(args.set).items():
@@ -164,7 +185,8 @@ def _compare(args: argparse.Namespace, observer: Observer) -> Output:
         if part not in nested or not name:
             raise InputError(f"--set {field}: write pretrain.FIELD=VALUE or finetune.FIELD=VALUE")
         nested[part][name] = value
-    given = _given(args, "data", "backbone", "folds", "label", "arms", "schemes", "seeds", "device", "seed")
+    given = _given(args, "data", "backbone", "split", "folds", "label", "arms", "schemes", "seeds")
+    given |= _given(args, "device", "seed")
     config = CompareConfig.from_dict({**given, **nested})
     title = f"Compare {config.backbone} on {args.data}"
     return _try_or_run("compare", config, dataset, title, args, observer)
@@ -218,6 +240,8 @@ def _result(run: Run) -> Output:
         main = summary[summary["metric"] == "macro_f1"].sort_values("mean", ascending=False)
         data["summary"] = summary.to_dict("records")
         lines.append("macro F1 over donor folds, mean and 95 % interval")
+        if folds is not None and "draw" in folds:
+            lines[-1] = "macro F1, mean over draws of one split's test cells: no donor folds, no interval"
         lines += [
             f"  {row.arm:20} {row.scheme:13} {row.mean:.3f}  {row.low:.3f} to {row.high:.3f}"
             for row in main.itertuples()

@@ -1,8 +1,11 @@
 """What each arm of a comparison runs with; needs no torch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sgm_core.comparison.config import ARMS, SEEDED, CompareConfig
+from sgm_core.errors import InputError
 from sgm_core.training.backbones import is_bundle
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, finetune_config, pretrain_config
 
@@ -30,7 +33,7 @@ def settings(
     """
     shared: dict[str, Any] = {"label": config.label, "device": config.device}
     shared["seed"] = config.seed if seed is None else seed
-    own = {"backbone": config.backbone, "data": config.data, "n_folds": config.folds}
+    own = {"backbone": config.backbone, "data": config.data, "split": config.split, "n_folds": config.folds}
     pretrain = {**shared, **own, **config.pretrain, **(ARMS[arm] or ARMS["uniform"]), "fold": fold}
     preset = pretrain.pop("preset", "sgm")
     finetune: dict[str, Any] = {**shared, **config.finetune, "fold": fold}
@@ -38,4 +41,17 @@ def settings(
         finetune.setdefault("scheme", "official")
     weights = config.backbone if is_bundle(config.backbone) else ""
     recipe = finetune.pop("preset", "sgm")
-    return pretrain_config(preset, **pretrain), finetune_config(weights, recipe, **finetune)
+    finetune |= {"split": config.split, "n_folds": config.folds}
+    with _named("pretrain"):
+        pretraining = pretrain_config(preset, **pretrain)
+    with _named("finetune"):
+        return pretraining, finetune_config(weights, recipe, **finetune)
+
+
+@contextmanager
+def _named(part: str) -> Iterator[None]:
+    """Let an error say which part of the comparison it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{part}: {error}") from error

@@ -13,7 +13,15 @@ from typing import Any, Self
 from sgm_core.errors import InputError
 from sgm_core.training.backbones import check_backbone, default_arms, is_bundle
 from sgm_core.training.config.finetune import SCHEMES
-from sgm_core.training.config.settings import Settings, backbone_field, option
+from sgm_core.training.config.settings import (
+    NESTED,
+    SEEDS,
+    Range,
+    Settings,
+    backbone_field,
+    option,
+    split_field,
+)
 
 ARMS: dict[str, dict[str, Any]] = {
     "original": {},
@@ -31,6 +39,12 @@ SEEDED = PRIMARY
 """Arms that run with every seed: what is said of masking and of genes has to come back with another one."""
 
 
+DECIDED = frozenset(
+    ("data", "run", "backbone", "masker", "summary", "scheme", "fold", "split", "n_folds", "label", "device")
+) | {"seed"}
+"""Fields of pretraining and finetuning that the arms, or the comparison as a whole, decide."""
+
+
 @dataclass(frozen=True)
 class CompareConfig(Settings):
     """The paper's Table 1 for one dataset: every arm and scheme over donor folds, with baselines."""
@@ -40,7 +54,8 @@ class CompareConfig(Settings):
         "tiny",
         "A size of the scFoundation architecture (trained from scratch), or the name of imported weights",
     )
-    folds: int = option(5, "data", "Number of donor folds")
+    split: str = split_field()
+    folds: int = option(5, "data", "Number of donor folds (cross-validation)", range=Range(2, 1000))
     label: str | None = option(None, "data", "Label column; none = the cell type column")
     arms: tuple[str, ...] = option(
         default_arms("tiny"), "data", "Arms to compare; none given = the usual ones of the backbone"
@@ -48,30 +63,21 @@ class CompareConfig(Settings):
     schemes: tuple[str, ...] = option(("linear-probe", "partial"), "data", "Finetuning schemes to compare")
     pretrain: dict[str, Any] = field(
         default_factory=dict,
-        metadata={
-            "group": "model",
-            "help": "Fields of PretrainConfig that differ from the defaults",
-            "paper": None,
-            "choices": (),
-        },
+        metadata=NESTED | {"help": "Fields of PretrainConfig that differ from the defaults"},
     )
     finetune: dict[str, Any] = field(
         default_factory=dict,
-        metadata={
-            "group": "model",
-            "help": "Fields of FinetuneConfig that differ from the defaults",
-            "paper": None,
-            "choices": (),
-        },
+        metadata=NESTED | {"help": "Fields of FinetuneConfig that differ from the defaults"},
     )
     umap: bool = option(True, "data", "Finish with a UMAP of the pooled embeddings")
     device: str = option("auto", "machine", "auto, cpu, cuda or cuda:N")
-    seed: int = option(0, "machine", "First seed of every random choice")
+    seed: int = option(0, "machine", "First seed of every random choice", range=Range(0, SEEDS))
     seeds: int = option(
         3,
         "machine",
         "Seeds of the primary comparison's arms (self-guided, uniform+summary), each a model of its own; "
         "a preference for genes is a finding only if it comes back with another seed",
+        range=Range(1, 100),
     )
 
     @classmethod
@@ -83,15 +89,25 @@ class CompareConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_backbone(self.backbone)
-        for arm in self.arms:
-            if arm not in ARMS:
-                raise InputError(f"unknown arm {arm!r}: the arms are {', '.join(ARMS)}")
+        for name, known in (("arms", tuple(ARMS)), ("schemes", SCHEMES)):
+            chosen = getattr(self, name)
+            if not chosen:
+                raise InputError(f"{name} is empty: choose at least one of {', '.join(known)}")
+            for one in chosen:
+                if one not in known:
+                    raise InputError(f"unknown {name[:-1]} {one!r}: the {name} are {', '.join(known)}")
+                if chosen.count(one) > 1:
+                    raise InputError(f"{name} has {one!r} twice: name each once")
         if "original" in self.arms and not is_bundle(self.backbone):
             raise InputError(
                 f"the arm 'original' is imported weights as they are, and {self.backbone!r} is trained "
                 "from scratch: leave it out (no-pretraining is its untrained counterpart) or choose imported "
                 "weights"
             )
-        for scheme in self.schemes:
-            if scheme not in SCHEMES:
-                raise InputError(f"unknown scheme {scheme!r}: the schemes are {', '.join(SCHEMES)}")
+        from sgm_core.comparison.arms import settings  # which needs this class
+
+        for part in ("pretrain", "finetune"):
+            for name in sorted(DECIDED & set(getattr(self, part))):
+                raise InputError(f"{part}.{name} can't be set: a comparison's own fields decide it")
+        for arm in self.arms:
+            settings(self, arm)

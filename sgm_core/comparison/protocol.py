@@ -30,12 +30,13 @@ from sgm_core.device import on_gpu, usable_cores
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
 from sgm_core.training.backbones import corpus_sentence, is_bundle
-from sgm_core.training.folds import fold_count, run_folds
+from sgm_core.training.config import fold_count
+from sgm_core.training.folds import run_folds
 
 
 def tasks_of(config: CompareConfig) -> list[Task]:
     """Return all tasks, baselines first (they give the first figures), then fold by fold."""
-    n_folds = fold_count(config)
+    n_folds = fold_count(config.split, config.folds)
     first = [Task(BASELINE, fold) for fold in range(n_folds)]
     if config.umap:
         first.insert(1, Task(MAP, 0))
@@ -72,8 +73,6 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
             f"under {config.label or dataset.cell_type_column!r}: a comparison needs two; choose another "
             "label column"
         )
-    for arm in config.arms:
-        settings(config, arm)  # a wrong field is refused before anything runs
     _refuse_misfits(dataset, config)
     code = deciding_code()
     if drop_what_other_code_made(folder, code):
@@ -138,8 +137,14 @@ def _report_folds(folds: list[Fold], observer: Observer) -> None:
 
 def _refuse_misfits(dataset: Dataset, config: CompareConfig) -> None:
     """Check what needs the backbone's shape, before anything runs."""
+    depth = _depth(config.backbone)
+    block = settings(config, config.arms[0])[1].trained_block
+    if block == "second-to-last" and {"partial", "last-block"} & set(config.schemes) and depth < 2:
+        raise InputError(
+            f"finetune.trained_block is 'second-to-last', and {config.backbone!r} has one block: choose a "
+            "backbone of two blocks or more, or trained_block=last"
+        )
     if "official" in config.schemes:
-        depth = _depth(config.backbone)
         if depth < 2:
             raise InputError(
                 f"the scheme 'official' trains the second-to-last block, and {config.backbone!r} has one: "

@@ -17,7 +17,7 @@ from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.home import read_json, whole_file, whole_folder, write_json, write_table
 from sgm_core.progress import Observer
 from sgm_core.training.config import SCHEMES, FinetuneConfig
-from sgm_core.training.folds import run_folds
+from sgm_core.training.folds import draws_of, run_folds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -136,7 +136,10 @@ def _baselines(
         table = prediction_table(dataset, test, fitted.classes, fitted.probabilities, config.label, **where)
         tables.append(table)
         seconds = time.perf_counter() - started
-        rows.append(fold_row(dataset, fold, table, config.label, len(train), seconds, fitted.chosen))
+        for draw, part in draws_of(dataset, config, table):
+            rows.append(
+                fold_row(dataset, fold, part, config.label, len(train), seconds, fitted.chosen) | draw
+            )
         observer.metric(
             phase="baseline", arm=name, scheme="baseline", fold=fold.index, macro_f1=rows[-1]["macro_f1"]
         )
@@ -161,7 +164,7 @@ def _arm(
     from sgm_core.training.finetune import fold_row, labelled_rows, prediction_table
     from sgm_core.training.pretrain import pretrain, pretrain_cells, weights_of
     from sgm_core.training.probe import probe
-    from sgm_core.training.start import initial_state
+    from sgm_core.training.start import initial_state, set_pool
     from sgm_core.training.validation import encode_classes
 
     pretraining, finetuning = settings(config, task.arm, task.fold, task.seed)
@@ -181,6 +184,7 @@ def _arm(
         start = initial_state(dataset, pretraining, seen, device, random=task.arm == "no-pretraining")
         model, values = start.model, start.values
     pretrain_seconds = time.perf_counter() - started
+    set_pool(model.backbone, finetuning.pool)
     train, validation, test, labels = labelled_rows(dataset, fold, config.label)
     classes, codes, known, validation_codes = encode_classes(labels.iloc[train], labels.iloc[validation])
     validation = validation[known]
@@ -235,7 +239,8 @@ def _arm(
         table = prediction_table(dataset, test, classes, probabilities, config.label, **keys)
         seconds = pretrain_seconds + time.perf_counter() - started
         tables.append(table)
-        rows.append(fold_row(dataset, fold, table, config.label, len(train), seconds, chosen))
+        for draw, part in draws_of(dataset, config, table):
+            rows.append(fold_row(dataset, fold, part, config.label, len(train), seconds, chosen) | draw)
         observer.metric(
             phase="finetune",
             arm=task.arm,

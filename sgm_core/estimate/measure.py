@@ -33,6 +33,7 @@ from sgm_core.training import pretrain as training
 from sgm_core.training import start
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.data import Values, model_values
+from sgm_core.training.folds import run_fold
 from sgm_core.training.memory import keep_freed_memory
 from sgm_core.training.pooling import pooled_vectors
 
@@ -87,7 +88,7 @@ def probe(config: PretrainConfig, dataset: Dataset, encodes: bool = False) -> di
     if busy:
         note += ", while other programs kept the processors busy"
     common = {"device": _device_words(device), "note": note, "busy": busy}
-    fold = training.pick_fold(dataset, config.fold, config.n_folds, config.label)
+    fold = run_fold(dataset, config)
     result: dict[str, Any] = {}
     if encodes:
         begun = start.initial_state(dataset, config, training.pretrain_cells(dataset, fold)[0], device)

@@ -20,9 +20,9 @@ from sgm_core.training.config import FinetuneConfig, PretrainConfig, Settings
 
 # Fields that change what is learned or how often, but neither a step's time nor its memory.
 _NO_MATTER = {
-    *("preset", "fold", "n_folds", "label", "seed", "validation_masks", "penalty_weight", "temperature"),
+    *("preset", "fold", "split", "n_folds", "label", "seed", "validation_masks", "penalty_weight"),
     *("schedule", "epochs", "patience", "accumulation", "lr_new", "lr_backbone", "weight_decay", "data"),
-    *("redraw_interval", "max_tokens", "target_depth"),
+    *("redraw_interval", "max_tokens", "target_depth", "temperature", "key_init"),
 }
 _CODE = (
     "model/*.py",

@@ -16,7 +16,7 @@ import numpy as np
 from sgm_core import device as machine
 from sgm_core import home
 from sgm_core.cells.dataset import Dataset
-from sgm_core.cells.split import donor_folds, fold_cells
+from sgm_core.cells.split import fold_cells
 from sgm_core.comparison.arms import seeds_of, settings
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.device import usable_cores
@@ -24,8 +24,10 @@ from sgm_core.errors import InputError, NotFoundError
 from sgm_core.estimate import cost
 from sgm_core.estimate.speed import speed
 from sgm_core.model.bundle import open_bundle
-from sgm_core.model.sizes import SIZES, shape_fields
-from sgm_core.training.config import FinetuneConfig, PretrainConfig, Settings
+from sgm_core.model.sizes import SIZES
+from sgm_core.training.backbones import shape_of_size
+from sgm_core.training.config import FinetuneConfig, PretrainConfig, Settings, fold_count
+from sgm_core.training.folds import run_fold
 from sgm_core.training.tokens import Tokens, informative_tokens, vocabulary_tokens
 
 _PROCESS, _GPU_PROCESS = 6e8, 6e8  # Python with torch; a GPU's context
@@ -42,7 +44,7 @@ Measured = Mapping[str, Mapping[str, Any]]
 def shape_of(config: PretrainConfig, n_genes: int) -> dict[str, Any]:
     """Return the fields of its backbone's shape: a size for `n_genes` genes, or an imported bundle's own."""
     if config.backbone in SIZES:
-        shape = {**shape_fields(config.backbone, n_genes), "depth_tokens": config.depth_tokens}
+        shape = shape_of_size(config, n_genes)
     else:
         shape = open_bundle(config.backbone).config
     return {**shape, "attention_dropout": config.attention_dropout}
@@ -130,7 +132,8 @@ def source_of(config: FinetuneConfig) -> PretrainConfig:
     """
     machine_fields = {name: getattr(config, name) for name in ("device", "precision", "max_tokens")}
     if config.backbone:
-        own = {name: getattr(config, name) for name in ("data", "backbone", "weights_key", "n_folds")}
+        names = ("data", "backbone", "weights_key", "split", "n_folds")
+        own = {name: getattr(config, name) for name in names}
         return PretrainConfig.from_dict({**own, **machine_fields, "masker": "uniform", "summary": "none"})
     path = home.folder("runs") / home.check_name(config.run, "run") / "config.json"
     if not path.is_file():
@@ -166,7 +169,8 @@ def estimate_finetune(
     encode = measured.get("encode", {})
     encode_s = encode.get("cell_s", whole / pace.work + 1.5 * traffic / pace.traffic)
     cells = _labelled(dataset, dataset.content_hash, config.label)
-    folds = 1 if config.fold is not None or source.fold is not None else source.n_folds
+    one = config.fold is not None or source.fold is not None
+    folds = 1 if one else fold_count(source.split, source.n_folds)
     train = 0.8 * cells
     epochs, disk, trained = config.epochs, 0.0, 0
     batch = _batch(config.batch_size, tokens)
@@ -222,7 +226,8 @@ def estimate_compare(
     config: CompareConfig, dataset: Dataset, measured: Measured | None = None
 ) -> dict[str, Any]:
     """Estimate a comparison: its pretrainings, finetunings and baselines over all folds."""
-    seconds, disk = config.folds * dataset.n_cells * 0.004, 0
+    n_folds = fold_count(config.split, config.folds)
+    seconds, disk = n_folds * dataset.n_cells * 0.004, 0
     first = estimate(costliest(config), dataset, measured)
     # a size runs in one process a core, which share the cores' speed, and one that gathers their tables
     alone = machine.on_gpu(config.device) or config.backbone not in SIZES
@@ -230,7 +235,7 @@ def estimate_compare(
     largest, at_once = first, first["memory_bytes"]
     for arm in config.arms:
         pretraining, finetuning = settings(config, arm)
-        models = config.folds * len(seeds_of(config, arm))
+        models = n_folds * len(seeds_of(config, arm))
         if ARMS[arm]:
             seconds += models * estimate(pretraining, dataset, measured)["seconds"]
         for scheme in config.schemes:
@@ -241,7 +246,7 @@ def estimate_compare(
             disk = max(disk, guess["disk_bytes"])
             if guess["memory_bytes"] > at_once:
                 largest, at_once = guess, guess["memory_bytes"]
-    pretrainings = config.folds * sum(len(seeds_of(config, arm)) for arm in config.arms if ARMS[arm])
+    pretrainings = n_folds * sum(len(seeds_of(config, arm)) for arm in config.arms if ARMS[arm])
     return first | {
         "seconds": seconds,
         "memory": largest["memory"],
@@ -278,7 +283,7 @@ def _longest(tokens: Tokens, batch: int, power: int = 1) -> float:
 
 def _trained_blocks(config: FinetuneConfig) -> int:
     # the released code trains the second-to-last block, so the last one is passed through too
-    return 2 if config.scheme == "official" else 1
+    return 2 if config.scheme == "official" or config.trained_block == "second-to-last" else 1
 
 
 def _block_parameters(shape: Mapping[str, Any]) -> int:
@@ -290,19 +295,12 @@ def _labelled(dataset: Dataset, content_hash: str, label: str | None) -> int:
     return int(dataset.labels(label).notna().sum())
 
 
-@lru_cache(maxsize=64)
-def _fold_cells(
-    dataset: Dataset, content_hash: str, fold: int, n_folds: int, label: str | None
-) -> tuple[int, int]:
-    folds = donor_folds(dataset, "cv", n_folds, 0, label)
-    train, validation, _ = fold_cells(dataset, folds[fold])
-    return len(train), len(validation)
-
-
 def _cells(config: PretrainConfig, dataset: Dataset) -> tuple[int, int]:
     """Return how many cells train and how many validate."""
-    if config.fold is not None and config.fold < config.n_folds:
-        return _fold_cells(dataset, dataset.content_hash, config.fold, config.n_folds, config.label)
+    fold = run_fold(dataset, config)
+    if fold is not None:
+        train, validation, _ = fold_cells(dataset, fold)
+        return len(train), len(validation)
     held_out = max(1, dataset.n_cells // 20)
     return dataset.n_cells - held_out, held_out
 

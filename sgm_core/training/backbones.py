@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from sgm_core.errors import InputError
-from sgm_core.model.sizes import SIZES
+from sgm_core.model.sizes import SIZES, shape_fields
 
 if TYPE_CHECKING:
     from sgm_core.cells.dataset import Dataset
@@ -22,6 +22,18 @@ BUNDLE_DEFAULTS: dict[str, dict[str, Any]] = {
 random weights would wipe out what the weights know, so the paper's rates hold. A full-size cell of 2,000
 expressed genes takes about 4.5 GB while it is pretrained and 1 GB while it is finetuned, and on the CPU a
 larger batch is no faster; the gradient is made steadier by accumulation, at no cost of memory."""
+
+
+SHAPE_FIELDS = ("pool", "cell_context", "value_scaling")
+"""Fields of `PretrainConfig` that change the shape of a size; imported weights have their own."""
+
+
+def shape_of_size(config: Any, n_genes: int) -> dict[str, Any]:
+    """Return the fields of `BackboneConfig` of a pretraining that starts from a size, for `n_genes` genes."""
+    shape = {**shape_fields(config.backbone, n_genes), "depth_tokens": config.depth_tokens}
+    given = {name: getattr(config, name) for name in SHAPE_FIELDS}
+    shape |= {name: value for name, value in given.items() if value is not None}
+    return shape | ({} if config.pool is None else {"pool": tuple(config.pool.split("+"))})
 
 
 def is_bundle(name: str) -> bool:

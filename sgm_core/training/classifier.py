@@ -17,11 +17,23 @@ from sgm_core.training.prefix import Entered, Store, stored
 from sgm_core.training.schemes import Classifier
 from sgm_core.training.validation import validation_score
 
+FLAT_BELOW = 50
+"""The imbalance up to which the authors' class weights are equal."""
 
-def class_weights(codes: np.ndarray, n_classes: int) -> Tensor:
-    """Return loss weights (C,): square root of the inverse class frequency, of mean one over the cells."""
+
+def class_weights(codes: np.ndarray, n_classes: int, rule: str = "sqrt") -> Tensor:
+    """Return loss weights (C,) of mean one over the cells.
+
+    Parameters
+    ----------
+    codes : (n,) class numbers of the training cells
+    n_classes : number of classes C
+    rule : ``sqrt``: square root of the inverse class frequency; ``authors``: the inverse frequency of classes
+        over 50 times rarer than the most frequent one, the same for all others (method.md, section 2)
+    """
     counts = np.bincount(codes, minlength=n_classes).clip(min=1)
-    weights = 1 / np.sqrt(counts)
+    rarity = counts.max() / counts
+    weights = np.sqrt(rarity) if rule == "sqrt" else np.maximum(rarity, FLAT_BELOW)
     return torch.tensor(weights / (weights[codes].mean()), dtype=torch.float32)
 
 
@@ -87,7 +99,9 @@ class Finetuning(Task[_Batch]):
         self._codes = np.zeros(len(self.values.lengths), np.int64)
         self._codes[train] = codes
         n_classes = classifier.head.output.out_features
-        self._weights = class_weights(codes, n_classes).to(self.device) if self.config.class_weights else None
+        self._weights: Tensor | None = None
+        if self.config.class_weights:
+            self._weights = class_weights(codes, n_classes, self.config.class_weighting).to(self.device)
         self._order = np.random.default_rng([self.config.seed, 1])
         self._total = torch.zeros((), device=self.device)
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pandas as pd
 from sgm_core.analysis import metrics
 from sgm_core.analysis.pooled import pooled_table
 from sgm_core.cells.dataset import Dataset, open_dataset
-from sgm_core.cells.split import Fold, donor_folds, fold_cells, scored_classes
+from sgm_core.cells.split import Fold, fold_cells, scored_classes
 from sgm_core.device import pick_device
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.home import check_name, read_json
@@ -22,9 +23,10 @@ from sgm_core.training.backbones import check_backbone, corpus_sentence, is_bund
 from sgm_core.training.classifier import train_classifier
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import model_values, refuse_long_cells
+from sgm_core.training.folds import draws_of, run_folds, wanted
 from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.probe import probe
-from sgm_core.training.start import original
+from sgm_core.training.start import original, set_pool
 from sgm_core.training.validation import encode_classes
 
 
@@ -122,6 +124,7 @@ class Source:
     ----------
     dataset, label : the cells and their label column
     folds : the folds to train and test on
+    split : the configuration that they come from (see `run_folds`)
     fresh : gives the model, the symbols of its genes, and its arm
     shared : the folds share the model
     max_tokens : the longest cell that is taken
@@ -130,6 +133,7 @@ class Source:
     dataset: Dataset
     label: str | None
     folds: list[Fold]
+    split: Any
     fresh: Callable[[], tuple[MaskedModel, np.ndarray, str]]
     shared: bool
     max_tokens: int
@@ -168,6 +172,7 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
             )
         if pooled is None:
             model, names, arm = source.fresh()
+            set_pool(model.backbone, config.pool)
             model.to(device)
             values = model_values(dataset, model, names, device)
             refuse_long_cells(values.lengths, source.max_tokens, f"dataset {dataset.name!r}")
@@ -208,7 +213,8 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
         )
         predictions.append(table)
         seconds = time.perf_counter() - started
-        scores.append(fold_row(dataset, fold, table, label, len(train), seconds, chosen))
+        for draw, part in draws_of(dataset, source.split, table):
+            scores.append(fold_row(dataset, fold, part, label, len(train), seconds, chosen) | draw)
         observer.metric(phase="finetune", scheme=config.scheme, macro_f1=scores[-1]["macro_f1"], **where)
         observer.progress(number + 1, len(source.folds), f"{number + 1} of {len(source.folds)} folds")
     publish(pd.concat(predictions, ignore_index=True), pd.DataFrame(scores), dataset, observer)
@@ -237,7 +243,7 @@ def _pretrained(config: FinetuneConfig, folder: Path, observer: Observer) -> Sou
             f"fold {config.fold}; finetune it on fold {own_fold}, or pretrain with --fold {config.fold}"
         )
     dataset = open_dataset(parameters["data"])
-    folds = donor_folds(dataset, "cv", parameters.get("n_folds", 5), 0, parameters.get("label"))
+    folds = run_folds(dataset, parameters)
     if own_fold is None:
         observer.message(
             "shared pretraining: the backbone has seen the test donors; the scores are optimistic"
@@ -245,7 +251,8 @@ def _pretrained(config: FinetuneConfig, folder: Path, observer: Observer) -> Sou
     return Source(
         dataset,
         config.label or parameters.get("label"),
-        _wanted(folds, own_fold if own_fold is not None else config.fold),
+        wanted(folds, own_fold if own_fold is not None else config.fold),
+        parameters,
         lambda: load_model(source / "checkpoint"),
         own_fold is None,
         max(config.max_tokens, parameters.get("max_tokens", 0)),
@@ -264,21 +271,13 @@ def _imported(config: FinetuneConfig, observer: Observer) -> Source:
         raise InputError(f"finetuning {config.backbone!r} needs a dataset: give --data NAME")
     dataset = open_dataset(config.data)
     observer.message(corpus_sentence(dataset, config.backbone))
-    folds = donor_folds(dataset, "cv", config.n_folds, 0, config.label)
+    folds = run_folds(dataset, config)
 
     def fresh() -> tuple[MaskedModel, np.ndarray, str]:
         model = original(config.backbone, config.weights_key)
         return model, np.array(model.backbone.genes), "original"
 
-    return Source(dataset, config.label, _wanted(folds, config.fold), fresh, True, config.max_tokens)
-
-
-def _wanted(folds: list[Fold], index: int | None) -> list[Fold]:
-    if index is None:
-        return folds
-    if not 0 <= index < len(folds):
-        raise InputError(f"fold is {index}: with {len(folds)} folds it is 0 to {len(folds) - 1}")
-    return [folds[index]]
+    return Source(dataset, config.label, wanted(folds, config.fold), config, fresh, True, config.max_tokens)
 
 
 def publish(predictions: pd.DataFrame, folds: pd.DataFrame, dataset: Dataset, observer: Observer) -> None:

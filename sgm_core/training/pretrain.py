@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from sgm_core.cells.dataset import Dataset, open_dataset
-from sgm_core.cells.split import Fold, donor_folds, fold_cells
+from sgm_core.cells.split import Fold, fold_cells
 from sgm_core.device import autocast, pick_device
-from sgm_core.errors import InputError
 from sgm_core.home import whole_file
 from sgm_core.model.backbone import BackboneConfig
 from sgm_core.model.checkpoint import save_model
@@ -25,6 +24,7 @@ from sgm_core.training.config import PretrainConfig
 from sgm_core.training.counts import MaskCounter, sum_models
 from sgm_core.training.data import Values, ahead, batches, model_values, to_device, token_batches
 from sgm_core.training.first_masks import first_masks
+from sgm_core.training.folds import run_fold
 from sgm_core.training.loop import Loop, Task
 from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.start import Start, initial_state
@@ -62,15 +62,6 @@ def arm_name(config: PretrainConfig) -> str:
     if config.masker == "self-guided":
         return "self-guided"
     return config.masker if config.summary == "none" else f"{config.masker}+summary"
-
-
-def pick_fold(dataset: Dataset, index: int | None, n_folds: int, label: str | None) -> Fold | None:
-    """Return the donor fold `index`, or None for shared pretraining."""
-    if index is None:
-        return None
-    if not 0 <= index < n_folds:
-        raise InputError(f"fold is {index}: with {n_folds} folds it is 0 to {n_folds - 1}")
-    return donor_folds(dataset, "cv", n_folds, 0, label)[index]
 
 
 def pretrain_cells(dataset: Dataset, fold: Fold | None) -> tuple[np.ndarray, np.ndarray]:
@@ -332,7 +323,7 @@ def validation_loss(
 def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> None:
     """Pretrain as a run: tables through `observer`, the model under ``folder/checkpoint``."""
     dataset = open_dataset(config.data)
-    fold = pick_fold(dataset, config.fold, config.n_folds, config.label)
+    fold = run_fold(dataset, config)
     if fold is None:
         observer.message("shared pretraining: every donor is seen, so a test on any donor is optimistic")
     else:

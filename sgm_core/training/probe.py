@@ -17,7 +17,6 @@ from sgm_core.training.validation import validation_score
 
 HEAD_DECAYS = (0.0, 1e-4, 1e-3, 1e-2)
 """Weight decays that the validation cells choose among, beside the one asked for."""
-_BATCH = 256  # vectors a step
 
 
 class Probe(Task[np.ndarray]):
@@ -47,9 +46,11 @@ class Probe(Task[np.ndarray]):
         self.device, self.modules, self.rate = torch.device("cpu"), [self.head], config.lr
         self._x, self._y = torch.from_numpy(vectors), torch.from_numpy(codes)
         self._validation, self._validation_codes = validation, validation_codes
-        self._weights = class_weights(codes, n_classes) if config.class_weights else None
+        self._weights = (
+            class_weights(codes, n_classes, config.class_weighting) if config.class_weights else None
+        )
         self._order = np.random.default_rng(config.seed)
-        self.n_batches = max(1, len(vectors) // _BATCH)
+        self.n_batches = max(1, len(vectors) // config.probe_batch_size)
 
     def groups(self) -> list[dict[str, Any]]:
         """Return the one group."""

@@ -16,6 +16,9 @@ from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import Values, batches, to_device, token_batches
 from sgm_core.training.prefix import Entered, Prefix, Store, as_padded, unpack
 
+FLAT_BELOW = 50
+"""The imbalance up to which the authors' class weights are equal."""
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -40,11 +43,12 @@ class Scheme:
         return [*parts, backbone.blocks[self.block]]
 
 
-def scheme(name: str, backbone: Backbone) -> Scheme:
+def scheme(name: str, backbone: Backbone, block: str = "last") -> Scheme:
     """Return what the scheme `name` trains of a backbone.
 
     ``partial`` is the paper's: embeddings and last block. ``last-block`` leaves the embeddings. ``official``
     is what scFoundation's own code does: the second-to-last block, on the genes alone, pooled by the maximum.
+    The two others train the second-to-last block too where `block` says so.
 
     Raises
     ------
@@ -61,7 +65,12 @@ def scheme(name: str, backbone: Backbone) -> Scheme:
         return Scheme(depth - 2, genes_only=True, pool=("max",))
     if name not in ("partial", "last-block"):
         raise InputError(f"scheme {name!r} trains no block: choose partial, last-block or official")
-    return Scheme(depth - 1, embeddings=name == "partial")
+    if block == "second-to-last" and depth < 2:
+        raise InputError(
+            "trained_block is 'second-to-last', and this backbone has one block: choose a backbone of two "
+            "blocks or more, or trained_block=last"
+        )
+    return Scheme(depth - (2 if block == "second-to-last" else 1), embeddings=name == "partial")
 
 
 class Classifier:
@@ -78,7 +87,7 @@ class Classifier:
     def __init__(self, model: MaskedModel, values: Values, n_classes: int, config: FinetuneConfig) -> None:
         self.model, self.values, self.config = model, values, config
         backbone = model.backbone
-        self.scheme = scheme(config.scheme, backbone)
+        self.scheme = scheme(config.scheme, backbone, config.trained_block)
         self.padded = config.compat == "official"
         keep_summary = config.keep_summary and config.scheme != "official"
         # with trained embeddings nothing before the block is frozen

@@ -9,9 +9,8 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.model.backbone import Backbone, BackboneConfig
 from sgm_core.model.bundle import open_bundle
 from sgm_core.model.reconstruction import MaskedModel
-from sgm_core.model.sizes import backbone_config
 from sgm_core.model.weights import load_backbone
-from sgm_core.training.backbones import is_bundle
+from sgm_core.training.backbones import is_bundle, shape_of_size
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.data import Values, VocabularyValues, informative_genes, refuse_long_cells
 
@@ -76,7 +75,7 @@ def initial_state(
         genes = informative_genes(dataset, rows, config.n_genes)
         values = Values(dataset, genes, device, config.target_depth if config.depth_tokens else None)
         refuse_long_cells(values.lengths, config.max_tokens, f"dataset {dataset.name!r}")
-        shape = shape or backbone_config(config.backbone, len(genes), depth_tokens=config.depth_tokens)
+        shape = shape or BackboneConfig(**shape_of_size(config, len(genes)))
         torch.manual_seed(config.seed)
         backbone = Backbone(shape)
         names = dataset.genes[genes]
@@ -101,3 +100,12 @@ def set_dropout(backbone: Backbone, dropout: float, attention_dropout: float) ->
     for block in backbone.blocks:
         block.dropout.p = dropout  # type: ignore[union-attr]
         block.attention_dropout = attention_dropout  # type: ignore[assignment]
+
+
+def set_pool(backbone: Backbone, pool: str | None) -> None:
+    """Let a classifier read other parts of the cells' vectors than the backbone was trained with.
+
+    Its decoder can't run after that where it reads the vector too.
+    """
+    if pool is not None:
+        backbone.config = replace(backbone.config, pool=tuple(pool.split("+")))

@@ -126,6 +126,40 @@ def test_too_few_donors_are_refused():
         donor_folds(ds, "leave")
 
 
+def test_the_authors_folds_are_draws_of_the_cells_of_one_split():
+    ds = dataset({f"P{i}": {"a": 20, "b": 10} for i in range(10)})
+    (whole,) = donor_folds(ds, "holdout")
+    drawn = donor_folds(ds, "authors")
+    assert [fold.draw for fold in drawn] == [0, 1, 2, 3, 4]
+    assert {(fold.train, fold.validation, fold.test) for fold in drawn} == {
+        (whole.train, whole.validation, whole.test)
+    }
+    train, validation, test = fold_cells(ds, whole)
+    seen = set()
+    for fold in drawn:
+        rows = fold_cells(ds, fold)
+        assert np.array_equal(rows[0], train) and np.array_equal(rows[1], validation)
+        assert len(rows[2]) == len(test) and set(rows[2]) < set(test), "with replacement"
+        seen.add(tuple(rows[2]))
+    assert len(seen) == 5
+
+
+def test_folds_are_worked_out_once_a_content(monkeypatch):
+    from sgm_core.cells import split
+
+    calls = []
+    real = split._donor_folds
+    monkeypatch.setattr(split, "_donor_folds", lambda *given: calls.append(given) or real(*given))
+    monkeypatch.setattr(split, "_kept", {})
+    ds = dataset({f"P{i}": {"a": 3, "b": 2} for i in range(6)})
+    first = donor_folds(ds, n_folds=3)
+    first.clear()  # what a caller does with its list is its own
+    assert len(donor_folds(ds, n_folds=3)) == 3 and len(calls) == 1
+    donor_folds(ds, n_folds=2)
+    donor_folds(ds, n_folds=3, seed=1)
+    assert len(calls) == 3
+
+
 def test_two_donors_can_not_be_split():
     ds = dataset({"P0": {"a": 1}, "P1": {"b": 2}})
     with pytest.raises(InputError, match="has 2 donors; a split needs at least 3"):

@@ -1,6 +1,8 @@
 """New run: what the form says is what runs."""
 
+import dataclasses
 import time
+from dataclasses import replace
 
 import pytest
 from page_text import text_of
@@ -8,12 +10,14 @@ from page_text import text_of
 from sgm_core import home
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.device import Memory
+from sgm_core.errors import InputError
 from sgm_core.model.bundle import IMPORT, LICENCE
 from sgm_core.model.sizes import shape_fields
 from sgm_core.runs.measure import measuring
 from sgm_core.runs.store import create_run, list_runs
 from sgm_core.training.backbones import BUNDLE_DEFAULTS, default_arms
-from sgm_core.training.config import PRESETS, FinetuneConfig, PretrainConfig
+from sgm_core.training.config import PRESETS, FinetuneConfig, PretrainConfig, pretrain_config
+from sgm_core.training.folds import run_folds
 
 
 @pytest.fixture
@@ -171,10 +175,46 @@ def test_a_preset_fills_the_form(open_page, demo_dataset, queued):
         assert run.parameters[field] == value, field
 
 
+def test_the_page_names_the_donors_that_the_run_hides(open_page, demo_dataset, queued):
+    """The page drew its folds from the run's seed, the run from 0: with seed 7 it named other donors."""
+    page = open_page("new_run")
+    page.segmented_control(key="kind").set_value("pretrain").run()
+    page.number_input(key="pretrain.fold").set_value(0)
+    page.number_input(key="pretrain.seed").set_value(7).run()
+    text = text_of(page)
+    start(page)
+    config = PretrainConfig.from_dict(list_runs()[0].parameters)
+    assert config.seed == 7
+    donors = ", ".join(run_folds(demo_dataset, config)[0].test)
+    assert f"the test donors of fold 0 hidden ({donors})" in text
+    assert run_folds(demo_dataset, config) == run_folds(demo_dataset, replace(config, seed=0))
+
+
+def test_the_page_refuses_what_the_command_refuses_in_the_same_words(open_page, demo_dataset):
+    with pytest.raises(InputError) as refused:
+        pretrain_config(data="small", latent_heads="3")
+    page = open_page("new_run")
+    page.segmented_control(key="kind").set_value("pretrain").run()
+    page.number_input(key="pretrain.latent_heads").set_value(3).run()
+    assert str(refused.value) in page.error[0].value
+    assert "Start the run" not in labels(page)
+
+
+def test_the_controls_of_numbers_end_where_their_ranges_do(open_page, demo_dataset):
+    page = open_page("new_run")
+    for kind, config in (("pretrain", PretrainConfig), ("compare", CompareConfig)):
+        page.segmented_control(key="kind").set_value(kind).run()
+        spans = {f"{kind}.{field.name}": field.metadata["range"] for field in dataclasses.fields(config)}
+        shown = [one for one in page.number_input if spans.get(one.key)]
+        assert shown
+        for one in shown:
+            assert (one.min, one.max) == (spans[one.key].low, spans[one.key].high), one.key
+
+
 def test_nothing_to_compare_is_refused(open_page, demo_dataset):
     page = open_page("new_run")
     page.pills(key="compare.arms").set_value([]).run()
-    assert "at least one arm" in page.error[0].value
+    assert "arms is empty: choose at least one" in page.error[0].value
     assert "Start the run" not in [button.label for button in page.button]
 
 

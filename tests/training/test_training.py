@@ -239,7 +239,7 @@ def test_presets_and_fields_are_checked() -> None:
         pretrain_config("sgm", mask_basis="some")
     with pytest.raises(InputError, match="epochs is 'many'"):
         pretrain_config("sgm", epochs="many")
-    with pytest.raises(InputError, match="negative"):
+    with pytest.raises(InputError, match="epochs is -1: it must be at least 1"):
         pretrain_config("sgm", epochs=-1)
     config = pretrain_config("sgm", epochs="3", patience="none", lr_new="1e-4", fold="2")
     assert (config.epochs, config.patience, config.lr_new, config.fold) == (3, None, 1e-4, 2)

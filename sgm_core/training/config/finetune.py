@@ -11,30 +11,46 @@ from typing import Any
 
 from sgm_core.errors import InputError
 from sgm_core.training.backbones import BUNDLE_DEFAULTS, is_bundle
-from sgm_core.training.config.settings import Settings, check_counts, option
+from sgm_core.training.config.settings import SEEDS, Range, Settings, check_fold, option, split_field
 
 SCHEMES = ("linear-probe", "partial", "last-block", "official")
 """The paper's two first, and of all the probe, for it leaves the weights as they are."""
 
 
+_PAPER: dict[str, Any] = {
+    "preset": "paper",
+    "epochs": 10,
+    "probe_epochs": 10,
+    "batch_size": 1,
+    "probe_batch_size": 8,
+    "accumulation": 5,
+    "lr": 1e-4,
+    "weight_decay": 5e-4,
+    "choose_decay": False,
+    "amsgrad": True,
+    "schedule": "constant",
+    "patience": 5,
+    "clip": 1.0,
+    "head_hidden": 256,
+    "pool": "max",
+    "dropout": 0.0,
+    "class_weights": True,
+    "class_weighting": "authors",
+    "keep_summary": True,
+    "trained_block": "last",
+}
 FINETUNE_PRESETS: dict[str, dict[str, Any]] = {
     "sgm": {},
-    "paper": {
-        "preset": "paper",
-        "epochs": 10,
-        "probe_epochs": 10,
-        "batch_size": 1,
-        "accumulation": 5,
-        "lr": 1e-4,
-        "weight_decay": 5e-4,
-        "choose_decay": False,
-        "amsgrad": True,
-        "schedule": "constant",
-        "patience": 5,
-        "dropout": 0.0,
-    },
+    "paper": _PAPER,
+    # where their code departs from the text: the block, and clipping once before training, without effect
+    "authors": {**_PAPER, "preset": "authors", "trained_block": "second-to-last", "clip": 0.0},
 }
-"""Fields of `FinetuneConfig` that each preset sets; all others keep their defaults."""
+"""Fields of `FinetuneConfig` that each preset sets; all others keep their defaults.
+
+`paper` is the text, and where the text is silent (pooling, class weights, amsgrad, epochs) the authors' code.
+Not copied: there a batch's loss is divided by the sum of its weights, so that in a batch of one cell the
+class weights cancel, and the penalty on the cross-attention stays in the loss.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,10 @@ class FinetuneConfig(Settings):
     weights_key: str = option(
         "gene", "model", "Which weight set, with `backbone`", "gene", ("cell", "gene", "rde")
     )
-    n_folds: int = option(5, "data", "Number of donor folds, with `backbone`; a run has its own")
+    split: str = split_field("; with `backbone`, a run has its own")
+    n_folds: int = option(
+        5, "data", "Number of donor folds, with `backbone`; a run has its own", range=Range(2, 1000)
+    )
     scheme: str = option(
         "linear-probe",
         "model",
@@ -66,20 +85,44 @@ class FinetuneConfig(Settings):
         None,
         "data",
         "Fold to train and test on; none = the run's own fold, or all folds of shared pretraining",
+        range=Range(0, 999),
     )
     label: str | None = option(None, "data", "Label column; none = the cell type column")
     epochs: int = option(
-        5, "optimisation", "Passes over the labelled training cells (partial finetuning)", 10
+        5,
+        "optimisation",
+        "Passes over the labelled training cells (partial finetuning)",
+        10,
+        range=Range(1, 10_000),
     )
     probe_epochs: int = option(
-        60, "optimisation", "Passes of the linear probe's head over the cached vectors", 10
+        60,
+        "optimisation",
+        "Passes of the linear probe's head over the cached vectors",
+        10,
+        range=Range(1, 100_000),
     )
-    batch_size: int = option(32, "optimisation", "Cells a step (the probe has 256); imported weights: 4", 1)
+    batch_size: int = option(
+        32, "optimisation", "Cells a step (the probe has 256); imported weights: 4", 1, range=Range(1, 65_536)
+    )
+    probe_batch_size: int = option(
+        256, "optimisation", "Cells a step of the linear probe", 8, range=Range(2, 65_536)
+    )
     accumulation: int = option(
-        1, "optimisation", "Steps whose gradients are averaged for an update; imported weights: 2", 5
+        1,
+        "optimisation",
+        "Steps whose gradients are averaged for an update; imported weights: 2",
+        5,
+        range=Range(1, 65_536),
     )
-    lr: float = option(1e-3, "optimisation", "Learning rate; imported weights: 1e-4", 1e-4)
-    weight_decay: float = option(1e-4, "optimisation", "Weight decay", 5e-4)
+    lr: float = option(
+        1e-3,
+        "optimisation",
+        "Learning rate; imported weights: 1e-4",
+        1e-4,
+        range=Range(0.0, 1.0, open_low=True),
+    )
+    weight_decay: float = option(1e-4, "optimisation", "Weight decay", 5e-4, range=Range(0.0, 1.0))
     choose_decay: bool = option(
         True,
         "optimisation",
@@ -101,13 +144,45 @@ class FinetuneConfig(Settings):
         "Stop after this many epochs without improvement on the validation donors; none = all epochs run. "
         "Either way they never train, and the epoch of the best macro F1 on them is kept",
         5,
+        range=Range(1, 10_000),
     )
-    clip: float = option(1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0)
-    head_hidden: int = option(256, "model", "Width of the head's hidden layer", 256)
+    clip: float = option(
+        1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0, range=Range(0.0, 1000.0)
+    )
+    head_hidden: int = option(256, "model", "Width of the head's hidden layer", 256, range=Range(1, 65_536))
     class_weights: bool = option(
-        True, "optimisation", "Weight the loss by the square root of the inverse class frequency", True
+        True, "optimisation", "Weight the loss by class, by the rule `class_weighting`", True
     )
-    dropout: float = option(0.2, "model", "Dropout on the pooled vector and the head's hidden layer", 0.0)
+    class_weighting: str = option(
+        "sqrt",
+        "optimisation",
+        "sqrt: by the square root of the inverse class frequency; authors: by the inverse class frequency "
+        "where a class is more than 50 times rarer than the most frequent one, flat below that",
+        "authors",
+        ("sqrt", "authors"),
+    )
+    pool: str | None = option(
+        None,
+        "model",
+        "Parts of a cell's vector that the head reads; none = the backbone's own (`official` has the max)",
+        "max",
+        ("max", "mean", "max+mean", "max+mean+weighted"),
+    )
+    trained_block: str = option(
+        "last",
+        "model",
+        "The encoder block that `partial` and `last-block` train: the last one (the paper's text), or the "
+        "second-to-last (the authors' code), which needs a backbone of two blocks or more",
+        "last",
+        ("last", "second-to-last"),
+    )
+    dropout: float = option(
+        0.2,
+        "model",
+        "Dropout on the pooled vector and the head's hidden layer",
+        0.0,
+        range=Range(0.0, 1.0, open_high=True),
+    )
     keep_summary: bool = option(
         True, "model", "The summary path stays in the classifier's forward pass", True
     )
@@ -119,7 +194,10 @@ class FinetuneConfig(Settings):
         choices=("corrected", "official"),
     )
     max_tokens: int = option(
-        15000, "machine", "Refuse cells with more tokens; a run that was pretrained with more may keep them"
+        15000,
+        "machine",
+        "Refuse cells with more tokens; a run that was pretrained with more may keep them",
+        range=Range(1, 1_000_000),
     )
     cache: bool = option(
         True,
@@ -129,11 +207,12 @@ class FinetuneConfig(Settings):
     )
     device: str = option("auto", "machine", "auto, cpu, cuda or cuda:N")
     precision: str = option("fp32", "machine", "Number format of the forward pass", "fp32", ("fp32", "bf16"))
-    seed: int = option(0, "machine", "Seed of every random choice")
+    seed: int = option(0, "machine", "Seed of every random choice", range=Range(0, SEEDS))
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_counts(self, "batch_size", "accumulation")
+        if not self.run:
+            check_fold(self.fold, self.split, self.n_folds)
         if self.run and self.backbone:
             raise InputError(
                 f"run is {self.run!r} and backbone is {self.backbone!r}: give one, a pretraining run or "

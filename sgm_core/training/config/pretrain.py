@@ -10,8 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgm_core.errors import InputError
-from sgm_core.training.backbones import BUNDLE_DEFAULTS, check_backbone, is_bundle
-from sgm_core.training.config.settings import Settings, backbone_field, check_counts, option
+from sgm_core.training.backbones import BUNDLE_DEFAULTS, SHAPE_FIELDS, check_backbone, is_bundle
+from sgm_core.training.config.settings import (
+    SEEDS,
+    Range,
+    Settings,
+    backbone_field,
+    check_fold,
+    option,
+    split_field,
+)
 
 MASKERS = ("uniform", "expression", "self-guided")
 
@@ -36,14 +44,24 @@ class PretrainConfig(Settings):
         choices=("sgm", "paper", "authors"),
     )
     fold: int | None = option(
-        None, "data", "Hide the test donors of this fold; none = shared pretraining on all donors"
+        None,
+        "data",
+        "Hide the test donors of this fold; none = shared pretraining on all donors",
+        range=Range(0, 999),
     )
-    n_folds: int = option(5, "data", "Number of donor folds that `fold` counts in")
+    split: str = split_field()
+    n_folds: int = option(
+        5, "data", "Number of donor folds that `fold` counts in (cross-validation)", range=Range(2, 1000)
+    )
     label: str | None = option(
         None, "data", "Label column used to stratify the folds; none = the cell type column"
     )
     n_genes: int = option(
-        2000, "model", "Number of most informative genes, chosen on the training donors", 16000
+        2000,
+        "model",
+        "Number of most informative genes, chosen on the training donors",
+        16000,
+        range=Range(2, 100_000),
     )
     depth_tokens: bool = option(
         False,
@@ -58,17 +76,46 @@ class PretrainConfig(Settings):
         "The depth T: a0 = the cell's own (log10 of its counts), a1 = ten times that, f2 = twice that, "
         "t4 = 10,000 counts for every cell",
     )
+    pool: str | None = option(
+        None,
+        "model",
+        "Parts of a cell's vector over its tokens: max, mean, or also the mean weighted by value; none = the "
+        "size's own",
+        "max",
+        ("max", "mean", "max+mean", "max+mean+weighted"),
+    )
+    cell_context: bool | None = option(
+        None,
+        "model",
+        "The decoder also sees the cell's vector, so that reconstruction trains it; none = the size's own",
+        False,
+        (True, False),
+    )
+    value_scaling: bool | None = option(
+        None,
+        "model",
+        "A gene's position row is multiplied by 1 + value; none = the size's own",
+        False,
+        (True, False),
+    )
     downsample: float = option(
         0.0,
         "model",
         "Share of the training cells whose counts are thinned, to be restored to their own depth "
         "(scFoundation's read-depth-aware pretraining); needs the depth tokens",
+        range=Range(0.0, 1.0),
     )
-    dropout: float = option(0.0, "model", "Dropout on the encoder blocks' outputs; scFoundation has 0.1")
+    dropout: float = option(
+        0.0,
+        "model",
+        "Dropout on the encoder blocks' outputs; scFoundation has 0.1",
+        range=Range(0.0, 1.0, open_high=True),
+    )
     attention_dropout: float = option(
         0.0,
         "model",
         "Dropout on the attention probabilities; scFoundation has 0.1, which doubles the time of a step",
+        range=Range(0.0, 1.0, open_high=True),
     )
     # masking
     mask_ratio: float = option(
@@ -76,8 +123,14 @@ class PretrainConfig(Settings):
         "masking",
         "Share of the eligible positions (of the non-zero ones under `strata`) that is hidden",
         0.3,
+        range=Range(0.0, 1.0, open_low=True, open_high=True),
     )
-    zero_ratio: float = option(0.03, "masking", "Share of the zeros that is hidden under the basis `strata`")
+    zero_ratio: float = option(
+        0.03,
+        "masking",
+        "Share of the zeros that is hidden under the basis `strata`",
+        range=Range(0.0, 1.0, open_high=True),
+    )
     mask_basis: str = option(
         "strata",
         "masking",
@@ -85,10 +138,12 @@ class PretrainConfig(Settings):
         "all",
         ("all", "strata"),
     )
-    latents: int = option(8, "masking", "Trainable latent vectors N", 128)
-    latent_width: int = option(64, "masking", "Width of a latent D_z", 256)
-    latent_heads: int = option(2, "masking", "Heads of the latents' cross-attention", 8)
-    subset: int = option(2, "masking", "Size of the random subset R of latents that score a cell", 38)
+    latents: int = option(8, "masking", "Trainable latent vectors N", 128, range=Range(1, 4096))
+    latent_width: int = option(64, "masking", "Width of a latent D_z", 256, range=Range(1, 8192))
+    latent_heads: int = option(2, "masking", "Heads of the latents' cross-attention", 8, range=Range(1, 256))
+    subset: int = option(
+        2, "masking", "Size of the random subset R of latents that score a cell", 38, range=Range(1, 4096)
+    )
     subset_per: str = option(
         "cell", "masking", "Draw R for every cell or once a batch (authors' code)", "batch", ("cell", "batch")
     )
@@ -104,7 +159,11 @@ class PretrainConfig(Settings):
         ("zero", "random"),
     )
     temperature: float = option(
-        1.0, "masking", "Importance is raised to 1 / temperature before the draw", 1.0
+        1.0,
+        "masking",
+        "Importance is raised to 1 / temperature before the draw",
+        1.0,
+        range=Range(0.0, 100.0, open_low=True),
     )
     summary: str = option(
         "both",
@@ -127,7 +186,9 @@ class PretrainConfig(Settings):
         "output-norm",
         ("none", "overlap", "output-norm"),
     )
-    penalty_weight: float = option(1e-3, "masking", "Weight of the penalty, lambda_attn", 1e-5)
+    penalty_weight: float = option(
+        1e-3, "masking", "Weight of the penalty, lambda_attn", 1e-5, range=Range(0.0, 1000.0)
+    )
     validation_masks: str = option(
         "fixed",
         "masking",
@@ -143,33 +204,48 @@ class PretrainConfig(Settings):
         "constant",
         ("constant", "cosine"),
     )
-    epochs: int = option(3, "optimisation", "Passes over the training cells", 10)
+    epochs: int = option(3, "optimisation", "Passes over the training cells", 10, range=Range(1, 10_000))
     patience: int | None = option(
         None,
         "optimisation",
         "Stop after this many epochs without improvement of the validation loss; none = fixed epochs",
         5,
+        range=Range(1, 10_000),
     )
-    batch_size: int = option(32, "optimisation", "Cells a step; imported weights: 1", 1)
+    batch_size: int = option(
+        32, "optimisation", "Cells a step; imported weights: 1", 1, range=Range(1, 65_536)
+    )
     accumulation: int = option(
-        1, "optimisation", "Steps whose gradients are averaged for an update; imported weights: 5", 5
+        1,
+        "optimisation",
+        "Steps whose gradients are averaged for an update; imported weights: 5",
+        5,
+        range=Range(1, 65_536),
     )
     lr_new: float = option(
         1e-3,
         "optimisation",
         "Learning rate of the new layers (latents, adapters); imported weights: 1e-4",
         1e-4,
+        range=Range(0.0, 1.0, open_low=True),
     )
     lr_backbone: float = option(
-        1e-3, "optimisation", "Learning rate of the backbone; imported weights: 1e-5", 1e-5
+        1e-3,
+        "optimisation",
+        "Learning rate of the backbone, 0 = as it is; imported weights: 1e-5",
+        1e-5,
+        range=Range(0.0, 1.0),
     )
-    weight_decay: float = option(0.0, "optimisation", "Weight decay", 5e-4)
+    weight_decay: float = option(0.0, "optimisation", "Weight decay", 5e-4, range=Range(0.0, 1.0))
     amsgrad: bool = option(False, "optimisation", "Adam's amsgrad variant (authors' code)", True)
-    clip: float = option(1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0)
+    clip: float = option(
+        1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0, range=Range(0.0, 1000.0)
+    )
     redraw_interval: int | None = option(
         None,
         "optimisation",
         "Draw the decoder's random features anew every so many steps; none = never, scFoundation: 1,000",
+        range=Range(1, 1_000_000_000),
     )
     compat: str = option(
         "corrected",
@@ -189,10 +265,11 @@ class PretrainConfig(Settings):
         15000,
         "machine",
         "Refuse cells with more tokens (expressed genes and depth tokens): attention grows with the square",
+        range=Range(1, 1_000_000),
     )
     device: str = option("auto", "machine", "auto, cpu, cuda or cuda:N")
     precision: str = option("fp32", "machine", "Number format of the forward pass", "fp32", ("fp32", "bf16"))
-    seed: int = option(0, "machine", "Seed of every random choice")
+    seed: int = option(0, "machine", "Seed of every random choice", range=Range(0, SEEDS))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -200,15 +277,26 @@ class PretrainConfig(Settings):
 
         check_backbone(self.backbone)
         target_depth(self.target_depth)
-        check_counts(self, "batch_size", "accumulation", "redraw_interval")
-        if self.compat == "official" and not is_bundle(self.backbone):
+        check_fold(self.fold, self.split, self.n_folds)
+        if self.latent_width % self.latent_heads:
+            raise InputError(
+                f"latent_heads is {self.latent_heads}: it must divide latent_width, which is "
+                f"{self.latent_width}"
+            )
+        if self.subset > self.latents:
+            raise InputError(
+                f"subset is {self.subset}: it is drawn from the latents, of which there are {self.latents}"
+            )
+        bundle = is_bundle(self.backbone)
+        if self.compat == "official" and not bundle:
             raise InputError("compat=official is what the released code does: it needs imported weights")
-        if self.downsample > 1:
-            raise InputError(f"downsample is {self.downsample}: a share of the cells is between 0 and 1")
-        for name in ("dropout", "attention_dropout"):
-            if getattr(self, name) >= 1:
-                raise InputError(f"{name} is {getattr(self, name)}: a probability below 1 is needed")
-        if self.downsample and not (self.depth_tokens or is_bundle(self.backbone)):
+        for name in SHAPE_FIELDS:
+            if bundle and getattr(self, name) is not None:
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}: the imported weights {self.backbone!r} have a shape "
+                    "of their own, leave it at none"
+                )
+        if self.downsample and not (self.depth_tokens or bundle):
             raise InputError("downsample tells the model two read depths: it needs depth_tokens=true")
         if self.downsample and target_depth(self.target_depth) not in (("a", 0.0), ("f", 1.0)):
             raise InputError(
@@ -219,16 +307,25 @@ class PretrainConfig(Settings):
 
 _PAPER: dict[str, Any] = {
     "preset": "paper",
+    # the architecture: scFoundation's, where a size is trained in its place
+    "depth_tokens": True,
+    "pool": "max",
+    "cell_context": False,
+    "value_scaling": False,
     "mask_basis": "all",
     "mask_ratio": 0.3,
     "latents": 128,
     "latent_width": 256,
     "latent_heads": 8,
-    "subset": 38,
+    "subset": 38,  # int(128 * 0.3)
+    "subset_per": "cell",
     "keys": "value+gene",
     "key_init": "random",
+    "summary": "both",
+    "summary_sees": "masked",
     "penalty": "output-norm",
     "penalty_weight": 1e-5,
+    "validation_masks": "fixed",
     "schedule": "constant",
     "epochs": 10,
     "patience": 5,
@@ -240,31 +337,38 @@ _PAPER: dict[str, Any] = {
     "amsgrad": True,
     "clip": 1.0,
 }
+FAULTS: dict[str, tuple[Any, str]] = {
+    "keys": ("value", "keys from the value alone, so that no gene can be preferred beyond its value"),
+    "mask_ratio": (0.024, "0.3 x 0.08 of the positions hidden, a tenth of what the text says"),
+    "subset": (3, "R has int(128 x 0.024) of the latents"),
+    "subset_per": ("batch", "R is drawn once a batch"),
+    "summary_sees": ("all", "the summary is computed from the unmasked cell, which leaks the hidden values"),
+    "validation_masks": ("redrawn", "validation masks drawn again every epoch: a noisy signal to stop on"),
+    "lr_new": (1e-5, "without DDP the new layers get the backbone's learning rate"),
+    "clip": (0.0, "gradients are clipped once before training, which has no effect"),
+}
+"""The faults of the authors' code that the preset `authors` has: the field's value, and what is wrong.
+
+Not copied: unmeasured genes and the depth tokens may be masked there, a resumed run starts its optimiser
+anew, and the uniform arm hides its share of zeros and of non-zeros apart (here all arms share a basis).
+"""
 PRESETS: dict[str, dict[str, Any]] = {
     "sgm": {"preset": "sgm"},
     "paper": _PAPER,
-    # the named faults of the authors' code: keys without gene identity, R once per batch, a summary of the
-    # unmasked cell, a tenth of the masks, no clipping in effect, one learning rate, validation masks redrawn
-    "authors": {
-        **_PAPER,
-        "preset": "authors",
-        "mask_ratio": 0.024,
-        "keys": "value",
-        "subset_per": "batch",
-        "summary_sees": "all",
-        "lr_new": 1e-5,
-        "clip": 0.0,
-        "validation_masks": "redrawn",
-    },
+    "authors": {**_PAPER, "preset": "authors", **{name: value for name, (value, _) in FAULTS.items()}},
 }
-"""Fields of `PretrainConfig` that each preset sets; all others keep their defaults."""
+"""Fields of `PretrainConfig` that each preset sets; all others keep their defaults.
+
+`paper` is the text, and where the text is silent the authors' code without its faults; `authors` has those
+too. What depends on the data and the machine (genes, folds, precision) no preset sets.
+"""
 
 
 def pretrain_config(preset: str = "sgm", **values: Any) -> PretrainConfig:
     """Return a preset with the fields `values` changed.
 
     For imported weights the preset `sgm` takes `BUNDLE_DEFAULTS` where `values` says nothing; the presets
-    `paper` and `authors` keep the paper's.
+    `paper` and `authors` keep the paper's, but for the shape, which the weights have of their own.
 
     Raises
     ------
@@ -273,6 +377,8 @@ def pretrain_config(preset: str = "sgm", **values: Any) -> PretrainConfig:
     """
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
-    bundle = preset == "sgm" and is_bundle(str(values.get("backbone", "tiny")))
-    own = BUNDLE_DEFAULTS["pretrain"] if bundle else {}
-    return PretrainConfig.from_dict({**PRESETS[preset], **own, **values})
+    own = PRESETS[preset]
+    if is_bundle(str(values.get("backbone", "tiny"))):
+        own = {name: value for name, value in own.items() if name not in SHAPE_FIELDS}
+        own |= BUNDLE_DEFAULTS["pretrain"] if preset == "sgm" else {}
+    return PretrainConfig.from_dict({**own, **values})
