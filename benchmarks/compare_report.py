@@ -102,7 +102,7 @@ def _number(value: float) -> str:
 def share_of_finished(run: Run, arm: str, cells: int = 2000) -> float:
     """Return the effective share of the finished model of fold 0, over a sample of its dataset's cells."""
     dataset = open_dataset(run.dataset_name)
-    model, genes, _ = load_model(run.path / "pieces" / f"{arm}.fold0" / "checkpoint")
+    model, genes, _ = load_model(run.path / "tasks" / f"{arm}.fold0.seed0" / "checkpoint")
     config = settings(CompareConfig.from_dict(run.parameters), arm)[0]
     device = torch.device("cpu")
     values = Values(dataset, dataset.gene_columns(genes), device)

@@ -10,7 +10,7 @@ from sgm_core.cells.dataset import open_dataset
 from sgm_core.cells.split import donor_folds
 from sgm_core.comparison.arms import settings
 from sgm_core.comparison.config import CompareConfig
-from sgm_core.comparison.protocol import compare_run, pieces_of
+from sgm_core.comparison.protocol import compare_run, tasks_of
 from sgm_core.comparison.tasks import BASELINE
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
@@ -20,6 +20,7 @@ from sgm_core.runs.worker import execute
 CONFIG = CompareConfig(
     data="small",
     folds=2,
+    seeds=2,
     arms=("no-pretraining", "uniform+summary", "self-guided"),
     pretrain={"epochs": 1, "n_genes": 60, "latents": 4, "latent_width": 8},
     finetune={"epochs": 1, "probe_epochs": 5},
@@ -61,9 +62,20 @@ def compared(demo_home: Path, tmp_path_factory: pytest.TempPathFactory):
 def test_every_table_is_there(compared) -> None:
     folds = compared.read_table("folds")
     counted = folds.groupby(["arm", "scheme"]).size()
-    assert len(counted) == 3 * 2 + 4 and (counted == CONFIG.folds).all()
+    assert len(counted) == 3 * 2 + 4
+    for (arm, _), rows in counted.items():
+        assert rows == CONFIG.folds * (2 if arm in ("uniform+summary", "self-guided") else 1), arm
     assert folds["macro_f1"].between(0, 1).all()
-    for name in ("summary", "paired", "per_class", "per_donor", "masks", "mask_cells"):
+    for name in (
+        "summary",
+        "paired",
+        "pooled",
+        "per_class",
+        "per_donor",
+        "masks",
+        "masks_start",
+        "mask_cells",
+    ):
         table = compared.read_table(name)
         assert table is not None and len(table), name
     metrics = compared.metrics()
@@ -78,7 +90,7 @@ def test_every_labelled_cell_is_tested_once_by_the_fold_that_never_saw_its_donor
     predictions = compared.read_table("predictions")
     labelled = ds.labels().notna().sum()
     folds = {fold.index: fold for fold in donor_folds(ds, n_folds=CONFIG.folds)}
-    for key, table in predictions.groupby(["arm", "scheme"]):
+    for key, table in predictions.groupby(["arm", "scheme", "seed"]):
         assert len(table) == labelled and table["cell"].is_unique, key
     donors = ds.donors()
     for fold, table in predictions.groupby("fold"):
@@ -87,50 +99,66 @@ def test_every_labelled_cell_is_tested_once_by_the_fold_that_never_saw_its_donor
     assert (predictions["true"].to_numpy() == true).all()
 
 
-def test_masks_of_the_folds_add_up(compared) -> None:
+def test_masks_of_the_models_add_up(compared) -> None:
     masks = compared.read_table("masks")
     everything = masks[masks["by"] == "all"]
-    per_fold = everything[everything["fold"] >= 0].groupby(["arm", "gene"])["masked"].sum()
+    models = everything[everything["fold"] >= 0]
+    assert set(zip(models["fold"], models["seed"], strict=True)) == {(0, 0), (0, 1), (1, 0), (1, 1)}
     total = everything[everything["fold"] == -1].set_index(["arm", "gene"])["masked"]
-    pd.testing.assert_series_equal(per_fold.sort_index(), total.sort_index(), check_names=False)
+    summed = models.groupby(["arm", "gene"])["masked"].sum()
+    pd.testing.assert_series_equal(summed.sort_index(), total.sort_index(), check_names=False)
     assert set(masks.loc[masks["by"] != "all", "fold"]) == {-1}
+
+
+def test_every_model_shows_the_masks_it_began_with(compared) -> None:
+    """Masks start uniform: at step 0 the self-guided arm hides what the uniform one does, and no group split."""
+    start, cells = compared.read_table("masks_start"), compared.read_table("mask_cells")
+    keys = ["fold", "seed", "gene"]
+    guided, uniform = (
+        start[start["arm"] == arm].set_index(keys)["masked"].sort_index()
+        for arm in ("self-guided", "uniform+summary")
+    )
+    pd.testing.assert_series_equal(guided, uniform)
+    assert guided.index.droplevel("gene").nunique() == 4 and guided.sum() > 0
+    first = cells[cells["epoch"] == 0]
+    assert len(first) == 8 and first["effective_share"].between(0.9999, 1.0001).all()
 
 
 def test_asking_again_redoes_only_what_is_missing(compared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SGM_HOME", str(compared.path.parents[1]))
-    pieces = compared.path / "pieces"
-    before = {path.name: path.stat().st_mtime_ns for path in pieces.iterdir()}
-    assert len(before) == len(pieces_of(CONFIG))
-    scores = compared.read_table("folds").sort_values(["arm", "scheme", "fold"])
-    shutil.rmtree(pieces / "self-guided.fold1")
+    folder = compared.path / "tasks"
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert len(before) == len(tasks_of(CONFIG))
+    scores = compared.read_table("folds").sort_values(["arm", "scheme", "fold", "seed"])
+    shutil.rmtree(folder / "self-guided.fold1.seed0")
     (compared.path / "folds.parquet").unlink()
     log = Keep(compared)
     compare_run(CONFIG, compared.path, log)
-    assert any(f"{len(before) - 1} of {len(before)} pieces are done already" in line for line in log.lines)
-    for path in pieces.iterdir():
+    assert any(f"{len(before) - 1} of {len(before)} tasks are done already" in line for line in log.lines)
+    for path in folder.iterdir():
         redone = path.stat().st_mtime_ns != before[path.name]
-        assert redone == (path.name == "self-guided.fold1"), path.name
-    again = compared.read_table("folds").sort_values(["arm", "scheme", "fold"])
+        assert redone == (path.name == "self-guided.fold1.seed0"), path.name
+    again = compared.read_table("folds").sort_values(["arm", "scheme", "fold", "seed"])
     pd.testing.assert_series_equal(
         scores["macro_f1"], again["macro_f1"], check_index=False, obj="the same seed, the same scores"
     )
 
 
-def test_a_failed_piece_leaves_no_half_of_it(
+def test_a_failed_task_leaves_no_half_of_it(
     demo_dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from sgm_core.comparison import tasks as pieces
+    from sgm_core.comparison import tasks
 
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(pieces, "_baselines", fail)
-    (tmp_path / "pieces").mkdir()
-    piece = pieces_of(CONFIG)[0]
-    assert piece.arm == BASELINE
+    monkeypatch.setattr(tasks, "_baselines", fail)
+    (tmp_path / "tasks").mkdir()
+    task = tasks_of(CONFIG)[0]
+    assert task.arm == BASELINE
     with pytest.raises(OSError, match="disk full"):
-        pieces.run_piece(CONFIG, piece, tmp_path, pieces.PieceObserver(Observer(), 0))
-    assert list((tmp_path / "pieces").iterdir()) == []
+        tasks.run_task(CONFIG, task, tmp_path, "code", tasks.TaskObserver(Observer(), 0))
+    assert list((tmp_path / "tasks").iterdir()) == []
 
 
 def test_arms_differ_in_masker_and_summary_alone() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from few_dataset import BUNDLE, few
 
-from sgm_core.comparison import tasks as pieces
+from sgm_core.comparison import tasks
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.comparison.protocol import compare_run
 from sgm_core.errors import InputError
@@ -19,6 +19,7 @@ FIELDS = {
     "data": "few",
     "backbone": BUNDLE,
     "folds": 2,
+    "seeds": 1,
     "arms": ("original", "uniform", "self-guided"),
     "pretrain": {"epochs": 1, "batch_size": 8, "latents": 4, "latent_width": 8, "lr_backbone": 1e-3},
     "finetune": {"epochs": 1, "probe_epochs": 3},
@@ -63,19 +64,19 @@ def test_the_original_weights_encode_once_for_all_folds(tmp_path: Path) -> None:
     (tmp_path / "pooled").mkdir()
     kept = np.arange(6.0).reshape(3, 2)
     np.save(tmp_path / "pooled" / "original.npy", kept)
-    config, piece, nobody = CompareConfig(data="few"), pieces.Piece("original", 1), None
-    found = pieces._pooled(nobody, nobody, kept, config, piece, FinetuneConfig(), tmp_path, nobody)
+    config, task, nobody = CompareConfig(data="few"), tasks.Task("original", 1), None
+    found = tasks._pooled(nobody, nobody, kept, config, task, FinetuneConfig(), tmp_path, nobody)
     assert np.array_equal(found, kept), "without a model to encode with"
 
 
 def test_the_original_weights_are_kept_nowhere(compared: Run) -> None:
     pooled = np.load(compared.path / "pooled" / "original.npy")
     assert np.isfinite(pooled).all() and pooled.std(0).max() > 0
-    pieces = compared.path / "pieces"
-    assert not list(pieces.glob("original.*/checkpoint"))
-    for checkpoint in pieces.glob("*/checkpoint"):
+    folder = compared.path / "tasks"
+    assert not list(folder.glob("original.*/checkpoint"))
+    for checkpoint in folder.glob("*/checkpoint"):
         assert (checkpoint / "LICENCE.txt").exists()
-    assert len(list(pieces.glob("*/checkpoint"))) == 4
+    assert len(list(folder.glob("*/checkpoint"))) == 4
 
 
 def test_the_log_says_what_the_corpus_held_and_how_many_processes_work(compared: Run) -> None:
@@ -88,7 +89,7 @@ def test_what_can_not_work_is_refused_before_anything_runs(
     compared: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SGM_HOME", str(compared.path.parents[1]))
-    (tmp_path / "pieces").mkdir()
+    (tmp_path / "tasks").mkdir()
     tiny = FIELDS | {"backbone": "tiny", "arms": ("uniform",), "schemes": ("official",)}
     with pytest.raises(InputError, match="second-to-last"):
         compare_run(CompareConfig.from_dict(tiny), tmp_path, Run(tmp_path))
