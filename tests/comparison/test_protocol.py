@@ -111,7 +111,7 @@ def test_masks_of_the_models_add_up(compared) -> None:
 
 
 def test_every_model_shows_the_masks_it_began_with(compared) -> None:
-    """Masks start uniform: at step 0 the self-guided arm hides what the uniform one does, and no group split."""
+    """Masks start uniform: at step 0 the self-guided arm hides what the uniform one does."""
     start, cells = compared.read_table("masks_start"), compared.read_table("mask_cells")
     keys = ["fold", "seed", "gene"]
     guided, uniform = (
