@@ -88,8 +88,9 @@ def shared_variance(x: np.ndarray, noise: np.ndarray) -> tuple[float, float]:
 
 def shared_products(x: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the products of each gene's residuals in each pair of seeds (genes, pairs), and gene weights."""
-    typical = float(np.median(np.maximum(x.var(axis=1, ddof=1) if x.shape[1] > 1 else x[:, 0] ** 2, 0)))
-    weights = 1 / (noise + typical + 1e-12)
+    # Noise alone as a weight would favour genes that are hidden often, and so those that are preferred.
+    spread = float(np.mean([true_variance(column - column.mean(), noise) for column in x.T]))
+    weights = 1 / (noise + spread + 1e-12)
     weights = weights / weights.sum()
     centred = x - weights @ x
     first, second = np.triu_indices(x.shape[1], 1)

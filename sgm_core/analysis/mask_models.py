@@ -130,3 +130,23 @@ def one_model(genes: np.ndarray, matched: pd.DataFrame) -> ModelResiduals:
     """
     columns = (matched[[name]].to_numpy() for name in ("residual", "residual_variance"))
     return ModelResiduals(genes, np.zeros(1, int), np.full(1, SUMMED), *columns)
+
+
+def two_seeds(models: ModelResiduals) -> pd.DataFrame | None:
+    """Return what two models with another seed and the same fold prefer, side by side.
+
+    Returns
+    -------
+    DataFrame
+        gene, first, second: log frequency against genes of equal expression in the model of the first and of
+        the second seed, NaN-free; ``attrs``: seeds and fold. None where no fold has two seeds.
+    """
+    for fold in np.unique(models.folds):
+        mine = np.flatnonzero(models.folds == fold)[:2]
+        if len(mine) == 2:
+            table = pd.DataFrame(models.residual[:, mine], columns=["first", "second"])
+            table.insert(0, "gene", models.genes)
+            table = table.dropna().reset_index(drop=True)
+            table.attrs = {"seeds": tuple(int(s) for s in models.seeds[mine]), "fold": int(fold)}
+            return table
+    return None

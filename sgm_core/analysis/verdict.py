@@ -88,17 +88,17 @@ def comes_back(d: dict[str, Any]) -> Confidence:
     """Say whether a preference comes back with another seed, and more than before training.
 
     Proven: what all seeds share exceeds `SMALL_RESIDUAL` and what they shared before the first update, with
-    its interval; chance: nothing of that, and a rank agreement below `SMALL_AGREEMENT`.
+    its interval. Chance: it may be nothing, and the rank agreement is below `SMALL_AGREEMENT`. (The rank
+    agreement alone would miss a preference for a few genes among many.)
     """
     start = d["start"] if d["start"] is not None and d["start"]["seeds"] > 1 else None
-    floor = max(0.0, start["agreement_between_seeds"]) if start else 0.0
-    ceiling = start["reproducible_sd_high"] if start else 0.0
-    agrees = d["agreement_between_seeds_low"] > floor
-    if agrees and d["reproducible_sd_low"] > max(SMALL_RESIDUAL, ceiling):
+    low, high = d["reproducible_sd_low"], d["reproducible_sd_high"]
+    if low > max(SMALL_RESIDUAL, start["reproducible_sd_high"] if start else 0.0):
         return "proven"
-    if d["agreement_between_seeds"] > floor + SMALL_AGREEMENT:
-        return "undecided"
-    return "undecided" if agrees and d["reproducible_sd_high"] > SMALL_RESIDUAL else "chance"
+    floor = max(0.0, start["agreement_between_seeds"]) if start else 0.0
+    nothing = low <= (start["reproducible_sd"] if start else 0.0) or high < SMALL_RESIDUAL
+    chance = nothing and d["agreement_between_seeds"] <= floor + SMALL_AGREEMENT
+    return "chance" if chance else "undecided"
 
 
 def _beyond_expression(d: dict[str, Any]) -> Verdict:
