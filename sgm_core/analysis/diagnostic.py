@@ -86,13 +86,43 @@ def diagnostic(
     residuals = model_residuals(models)
     result: dict[str, Any] = {"arm": arm, "fold": fold, "basis": basis, "n_genes": len(rows)}
     result |= {"draws": int(n.max())} | _cell_means(mask_cells, arm, fold)
-    result |= _spreads(models)
+    result |= spreads(models)
     result |= _rank_correlation(masked / n, rows["value_sum"].to_numpy(float) / n)
     result |= {"residual_sd": _residual_sd(residuals)}
     result |= {"residual_share": _residual_share(models, result["residual_sd"])}
     leaks = [value_leak(model) for _, model in models.groupby(["seed", "fold"])]
     result |= {"value_leak": float(np.mean(leaks))} | agreement(residuals)
     return result | _training(residuals, start, arm, fold)
+
+
+def spreads(models: pd.DataFrame) -> dict[str, float]:
+    """Return the mean frequency, and how far frequencies spread beyond both nulls, over the models.
+
+    Parameters
+    ----------
+    models
+        From `sgm_core.analysis.mask_models.model_rows`.
+
+    Returns
+    -------
+    dict
+        mean_frequency, spread, spread_relative, spread_z, spread_free and spread_free_relative of `diagnostic`.
+    """
+    parts = []
+    for _, rows in models.groupby(["seed", "fold"]):
+        names = ("opportunities", "masked", "expected", "variance", "expected_free")
+        n, masked, expected, variance, free = (rows[name].to_numpy(float) for name in names)
+        mean = float(masked.sum() / n.sum())
+        null = _excess(masked, expected, variance, n)
+        parts.append((mean, *null, _excess(masked, free, n * mean * (1 - mean), n)[0]))
+    mean, excess, error, excess_free = (np.array(column) for column in zip(*parts))
+    spread, spread_free = (float(np.sqrt(max(0.0, part.mean()))) for part in (excess, excess_free))
+    total = float(np.sqrt((error**2).sum()))
+    z = float(excess.sum() / total) if total > 0 else 0.0
+    frequency = float(mean.mean())
+    result = {"mean_frequency": frequency, "spread": spread, "spread_relative": spread / frequency}
+    result |= {"spread_z": z, "spread_free": spread_free}
+    return result | {"spread_free_relative": spread_free / frequency}
 
 
 def value_leak(rows: pd.DataFrame) -> float:
@@ -117,25 +147,6 @@ def value_leak(rows: pd.DataFrame) -> float:
         return float("nan")
     error = (within - between) / freedom
     return max(0.0, (between - len(n) * error) / (within + error))
-
-
-def _spreads(models: pd.DataFrame) -> dict[str, float]:
-    """Return the mean frequency, and how far frequencies spread beyond both nulls, over the models."""
-    parts = []
-    for _, rows in models.groupby(["seed", "fold"]):
-        names = ("opportunities", "masked", "expected", "variance", "expected_free")
-        n, masked, expected, variance, free = (rows[name].to_numpy(float) for name in names)
-        mean = float(masked.sum() / n.sum())
-        null = _excess(masked, expected, variance, n)
-        parts.append((mean, *null, _excess(masked, free, n * mean * (1 - mean), n)[0]))
-    mean, excess, error, excess_free = (np.array(column) for column in zip(*parts))
-    spread, spread_free = (float(np.sqrt(max(0.0, part.mean()))) for part in (excess, excess_free))
-    total = float(np.sqrt((error**2).sum()))
-    z = float(excess.sum() / total) if total > 0 else 0.0
-    frequency = float(mean.mean())
-    result = {"mean_frequency": frequency, "spread": spread, "spread_relative": spread / frequency}
-    result |= {"spread_z": z, "spread_free": spread_free}
-    return result | {"spread_free_relative": spread_free / frequency}
 
 
 def _excess(
@@ -209,7 +220,7 @@ def _training(
         return {"added_sd": float("nan"), "start": None}
     models = models[models["opportunities"] > 0]
     before = model_residuals(models)
-    facts = {"residual_sd": _residual_sd(before), "spread_relative": _spreads(models)["spread_relative"]}
+    facts = {"residual_sd": _residual_sd(before), "spread_relative": spreads(models)["spread_relative"]}
     at = {key: k for k, key in enumerate(zip(before.seeds.tolist(), before.folds.tolist()))}
     keys = list(zip(trained.seeds.tolist(), trained.folds.tolist()))
     both = [k for k, key in enumerate(keys) if key in at]

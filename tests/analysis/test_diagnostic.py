@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from synthetic_masks import count_cells, count_masks, draw_masks, masks_and_cells, simulated_values, untrained
 
-from sgm_core.analysis.diagnostic import diagnostic, mask_basis, value_leak
+from sgm_core.analysis.diagnostic import diagnostic, mask_basis, spreads, value_leak
 from sgm_core.analysis.verdict import agreement_sentence, verdict
 from sgm_core.training.config import PRESETS, PretrainConfig, pretrain_config
 
@@ -131,8 +131,7 @@ def test_the_analytic_null_is_calibrated_by_simulation(values: np.ndarray) -> No
     for _ in range(300):
         frame = count_masks(draw_masks(np.zeros_like(small), 36, rng), small, genes)
         frame = frame.assign(arm="uniform", fold=-1, by="all", level="")
-        cells = pd.DataFrame(columns=["arm", "fold", "epoch", "cells", "effective_share"])
-        z.append(diagnostic(frame, cells)["spread_z"])
+        z.append(spreads(frame.assign(seed=0))["spread_z"])
         counts.append(frame["masked"] - frame["expected"])
     assert np.mean(z) == pytest.approx(0, abs=0.2)
     assert np.std(z) == pytest.approx(1, abs=0.2)
