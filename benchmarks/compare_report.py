@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 
 from sgm_core.analysis.diagnostic import diagnostic, mask_basis
-from sgm_core.analysis.verdict import verdict
 from sgm_core.analysis.statistics import comparison_sentence
+from sgm_core.analysis.verdict import verdict
 from sgm_core.cells.dataset import open_dataset
 from sgm_core.model.checkpoint import load_model
 from sgm_core.runs.store import Run, list_runs, open_run

@@ -65,8 +65,8 @@ def untrained_masks(
             drawn = model.draw(batch.x, batch.noise, batch.subset)
             counter.add(batch_rows, draw, batch.x, drawn.masked, model.eligible, batch.target)
             shares.append(drawn.effective_share)
-        rows.append({"arm": arm, "fold": fold_index, "seed": config.seed, "epoch": draw + 1, "cells": len(train)})
-        rows[-1]["effective_share"] = float(torch.cat(shares).mean())
+        row = {"arm": arm, "fold": fold_index, "seed": config.seed, "epoch": draw + 1, "cells": len(train)}
+        rows.append(row | {"effective_share": float(torch.cat(shares).mean())})
     table = counter.table(arm, fold_index)
     table = table[table["by"] == "all"].assign(seed=config.seed)
     facts = table[["masked", "opportunities", "masked_nonzero", "opportunities_nonzero"]].sum()
@@ -79,8 +79,10 @@ def untrained_masks(
 
 
 def real_masks(dataset: Dataset, seeds: int, folds: int, train: bool = True, **fields: Any) -> RealMasks:
-    """Take a model for each seed and fold, trained or not, and keep what it hides, and hid before training."""
+    """Take a model for each seed and fold, trained or not; keep what it hides and hid before training."""
     masks, start, cells = [], [], []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so small a model loses more to waiting for threads than they bring
     for seed in range(seeds):
         config = PretrainConfig(data=dataset.name, seed=seed, **FIELDS | fields)
         for k in range(folds):
@@ -92,4 +94,5 @@ def real_masks(dataset: Dataset, seeds: int, folds: int, train: bool = True, **f
                 table, rows = untrained_masks(dataset, config, k, first=10, random_key=True)
             masks.append(table.assign(seed=seed))
             cells.append(rows.assign(seed=seed))
+    torch.set_num_threads(threads)
     return RealMasks(*(pd.concat(parts, ignore_index=True) for parts in (masks, start, cells)))

@@ -1,8 +1,8 @@
 """A small finished compare run with every table, simulated from a known truth, for tests.
 
 Truth: every arm names cells right with the probability in `ACCURACY` (moved by a fold effect that all share),
-and hides genes by the law in `log_importance`: the self-guided arm follows expression a little, and prefers the
-same `GUIDED_GENES` of the genes far beyond that in every model.
+and hides genes by the law in `log_importance`: the self-guided arm follows expression a little, and prefers
+`GUIDED_GENES` of the genes far beyond that, the same in every model.
 """
 
 import numpy as np
@@ -147,10 +147,10 @@ def _predictions(
 def _masks(
     dataset: Dataset, folds: list[list[str]], rng: np.random.Generator
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Draw `masks`, `masks_start` and `mask_cells`: every model has the law of its arm, and starts uniform."""
+    """Draw `masks`, `masks_start` and `mask_cells`: every model has its arm's law, and starts uniform."""
     rows = np.sort(rng.choice(dataset.n_cells, min(_MAX_CELLS, dataset.n_cells), replace=False))
     donors = dataset.donors().to_numpy()[rows]
-    # One draw for each training cell of each seed, fold and epoch, as in pretraining; epoch 0: before training.
+    # One draw for each training cell of each seed, fold and epoch, as in pretraining; epoch 0: before it.
     draws = [
         (i, seed, fold, epoch)
         for seed in range(MASK_SEEDS)
@@ -193,7 +193,8 @@ def _masks(
         for by, column in groups.items():
             for level, index in column[trained].groupby(column[trained]).groups.items():
                 frames.append(count(arm, -1, -1, by, str(level), index.to_numpy()))
-    return tuple(pd.concat(part, ignore_index=True) for part in (frames, start)) + (pd.DataFrame(cells),)
+    masks, before = (pd.concat(part, ignore_index=True) for part in (frames, start))
+    return masks, before, pd.DataFrame(cells)
 
 
 def _embedding(dataset: Dataset, rng: np.random.Generator) -> pd.DataFrame:

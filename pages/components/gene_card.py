@@ -48,7 +48,8 @@ def sentence(row: pd.Series, arm: str, n_genes: int) -> str:
     if pd.isna(row["lift"]):
         return f"{head}; too few draws to compare it with genes of equal expression."
     if pd.isna(row["lift_low"]):
-        return f"{head}, in this model {row['lift']:.2f} times as often as genes of equal expression: {ONE_MODEL}."
+        here = f"in this model {row['lift']:.2f} times as often as genes of equal expression"
+        return f"{head}, {here}: {ONE_MODEL}."
     interval = f"{row['lift']:.2f} times as often as genes of equal expression, 95 % interval over models "
     interval += f"{row['lift_low']:.2f} to {row['lift_high']:.2f}"
     kind = {

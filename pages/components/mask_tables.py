@@ -15,8 +15,8 @@ from sgm_core.errors import NotFoundError
 from sgm_core.figures.compare import in_order
 from sgm_core.runs.store import Run
 
-# Column of a diagnostic, how it is called, how it is written, what it means. A column of `start`, what the same
-# masker did before the first update, is named start.COLUMN.
+# Column of a diagnostic, how it is called, how it is written, what it means. A column of `start`, what the
+# same masker did before the first update, is named start.COLUMN.
 MEASURES = (
     ("effective_share", "Effective share of genes", ".3f", "1 = every gene equally likely within a cell"),
     ("effective_share_start", "The same, before training", ".3f", "what the masker starts from"),
@@ -31,8 +31,18 @@ MEASURES = (
     ("added_sd", "What training changed of it", ".1%", "sampling noise taken out"),
     ("reproducible_sd", "What comes back with every seed", ".1%", "the rest is one model's own: chance"),
     ("start.reproducible_sd", "The same, before training", ".1%", "what the match by expression leaves"),
-    ("agreement_between_seeds", "Agreement between seeds", "+.2f", "rank correlation of preferences, 0 = chance"),
-    ("start.agreement_between_seeds", "The same, before training", "+.2f", "chance, as the masker knows nothing"),
+    (
+        "agreement_between_seeds",
+        "Agreement between seeds",
+        "+.2f",
+        "rank correlation, 0 = chance",
+    ),
+    (
+        "start.agreement_between_seeds",
+        "The same, before training",
+        "+.2f",
+        "the masker knows nothing yet",
+    ),
     ("agreement_between_donors", "Agreement between seeds and donors", "+.2f", "other seed and other fold"),
     ("shared_top", "First 50 genes that two seeds share", ".0f", "of those hidden beyond expression"),
     ("shared_top_chance", "The same by chance", ".0f", "two random choices of 50"),
@@ -111,9 +121,7 @@ def gene_levels(run: Run, gene: str, by: str) -> pd.DataFrame:
 
 def diagnose(run: Run, arm: str) -> dict[str, Any]:
     """Return `sgm_core.analysis.diagnostic.diagnostic` of one arm."""
-    return _diagnose(
-        *key(run), *key(run, "mask_cells"), *_start(run), arm, mask_basis(run.parameters)
-    )
+    return _diagnose(*key(run), *key(run, "mask_cells"), *_start(run), arm, mask_basis(run.parameters))
 
 
 def judge(run: Run, arm: str) -> Verdict:

@@ -106,7 +106,8 @@ def spreads(models: pd.DataFrame) -> dict[str, float]:
     Returns
     -------
     dict
-        mean_frequency, spread, spread_relative, spread_z, spread_free and spread_free_relative of `diagnostic`.
+        mean_frequency, spread, spread_relative, spread_z, spread_free and spread_free_relative, as in
+        `diagnostic`.
     """
     parts = []
     for _, rows in models.groupby(["seed", "fold"]):
@@ -115,11 +116,11 @@ def spreads(models: pd.DataFrame) -> dict[str, float]:
         mean = float(masked.sum() / n.sum())
         null = _excess(masked, expected, variance, n)
         parts.append((mean, *null, _excess(masked, free, n * mean * (1 - mean), n)[0]))
-    mean, excess, error, excess_free = (np.array(column) for column in zip(*parts))
+    frequencies, excess, error, excess_free = (np.array(column) for column in zip(*parts))
     spread, spread_free = (float(np.sqrt(max(0.0, part.mean()))) for part in (excess, excess_free))
     total = float(np.sqrt((error**2).sum()))
     z = float(excess.sum() / total) if total > 0 else 0.0
-    frequency = float(mean.mean())
+    frequency = float(frequencies.mean())
     result = {"mean_frequency": frequency, "spread": spread, "spread_relative": spread / frequency}
     result |= {"spread_z": z, "spread_free": spread_free}
     return result | {"spread_free_relative": spread_free / frequency}
@@ -211,9 +212,7 @@ def _residual_share(models: pd.DataFrame, sd: float) -> float:
     return min(1.0, sd**2 / total) if total > SMALL_SPREAD**2 / 4 else float("nan")
 
 
-def _training(
-    trained: ModelResiduals, start: pd.DataFrame | None, arm: str, fold: int
-) -> dict[str, Any]:
+def _training(trained: ModelResiduals, start: pd.DataFrame | None, arm: str, fold: int) -> dict[str, Any]:
     """Return what the same arm's masks were before the first update, and how far training moved them."""
     models = None if start is None else model_rows(start, arm, fold)
     if models is None or models.empty:

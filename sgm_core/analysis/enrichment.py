@@ -117,7 +117,9 @@ def over_representation(
     table["expected"] = table["n_term"] * len(chosen) / len(pool)
     table["fold_enrichment"] = table["n_hits"] / table["expected"]
     table["p_value"] = hypergeom.sf(table["n_hits"] - 1, len(pool), table["n_term"], len(chosen))
-    table["q_value"] = false_discovery_control(table["p_value"].to_numpy()) if len(table) else table["p_value"]
+    table["q_value"] = (
+        false_discovery_control(table["p_value"].to_numpy()) if len(table) else table["p_value"]
+    )
     table["genes"] = [";".join(h) for h in hits]
     table = table.sort_values(["p_value", "n_hits", "term"], ascending=[True, False, True], ignore_index=True)
     counts = {"n_list": len(chosen), "n_universe": len(pool), "n_terms": len(table)}

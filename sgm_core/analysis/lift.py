@@ -11,15 +11,13 @@ from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 from scipy.stats import t as student
 
-from sgm_core.analysis.matching import true_variance
 from sgm_core.analysis.mask_models import ModelResiduals
+from sgm_core.analysis.matching import true_variance
 
 LEFTOVER = 0.01
 """SD of the log frequency that matching by expression leaves where expression alone decides (measured by a
 test); the same in every model, so that agreement between models can't tell it from a preference."""
-ONE_MODEL = (
-    "one model can't tell a preference from chance: pretrain with other seeds, or compare with two seeds or more"
-)
+ONE_MODEL = "one model can't tell a preference from chance: pretrain with other seeds, or compare with two seeds or more"
 
 
 def lift_over_models(models: ModelResiduals, leftover: float = LEFTOVER) -> pd.DataFrame:
@@ -119,9 +117,7 @@ def donor_variance(models: ModelResiduals) -> float:
     return max(0.0, donors) * (1 / n_folds + 1 / (n_folds - 1))
 
 
-def moderated_variance(
-    variance: np.ndarray, freedom: int, noise: np.ndarray
-) -> tuple[np.ndarray, float]:
+def moderated_variance(variance: np.ndarray, freedom: int, noise: np.ndarray) -> tuple[np.ndarray, float]:
     """Moderate sample variances of few values over genes, as limma's squeezeVar does.
 
     Smyth 2004, doi:10.2202/1544-6115.1027. The prior of a gene grows with its sampling noise: a rarely drawn

@@ -1,4 +1,4 @@
-"""The models behind a table of masks: one for each seed and fold, and each one's preference beyond expression.
+"""The models behind a table of masks, one for each seed and fold, and what each prefers beyond expression.
 
 A statement about genes holds only if it comes back with another model: random weights alone give every gene a
 fixed preference before the first step of training.
@@ -59,7 +59,7 @@ class ModelResiduals:
 
 
 def seeds_of(rows: pd.DataFrame) -> np.ndarray:
-    """Return the seed of each row; a table from before runs had several holds one model a fold, of one seed."""
+    """Return the seed of each row; tables without the column hold one seed (0) and its sums (-1)."""
     if "seed" in rows:
         return rows["seed"].to_numpy()
     return np.where(rows["fold"].to_numpy() == SUMMED, SUMMED, 0)

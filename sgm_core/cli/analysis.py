@@ -87,11 +87,11 @@ def _masks(args: argparse.Namespace, observer: Observer) -> Output:
     stats = gene_statistics(masks, arm=arm, fold=args.fold, by=args.by, level=args.level)
     basis = mask_basis(run.parameters)
     facts = {name: diagnostic(masks, cells, name, args.fold, basis, start) for name in mask_arms(masks)}
-    arms = {}
+    arms: dict[str, dict[str, Any]] = {}
     for name, d in facts.items():
         found = verdict(d)
-        arms[name] = {"verdict": found.sentence, "confidence": found.confidence}
-        arms[name] |= {"agreement": agreement_sentence(d), "diagnostic": d}
+        facts_of = {"verdict": found.sentence, "confidence": found.confidence, "diagnostic": d}
+        arms[name] = facts_of | {"agreement": agreement_sentence(d)}
     data: dict[str, Any] = {"run": run.id, "arm": arm, **arms[arm], "arms": arms}
     data["levels"] = mask_levels(masks)
     data["genes"] = stats.to_dict("records")
@@ -129,8 +129,8 @@ def _diagnostic_lines(d: dict[str, Any]) -> list[str]:
     models = f"{d['seeds']} seeds x {d['folds']} folds" if d["seeds"] > 1 or d["folds"] > 1 else "one model"
     lines = [
         f"{d['arm']}: {d['n_genes']:,} genes, {d['draws']:,} draws, {models}",
-        f"  effective share {d['effective_share']:.3f}, before training {_or_not_kept(first)}, last epoch {last:.3f}"
-        " (1 = uniform)",
+        f"  effective share {d['effective_share']:.3f} (1 = uniform), before training {_or_not_kept(first)}, "
+        f"last epoch {last:.3f}",
         f"  masked share {d['masked_share']:.3f}",
         f"  non-zero share {d['nonzero_share']:.3f}, base rate {d['base_rate']:.3f}{fixed}",
         f"  SD of gene frequencies beyond chance {d['spread']:.4f} = {d['spread_relative']:.1%} of the mean"

@@ -39,7 +39,7 @@ def two_seeds(pairs: dict[str, pd.DataFrame], title: str) -> go.Figure:
         fig.add_scatter(
             x=[-reach, reach], y=[-reach, reach], mode="lines", line=line, hoverinfo="skip", row=1, col=column
         )
-    note = "log of how often a gene is hidden over what genes of equal expression get; dotted: the same in both"
+    note = "log of mask frequency over that of genes of equal expression; dotted: the same in both"
     finish(fig, title, None, None, 400, legend=False, note=note, row=True)
     seeds = next(iter(pairs.values())).attrs.get("seeds", (0, 1)) if pairs else (0, 1)
     fig.update_xaxes(title_text=f"Model of seed {seeds[0]}", range=[-reach, reach])

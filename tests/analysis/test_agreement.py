@@ -112,7 +112,7 @@ def test_the_top_genes_of_two_seeds_against_chance() -> None:
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 def test_lift_intervals_cover_what_all_seeds_share(seeds: int) -> None:
-    """Also where each seed adds a preference of its own, which an interval of one model's draws would miss."""
+    """Also where each seed adds a preference of its own, which one model's draws would miss."""
     rng = np.random.default_rng(seeds)
     covered, ratio = [], []
     for _ in range(40):

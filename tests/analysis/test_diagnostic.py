@@ -118,7 +118,9 @@ def test_strata_basis_does_not_judge_the_share_that_it_fixes(values: np.ndarray)
     row = count_cells(masks, values, np.zeros_like(values))
     cells = pd.DataFrame([row | {"arm": "uniform", "fold": 0, "epoch": 1}])
     strata = verdict(diagnostic(frame, cells, basis="strata"))
-    assert strata.sentence.startswith("Masks are indistinguishable from uniform within zeros and within non-zeros:")
+    assert strata.sentence.startswith(
+        "Masks are indistinguishable from uniform within zeros and within non-zeros:"
+    )
     assert verdict(diagnostic(frame, cells, basis="all")).sentence.startswith("Masks prefer non-zeros")
 
 
