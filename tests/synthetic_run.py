@@ -33,7 +33,8 @@ ACCURACY = {
 MASKED_ARMS = ("uniform", "uniform+summary", "expression+summary", "self-guided")
 GUIDED_GENES = 30
 LIFT = 6.0
-EPOCHS = 2
+EPOCHS = 3
+MASK_EPOCHS = 2  # of which masks are counted
 MASK_SEEDS = 3  # models of each arm and fold
 _MAX_CELLS = 300  # masks are drawn for so many cells: enough to see the truth, quick enough for every test
 _MADE: dict[tuple, tuple[dict[str, pd.DataFrame], list[dict]]] = {}  # drawn once a process
@@ -155,7 +156,7 @@ def _masks(
         (i, seed, fold, epoch)
         for seed in range(MASK_SEEDS)
         for fold, test_donors in enumerate(folds)
-        for epoch in range(EPOCHS + 1)
+        for epoch in range(MASK_EPOCHS + 1)
         for i in np.flatnonzero(~np.isin(donors, test_donors))
     ]
     cell, seed_of, fold_of, epoch_of = np.array(draws).T
@@ -185,7 +186,7 @@ def _masks(
                 here = (fold_of == fold) & (seed_of == seed)
                 frames.append(count(arm, seed, fold, "all", "", np.flatnonzero(here & trained)))
                 start.append(count(arm, seed, fold, "all", "", np.flatnonzero(here & ~trained)))
-                for epoch in range(EPOCHS + 1):
+                for epoch in range(MASK_EPOCHS + 1):
                     now = np.flatnonzero(here & (epoch_of == epoch))
                     law = scores if epoch else first
                     row = count_cells(drawn[now], values[cell[now]], law[cell[now]])

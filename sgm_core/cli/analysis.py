@@ -207,7 +207,7 @@ def _enrich_run(args: argparse.Namespace, run: Run, path: Path, terms: dict[str,
     data["notes"] = result.notes
     data["terms"] = table.to_dict("records")
     lines = [_counts_line(path, len(result.universe), n_terms) + f"; lists: top {args.top}"]
-    lines += [note.capitalize() for note in result.notes.values()]
+    lines += [f"{note[0].upper()}{note[1:]}" for note in result.notes.values()]
     for name in rankings:
         rows = table[table["ranking"] == name]
         found = int((rows["q_value"] < 0.05).sum())
