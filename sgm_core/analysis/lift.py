@@ -15,8 +15,8 @@ from sgm_core.analysis.mask_models import ModelResiduals
 from sgm_core.analysis.matching import true_variance
 
 LEFTOVER = 0.01
-"""SD of the log frequency that matching by expression leaves where expression alone decides (measured by a
-test); the same in every model, so that agreement between models can't tell it from a preference."""
+"""SD of the log frequency that matching by expression leaves where expression alone decides (about 0.01 on
+simulated draws); the same in every model, so agreement between models can't tell it from a preference."""
 ONE_MODEL = (
     "one model can't tell a preference from chance: pretrain with other seeds, or compare with two or more"
 )
