@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sgm_core.analysis.diagnostic import diagnostic, mask_basis, verdict
+from sgm_core.analysis.diagnostic import diagnostic, mask_basis
 from sgm_core.analysis.statistics import comparison_sentence
+from sgm_core.analysis.verdict import verdict
 from sgm_core.cells.dataset import open_dataset
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.comparison.protocol import settings
@@ -120,7 +121,7 @@ def masks(run: Run) -> pd.DataFrame:
     assert counts is not None and cells is not None
     basis, rows = mask_basis(run.parameters), []
     for arm in cells["arm"].unique():
-        d = diagnostic(counts, cells, arm, basis=basis)
+        d = diagnostic(counts, cells, arm, basis=basis, start=run.read_table("masks_start"))
         rows.append(
             {
                 "arm": arm,
@@ -129,7 +130,10 @@ def masks(run: Run) -> pd.DataFrame:
                 "rank correlation with expression": f"{d['rank_correlation']:.2f}",
                 "SD of log frequency at equal expression": f"{d['residual_sd']:.2f}",
                 "value leak": f"{d['value_leak']:.3f}",
-                "verdict": verdict(d),
+                "the same before training": f"{d['start']['residual_sd']:.2f}" if d["start"] else "not kept",
+                "comes back with every seed": f"{d['reproducible_sd']:.2f}",
+                "agreement between seeds": f"{d['agreement_between_seeds']:.2f}",
+                "verdict": verdict(d).sentence,
             }
         )
     return pd.DataFrame(rows)

@@ -111,6 +111,10 @@ def answer(table: pd.DataFrame, facts: gene_sets.Sizes, what: str) -> str:
     return f"{head}; the strongest is {strongest}."
 
 
+def sentence(note: str) -> str:
+    return f"{note[0].upper()}{note[1:]}."
+
+
 def stated(library: Resource, facts: gene_sets.Sizes, universe: str) -> None:
     """State universe, library and sizes; say how to add a library where there is only the demo's."""
     outside = f"; {words.count(facts.outside, 'gene')} of it not in the universe" if facts.outside else ""
@@ -175,9 +179,12 @@ try:
         name, what = "my list", "your genes"
     else:
         found = gene_sets.test_run(run, library, arm, top, sizes)
+        if order not in found.lists:
+            raise InputError(f"{sentence(found.notes[order])} Choose the most masked genes instead.")
         terms, facts = gene_sets.of_ranking(found, order)
         universe = "the genes that the run could hide"
         name = f"{arm_name(arm)}, {_ORDERS[order].lower()}"
+        top = len(found.lists[order])
         what = f"the {top:,} {'most masked genes' if order == 'frequency' else 'genes of highest lift'}"
 except InputError as error:
     st.warning(str(error), icon=":material/info:")
@@ -186,6 +193,8 @@ with answer_line:
     frame.answer(answer(terms, facts, what))
     if run is not None and order != MINE:
         tables.still_running(run)
+if order != MINE and order in found.notes:
+    st.caption(sentence(found.notes[order]))
 stated(library, facts, universe)
 evidence(terms, f"What they do: {name}", "list" if order == MINE else f"{arm}-{order}".replace("+", "-"))
 if order != MINE:

@@ -5,9 +5,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.components import frame, gene_card, mask_tables, show, tables
-from sgm_core.analysis.diagnostic import verdict
-from sgm_core.analysis.masks import ORDERS, top_genes
-from sgm_core.figures import mask_groups
+from sgm_core.analysis.enrichment import NO_PREFERENCE
+from sgm_core.analysis.masks import ORDERS, lift_problem, preferred_genes, top_genes
+from sgm_core.analysis.verdict import agreement_sentence
+from sgm_core.figures import mask_agreement, mask_groups
 from sgm_core.figures import masks as figures
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import Run
@@ -114,18 +115,32 @@ def ranking_figure(path: str, stamp: int, arm: str, _stats: pd.DataFrame) -> go.
 
 def ranking(arm: str) -> None:
     stats = mask_tables.statistics(run, arm)
+    problem = lift_problem(stats)
     left, right = st.columns(2, gap="medium")
     with left:
-        fig = ranking_figure(*mask_tables.key(run), arm, stats)
-        show.figure(fig, "lift-ranking", stats, alt=fig.layout.title.text, simulated=simulated)
+        if problem:
+            st.info(f"No ranking beyond expression: {problem}.", icon=":material/info:")
+        else:
+            if not preferred_genes(stats):
+                st.caption(f"{NO_PREFERENCE[0].upper()}{NO_PREFERENCE[1:]}.")
+            fig = ranking_figure(*mask_tables.key(run), arm, stats)
+            show.figure(fig, "lift-ranking", stats, alt=fig.layout.title.text, simulated=simulated)
     with right:
         st.markdown("**The first 25 of each order**")
-        orders = pd.DataFrame({by: pd.Series(top_genes(stats, by, 25)) for by in ORDERS})
+        shown = [by for by in ORDERS if by != "lift" or not problem]
+        orders = pd.DataFrame({by: pd.Series(top_genes(stats, by, 25)) for by in shown})
         orders.insert(0, "rank", orders.index + 1)
         names = {"rank": "Rank", "frequency": "Most masked", "lift": "Lift", "expression": "Most expressed"}
         show.table(orders, "first-25", column_config=names, height=38 + 35 * 14)
         shared = len(set(orders["frequency"]) & set(orders["expression"]))
         st.caption(f"{shared} of the 25 most masked genes are among the 25 most expressed.")
+
+
+def leading(arm: str, n: int) -> tuple[str, list[str]]:
+    """Return the first `n` genes by lift, or by frequency where one model can't rank by lift; and how."""
+    stats = mask_tables.statistics(run, arm)
+    by = "frequency" if lift_problem(stats) else "lift"
+    return {"frequency": "most masked genes", "lift": "genes of highest lift"}[by], top_genes(stats, by, n)
 
 
 def by_type(arm: str) -> None:
@@ -137,12 +152,12 @@ def by_type(arm: str) -> None:
         "By", groups, default=groups[0], format_func=lambda b: b.replace("_", " ").capitalize(), key="by",
         bind="query-params", required=True, label_visibility="collapsed",
     )  # fmt: skip
-    genes = top_genes(mask_tables.statistics(run, arm), "lift", 30)
+    order, genes = leading(arm, 30)
     table = mask_tables.by_level(run, arm, by).reindex(genes)
     if table.empty:
         st.info("Too few masks were drawn in each group to tell them apart.", icon=":material/info:")
         return
-    title = f"{arm_name(arm)}: the 30 genes of highest lift, by {by.replace('_', ' ')}"
+    title = f"{arm_name(arm)}: the 30 {order}, by {by.replace('_', ' ')}"
     fig = mask_groups.level_heatmap(table, title, by.replace("_", " "))
     show.figure(fig, f"masked-by-{by}", table.reset_index(), alt=title, simulated=simulated)
 
@@ -159,20 +174,26 @@ def by_epoch(arm: str, gene: str | None) -> None:
             )
             show.figure(fig, "effective-share", means, alt=title, simulated=simulated)
     if "epoch" in mask_tables.levels(run):
-        stats = mask_tables.statistics(run, arm)
-        genes = list(dict.fromkeys([*([gene] if gene else []), *top_genes(stats, "lift", 6)]))
+        order, first = leading(arm, 6)
+        genes = list(dict.fromkeys([*([gene] if gene else []), *first]))
         table = mask_tables.by_level(run, arm, "epoch").reindex(genes).rename_axis("gene").reset_index()
         table = table.melt("gene", var_name="epoch", value_name="frequency").astype({"epoch": int})
         with right:
-            title = f"{arm_name(arm)}: genes of highest lift by epoch"
+            title = f"{arm_name(arm)}: {order} by epoch"
             fig = mask_groups.lines(table, "epoch", "frequency", "gene", title, "% of draws", percent=True)
             show.figure(fig, "genes-by-epoch", table, alt=title, simulated=simulated)
 
 
-def guided() -> None:
+def guided(arm: str) -> None:
     arms = mask_tables.arms(run)
     for each in arms:
-        st.markdown(f"* **{arm_name(each)}.** {verdict(mask_tables.diagnose(run, each))}.")
+        st.markdown(f"* **{arm_name(each)}.** {mask_tables.judge(run, each)}.")
+    pairs = mask_tables.two_seeds(run, arm)
+    if pairs:
+        title = f"{arm_name(arm)}: does another seed prefer the same genes?"
+        fig = mask_agreement.two_seeds(pairs, title)
+        data = pd.concat([table.assign(moment=name) for name, table in pairs.items()])
+        show.figure(fig, "two-seeds", data, alt=title, simulated=simulated)
     table = mask_tables.diagnostics(run, arms, {each: arm_name(each) for each in arms})
     show.table(
         table, "diagnostic", column_config={"What it means": st.column_config.TextColumn(width="large")}
@@ -186,9 +207,10 @@ simulated = dataset.simulated
 answer_line = st.container()
 arm, beside, x, gene, y, families = controls()
 with answer_line:
-    frame.answer(f"{arm_name(arm)}. {verdict(mask_tables.diagnose(run, arm))}.")
+    frame.answer(f"{arm_name(arm)}. {mask_tables.judge(run, arm)}.")
+    st.caption(f"{agreement_sentence(mask_tables.diagnose(run, arm))}.")
     if beside:
-        st.caption(f"{arm_name(beside)}. {verdict(mask_tables.diagnose(run, beside))}.")
+        st.caption(f"{arm_name(beside)}. {mask_tables.judge(run, beside)}.")
     tables.still_running(run)
 figure_2(arm, beside, x, gene, y, families)
 if gene:
@@ -208,7 +230,7 @@ elif view == "types":
 elif view == "epochs":
     by_epoch(arm, gene)
 elif view == "guided":
-    guided()
+    guided(arm)
 else:
     stats = mask_tables.statistics(run, arm)
     show.table(stats, f"masked-genes-{arm}", column_config=_COLUMNS, column_order=list(_COLUMNS), height=560)

@@ -57,15 +57,38 @@ def count_cells(masks: np.ndarray, values: np.ndarray, log_importance: np.ndarra
 
 
 def masks_and_cells(
-    log_importance: np.ndarray, values: np.ndarray, share: float = 0.3, seed: int = 0
+    log_importance: np.ndarray | list[np.ndarray],
+    values: np.ndarray,
+    share: float = 0.3,
+    seed: int = 0,
+    seeds: int | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the two tables of one arm (fold -1, by "all"; one epoch) for the given importance."""
+    """Return the two tables of one arm, masks drawn by the given importance.
+
+    Parameters
+    ----------
+    log_importance
+        Of every position (cells x genes), or one for each seed.
+    seeds
+        How many models draw by the same importance; None, with one importance, makes a table as runs of one
+        model wrote it: fold -1, no column ``seed``.
+    """
     rng = np.random.default_rng(seed)
-    drawn = draw_masks(log_importance, round(share * values.shape[1]), rng)
     genes = np.array([f"G{i:04d}" for i in range(values.shape[1])])
-    frame = count_masks(drawn, values, genes).assign(arm="self-guided", fold=-1, by="all", level="")
-    cells = pd.DataFrame([count_cells(drawn, values, log_importance) | {"fold": 0, "epoch": 0}])
-    return frame, cells.assign(arm="self-guided")
+    laws = log_importance if isinstance(log_importance, list) else [log_importance] * (seeds or 1)
+    old = seeds is None and len(laws) == 1
+    frames, cells = [], []
+    for number, law in enumerate(laws):
+        drawn = draw_masks(law, round(share * values.shape[1]), rng)
+        where = {"arm": "self-guided", "fold": -1} | ({} if old else {"seed": number})
+        frames.append(count_masks(drawn, values, genes).assign(by="all", level="", **where))
+        cells.append(count_cells(drawn, values, law) | where | {"epoch": 1})
+    return pd.concat(frames, ignore_index=True), pd.DataFrame(cells)
+
+
+def untrained(values: np.ndarray, seeds: int = 3) -> pd.DataFrame:
+    """Return a table `masks_start` of maskers that start uniform."""
+    return masks_and_cells(np.zeros_like(values), values, seed=1000, seeds=seeds)[0]
 
 
 def simulated_values(n_cells: int = 1200, n_genes: int = 400, seed: int = 0) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 Truth: every arm names cells right with the probability in `ACCURACY` (moved by a fold effect that all share),
 and hides genes by the law in `log_importance`: the self-guided arm follows expression a little, and prefers
-`GUIDED_GENES` of the genes far beyond that.
+`GUIDED_GENES` of the genes far beyond that, the same in every model.
 """
 
 import numpy as np
@@ -35,7 +35,9 @@ MASKED_ARMS = ("uniform", "uniform+summary", "expression+summary", "self-guided"
 GUIDED_GENES = 30
 LIFT = 6.0
 EPOCHS = 3
-_MAX_CELLS = 400  # masks are drawn for so many cells: enough to see the truth, quick enough for every test
+MASK_EPOCHS = 2  # of which masks are counted
+MASK_SEEDS = 3  # models of each arm and fold
+_MAX_CELLS = 300  # masks are drawn for so many cells: enough to see the truth, quick enough for every test
 _MADE: dict[tuple, tuple[dict[str, pd.DataFrame], list[dict]]] = {}  # drawn once a process
 
 
@@ -63,7 +65,7 @@ def _tables(
 ) -> tuple[dict[str, pd.DataFrame], list[dict]]:
     folds = _donor_folds(dataset, n_folds)
     predictions, scores, coverage = _predictions(dataset, folds, rng)
-    masks, mask_cells = _masks(dataset, folds, rng)
+    masks, start, mask_cells = _masks(dataset, folds, rng)
     tables = {
         "folds": scores,
         "summary": summary_table(scores),
@@ -74,6 +76,7 @@ def _tables(
         "predictions": predictions,
         "coverage": coverage,
         "masks": masks,
+        "masks_start": start,
         "mask_cells": mask_cells,
         "embedding": _embedding(dataset, rng),
     }
@@ -146,44 +149,55 @@ def _predictions(
 
 def _masks(
     dataset: Dataset, folds: list[list[str]], rng: np.random.Generator
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Draw `masks`, `masks_start` and `mask_cells`: every model has its arm's law, and starts uniform."""
     rows = np.sort(rng.choice(dataset.n_cells, min(_MAX_CELLS, dataset.n_cells), replace=False))
     donors = dataset.donors().to_numpy()[rows]
-    # One draw for each training cell of each fold and epoch, as in pretraining.
+    # One draw for each training cell of each seed, fold and epoch, as in pretraining; epoch 0: before it.
     draws = [
-        (i, fold, epoch)
+        (i, seed, fold, epoch)
+        for seed in range(MASK_SEEDS)
         for fold, test_donors in enumerate(folds)
-        for epoch in range(EPOCHS)
+        for epoch in range(MASK_EPOCHS + 1)
         for i in np.flatnonzero(~np.isin(donors, test_donors))
     ]
-    cell, fold_of, epoch_of = np.array(draws).T
-    values = np.asarray(dataset.lognorm(rows[cell]).todense(), dtype=float)
+    cell, seed_of, fold_of, epoch_of = np.array(draws).T
+    values = np.asarray(dataset.lognorm(rows).todense(), dtype=float)
     guided, obs = guided_genes(dataset), dataset.obs.iloc[rows[cell]].reset_index(drop=True)
     groups = {"cell_type": obs[dataset.cell_type_column], "donor": obs[dataset.donor_column]}
     if dataset.timepoint_column:
         groups["timepoint"] = obs[dataset.timepoint_column]
     groups["epoch"] = pd.Series(epoch_of)
-    frames, cells = [], []
+    trained = epoch_of > 0
+    frames, start, cells = [], [], []
 
-    def add(arm: str, fold: int, by: str, level: str, drawn: np.ndarray, values: np.ndarray) -> None:
-        table = count_masks(drawn, values, dataset.genes)
-        frames.append(table.assign(arm=arm, fold=fold, by=by, level=level))
+    def count(arm: str, seed: int, fold: int, by: str, level: str, index: np.ndarray) -> pd.DataFrame:
+        table = count_masks(drawn[index], values[cell[index]], dataset.genes)
+        return table.assign(arm=arm, fold=fold, seed=seed, by=by, level=level)
 
+    k = round(0.3 * dataset.n_genes)
     for arm in MASKED_ARMS:
-        scores = log_importance(arm, values, guided)
-        drawn = draw_masks(scores, round(0.3 * dataset.n_genes), rng)
-        add(arm, -1, "all", "", drawn, values)
-        for fold in range(len(folds)):
-            here = fold_of == fold
-            add(arm, fold, "all", "", drawn[here], values[here])
-            for epoch in range(EPOCHS):
-                now = here & (epoch_of == epoch)
-                row = count_cells(drawn[now], values[now], scores[now])
-                cells.append({"arm": arm, "fold": fold, "epoch": epoch} | row)
+        scores, flat = log_importance(arm, values, guided), np.zeros_like(values)
+        first = flat if arm == "self-guided" else scores
+        drawn = np.empty((len(cell), dataset.n_genes), dtype=bool)
+        for part, law in ((~trained, first), (trained, scores)):
+            drawn[part] = draw_masks(law[cell[part]], k, rng)
+        frames.append(count(arm, -1, -1, "all", "", np.flatnonzero(trained)))
+        for seed in range(MASK_SEEDS):
+            for fold in range(len(folds)):
+                here = (fold_of == fold) & (seed_of == seed)
+                frames.append(count(arm, seed, fold, "all", "", np.flatnonzero(here & trained)))
+                start.append(count(arm, seed, fold, "all", "", np.flatnonzero(here & ~trained)))
+                for epoch in range(MASK_EPOCHS + 1):
+                    now = np.flatnonzero(here & (epoch_of == epoch))
+                    law = scores if epoch else first
+                    row = count_cells(drawn[now], values[cell[now]], law[cell[now]])
+                    cells.append({"arm": arm, "fold": fold, "seed": seed, "epoch": epoch} | row)
         for by, column in groups.items():
-            for level, index in column.groupby(column).indices.items():
-                add(arm, -1, by, str(level), drawn[index], values[index])
-    return pd.concat(frames, ignore_index=True), pd.DataFrame(cells)
+            for level, index in column[trained].groupby(column[trained]).groups.items():
+                frames.append(count(arm, -1, -1, by, str(level), index.to_numpy()))
+    masks, before = (pd.concat(part, ignore_index=True) for part in (frames, start))
+    return masks, before, pd.DataFrame(cells)
 
 
 def _embedding(dataset: Dataset, rng: np.random.Generator) -> pd.DataFrame:
@@ -208,7 +222,7 @@ def _metrics(n_folds: int, rng: np.random.Generator) -> list[dict]:
                     "phase": "pretrain",
                     "arm": arm,
                     "fold": fold,
-                    "epoch": epoch,
+                    "epoch": epoch + 1,
                     "step": 50 * (epoch + 1),
                 }
                 row |= {

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import mask_tables, show
+from sgm_core.analysis.lift import ONE_MODEL
 from sgm_core.figures import mask_groups
 from sgm_core.figures import masks as figures
 from sgm_core.figures.palette import FAMILIES, arm_name
@@ -46,7 +47,10 @@ def sentence(row: pd.Series, arm: str, n_genes: int) -> str:
     head += f" (rank {row['frequency_rank']} of {n_genes:,})"
     if pd.isna(row["lift"]):
         return f"{head}; too few draws to compare it with genes of equal expression."
-    interval = f"{row['lift']:.2f} times as often as genes of equal expression, 95 % interval "
+    if pd.isna(row["lift_low"]):
+        here = f"in this model {row['lift']:.2f} times as often as genes of equal expression"
+        return f"{head}, {here}: {ONE_MODEL}."
+    interval = f"{row['lift']:.2f} times as often as genes of equal expression, 95 % interval over models "
     interval += f"{row['lift_low']:.2f} to {row['lift_high']:.2f}"
     kind = {
         "above": "more than its equals",

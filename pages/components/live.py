@@ -6,8 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import run_facts, show
-from sgm_core.analysis.diagnostic import diagnostic, mask_basis, verdict
+from sgm_core.analysis.diagnostic import diagnostic, mask_basis
 from sgm_core.analysis.masks import mask_arms
+from sgm_core.analysis.verdict import verdict
 from sgm_core.figures import curves
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import Run
@@ -125,7 +126,9 @@ def _verdicts(path: str, stamp: float) -> dict[str, str]:
     if masks is None or cells is None:
         return {}
     basis = mask_basis(run.parameters)
-    return {arm: verdict(diagnostic(masks, cells, arm, basis=basis)) for arm in mask_arms(masks)}
+    start = run.read_table("masks_start")
+    found = {arm: diagnostic(masks, cells, arm, basis=basis, start=start) for arm in mask_arms(masks)}
+    return {arm: verdict(d).sentence for arm, d in found.items()}
 
 
 def mask_table(run: Run) -> pd.DataFrame | None:

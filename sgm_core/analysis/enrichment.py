@@ -6,16 +6,24 @@ ones.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy.stats import hypergeom
+from scipy.stats import false_discovery_control, hypergeom
 
-from sgm_core.analysis.masks import default_arm, gene_statistics, mask_arms, top_genes
+from sgm_core.analysis.masks import (
+    default_arm,
+    gene_statistics,
+    lift_problem,
+    mask_arms,
+    preferred_genes,
+    top_genes,
+)
 from sgm_core.errors import InputError
 
 _GO_ID = re.compile(r"\s*\((GO:\d{7})\)\s*$")
+NO_PREFERENCE = "no gene is hidden more than its equals in every model (no lower bound of a lift is above 1)"
 COLUMNS = ["term", "go_id", "n_term", "n_hits", "expected", "fold_enrichment", "p_value", "q_value", "genes"]
 
 
@@ -28,18 +36,22 @@ class Enrichment:
     table
         `over_representation` of each list, with the column ``ranking`` in front.
     lists
-        The genes of each ranking: ``frequency`` and ``lift`` of the arm; as controls ``uniform`` (the uniform
+        The genes of each ranking: ``frequency`` and, where genes have one above 1, ``lift`` of the arm; as
+        controls ``uniform`` (the uniform
         arm's most masked genes, where the run has one) and ``expression`` (highest mean expression).
     universe
         The genes that could be masked.
     arm
         The arm.
+    notes
+        What is to be said of a ranking: why it is missing or shorter than asked for.
     """
 
     table: pd.DataFrame
     lists: dict[str, list[str]]
     universe: list[str]
     arm: str
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 def split_term(name: str) -> tuple[str, str]:
@@ -105,21 +117,14 @@ def over_representation(
     table["expected"] = table["n_term"] * len(chosen) / len(pool)
     table["fold_enrichment"] = table["n_hits"] / table["expected"]
     table["p_value"] = hypergeom.sf(table["n_hits"] - 1, len(pool), table["n_term"], len(chosen))
-    table["q_value"] = benjamini_hochberg(table["p_value"].to_numpy())
+    table["q_value"] = (
+        false_discovery_control(table["p_value"].to_numpy()) if len(table) else table["p_value"]
+    )
     table["genes"] = [";".join(h) for h in hits]
     table = table.sort_values(["p_value", "n_hits", "term"], ascending=[True, False, True], ignore_index=True)
     counts = {"n_list": len(chosen), "n_universe": len(pool), "n_terms": len(table)}
     table.attrs.update(counts | {"n_list_outside": len(asked) - len(chosen)})
     return table[COLUMNS]
-
-
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """Return the false discovery rates of p-values (Benjamini and Hochberg 1995), in their order."""
-    order = np.argsort(p)[::-1]
-    scaled = p[order] * len(p) / np.arange(len(p), 0, -1)
-    q = np.empty(len(p))
-    q[order] = np.minimum(np.minimum.accumulate(scaled), 1) if len(p) else scaled
-    return q
 
 
 def group_terms(table: pd.DataFrame, overlap: float = 0.5, limit: int = 200) -> pd.DataFrame:
@@ -216,6 +221,9 @@ def enrich_run(
 ) -> Enrichment:
     """Test the `top` genes of a run's arm, by frequency and by lift, with the controls beside them.
 
+    By lift only genes whose lower bound is above 1 are taken; where there are none, or one model can't tell,
+    that ranking is missing and `Enrichment.notes` says why.
+
     Parameters
     ----------
     masks
@@ -235,7 +243,19 @@ def enrich_run(
             f"top is {top}: take 1 to {len(universe) - 1}, the run could mask {len(universe)} genes"
         )
     arm, arms = arm or default_arm(masks), mask_arms(masks)
-    lists = {by: top_genes(stats, by, top) for by in ("frequency", "lift")}
+    lists, notes = {"frequency": top_genes(stats, "frequency", top)}, {}
+    problem, preferred = lift_problem(stats), []
+    if problem is None:
+        preferred = preferred_genes(stats)
+        if not preferred:
+            problem = NO_PREFERENCE
+    if problem:
+        notes["lift"] = f"no enrichment by lift: {problem}"
+    else:
+        lists["lift"] = preferred[:top]
+    if 0 < len(preferred) < top:
+        found = f"{len(preferred)} genes have" if len(preferred) > 1 else "1 gene has"
+        notes["lift"] = f"by lift only {found} a lower bound above 1, {top} were asked for"
     uniform = next((a for a in ("uniform+summary", "uniform") if a in arms and a != arm), None)
     if uniform:
         lists["uniform"] = top_genes(gene_statistics(masks, arm=uniform), "frequency", top)
@@ -246,4 +266,4 @@ def enrich_run(
         if genes
     ]
     table = pd.concat(frames, ignore_index=True)[["ranking", *COLUMNS]]
-    return Enrichment(table, lists, universe, arm)
+    return Enrichment(table, lists, universe, arm, notes)

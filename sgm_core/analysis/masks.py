@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
-from sgm_core.analysis.matching import MIN_OPPORTUNITIES, matched_lift
+from sgm_core.analysis.lift import ONE_MODEL, lift_over_models
+from sgm_core.analysis.mask_models import SUMMED, model_residuals, model_rows, one_model, seeds_of
+from sgm_core.analysis.matching import MIN_OPPORTUNITIES, matched_residuals
 from sgm_core.cells.quality import gene_families
-from sgm_core.errors import NotFoundError
+from sgm_core.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
     from sgm_core.cells.dataset import Dataset
@@ -37,9 +37,14 @@ def mask_levels(masks: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def select_masks(
-    masks: pd.DataFrame, arm: str | None = None, fold: int = -1, by: str = "all", level: str = ""
+    masks: pd.DataFrame,
+    arm: str | None = None,
+    fold: int = SUMMED,
+    by: str = "all",
+    level: str = "",
+    seed: int = SUMMED,
 ) -> pd.DataFrame:
-    """Return the rows of one arm, fold and group, one a gene.
+    """Return the rows of one arm, fold, seed and group, one a gene.
 
     Parameters
     ----------
@@ -47,8 +52,8 @@ def select_masks(
         The run table `masks`.
     arm
         By default that of `default_arm`.
-    fold
-        -1 for all folds summed.
+    fold, seed
+        -1 for all folds, all seeds summed.
     by, level
         The group: ``cell_type`` and a cell type, and so on.
 
@@ -58,28 +63,43 @@ def select_masks(
         If the table holds no such rows.
     """
     arm = arm or default_arm(masks)
-    wanted = (masks["arm"] == arm) & (masks["fold"] == fold) & (masks["by"] == by) & (masks["level"] == level)
-    if not wanted.any():
+    rows = masks[(masks["arm"] == arm) & (masks["by"] == by) & (masks["level"] == level)]
+    found = rows[(rows["fold"] == fold) & (seeds_of(rows) == seed)]
+    if found.empty and by == "all":
+        found = _summed(model_rows(masks, arm, fold, seed))
+    if found.empty:
         where = f"{by} {level!r}" if by != "all" else f"fold {fold}"
+        where += f", seed {seed}" if seed != SUMMED else ""
         arms = ", ".join(mask_arms(masks)) or "none"
         raise NotFoundError(f"no masks of arm {arm!r}, {where}: the arms with masks are {arms}")
-    return masks[wanted].reset_index(drop=True)
+    return found.reset_index(drop=True)
+
+
+def _summed(models: pd.DataFrame) -> pd.DataFrame:
+    """Add up the counts of several models, gene by gene."""
+    if not models["gene"].duplicated().any():
+        return models
+    keys = {"arm", "fold", "seed", "by", "level", "gene"}
+    counts = [name for name in models if name not in keys]
+    total = models.groupby("gene", sort=False)[counts].sum().reset_index()
+    return total.assign(arm=models["arm"].iloc[0], by="all", level="")
 
 
 def gene_statistics(
     masks: pd.DataFrame,
     dataset: "Dataset | None" = None,
     arm: str | None = None,
-    fold: int = -1,
+    fold: int = SUMMED,
     by: str = "all",
     level: str = "",
+    seed: int = SUMMED,
 ) -> pd.DataFrame:
     """Return the mask statistics of every gene that could be hidden.
 
     Parameters
     ----------
     masks
-        The run table `masks`; see `select_masks` for `arm`, `fold`, `by` and `level`.
+        The run table `masks`; see `select_masks` for `arm`, `fold`, `by`, `level` and `seed`.
     dataset
         Adds ``n_cells``, the number of cells of the dataset that express the gene.
 
@@ -88,11 +108,14 @@ def gene_statistics(
     DataFrame
         gene; masked, opportunities, frequency; frequency_nonzero, frequency_zero (among positions where the
         gene is not zero, and zero); null_frequency (uniform within each cell's zeros and non-zeros);
-        detection, mean_expression, mean_expression_when_masked (ln1p values); matched_frequency, lift,
-        lift_low, lift_high (`matched_lift`); frequency_rank, lift_rank (1 = most; lift by its lower bound);
-        flags of `gene_families`. NaN where undefined.
+        detection, mean_expression, mean_expression_when_masked (ln1p values); matched_frequency (what genes
+        of equal expression get); lift, lift_low, lift_high (`lift_over_models`; the bounds are NaN for one
+        seed and within a group, where lift is what the counts together show, see `lift_problem`);
+        frequency_rank, lift_rank (1 = most; lift by its lower bound); flags of `gene_families`. NaN where
+        undefined.
     """
-    rows = select_masks(masks, arm, fold, by, level)
+    arm = arm or default_arm(masks)
+    rows = select_masks(masks, arm, fold, by, level, seed)
     rows = rows[rows["opportunities"] > 0].reset_index(drop=True)
     n, nonzero = rows["opportunities"], rows["opportunities_nonzero"]
     stats = rows[["gene", "masked", "opportunities"]].astype({"masked": int, "opportunities": int})
@@ -104,13 +127,46 @@ def gene_statistics(
     stats["mean_expression"] = rows["value_sum"] / n
     stats["mean_expression_when_masked"] = rows["value_sum_masked"] / rows["masked"].where(rows["masked"] > 0)
     columns = ("masked", "opportunities", "mean_expression", "detection")
-    lift = matched_lift(*(stats[c].to_numpy(dtype=float) for c in columns))
-    stats[["matched_frequency", "lift", "lift_low", "lift_high"]] = lift.iloc[:, :4]
+    matched = matched_residuals(*(stats[c].to_numpy(dtype=float) for c in columns))
+    stats["matched_frequency"] = matched["matched_frequency"]
+    models = model_residuals(model_rows(masks, arm, fold, seed)) if by == "all" else None
+    if models is None or models.n_seeds < 2:
+        names = stats["gene"].to_numpy(dtype=str)
+        lift = lift_over_models(one_model(names, matched))
+    else:
+        lift = lift_over_models(models).reindex(stats["gene"])
+    stats[["lift", "lift_low", "lift_high"]] = lift.to_numpy()
     stats["frequency_rank"] = _rank(stats["frequency"])
     stats["lift_rank"] = _rank(stats["lift_low"])
     if dataset is not None:
         stats["n_cells"] = stats["gene"].map(dataset.var.set_index("gene")["n_cells"])
     return stats.join(gene_families(stats["gene"].to_numpy(dtype=str)).reset_index(drop=True))
+
+
+def lift_problem(stats: pd.DataFrame) -> str | None:
+    """Return why genes can't be ranked by lift, or None if they can.
+
+    Parameters
+    ----------
+    stats
+        The result of `gene_statistics`.
+    """
+    if stats["lift_low"].notna().any():
+        return None
+    if stats["lift"].notna().any():
+        return ONE_MODEL
+    return f"too few masks were drawn for a lift: it takes {MIN_OPPORTUNITIES} draws of ten genes or more"
+
+
+def preferred_genes(stats: pd.DataFrame) -> list[str]:
+    """Return the genes whose lift's lower bound is above 1, the highest first.
+
+    Raises
+    ------
+    InputError
+        If genes can't be ranked by lift, see `lift_problem`.
+    """
+    return top_genes(stats[stats["lift_low"] > 1], "lift", len(stats)) if _ranked(stats) else []
 
 
 def top_genes(stats: pd.DataFrame, by: str = "frequency", n: int = 200) -> list[str]:
@@ -122,57 +178,39 @@ def top_genes(stats: pd.DataFrame, by: str = "frequency", n: int = 200) -> list[
         The result of `gene_statistics`.
     by
         One of `ORDERS`.
+
+    Raises
+    ------
+    InputError
+        If genes can't be ranked by lift, see `lift_problem`.
     """
+    if by == "lift" and len(stats):
+        _ranked(stats)
     known = stats.dropna(subset=[ORDERS[by]])
     return known.sort_values([ORDERS[by], "gene"], ascending=[False, True])["gene"].head(n).tolist()
 
 
+def _ranked(stats: pd.DataFrame) -> bool:
+    problem = lift_problem(stats)
+    if problem:
+        raise InputError(f"genes can't be ranked by lift: {problem}")
+    return True
+
+
 def level_frequencies(masks: pd.DataFrame, by: str, arm: str | None = None) -> pd.DataFrame:
-    """Return the mask frequency of each gene (rows) in each level of `by` (columns).
+    """Return the mask frequency of each gene (rows) in each level of `by` (columns), over folds and seeds.
 
     A level with fewer than `MIN_OPPORTUNITIES` draws is left out: its frequencies are noise.
     """
-    return _level_shares(masks, by, arm, "masked")
-
-
-def _level_shares(masks: pd.DataFrame, by: str, arm: str | None, count: str) -> pd.DataFrame:
-    """Return `count` per opportunity, genes x levels."""
-    rows = masks[(masks["by"] == by) & (masks["arm"] == (arm or default_arm(masks))) & (masks["fold"] == -1)]
+    rows = masks[(masks["by"] == by) & (masks["arm"] == (arm or default_arm(masks)))]
+    rows = rows[(rows["fold"] == SUMMED) & (seeds_of(rows) == SUMMED)]
     enough = rows.groupby("level")["opportunities"].transform("max") >= MIN_OPPORTUNITIES
     rows = rows[enough & (rows["opportunities"] > 0)]
-    table = rows.assign(share=rows[count] / rows["opportunities"]).pivot(
+    table = rows.assign(share=rows["masked"] / rows["opportunities"]).pivot(
         index="gene", columns="level", values="share"
     )
     ordered = [level for level in mask_levels(rows).get(by, []) if level in table]
     return table[ordered].rename_axis(columns=None)
-
-
-def stability(masks: pd.DataFrame, by: str = "donor", arm: str | None = None) -> dict[str, float | int]:
-    """Say how alike the gene frequencies are between levels, such as donors.
-
-    Returns
-    -------
-    dict
-        correlation: mean pairwise rank correlation of the gene frequencies (NaN with fewer than two levels);
-        beyond_null: the same for frequency minus the null of uniform draws within zeros and non-zeros, which
-        takes out what donors share because they express the same genes; levels: how many were compared.
-    """
-    frequency = level_frequencies(masks, by, arm)
-    excess = frequency - _level_shares(masks, by, arm, "expected")
-    return {
-        "correlation": _mean_rank_correlation(frequency),
-        "beyond_null": _mean_rank_correlation(excess),
-        "levels": frequency.shape[1],
-    }
-
-
-def _mean_rank_correlation(table: pd.DataFrame) -> float:
-    values = table.dropna().to_numpy()
-    if values.shape[1] < 2 or len(values) < 3:
-        return float("nan")
-    with np.errstate(invalid="ignore"):
-        matrix = np.corrcoef(rankdata(values, axis=0), rowvar=False)
-    return float(np.nanmean(matrix[np.triu_indices_from(matrix, 1)]))
 
 
 def _rank(values: pd.Series) -> pd.Series:

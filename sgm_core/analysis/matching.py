@@ -2,8 +2,7 @@
 
 A frequently masked gene may simply be a highly expressed one. So each gene is held against the genes of about
 equal detection and equal expression where detected: a local linear fit (Cleveland 1979, doi:10.2307/2286407)
-of the log frequency, the gene itself left out. What remains is shrunk by empirical Bayes, so that rare genes
-do not win by noise.
+of the log frequency, the gene itself left out.
 """
 
 import numpy as np
@@ -13,13 +12,12 @@ from scipy.spatial import cKDTree
 
 NEIGHBOURS = 60
 MIN_OPPORTUNITIES = 100
-_Z = 1.959964
 
 
-def matched_lift(
+def matched_residuals(
     masked: np.ndarray, opportunities: np.ndarray, expression: np.ndarray, detection: np.ndarray
 ) -> pd.DataFrame:
-    """Hold each gene's mask frequency against that of genes with equal expression and detection.
+    """Hold each gene's mask frequency in one model against that of genes with equal expression and detection.
 
     Parameters
     ----------
@@ -33,15 +31,13 @@ def matched_lift(
     Returns
     -------
     DataFrame
-        One row a gene: matched_frequency (what equals get), lift (frequency / matched frequency, shrunk
-        towards 1), lift_low, lift_high (95 %), residual (log ratio before shrinking) and residual_variance
-        (its sampling variance). NaN for genes with fewer than `MIN_OPPORTUNITIES` opportunities, and for all
-        where fewer than ten genes have them. ``frame.attrs["sd"]`` is the SD of the true log ratios between
-        genes.
+        One row a gene: matched_frequency (what equals get), residual (log of frequency over matched
+        frequency) and residual_variance (its sampling variance: that of other draws by the same model, not of
+        other models). NaN for genes with fewer than `MIN_OPPORTUNITIES` opportunities, and for all where
+        fewer than ten genes have them.
     """
-    columns = ["matched_frequency", "lift", "lift_low", "lift_high", "residual", "residual_variance"]
+    columns = ["matched_frequency", "residual", "residual_variance"]
     table = pd.DataFrame(np.nan, index=np.arange(len(masked)), columns=columns)
-    table.attrs["sd"] = float("nan")
     enough = np.flatnonzero(np.asarray(opportunities) >= MIN_OPPORTUNITIES)
     if len(enough) < 10:
         return table
@@ -50,13 +46,7 @@ def matched_lift(
     place = _coordinates(np.asarray(expression, float)[enough], np.asarray(detection, float)[enough], n)
     fit, fit_variance = _local_linear(y, noise, place)
     fit = np.minimum(fit, 0.0)
-    residual, variance = y - fit, noise + fit_variance
-    tau2 = true_variance(residual, variance)
-    kept = tau2 / (tau2 + variance) if tau2 > 0 else np.zeros_like(variance)
-    centre, sd = kept * residual, np.sqrt(kept * variance)
-    values = [np.exp(v) for v in (fit, centre, centre - _Z * sd, centre + _Z * sd)]
-    table.iloc[enough] = np.column_stack([*values, residual, variance])
-    table.attrs["sd"] = float(np.sqrt(tau2))
+    table.iloc[enough] = np.column_stack([np.exp(fit), y - fit, noise + fit_variance])
     return table
 
 

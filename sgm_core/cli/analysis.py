@@ -76,65 +76,78 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
 
 
 def _masks(args: argparse.Namespace, observer: Observer) -> Output:
-    from sgm_core.analysis.diagnostic import diagnostic, mask_basis, verdict
-    from sgm_core.analysis.masks import (
-        default_arm,
-        gene_statistics,
-        mask_arms,
-        mask_levels,
-        stability,
-        top_genes,
-    )
+    from sgm_core.analysis.diagnostic import diagnostic, mask_basis
+    from sgm_core.analysis.masks import default_arm, gene_statistics, mask_arms, mask_levels
+    from sgm_core.analysis.verdict import agreement_sentence, verdict
     from sgm_core.runs.store import open_run
 
     run = open_run(args.run)
-    masks, cells = _table(run, "masks"), _table(run, "mask_cells")
+    masks, cells, start = _table(run, "masks"), _table(run, "mask_cells"), run.read_table("masks_start")
     arm = args.arm or default_arm(masks)
     stats = gene_statistics(masks, arm=arm, fold=args.fold, by=args.by, level=args.level)
     basis = mask_basis(run.parameters)
-    facts = {name: diagnostic(masks, cells, name, args.fold, basis) for name in mask_arms(masks)}
-    data: dict[str, Any] = {
-        "run": run.id,
-        "arm": arm,
-        "verdict": verdict(facts[arm]),
-        "diagnostic": facts[arm],
-    }
-    data["arms"] = {name: {"verdict": verdict(d), "diagnostic": d} for name, d in facts.items()}
-    data["stability"] = stability(masks, "donor", arm)
+    facts = {name: diagnostic(masks, cells, name, args.fold, basis, start) for name in mask_arms(masks)}
+    arms: dict[str, dict[str, Any]] = {}
+    for name, d in facts.items():
+        found = verdict(d)
+        facts_of = {"verdict": found.sentence, "confidence": found.confidence, "diagnostic": d}
+        arms[name] = facts_of | {"agreement": agreement_sentence(d)}
+    data: dict[str, Any] = {"run": run.id, "arm": arm, **arms[arm], "arms": arms}
     data["levels"] = mask_levels(masks)
     data["genes"] = stats.to_dict("records")
-    lines = [f"{name}: {verdict(d)}" for name, d in facts.items()]
-    lines += ["", *_diagnostic_lines(facts[arm]), _stability_line(data["stability"])]
+    lines = [f"{name}: {found['verdict']} [{found['confidence']}]" for name, found in arms.items()]
+    lines += ["", *_diagnostic_lines(facts[arm]), f"  {arms[arm]['agreement']}"]
     group = f", {args.by} {args.level}" if args.by != "all" else ""
-    indexed = stats.set_index("gene", drop=False)
     for by in ("frequency", "lift"):
-        rows = indexed.loc[top_genes(stats, by, args.top), _SHOWN]
-        lines += ["", _TITLES[by].format(arm=arm).capitalize() + group, _text(rows)]
+        title = _TITLES[by].format(arm=arm).capitalize() + group
+        lines += ["", *_gene_lines(stats, by, args.top, title)]
     return Output(data, "\n".join(lines))
 
 
+def _gene_lines(stats: pd.DataFrame, by: str, top: int, title: str) -> list[str]:
+    """List the first genes of an order; by lift, those whose lower bound is above 1."""
+    from sgm_core.analysis.enrichment import NO_PREFERENCE
+    from sgm_core.analysis.masks import lift_problem, preferred_genes, top_genes
+
+    if by == "lift":
+        problem = lift_problem(stats)
+        genes = [] if problem else preferred_genes(stats)[:top]
+        if not genes:
+            return [f"{title}: {problem or NO_PREFERENCE}"]
+    else:
+        genes = top_genes(stats, by, top)
+    return [title, _text(stats.set_index("gene", drop=False).loc[genes, _SHOWN])]
+
+
 def _diagnostic_lines(d: dict[str, Any]) -> list[str]:
-    last = d["effective_share_last_epoch"]
+    last, first = d["effective_share_last_epoch"], d["effective_share_start"]
     fixed = " (fixed by the basis)" if d["basis"] == "strata" else ""
     low, high = d["rank_correlation_low"], d["rank_correlation_high"]
-    return [
-        f"{d['arm']}: {d['n_genes']:,} genes, {d['draws']:,} draws",
-        f"  effective share {d['effective_share']:.3f}, last epoch {last:.3f} (1 = uniform)",
+    start = d["start"]
+    before = f"; before training {start['residual_sd']:.1%}" if start else "; before training: not kept"
+    added = f", training changed them by {d['added_sd']:.1%}" if start else ""
+    models = f"{d['seeds']} seeds x {d['folds']} folds" if d["seeds"] > 1 or d["folds"] > 1 else "one model"
+    lines = [
+        f"{d['arm']}: {d['n_genes']:,} genes, {d['draws']:,} draws, {models}",
+        f"  effective share {d['effective_share']:.3f} (1 = uniform), before training {_or_not_kept(first)}, "
+        f"last epoch {last:.3f}",
         f"  masked share {d['masked_share']:.3f}",
         f"  non-zero share {d['nonzero_share']:.3f}, base rate {d['base_rate']:.3f}{fixed}",
         f"  SD of gene frequencies beyond chance {d['spread']:.4f} = {d['spread_relative']:.1%} of the mean"
         f" (against a draw over all positions {d['spread_free_relative']:.1%})",
         f"  rank correlation with mean expression {d['rank_correlation']:.2f} ({low:.2f} to {high:.2f})",
-        f"  genes of equal expression differ by {d['residual_sd']:.1%}",
+        f"  genes of equal expression differ by {d['residual_sd']:.1%}{before}{added}",
         f"  being masked explains {d['value_leak']:.1%} of a value's variance",
     ]
+    if d["seeds"] > 1:
+        low, high = d["reproducible_sd_low"], d["reproducible_sd_high"]
+        again = f"  of which comes back with every seed {d['reproducible_sd']:.1%} ({low:.1%} to {high:.1%})"
+        lines.insert(-1, f"{again}, of one seed alone {d['own_sd']:.1%}")
+    return lines
 
 
-def _stability_line(stable: dict[str, Any]) -> str:
-    return (
-        f"  rank correlation between {stable['levels']} donors {stable['correlation']:.2f},"
-        f" beyond what shared expression brings {stable['beyond_null']:.2f}"
-    )
+def _or_not_kept(value: float) -> str:
+    return "not kept" if value != value else f"{value:.3f}"
 
 
 def _enrich(args: argparse.Namespace, observer: Observer) -> Output:
@@ -177,10 +190,13 @@ def _enrich_list(args: argparse.Namespace, path: Path, terms: dict[str, list[str
 
 def _enrich_run(args: argparse.Namespace, run: Run, path: Path, terms: dict[str, list[str]]) -> Output:
     from sgm_core.analysis.enrichment import enrich_run
+    from sgm_core.errors import InputError
 
     result = enrich_run(
         _table(run, "masks"), terms, args.arm, args.top, args.min_size or None, args.max_size or None
     )
+    if args.by and args.by not in result.lists:
+        raise InputError(f"run {run.id}: {result.notes[args.by]}")
     table = result.table[result.table["ranking"] == args.by] if args.by else result.table
     run.table("enrichment", result.table.assign(arm=result.arm, library=path.name, top=args.top))
     rankings = list(dict.fromkeys(table["ranking"]))
@@ -188,8 +204,10 @@ def _enrich_run(args: argparse.Namespace, run: Run, path: Path, terms: dict[str,
     data: dict[str, Any] = {"run": run.id, "arm": result.arm, "genesets": path.name, "top": args.top}
     data |= {"n_universe": len(result.universe), "n_terms": n_terms}
     data["lists"] = {name: result.lists[name] for name in rankings}
+    data["notes"] = result.notes
     data["terms"] = table.to_dict("records")
     lines = [_counts_line(path, len(result.universe), n_terms) + f"; lists: top {args.top}"]
+    lines += [f"{note[0].upper()}{note[1:]}" for note in result.notes.values()]
     for name in rankings:
         rows = table[table["ranking"] == name]
         found = int((rows["q_value"] < 0.05).sum())
@@ -200,11 +218,14 @@ def _enrich_run(args: argparse.Namespace, run: Run, path: Path, terms: dict[str,
 
 def _prerank(args: argparse.Namespace, run: Run, path: Path, terms: dict[str, list[str]]) -> Output:
     from sgm_core.analysis.enrichment import prerank
-    from sgm_core.analysis.masks import default_arm, gene_statistics
+    from sgm_core.analysis.masks import default_arm, gene_statistics, lift_problem
+    from sgm_core.errors import InputError
 
     masks = _table(run, "masks")
     arm, by = args.arm or default_arm(masks), args.by or "frequency"
     stats = gene_statistics(masks, arm=arm).set_index("gene")
+    if by == "lift" and (problem := lift_problem(stats)):
+        raise InputError(f"run {run.id} can't be ranked by lift: {problem}")
     table = prerank(stats[by], terms, args.min_size or 1, args.max_size or len(stats), seed=args.seed)
     data = {"run": run.id, "arm": arm, "by": by, "genesets": path.name, "n_universe": len(stats)}
     shown = table.reindex(table["p_value"].sort_values(kind="stable").index).head(args.show)

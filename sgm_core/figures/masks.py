@@ -20,6 +20,7 @@ _GROUPS = {
     "above": ("Hidden more", "#D55E00", "diamond"),
     "below": ("Hidden less", "#0072B2", "triangle-down"),
     "equal": ("As equals", "#8A8F98", "circle"),
+    "unknown": ("Not compared with other models", "#8A8F98", "circle-open"),
 }
 _FACTS = [
     "masked",
@@ -34,15 +35,26 @@ _FACTS = [
 _HOVER = (
     "<b>%{text}</b><br>masked %{customdata[0]:,.0f} of %{customdata[1]:,.0f} times (%{customdata[2]:.1%})"
     "<br>detected in %{customdata[3]:.1%} of draws, mean expression %{customdata[4]:.3f}"
-    "<br>lift %{customdata[5]:.2f} (95 % interval %{customdata[6]:.2f} to %{customdata[7]:.2f})"
-    "<extra></extra>"
 )
+_HOVER_LIFT = (
+    "<br>lift %{customdata[5]:.2f} (95 % interval over models %{customdata[6]:.2f} to %{customdata[7]:.2f})"
+)
+_HOVER_ONE = "<br>lift in this model %{customdata[5]:.2f}: another may prefer other genes"
 
 
 def lift_group(stats: pd.DataFrame) -> pd.Series:
-    """Return ``above``, ``below`` or ``equal`` for each gene: is its lift's 95 % interval clear of 1?"""
-    group = np.select([stats["lift_low"] > 1, stats["lift_high"] < 1], ["above", "below"], "equal")
-    return pd.Series(group, index=stats.index)
+    """Return ``above``, ``below`` or ``equal`` for each gene: is its lift's 95 % interval clear of 1?
+
+    ``unknown`` where it has none, as in a run of one seed.
+    """
+    known = [stats["lift_low"].isna(), stats["lift_low"] > 1, stats["lift_high"] < 1]
+    return pd.Series(np.select(known, ["unknown", "above", "below"], "equal"), index=stats.index)
+
+
+def _hover(rows: pd.DataFrame) -> str:
+    if rows["lift"].isna().all():
+        return f"{_HOVER}<extra></extra>"
+    return f"{_HOVER}{_HOVER_ONE if rows['lift_low'].isna().all() else _HOVER_LIFT}<extra></extra>"
 
 
 def frequency_expression(
@@ -87,7 +99,7 @@ def frequency_expression(
             name=f"{name} ({len(rows):,})",
             text=rows["gene"],
             customdata=rows[_FACTS].to_numpy("float32"),
-            hovertemplate=_HOVER,
+            hovertemplate=_hover(rows),
             marker={
                 "color": colour,
                 "symbol": symbol,
@@ -136,7 +148,7 @@ def ranking(stats: pd.DataFrame, title: str, n: int = 25) -> go.Figure:
         mode="markers",
         text=rows["gene"],
         customdata=rows[_FACTS].to_numpy("float32"),
-        hovertemplate=_HOVER,
+        hovertemplate=_hover(rows),
         marker={
             "size": 9,
             "color": [_GROUPS[group][1] for group in lift_group(rows)],
@@ -151,7 +163,7 @@ def ranking(stats: pd.DataFrame, title: str, n: int = 25) -> go.Figure:
         },
     )
     fig.add_vline(x=1, line={"color": MUTED, "width": 1, "dash": "dot"})
-    note = "times as often as genes of equal expression; bar: 95 % interval"
+    note = "times as often as genes of equal expression; bar: 95 % interval over seeds and folds"
     finish(fig, title, "Lift (1 = as equals)", None, 130 + 19 * len(rows), legend=False, note=note)
     fig.update_yaxes(type="category", autorange="reversed", dtick=1, showgrid=True, gridcolor=GRID)
     fig.update_xaxes(showgrid=True)
@@ -160,7 +172,10 @@ def ranking(stats: pd.DataFrame, title: str, n: int = 25) -> go.Figure:
 
 def _lift_groups(stats: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:
     group = lift_group(stats)
-    return [(_GROUPS[key], stats[group == key]) for key in ("equal", "below", "above")]
+    if (group == "unknown").all():
+        return [(_GROUPS["unknown"], stats)]
+    unknown = ["unknown"] if (group == "unknown").any() else []
+    return [(_GROUPS[key], stats[group == key]) for key in (*unknown, "equal", "below", "above")]
 
 
 def _family_groups(stats: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:

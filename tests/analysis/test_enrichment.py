@@ -8,7 +8,6 @@ from scipy.stats import false_discovery_control, fisher_exact, hypergeom
 from synthetic_run import make_compare_run
 
 from sgm_core.analysis.enrichment import (
-    benjamini_hochberg,
     enrich_run,
     group_terms,
     over_representation,
@@ -93,10 +92,8 @@ def test_a_list_outside_the_universe_is_refused() -> None:
         over_representation(["ENSG00000000003"], UNIVERSE, TERMS)
 
 
-def test_benjamini_hochberg_equals_scipy() -> None:
-    p = np.random.default_rng(0).uniform(size=50) ** 3
-    np.testing.assert_allclose(benjamini_hochberg(p), false_discovery_control(p), rtol=1e-12)
-    assert len(benjamini_hochberg(np.array([]))) == 0
+def test_no_eligible_term_is_an_empty_table() -> None:
+    assert len(over_representation(["G0"], UNIVERSE, TERMS, min_size=60)) == 0
 
 
 def test_names_keep_parentheses_that_are_no_id() -> None:
@@ -125,16 +122,36 @@ def test_a_run_is_tested_with_its_controls(demo_dataset) -> None:
     stats = gene_statistics(masks, arm="self-guided")
     truth = top_genes(stats, "lift", 20)
     terms = {"planted (GO:0000001)": truth[:12], "other": stats["gene"].tolist()[::40]}
-    result = enrich_run(masks, terms, top=30)
+    result = enrich_run(masks, terms, top=25)
     assert result.arm == "self-guided"
     assert set(result.universe) == set(demo_dataset.genes)
     assert list(result.lists) == ["frequency", "lift", "uniform", "expression"]
-    assert all(len(genes) == 30 for genes in result.lists.values())
+    assert all(len(genes) == 25 for genes in result.lists.values())
+    assert not result.notes
     best = result.table[result.table["term"] == "planted"].set_index("ranking")["q_value"]
     assert best["lift"] < 1e-8
     assert best["uniform"] > 0.01
     with pytest.raises(InputError, match=re.escape(f"take 1 to {len(stats) - 1}")):
         enrich_run(masks, terms, top=100_000)
+
+
+def test_by_lift_only_genes_whose_lower_bound_is_above_1_are_taken(demo_dataset) -> None:
+    masks = open_run(make_compare_run(demo_dataset.name)).read_table("masks")
+    terms = {"any": list(demo_dataset.genes[:50])}
+    stats = gene_statistics(masks, arm="self-guided")
+    clear = set(stats.loc[stats["lift_low"] > 1, "gene"])
+    found = enrich_run(masks, terms, top=200)
+    assert set(found.lists["lift"]) == clear
+    assert 0 < len(clear) < 200
+    assert found.notes["lift"].startswith(f"by lift only {len(clear)} genes have a lower bound above 1")
+    flat = masks.assign(masked=masks["opportunities"] // 3)  # every gene alike
+    none = enrich_run(flat, terms, top=200)
+    assert "lift" not in none.lists
+    assert "lift" not in set(none.table["ranking"])
+    assert none.notes["lift"].startswith("no enrichment by lift: no gene is hidden more than its equals")
+    one = enrich_run(masks[masks["seed"].isin([-1, 0])], terms, top=200)
+    assert "lift" not in one.lists
+    assert "one model can't tell a preference from chance" in one.notes["lift"]
 
 
 def test_prerank_finds_a_shifted_set_and_repeats_itself() -> None:

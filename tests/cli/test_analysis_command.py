@@ -8,6 +8,7 @@ from scipy.stats import hypergeom
 from synthetic_run import make_compare_run
 
 from sgm_core.cli.frame import main
+from sgm_core.home import write_table
 from sgm_core.runs.store import create_run, open_run
 
 
@@ -37,6 +38,9 @@ def test_masks_says_the_verdict_and_the_genes(run_id: str, capsys: pytest.Captur
     assert "self-guided: Masks are guided beyond expression" in out
     assert "uniform: Masks are indistinguishable from uniform" in out
     assert "Most masked genes of self-guided" in out
+    assert "[proven]" in out
+    assert "Another seed prefers the same genes in part: rank agreement" in out
+    assert "of which comes back with every seed" in out
 
 
 def test_masks_as_json_holds_every_gene(
@@ -48,7 +52,12 @@ def test_masks_as_json_holds_every_gene(
     assert data["verdict"].startswith("Masks are indistinguishable from uniform")
     assert len(data["genes"]) == demo_dataset.n_genes
     assert set(data["arms"]) == {"uniform", "uniform+summary", "expression+summary", "self-guided"}
+    assert data["confidence"] == "proven"
     assert data["diagnostic"]["effective_share"] == pytest.approx(1)
+    guided = data["arms"]["self-guided"]["diagnostic"]
+    assert guided["reproducible_sd_low"] > 0.05 > guided["start"]["reproducible_sd_high"]
+    assert guided["agreement_between_seeds"] > guided["agreement_between_seeds_low"] > 0
+    assert np.isfinite(guided["agreement_between_donors"])
 
 
 def test_masks_of_one_group(run_id: str, demo_dataset, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,6 +83,27 @@ def test_enrich_a_run_prints_controls_and_keeps_the_table(
     data = json.loads(out)
     assert list(data["lists"]) == ["lift"]
     assert {term["ranking"] for term in data["terms"]} == {"lift"}
+
+
+def test_one_seed_is_refused_a_ranking_by_lift_in_words(
+    run_id: str, gmt: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = open_run(run_id)
+    masks = run.read_table("masks")
+    write_table(run.table_path("masks"), masks[masks["seed"].isin([-1, 0])].drop(columns="seed"))
+    run.table_path("masks_start").unlink()
+    code, out, _ = call(capsys, "masks", run_id)
+    assert code == 0
+    assert "self-guided: Masks left uniform and expression" in out
+    assert "[undecided]" in out
+    assert "beyond their expression: one model can't tell a preference from chance" in out
+    for more in ((), ("--prerank",)):
+        code, out, err = call(capsys, "enrich", run_id, "--genesets", gmt, "--by", "lift", *more)
+        assert (code, out) == (2, "")
+        assert "one model can't tell a preference from chance: pretrain with other seeds" in err
+    code, out, _ = call(capsys, "enrich", run_id, "--genesets", gmt, "--top", 40)
+    assert code == 0
+    assert "No enrichment by lift: one model can't tell" in out
 
 
 def test_enrich_a_list_agrees_with_scipy(

@@ -5,7 +5,9 @@ import json
 import pytest
 from page_text import text_of
 
-from sgm_core.analysis.diagnostic import diagnostic, verdict
+from sgm_core.analysis.diagnostic import diagnostic
+from sgm_core.analysis.verdict import agreement_sentence, verdict
+from sgm_core.home import write_table
 from sgm_core.runs.store import create_run
 
 
@@ -16,8 +18,10 @@ def titles(page) -> list[str]:
 def test_the_answer_is_the_verdict_on_the_arm_with_the_uniform_control_beside_it(open_page, compare_run):
     page = open_page("masked_genes")
     assert not page.exception
-    found = diagnostic(compare_run.read_table("masks"), compare_run.read_table("mask_cells"), "self-guided")
-    assert verdict(found) in text_of(page)
+    masks, cells, start = (compare_run.read_table(name) for name in ("masks", "mask_cells", "masks_start"))
+    found = diagnostic(masks, cells, "self-guided", start=start)
+    assert verdict(found).sentence in text_of(page)
+    assert agreement_sentence(found) in text_of(page)
     assert "Uniform + summary. Masks are indistinguishable from uniform" in text_of(page)
     assert titles(page)[0].startswith("Self-guided: frequency against expression")
     assert titles(page)[1].startswith("Uniform + summary: frequency")
@@ -37,6 +41,39 @@ def test_the_diagnostic_says_what_each_number_means(open_page, compare_run):
     row = table.set_index("Measure").loc["Effective share of genes"]
     assert abs(float(row["Uniform"]) - 1) < 0.01
     assert float(row["Self-guided"]) < 0.99
+
+
+def test_step_0_and_other_seeds_stand_beside_the_trained_masks(open_page, compare_run):
+    page = open_page("masked_genes", evidence="Is it guided?")
+    table = next(frame.value for frame in page.dataframe if "What it means" in frame.value)
+    measures = list(table["Measure"])
+    at = measures.index("Spread between genes of equal expression")
+    assert measures[at + 1] == "The same, before training"
+    trained, before = (float(table["Self-guided"][k].split("%")[0]) for k in (at, at + 1))
+    assert trained > 10 > 2 > before
+    shared = table.set_index("Measure").loc["Agreement between seeds"]
+    assert " to " in shared["Self-guided"], "with its interval"
+    assert "Self-guided: does another seed prefer the same genes?" in " ".join(titles(page))
+
+
+def test_a_run_of_one_seed_ranks_no_gene_by_lift(open_page, compare_run):
+    masks = compare_run.read_table("masks")
+    write_table(compare_run.table_path("masks"), masks[masks["seed"].isin([-1, 0])].drop(columns="seed"))
+    compare_run.table_path("masks_start").unlink()
+    gene = str(masks["gene"].iloc[0])
+    page = open_page("masked_genes", gene=gene)
+    assert not page.exception
+    text = text_of(page)
+    assert "Whether another seed prefers the same genes is unknown" in text
+    assert "No ranking beyond expression: one model can't tell" in text
+    assert "in this model" in text
+    orders = next(frame.value for frame in page.dataframe if "rank" in frame.value)
+    assert "lift" not in orders
+    for view in ("By cell type", "By epoch", "Is it guided?", "Table"):
+        assert not open_page("masked_genes", evidence=view).exception
+    page = open_page("enrichment")
+    assert not page.exception
+    assert any("No enrichment by lift: one model can't tell" in warning.value for warning in page.warning)
 
 
 def test_a_gene_has_a_card_and_is_part_of_the_link(open_page, compare_run):

@@ -1,0 +1,78 @@
+"""Real models through diagnostic and lift: what random weights prefer must never pass for a finding."""
+
+from pathlib import Path
+
+import pytest
+from real_masks import RealMasks, real_masks
+
+from sgm_core.analysis.diagnostic import diagnostic
+from sgm_core.analysis.masks import gene_statistics, lift_problem, preferred_genes
+from sgm_core.analysis.verdict import agreement_sentence, verdict
+
+
+def made(demo_home: Path, **how) -> RealMasks:
+    from sgm_core.cells.dataset import open_dataset
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SGM_HOME", str(demo_home))
+        return real_masks(open_dataset("small"), **how)
+
+
+@pytest.fixture(scope="module")
+def untrained(demo_home: Path) -> RealMasks:
+    """Self-guided maskers of three seeds without a single step of training, drawn twice."""
+    return made(demo_home, seeds=3, folds=1, train=False)
+
+
+@pytest.fixture(scope="module")
+def trained(demo_home: Path) -> RealMasks:
+    """Self-guided maskers of two seeds and two folds, trained until their masks have left their start."""
+    return made(demo_home, seeds=2, folds=2, lr_new=0.03)
+
+
+def test_an_untrained_masker_is_not_called_guided(untrained: RealMasks) -> None:
+    """Seen: 'Masks are guided beyond expression: genes of equal expression differ by 11 %' after no step."""
+    d = diagnostic(untrained.masks, untrained.cells, basis="strata", start=untrained.start)
+    assert d["residual_sd"] > 0.1, "random weights prefer genes among equals"
+    assert d["spread_relative"] > 0.1
+    found = verdict(d)
+    assert found.confidence == "chance"
+    assert "guided" not in found.sentence
+    assert "training added nothing" in found.sentence
+    assert d["added_sd"] < 0.03
+
+
+def test_nor_is_one_untrained_model_without_its_start(untrained: RealMasks) -> None:
+    one = untrained.masks[untrained.masks["seed"] == 0]
+    for masks in (one, one.drop(columns="seed")):
+        assert verdict(diagnostic(masks, untrained.cells, basis="strata")).confidence == "undecided"
+        assert "one model can't tell" in lift_problem(gene_statistics(masks))
+
+
+def test_the_genes_of_untrained_maskers_do_not_come_back(untrained: RealMasks) -> None:
+    d = diagnostic(untrained.masks, untrained.cells, basis="strata", start=untrained.start)
+    assert abs(d["agreement_between_seeds"]) < 0.15
+    assert agreement_sentence(d).startswith("Another seed prefers other genes")
+    stats = gene_statistics(untrained.masks)
+    assert len(preferred_genes(stats)) <= 0.025 * len(stats)
+
+
+def test_trained_maskers_whose_seeds_disagree_are_called_chance(trained: RealMasks) -> None:
+    d = diagnostic(trained.masks, trained.cells, basis="strata", start=trained.start)
+    assert (d["seeds"], d["folds"]) == (2, 2)
+    assert d["residual_sd"] > d["start"]["residual_sd"]
+    assert d["added_sd"] > 0.1, "training moved the masks"
+    assert d["own_sd"] > 2 * d["reproducible_sd"], "and each seed's to other genes"
+    found = verdict(d)
+    assert found.confidence != "proven"
+    assert "guided beyond" not in found.sentence
+    stats = gene_statistics(trained.masks)
+    assert len(preferred_genes(stats)) <= 0.025 * len(stats)
+
+
+def test_uniform_draws_of_real_models_stay_uniform(demo_home: Path) -> None:
+    real = made(demo_home, seeds=2, folds=1, masker="uniform", epochs=1)
+    d = diagnostic(real.masks, real.cells, basis="strata", start=real.start)
+    assert verdict(d).sentence.startswith("Masks are indistinguishable from uniform")
+    assert d["added_sd"] < 0.03
+    assert d["reproducible_sd_low"] == 0
