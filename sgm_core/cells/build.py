@@ -13,7 +13,7 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.genes import GeneMap, harmonise, read_aliases, read_gene_list
 from sgm_core.cells.labels import add_cells, check_cells, check_enough, check_roles
 from sgm_core.cells.read import CountSource, open_source
-from sgm_core.cells.read.source import not_counts
+from sgm_core.cells.read.values import not_counts, whole
 from sgm_core.cells.write import plain_table, room, write_dataset
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
@@ -88,6 +88,11 @@ def import_dataset(
         source = open_source(path, Path(scratch), layer, columns)
         if cells is not None:
             source = replace(source, obs=add_cells(source.obs, _file(cells), path.name))
+        if "cell_in_file" in source.obs:
+            # The reader gave way to the names of the cells; whoever asks for the column means the file's.
+            donor, cell_type, timepoint = (
+                "cell_in_file" if column == "cell" else column for column in (donor, cell_type, timepoint)
+            )
         observer.message(f"{path.name}: {source.format}, counts in {source.where}")
         roles = check_roles(source, donor, cell_type, timepoint)
         obs = plain_table(source.obs, [column for column in roles.values() if column])
@@ -105,6 +110,9 @@ def import_dataset(
             )
         kept_obs = obs[survey.keep].reset_index(drop=True)
         check_enough(kept_obs, roles, declared, f"{path.name} (after the filters)")
+        notes = [*source.notes, *survey.notes(source)]
+        for note in notes:
+            observer.message(f"note: {note}")
         final = gene_map.keep(keep_genes)
         report = gene_map.report | {
             "genes_kept": len(final.genes),
@@ -117,7 +125,7 @@ def import_dataset(
             final.table(),
             roles,
             declared,
-            source={"path": str(path), "format": source.format, "counts": source.where},
+            source={"path": str(path), "format": source.format, "counts": source.where, "notes": notes},
             filters={
                 "min_genes": min_genes,
                 "min_cells": min_cells,
@@ -145,6 +153,22 @@ class _Survey:
     counts_mapped: int = 0
     largest: int = 0
     most_genes: int = 0
+    highest: float = 0.0
+    rounded: float = 0.0
+
+    def notes(self, source: CountSource) -> list[str]:
+        """Return what a user must know about the values."""
+        notes = []
+        if self.rounded:
+            notes.append(
+                f"values of {source.where} were rounded to whole numbers (they were up to {self.rounded:.1g} away)"
+            )
+        if self.highest <= 1:
+            notes.append(
+                f"no count in {source.where} is above 1: this looks binarised, and what rests on depth or on "
+                "levels of expression means little; import the UMI counts if you have them"
+            )
+        return notes
 
 
 def _survey(source: CountSource, gene_map: GeneMap, min_genes: int, observer: Observer) -> _Survey:
@@ -156,6 +180,9 @@ def _survey(source: CountSource, gene_map: GeneMap, min_genes: int, observer: Ob
         observer.check()
         observer.progress(done, 2 * n_cells, "reading counts")
         _check_values(source, chunk, done)
+        chunk.data, bridged = whole(chunk.data)
+        survey.rounded = max(survey.rounded, bridged)
+        survey.highest = max(survey.highest, float(chunk.data.max(initial=0)))
         mapped = gene_map.apply(chunk)
         found = np.diff(mapped.indptr)
         keep = found >= max(min_genes, 1)
@@ -191,6 +218,7 @@ def _kept_chunks(
     for chunk in source.chunks():
         observer.check()
         observer.progress(len(keep) + done, 2 * len(keep), "writing counts")
+        chunk.data, _ = whole(chunk.data)
         yield final.apply(chunk[keep[done : done + chunk.shape[0]]])
         done += chunk.shape[0]
     observer.progress(2 * len(keep), 2 * len(keep), "writing counts")

@@ -1,0 +1,102 @@
+"""The tables obs and var of an h5ad file, as every version of anndata (and others) wrote them."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from sgm_core.cells.read.strings import decode, foreign_text
+from sgm_core.errors import InputError
+
+_INDEX = ("_index", "index", "obs_names", "var_names", "cell_names", "gene_names")
+
+
+def read_table(file: h5py.File, place: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table at `place`, whose index holds the names, and what there is to say about it.
+
+    Tables that declare their encoding are read by anndata. Others are a compound dataset (anndata before
+    0.7) or a group of columns, with categories in ``__categories``, in the column itself or in
+    ``uns/NAME_categories`` (SeuratDisk too, beside tables that do declare theirs).
+
+    Raises
+    ------
+    InputError
+        If it doesn't hold the names.
+    """
+    from anndata import OldFormatWarning
+    from anndata.io import read_elem
+
+    item = file[place]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OldFormatWarning)
+        if isinstance(item, h5py.Dataset):
+            table = _compound(item, place)
+        elif item.attrs.get("encoding-type") == "dataframe":
+            table = read_elem(item)
+        else:
+            table = _bare(item, place)
+    names, foreign = decode(table.index)
+    table.index = pd.Index(names, dtype=object)
+    for column in table:
+        values = table[column]
+        if values.dtype == object:
+            table[column], odd = decode(values)
+            foreign |= odd
+        elif pd.api.types.is_integer_dtype(values.dtype):
+            levels = file.get(f"uns/{column}_categories")
+            if isinstance(levels, h5py.Dataset):
+                table[column] = _coded(values.to_numpy(), levels)
+    return table, [foreign_text(place)] if foreign else []
+
+
+def _compound(item: h5py.Dataset, place: str) -> pd.DataFrame:
+    rows = item[...]
+    if rows.dtype.names is None:
+        raise InputError(f"{Path(item.file.filename).name} is no h5ad file: its {place} is no table")
+    names = next((name for name in _INDEX if name in rows.dtype.names), rows.dtype.names[0])
+    columns = {name: rows[name] for name in rows.dtype.names if rows[name].ndim == 1}
+    table = pd.DataFrame(
+        {name: values.astype(object) if values.dtype.kind == "S" else values for name, values in columns.items()}
+    )
+    return table.set_index(names)
+
+
+def _bare(group: h5py.Group, place: str) -> pd.DataFrame:
+    """Read a group of columns without a declared encoding."""
+    named = group.attrs.get("_index")
+    names = next((name for name in (named, *_INDEX) if name is not None and name in group), None)
+    if names is None:
+        raise InputError(
+            f"{place} of {Path(group.file.filename).name} doesn't say which column holds the names: its "
+            "attribute _index is missing; set it, or save the file with a current version of anndata"
+        )
+    order = group.attrs.get("column-order", list(group))
+    columns = {name: _column(group, name) for name in order if name not in (names, "__categories")}
+    columns = {name: values for name, values in columns.items() if values is not None}
+    return pd.DataFrame(columns, index=pd.Index(np.ravel(group[names][...])))
+
+
+def _column(group: h5py.Group, name: str) -> Any:
+    item = group[name]
+    if isinstance(item, h5py.Group):
+        return _coded(item["codes"][...], item["categories"]) if {"codes", "categories"} <= set(item) else None
+    if item.ndim != 1:
+        return None
+    values = item[...]
+    levels = group[item.attrs["categories"]] if "categories" in item.attrs else None
+    if levels is None and f"__categories/{name}" in group:
+        levels = group[f"__categories/{name}"]
+    if levels is not None:
+        return _coded(values, levels)
+    return values.astype(object) if values.dtype.kind == "S" else values
+
+
+def _coded(codes: np.ndarray, levels: h5py.Dataset) -> pd.Categorical | np.ndarray:
+    """Return the categories that `codes` stand for; the codes, where they don't fit."""
+    names, _ = decode(np.ravel(levels[...]).tolist())
+    if codes.size and not -1 <= codes.min() <= codes.max() < len(names):
+        return codes
+    return pd.Categorical.from_codes(codes, pd.Index(names).astype(str)) if len(set(names)) == len(names) else codes
