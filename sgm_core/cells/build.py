@@ -13,7 +13,6 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.genes import GeneMap, harmonise, read_aliases, read_gene_list
 from sgm_core.cells.labels import add_cells, check_cells, check_enough, check_roles
 from sgm_core.cells.read import CountSource, open_source
-from sgm_core.cells.read.values import not_counts, whole
 from sgm_core.cells.write import plain_table, room, write_dataset
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
@@ -67,7 +66,7 @@ def import_dataset(
     cells
         A table of cells (CSV, TSV, parquet; by cell name) whose columns are added.
     note
-        Kept with the dataset.
+        Kept with the dataset; what the reader assumed or left out is kept in ``source["notes"]``.
 
     Raises
     ------
@@ -110,7 +109,7 @@ def import_dataset(
             )
         kept_obs = obs[survey.keep].reset_index(drop=True)
         check_enough(kept_obs, roles, declared, f"{path.name} (after the filters)")
-        notes = [*source.notes, *survey.notes(source)]
+        notes = [*source.notes, *_bare_codes(source, roles)]
         for note in notes:
             observer.message(f"note: {note}")
         final = gene_map.keep(keep_genes)
@@ -153,36 +152,31 @@ class _Survey:
     counts_mapped: int = 0
     largest: int = 0
     most_genes: int = 0
-    highest: float = 0.0
-    rounded: float = 0.0
 
-    def notes(self, source: CountSource) -> list[str]:
-        """Return what a user must know about the values."""
-        notes = []
-        if self.rounded:
-            notes.append(
-                f"values of {source.where} were rounded to whole numbers (they were up to {self.rounded:.1g} away)"
-            )
-        if self.highest <= 1:
-            notes.append(
-                f"no count in {source.where} is above 1: this looks binarised, and what rests on depth or on "
-                "levels of expression means little; import the UMI counts if you have them"
-            )
-        return notes
+
+def _bare_codes(source: CountSource, roles: dict[str, str | None]) -> list[str]:
+    """Say which columns with a role look like the codes of a factor whose names got lost (0, 1, 2, ...)."""
+    lost = []
+    for column in filter(None, roles.values()):
+        values = source.obs[column]
+        if values.dtype.kind in "iu" and sorted(values.unique()) == list(range(values.nunique())):
+            lost.append(column)
+    if not lost:
+        return []
+    return [
+        f"column {', '.join(lost)} holds 0, 1, 2, ... only: if these are codes whose names the file lost, "
+        "give a table with the names (--cells)"
+    ]
 
 
 def _survey(source: CountSource, gene_map: GeneMap, min_genes: int, observer: Observer) -> _Survey:
-    """Read everything once: check every value, and learn what the filters keep."""
+    """Read everything once, and learn what the filters keep."""
     n_cells = len(source.obs)
     survey = _Survey(np.zeros(n_cells, bool), np.zeros(len(gene_map.genes), np.int64))
     done = 0
     for chunk in source.chunks():
         observer.check()
         observer.progress(done, 2 * n_cells, "reading counts")
-        _check_values(source, chunk, done)
-        chunk.data, bridged = whole(chunk.data)
-        survey.rounded = max(survey.rounded, bridged)
-        survey.highest = max(survey.highest, float(chunk.data.max(initial=0)))
         mapped = gene_map.apply(chunk)
         found = np.diff(mapped.indptr)
         keep = found >= max(min_genes, 1)
@@ -196,20 +190,6 @@ def _survey(source: CountSource, gene_map: GeneMap, min_genes: int, observer: Ob
     return survey
 
 
-def _check_values(source: CountSource, chunk: sparse.csr_matrix, first: int) -> None:
-    if not_counts(chunk.data) is None:
-        return
-    for row in range(chunk.shape[0]):
-        reason = not_counts(chunk.data[chunk.indptr[row] : chunk.indptr[row + 1]])
-        if reason:
-            cell = source.obs["cell"].iloc[first + row]
-            raise InputError(
-                f"{source.where} of {source.path.name} has {reason}, first in cell {cell!r}: "
-                "counts must be whole numbers of 0 or more; repair the file or name another layer "
-                "with --layer"
-            )
-
-
 def _kept_chunks(
     source: CountSource, final: GeneMap, keep: np.ndarray, observer: Observer
 ) -> Iterator[sparse.csr_matrix]:
@@ -218,7 +198,6 @@ def _kept_chunks(
     for chunk in source.chunks():
         observer.check()
         observer.progress(len(keep) + done, 2 * len(keep), "writing counts")
-        chunk.data, _ = whole(chunk.data)
         yield final.apply(chunk[keep[done : done + chunk.shape[0]]])
         done += chunk.shape[0]
     observer.progress(2 * len(keep), 2 * len(keep), "writing counts")

@@ -11,7 +11,7 @@ from sgm_core.cells.read.features import mark_genes
 from sgm_core.cells.read.geo import is_geo, read_geo
 from sgm_core.cells.read.h5ad import read_h5ad
 from sgm_core.cells.read.loom import read_loom
-from sgm_core.cells.read.source import CountSource, refuse_empty
+from sgm_core.cells.read.source import CountSource, checked, refuse_empty
 from sgm_core.cells.read.tenx import read_10x_folder, read_10x_h5
 from sgm_core.cells.read.text import read_text
 from sgm_core.errors import InputError
@@ -27,7 +27,7 @@ _KNOWN = (
 def open_source(
     path: Path, scratch: Path, layer: str | None = None, columns: Collection[str] = ()
 ) -> CountSource:
-    """Open a file or folder of counts.
+    """Open a file or folder of counts; what was assumed is in its notes, antibodies are marked as no genes.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def open_source(
     refuse_empty(path, len(source.obs), len(source.var))
     var, notes = mark_genes(path, source.var)
     source.notes.extend(notes)
-    return replace(source, var=var)
+    return checked(replace(source, var=var))
 
 
 def _open(path: Path, scratch: Path, layer: str | None, columns: Collection[str]) -> CountSource:

@@ -18,8 +18,8 @@ def read_table(file: h5py.File, place: str) -> tuple[pd.DataFrame, list[str]]:
     """Return the table at `place`, whose index holds the names, and what there is to say about it.
 
     Tables that declare their encoding are read by anndata. Others are a compound dataset (anndata before
-    0.7) or a group of columns, with categories in ``__categories``, in the column itself or in
-    ``uns/NAME_categories`` (SeuratDisk too, beside tables that do declare theirs).
+    0.7) or a group of columns. Categories of whole numbers are looked up in the column itself, in
+    ``__categories`` and in ``uns/NAME_categories``, beside tables that declare their encoding too.
 
     Raises
     ------
@@ -46,9 +46,10 @@ def read_table(file: h5py.File, place: str) -> tuple[pd.DataFrame, list[str]]:
             table[column], odd = decode(values)
             foreign |= odd
         elif pd.api.types.is_integer_dtype(values.dtype):
-            levels = file.get(f"uns/{column}_categories")
-            if isinstance(levels, h5py.Dataset):
-                table[column] = _coded(values.to_numpy(), levels)
+            for levels in (f"{place}/__categories/{column}", f"uns/{column}_categories"):
+                if isinstance(file.get(levels), h5py.Dataset):
+                    table[column] = _coded(values.to_numpy(), file[levels])
+                    break
     return table, [foreign_text(place)] if foreign else []
 
 
@@ -57,11 +58,8 @@ def _compound(item: h5py.Dataset, place: str) -> pd.DataFrame:
     if rows.dtype.names is None:
         raise InputError(f"{Path(item.file.filename).name} is no h5ad file: its {place} is no table")
     names = next((name for name in _INDEX if name in rows.dtype.names), rows.dtype.names[0])
-    columns = {name: rows[name] for name in rows.dtype.names if rows[name].ndim == 1}
-    table = pd.DataFrame(
-        {name: values.astype(object) if values.dtype.kind == "S" else values for name, values in columns.items()}
-    )
-    return table.set_index(names)
+    columns = {name: _plain(rows[name]) for name in rows.dtype.names if rows[name].ndim == 1}
+    return pd.DataFrame(columns).set_index(names)
 
 
 def _bare(group: h5py.Group, place: str) -> pd.DataFrame:
@@ -82,21 +80,31 @@ def _bare(group: h5py.Group, place: str) -> pd.DataFrame:
 def _column(group: h5py.Group, name: str) -> Any:
     item = group[name]
     if isinstance(item, h5py.Group):
-        return _coded(item["codes"][...], item["categories"]) if {"codes", "categories"} <= set(item) else None
+        return (
+            _coded(item["codes"][...], item["categories"]) if {"codes", "categories"} <= set(item) else None
+        )
     if item.ndim != 1:
         return None
     values = item[...]
     levels = group[item.attrs["categories"]] if "categories" in item.attrs else None
     if levels is None and f"__categories/{name}" in group:
         levels = group[f"__categories/{name}"]
-    if levels is not None:
-        return _coded(values, levels)
+    return _plain(values) if levels is None else _coded(values, levels)
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    # pandas would keep bytes of a fixed length as they are.
     return values.astype(object) if values.dtype.kind == "S" else values
 
 
 def _coded(codes: np.ndarray, levels: h5py.Dataset) -> pd.Categorical | np.ndarray:
     """Return the categories that `codes` stand for; the codes, where they don't fit."""
     names, _ = decode(np.ravel(levels[...]).tolist())
-    if codes.size and not -1 <= codes.min() <= codes.max() < len(names):
+    fit = not codes.size or -1 <= codes.min() <= codes.max() < len(names)
+    if not fit or len(set(names)) < len(names):
         return codes
-    return pd.Categorical.from_codes(codes, pd.Index(names).astype(str)) if len(set(names)) == len(names) else codes
+    return (
+        pd.Categorical.from_codes(codes, pd.Index(names).astype(str))
+        if len(set(names)) == len(names)
+        else codes
+    )

@@ -54,7 +54,9 @@ def _is_about_the_file(error: Exception) -> bool:
     own = max((i for i, module in enumerate(modules) if module.startswith("sgm_core")), default=-1)
     called = [module for module in modules[own + 1 :] if module.startswith(_READERS)]
     # A TypeError out of h5py is a call that is wrong; anndata has one for an element that is.
-    kinds = Exception if any(m.startswith("anndata") for m in called) else (ValueError, LookupError, RuntimeError)
+    kinds = (
+        Exception if any(m.startswith("anndata") for m in called) else (ValueError, LookupError, RuntimeError)
+    )
     return bool(called) and isinstance(error, kinds)
 
 

@@ -14,13 +14,15 @@ _OTHER = (
     "antibody capture", "antigen capture", "crispr guide capture", "multiplexing capture", "custom", "peaks",
     "adt", "hto", "antibody", "protein", "vdj", "atac", "cre",
 )  # fmt: skip
+TYPES = frozenset((*_GENE, *_OTHER))  # in lower case
 
 
 def mark_genes(path: Path, var: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Return `var` whose column ``feature_type`` tells genes (`GENES`) from other features, and what was left out.
+    """Return `var` with genes told from other features, and what there is to say about it.
 
-    A column counts as types if its content does: ``feature_type`` of CELLxGENE is a biotype, and the third
-    column of a genes.tsv may be a chromosome. Without one, everything is a gene.
+    The column ``feature_type`` is `GENES` for a gene; without one, everything is a gene. A column counts as
+    types if its content does: ``feature_type`` of CELLxGENE is a biotype, and the third column of a genes.tsv
+    may be a chromosome.
 
     Raises
     ------
@@ -33,10 +35,15 @@ def mark_genes(path: Path, var: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         if name in lower:
             values = var[lower[name]].astype(object)
             values = values.where(values.notna(), "").astype(str).str.strip()
-            if set(values.str.lower()) & {*_GENE, *_OTHER} - {"gene", "protein", "custom"}:
+            found = set(values.str.lower()) - {""}
+            if GENES.lower() in found or (found <= TYPES and found & set(_OTHER)):
                 kinds = values
                 break
-    var = var.rename(columns={lower["feature_type"]: "feature_type_in_file"}) if "feature_type" in lower else var
+    var = (
+        var.rename(columns={lower["feature_type"]: "feature_type_in_file"})
+        if "feature_type" in lower
+        else var
+    )
     if kinds is None:
         return var, []
     gene = kinds.str.lower().isin(_GENE)
@@ -46,5 +53,7 @@ def mark_genes(path: Path, var: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     listed = ", ".join(f"{number:,} {kind}" for kind, number in others.items())
     if not gene.any():
         raise InputError(f"{path.name} holds no gene expression: its features are {listed}")
-    notes = [f"{int(others.sum()):,} features that are no genes were left out ({listed})"] if len(others) else []
+    notes = (
+        [f"{int(others.sum()):,} features that are no genes were left out ({listed})"] if len(others) else []
+    )
     return var.assign(feature_type=kinds.where(~gene, GENES).to_numpy()), notes

@@ -75,7 +75,9 @@ def _places(path: Path, file: h5py.File, layer: str | None) -> list[str]:
     there = [place for place in ("X", "raw/X", "raw.X") if _is_matrix(file.get(place))]
     if len(there) > 1 and _n_genes(file, there[1]) > _n_genes(file, "X"):
         there.reverse()
-    there += [f"layers/{name}" for name in sorted(file.get("layers", {})) if _is_matrix(file[f"layers/{name}"])]
+    there += [
+        f"layers/{name}" for name in sorted(file.get("layers", {})) if _is_matrix(file[f"layers/{name}"])
+    ]
     if layer is None:
         if not there:
             raise InputError(f"{path.name} has neither X nor raw/X nor layers: there are no counts in it")
@@ -109,7 +111,7 @@ def _layout(
 ) -> tuple[str, tuple[int, int], list[str]]:
     """Return how a matrix is stored (csr, csc or dense), its shape, and what had to be guessed.
 
-    Files of anndata before 0.7 use other attributes; some tools write none, and then the length of indptr tells.
+    anndata before 0.7 used other attributes; some tools write none, and then the length of indptr tells.
     """
     if isinstance(item, h5py.Dataset):
         return "dense", (int(item.shape[0]), int(item.shape[1])), []
@@ -122,8 +124,8 @@ def _layout(
     kinds = [kind for kind, length in zip(("csr", "csc"), expected, strict=True) if length == n]
     if len(kinds) != 1:
         raise InputError(
-            f"{item.name.strip('/')} of {path.name} doesn't say how it is stored: its attributes encoding-type "
-            "and shape are missing; set them, or save the file with a current version of anndata"
+            f"{item.name.strip('/')} of {path.name} doesn't say how it is stored: its attributes "
+            "encoding-type and shape are missing; set them, or save it with a current version of anndata"
         )
     said = f"{item.name.strip('/')} doesn't say how it is stored: by its lengths it is {kinds[0]}"
     return kinds[0], expected, [said]

@@ -16,7 +16,8 @@ from sgm_core.cells.read.values import find_counts, native
 from sgm_core.errors import InputError
 
 _CELL_NAMES = (
-    "cellid", "cell_id", "obs_names", "cell_names", "cellname", "barcode", "barcodes", "cell", "cells", "index",
+    "cellid", "cell_id", "obs_names", "cell_names", "cellname", "barcode", "barcodes", "cell", "cells",
+    "index",
 )  # fmt: skip
 _GENE_NAMES = (
     "gene", "genes", "var_names", "gene_name", "gene_names", "genename", "gene_symbol", "symbol", "name",
@@ -84,9 +85,8 @@ def _attributes(path: Path, group: h5py.Group, length: int, notes: list[str]) ->
         if foreign:
             notes.append(foreign_text(f"{group.name.strip('/')}/{name}"))
     if left_out:
-        notes.append(
-            f"attributes of {group.name.strip('/')} without one value each were left out: {', '.join(left_out)}"
-        )
+        where, names = group.name.strip("/"), ", ".join(left_out)
+        notes.append(f"attributes of {where} without one value each were left out: {names}")
     return pd.DataFrame(columns, index=pd.RangeIndex(length))
 
 

@@ -1,9 +1,8 @@
 """Read Matrix Market files of coordinates (https://math.nist.gov/MatrixMarket/formats.html)."""
 
 import gzip
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, NoReturn, cast
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,9 @@ from sgm_core.errors import InputError
 _SHOWN = 60
 
 
-def open_lines(path: Path) -> AbstractContextManager[IO[bytes]]:
+def open_lines(path: Path) -> IO[bytes]:
     """Open a file for reading bytes, gzipped or not."""
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
 def read_mtx(path: Path, scratch: Path, n_cells: int, n_genes: int) -> Transposer:
@@ -76,23 +75,24 @@ def _read_header(path: Path, stream: IO[bytes]) -> tuple[tuple[int, int, int], i
     if not line:
         raise InputError(f"{path.name} is empty: copy or download it again")
     words = line.decode(errors="replace").lower().split()
-    shown = ascii(line.decode(errors="replace").strip()[:_SHOWN])
     if len(words) != 5 or not words[0].startswith("%") or words[0].strip("%") != "matrixmarket":
         raise InputError(
-            f"{path.name} is no Matrix Market file: its first line is {shown}, where "
+            f"{path.name} is no Matrix Market file: its first line is {_shown(line)}, where "
             "'%%MatrixMarket matrix coordinate integer general' or the like is expected"
         )
     _, _, layout, kind, symmetry = words
     if layout != "coordinate":
         raise InputError(
-            f"{path.name} is a Matrix Market file of the kind {layout!r}, where the kind 'coordinate' is expected: "
+            f"{path.name} is a Matrix Market file of the kind {layout!r}, where 'coordinate' is expected: "
             "write it as a sparse matrix"
         )
     if kind not in ("integer", "real", "double") or symmetry != "general":
-        what = "it says where counts are and not how many" if kind == "pattern" else "no table of counts is"
+        what = (
+            "it says where counts are, not how many" if kind == "pattern" else "counts are of no other kind"
+        )
         raise InputError(
-            f"{path.name} is a Matrix Market file of the kind {kind!r} {symmetry!r}, where 'integer' or 'real' and "
-            f"'general' are expected: {what}"
+            f"{path.name} is a Matrix Market file of the kind '{kind} {symmetry}', where 'integer general' "
+            f"or 'real general' is expected: {what}"
         )
     for line in stream:
         number += 1
@@ -101,8 +101,8 @@ def _read_header(path: Path, stream: IO[bytes]) -> tuple[tuple[int, int, int], i
             if len(sizes) == 3 and all(word.isdigit() for word in sizes):
                 return (int(sizes[0]), int(sizes[1]), int(sizes[2])), number
             raise InputError(
-                f"line {number} of {path.name} is {ascii(line.decode(errors='replace').strip()[:_SHOWN])}, where "
-                "the numbers of rows, columns and entries are expected"
+                f"line {number} of {path.name} is {_shown(line)}, where the numbers of rows, columns and "
+                "entries are expected"
             )
     raise InputError(f"{path.name} is cut short after its header: copy or download it again")
 
@@ -112,11 +112,15 @@ def _refuse_line(path: Path, skipped: int, rows: int, columns: int) -> NoReturn:
     with open_lines(path) as stream:
         for number, line in enumerate(stream, start=1):
             if number > skipped and line.strip() and (reason := _wrong(line, rows, columns)):
-                shown = ascii(line.decode(errors="replace").strip()[:_SHOWN])
                 raise InputError(
-                    f"line {number} of {path.name} ({shown}) {reason}: nothing was imported; write the matrix again"
+                    f"line {number} of {path.name} ({_shown(line)}) {reason}: nothing was imported; "
+                    "write the matrix again"
                 )
     raise InputError(f"{path.name} is damaged: copy or download it again")
+
+
+def _shown(line: bytes) -> str:
+    return ascii(line.decode(errors="replace").strip()[:_SHOWN])
 
 
 def _wrong(line: bytes, rows: int, columns: int) -> str | None:

@@ -1,8 +1,9 @@
 """What every reader gives: tables of cells and genes, and the counts in chunks of rows."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NoReturn
 
 import h5py
 import numpy as np
@@ -10,10 +11,20 @@ import pandas as pd
 from scipy import sparse
 
 from sgm_core.cells.read.damage import reading
-from sgm_core.cells.read.values import native
+from sgm_core.cells.read.values import native, not_counts, whole
 from sgm_core.errors import InputError
 
-__all__ = ["CHUNK_VALUES", "CountSource", "name_cells", "reading", "refuse_empty", "row_blocks", "sparse_blocks"]
+__all__ = [
+    "CHUNK_VALUES",
+    "CountSource",
+    "checked",
+    "name_cells",
+    "not_counts",
+    "reading",
+    "refuse_empty",
+    "row_blocks",
+    "sparse_blocks",
+]
 
 CHUNK_VALUES = 2_000_000
 
@@ -52,6 +63,47 @@ class CountSource:
     cell_type: str | None = None
     timepoint: str | None = None
     notes: list[str] = field(default_factory=list)
+
+
+def checked(source: CountSource) -> CountSource:
+    """Return `source` whose chunks are whole numbers: each value is checked, and rounded where it is close.
+
+    What was rounded, and whether no count is above 1, is in its notes once all chunks have been read.
+    The chunks raise `InputError` at the first value that is no count, with the name of its cell.
+    """
+
+    def chunks() -> Iterator[sparse.csr_matrix]:
+        first, bridged, highest = 0, 0.0, 0.0
+        for chunk in source.chunks():
+            if not_counts(chunk.data):
+                _refuse_value(source, chunk, first)
+            chunk.data, distance = whole(chunk.data)
+            bridged, highest = max(bridged, distance), max(highest, float(chunk.data.max(initial=0)))
+            first += chunk.shape[0]
+            yield chunk
+        notes = []
+        if bridged:
+            notes.append(f"{source.where}: values were rounded to whole numbers (up to {bridged:.1g} away)")
+        if highest <= 1:
+            notes.append(
+                f"{source.where}: no count is above 1; this looks binarised, and what rests on depth or "
+                "levels of expression means little; import the UMI counts if you have them"
+            )
+        source.notes.extend(note for note in notes if note not in source.notes)
+
+    return replace(source, chunks=chunks)
+
+
+def _refuse_value(source: CountSource, chunk: sparse.csr_matrix, first: int) -> NoReturn:
+    for row in range(chunk.shape[0]):
+        reason = not_counts(chunk.data[chunk.indptr[row] : chunk.indptr[row + 1]])
+        if reason:
+            break
+    raise InputError(
+        f"{source.where} of {source.path.name} has {reason}, first in cell "
+        f"{source.obs['cell'].iloc[first + row]!r}: counts must be whole numbers of 0 or more; repair the "
+        "file or name another layer with --layer"
+    )
 
 
 def refuse_empty(path: Path, n_cells: int, n_genes: int) -> None:

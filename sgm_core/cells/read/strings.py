@@ -22,14 +22,17 @@ def decode(values: Iterable[bytes | str]) -> tuple[np.ndarray, bool]:
 
     Those are read as Windows-1252, which holds what latin-1 prints; its five unused bytes become U+FFFD.
     """
-    texts, foreign = [], False
+    texts: list[str] = []
+    foreign = False
     for value in values:
         if isinstance(value, bytes):
             try:
-                value = value.decode()
+                texts.append(value.decode())
             except UnicodeDecodeError:
-                value, foreign = value.decode("cp1252", errors="replace"), True
-        texts.append(value)
+                texts.append(value.decode("cp1252", errors="replace"))
+                foreign = True
+        else:
+            texts.append(value)
     return np.array(texts, dtype=object), foreign
 
 

@@ -1,4 +1,4 @@
-"""Read 10x Genomics output, and what others write in its layout: the .h5 file, or the folder with matrix.mtx."""
+"""Read what 10x Genomics writes, or others in its layout: the .h5 file, or the folder with matrix.mtx."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from sgm_core.cells.read.damage import open_hdf5, reading
-from sgm_core.cells.read.features import GENES
+from sgm_core.cells.read.features import TYPES
 from sgm_core.cells.read.mtx import open_lines, read_mtx
 from sgm_core.cells.read.source import CountSource, name_cells, refuse_empty, sparse_blocks
 from sgm_core.cells.read.strings import decode, foreign_text, read_strings
@@ -19,7 +19,7 @@ from sgm_core.errors import InputError
 
 _ADVICE = "take the raw or filtered feature-barcode matrix"
 _HEADER = re.compile(
-    r"(ensembl|gene|feature|hgnc|symbol|id|name|barcode|cell)s?([ _.]?(gene|id|name|symbol|short_name|code)s?)*",
+    r"(ensembl|gene|feature|hgnc|symbol|id|name|barcode|cell)s?([ _.]?(gene|id|name|symbol|short|code)s?)*",
     re.IGNORECASE,
 )
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?")
@@ -39,10 +39,12 @@ def read_10x_h5(path: Path) -> CountSource:
             return values
 
         if "features" in group:
-            names, ids = (f"features/{part}" if f"features/{part}" in group else None for part in ("name", "id"))
-            if names is None and ids is None:
-                raise InputError(f"{path.name} doesn't name its genes: {where}/features has neither name nor id")
-            var = pd.DataFrame({"gene": text(names or str(ids)), "gene_ids": text(ids or str(names))})
+            there = [f"features/{part}" for part in ("name", "id") if f"features/{part}" in group]
+            if not there:
+                raise InputError(
+                    f"{path.name} doesn't name its genes: {where}/features has neither name nor id"
+                )
+            var = pd.DataFrame({"gene": text(there[0]), "gene_ids": text(there[-1])})
             if "features/feature_type" in group:
                 var["feature_type"] = text("features/feature_type")
         else:
@@ -125,21 +127,20 @@ def _one(folder: Path, ending: str) -> Path:
 def _features(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """Read features.tsv: id, name and type of each feature by the columns that 10x defines."""
     rows, notes = _rows(path)
-    width = max(map(len, rows), default=0)
     ids = [row[0] for row in rows]
     genes = [row[1] if len(row) > 1 and row[1] else row[0] for row in rows]
     if sum(map(_is_ensembl, genes)) > len(rows) / 2 > sum(map(_is_ensembl, ids)):
         ids, genes = genes, ids
     var = pd.DataFrame({"gene": genes, "gene_ids": ids}, dtype=object)
-    if width > 2:
-        # 'Gene Expression' may have come apart at its blank.
-        types = [" ".join(row[2:4]) if row[2:4] != row[2:3] and _joined(row) else "".join(row[2:3]) for row in rows]
-        var["feature_type"] = pd.Series(types, dtype=object)
+    if max(map(len, rows), default=0) > 2:
+        var["feature_type"] = pd.Series([_type(row) for row in rows], dtype=object)
     return var, notes
 
 
-def _joined(row: list[str]) -> bool:
-    return " ".join(row[2:4]).lower() in (GENES.lower(), "antibody capture", "antigen capture", "multiplexing capture")
+def _type(row: list[str]) -> str:
+    # 'Gene Expression' may have come apart at its blank.
+    both = " ".join(row[2:4])
+    return both if both.lower() in TYPES else "".join(row[2:3])
 
 
 def _is_ensembl(name: str) -> bool:
@@ -147,7 +148,7 @@ def _is_ensembl(name: str) -> bool:
 
 
 def _rows(path: Path) -> tuple[list[list[str]], list[str]]:
-    """Return the fields of each line of a tab-separated list, without quotes and header, and what was assumed."""
+    """Return the fields of each line of a list, without quotes and header, and what was assumed."""
     with reading(path), open_lines(path) as stream:
         lines, foreign = decode(line.rstrip(b"\r\n") for line in stream)
     notes = [foreign_text(path.name)] if foreign else []

@@ -31,7 +31,7 @@ class Transposer:
         self.repeated = 0  # values that were added to another of the same cell and gene, by `chunks`
 
     def add(self, cells: np.ndarray, genes: np.ndarray, values: np.ndarray) -> None:
-        """Keep some values (three arrays of one length); float32 holds counts below 16.7 million exactly.
+        """Keep values that are not 0 (three arrays of one length); float32 is exact up to 16.7 million.
 
         Raises
         ------
@@ -47,6 +47,10 @@ class Transposer:
                 raise ValueError(f"places {numbers.min()} to {numbers.max()} in a matrix of {length}")
         if values.max() > _LARGEST:
             raise InputError(f"a count of {values.max():,.0f} is too large to be a number of molecules")
+        stored = values != 0
+        cells, genes, values = cells[stored], genes[stored], values[stored]
+        if not len(cells):
+            return
         part = cells // _PART_CELLS
         order = np.argsort(part, kind="stable")
         records = np.empty(len(cells), _RECORD)

@@ -17,7 +17,16 @@ _USUAL = (
     "umi_count", "matrix",
 )  # fmt: skip
 # What RNA velocity makes of the counts: each is a part of them, whole numbers though it is.
-_PARTS = ("spliced", "unspliced", "ambiguous", "spanning", "mature", "nascent", "spliced_counts", "unspliced_counts")
+_PARTS = (
+    "spliced",
+    "unspliced",
+    "ambiguous",
+    "spanning",
+    "mature",
+    "nascent",
+    "spliced_counts",
+    "unspliced_counts",
+)
 
 
 def native(values: np.ndarray) -> np.ndarray:
@@ -89,11 +98,14 @@ def find_counts(
         If none does, or several layers may; the message says what was looked at and what is there.
     """
     looked: dict[str, str] = {}
-    main, usual, layers, binary = [], [], [], []
+    main: list[str] = []
+    usual: list[str] = []
+    layers: list[str] = []
+    binary: list[str] = []
     for where, data in places.items():
         layer = where.removeprefix("layers/").lower() if where.startswith("layers/") else None
         if layer in _PARTS and not chosen:
-            looked[where] = f"{where} is one part of the counts (RNA velocity)"
+            looked[where] = f"{where} is a part of the counts (RNA velocity)"
             continue
         with reading(path):
             reason, highest = _look(data)
@@ -130,7 +142,7 @@ def _look(data: h5py.Dataset) -> tuple[str | None, float]:
     if highest <= 1:
         # Rare; then the sample does not decide that a matrix is empty or binary.
         for block in _blocks(data):
-            highest = max(highest, float(np.rint(native(block)).max(initial=0)))
+            highest = max(highest, float(np.nanmax(np.rint(native(block)), initial=0)))
             if highest > 1:
                 break
     return (None if highest else "no value above 0"), highest
