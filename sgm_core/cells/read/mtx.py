@@ -87,9 +87,7 @@ def _read_header(path: Path, stream: IO[bytes]) -> tuple[tuple[int, int, int], i
             "write it as a sparse matrix"
         )
     if kind not in ("integer", "real", "double") or symmetry != "general":
-        what = (
-            "it says where counts are, not how many" if kind == "pattern" else "counts are of no other kind"
-        )
+        what = "it says where counts are, not how many" if kind == "pattern" else "counts are no other kind"
         raise InputError(
             f"{path.name} is a Matrix Market file of the kind '{kind} {symmetry}', where 'integer general' "
             f"or 'real general' is expected: {what}"

@@ -58,10 +58,10 @@ def not_counts(values: np.ndarray) -> str | None:
 
 
 def _exact(value: np.generic) -> str:
-    """Write a number with all its digits: 1.002 must not read as 1."""
-    if isinstance(value, np.floating):
-        return np.format_float_positional(value, trim="-") if abs(value) >= NEARLY else f"{value}"
-    return str(value)
+    """Write a number with enough digits: 1.002 must not read as 1."""
+    if not isinstance(value, np.floating):
+        return str(value)
+    return np.format_float_positional(value, precision=9, fractional=False, trim="-")
 
 
 def whole(values: np.ndarray) -> tuple[np.ndarray, float]:
