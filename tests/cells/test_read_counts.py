@@ -138,7 +138,8 @@ def test_raw_with_more_genes_goes_before_x(tmp_path):
 
 @pytest.mark.parametrize("dense", [True, False])
 @pytest.mark.parametrize(
-    "dtype", ["bool", "int8", "uint8", "int16", "uint32", "int64", "uint64", "float16", "float32", "float64", ">i4",
+    "dtype", ["bool", "int8", "uint8", "int16", "uint32", "int64", "uint64", "float16", "float32", "float64",
+     ">i4",
      ">f4"]
 )  # fmt: skip
 def test_every_type_that_holds_whole_numbers(tmp_path, dtype, dense):
