@@ -179,8 +179,8 @@ def test_every_value_a_little_above(tmp_path):
 
 
 def test_what_is_too_far_is_refused_with_all_its_digits(tmp_path):
-    path = write_h5ad(tmp_path / "a.h5ad", small_anndata(small_counts() + np.float32(0.002)))
-    refused(path, r"values that are no whole numbers \(such as [0-3]\.002\)")
+    path = write_h5ad(tmp_path / "a.h5ad", small_anndata(small_counts() + 20.002))
+    refused(path, r"values that are no whole numbers \(such as 2\d\.002\)")
 
 
 @pytest.mark.parametrize(

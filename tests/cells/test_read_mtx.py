@@ -168,7 +168,8 @@ def test_antibodies_in_a_folder_and_names_that_are_not_utf_8(folder):
 def test_hidden_files_are_no_data(folder):
     # A Mac leaves ._NAME beside NAME on foreign disks.
     for name in ("matrix.mtx", "genes.tsv", "barcodes.tsv"):
-        (folder / f"._{name}").write_bytes(b"\x00\x05\x16\x07Mac OS X")
+        (folder / name).rename(folder / f"GSM1_{name}")
+        (folder / f"._GSM1_{name}").write_bytes(b"\x00\x05\x16\x07Mac OS X")
     check(imported(folder))
 
 

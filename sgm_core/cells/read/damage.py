@@ -62,7 +62,7 @@ def _is_about_the_file(error: Exception) -> bool:
 
 def _explain(path: Path, error: Exception) -> str:
     reason = (" ".join(str(error).split()) or type(error).__name__)[:160]
-    if missing := _missing_filter(path):
+    if isinstance(error, OSError) and (missing := _missing_filter(path)):
         return (
             f"{path.name} is compressed with {missing}, which can't be read here: install the package that "
             "brings it (pip install hdf5plugin) and import again, or save the file with gzip"

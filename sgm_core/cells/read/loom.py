@@ -45,6 +45,8 @@ def read_loom(path: Path, layer: str | None = None) -> CountSource:
             "take a file with raw UMI counts, or name the layer with --layer",
             chosen=layer is not None,
         )
+        if file[where].shape != (n_genes, n_cells):
+            raise InputError(f"{path.name} is inconsistent: {where} and matrix differ in shape")
         cells = _attributes(path, file["col_attrs"], n_cells, notes)
         genes = _attributes(path, file["row_attrs"], n_genes, notes)
         step = _step(file[where])
