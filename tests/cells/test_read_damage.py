@@ -8,8 +8,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from small_files import small_anndata, write_h5ad
+from small_files import GENES, small_anndata, write_10x_h5, write_h5ad, write_loom
 from test_bad_input import refused
+from test_read_h5ad_kinds import write_bare
 
 from sgm_core.cells.read import damage, open_source
 from sgm_core.cells.read.damage import reading
@@ -32,6 +33,41 @@ def test_a_compression_that_is_not_installed_is_named(tmp_path):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(damage, "_FILTERS", {32999: "Strange"})
             refused(path, rf"a\.h5ad is compressed with {name}, .* \(pip install hdf5plugin\)")
+
+
+def _normalised(path):
+    data = small_anndata()
+    data.raw, data.layers["counts"] = data.copy(), data.X.copy()
+    data.X = data.X.toarray() / 3
+    return write_h5ad(path, data)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(_normalised, "a.h5ad"), (write_bare, "b.h5ad"), (write_10x_h5, "a.h5"), (write_loom, "a.loom")],
+)
+@pytest.mark.parametrize("change", ["gone", "group", "text", "floats"])
+def test_whatever_part_of_a_file_is_wrong_it_is_read_or_refused_in_one_line(tmp_path, make, name, change):
+    path, parts = make(tmp_path / name), []
+    whole = path.read_bytes()
+    with h5py.File(path) as file:
+        file.visit(parts.append)
+    for part in parts:
+        path.write_bytes(whole)
+        with h5py.File(path, "r+") as file:
+            attributes = dict(file[part].attrs)
+            del file[part]
+            if change == "group":
+                file.create_group(part)
+            elif change != "gone":
+                file[part] = "hello" if change == "text" else np.linspace(0, 1, 7)
+            if change != "gone":
+                file[part].attrs.update({k: v for k, v in attributes.items() if k != "categories"})
+        try:
+            for chunk in open_source(path, tmp_path).chunks():
+                assert chunk.shape[1] == len(GENES)
+        except InputError as error:
+            assert name in str(error) and "\n" not in str(error)
 
 
 def test_a_part_that_is_missing_is_named(tmp_path):

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from sgm_core.cells.read.damage import part
 from sgm_core.cells.read.strings import decode, foreign_text
 from sgm_core.errors import InputError
 
@@ -34,7 +35,7 @@ def read_table(file: h5py.File, place: str) -> tuple[pd.DataFrame, list[str]]:
         warnings.simplefilter("ignore", OldFormatWarning)
         if isinstance(item, h5py.Dataset):
             table = _compound(item, place)
-        elif item.attrs.get("encoding-type") == "dataframe":
+        elif str(item.attrs.get("encoding-type")) == "dataframe":
             table = read_elem(item)
         else:
             table = _bare(item, place)
@@ -64,32 +65,36 @@ def _compound(item: h5py.Dataset, place: str) -> pd.DataFrame:
 
 def _bare(group: h5py.Group, place: str) -> pd.DataFrame:
     """Read a group of columns without a declared encoding."""
-    named = group.attrs.get("_index")
-    names = next((name for name in (named, *_INDEX) if name is not None and name in group), None)
+    named = str(group.attrs.get("_index"))
+    names = next((name for name in (named, *_INDEX) if name in group), None)
     if names is None:
         raise InputError(
             f"{place} of {Path(group.file.filename).name} doesn't say which column holds the names: its "
             "attribute _index is missing; set it, or save the file with a current version of anndata"
         )
-    order = group.attrs.get("column-order", list(group))
-    columns = {name: _column(group, name) for name in order if name not in (names, "__categories")}
-    columns = {name: values for name, values in columns.items() if values is not None}
-    return pd.DataFrame(columns, index=pd.Index(np.ravel(group[names][...])))
+    index = pd.Index(part(group, names, "SOiu")[...])
+    columns: dict[str, Any] = {}
+    for name in group.attrs.get("column-order", list(group)):
+        values = None if name in (names, "__categories") else _column(group, name)
+        if values is not None and len(values) != len(index):
+            raise InputError(
+                f"{Path(group.file.filename).name} is inconsistent: {place}/{name} has {len(values)} values "
+                f"for {len(index)} names"
+            )
+        columns |= {} if values is None else {name: values}
+    return pd.DataFrame(columns, index=index)
 
 
 def _column(group: h5py.Group, name: str) -> Any:
     item = group[name]
     if isinstance(item, h5py.Group):
-        return (
-            _coded(item["codes"][...], item["categories"]) if {"codes", "categories"} <= set(item) else None
-        )
+        is_coded = {"codes", "categories"} <= set(item)
+        return _coded(item["codes"][...], item["categories"]) if is_coded else None
     if item.ndim != 1:
         return None
-    values = item[...]
-    levels = group[item.attrs["categories"]] if "categories" in item.attrs else None
-    if levels is None and f"__categories/{name}" in group:
-        levels = group[f"__categories/{name}"]
-    return _plain(values) if levels is None else _coded(values, levels)
+    levels = item.attrs.get("categories")
+    levels = group[levels] if isinstance(levels, h5py.Reference) else group.get(f"__categories/{name}")
+    return _plain(item[...]) if levels is None else _coded(item[...], levels)
 
 
 def _plain(values: np.ndarray) -> np.ndarray:
@@ -99,6 +104,8 @@ def _plain(values: np.ndarray) -> np.ndarray:
 
 def _coded(codes: np.ndarray, levels: h5py.Dataset) -> pd.Categorical | np.ndarray:
     """Return the categories that `codes` stand for; the codes, where they don't fit."""
+    if not isinstance(levels, h5py.Dataset) or codes.dtype.kind not in "iu":
+        return _plain(codes)
     names, _ = decode(np.ravel(levels[...]).tolist())
     fit = not codes.size or -1 <= codes.min() <= codes.max() < len(names)
     if not fit or len(set(names)) < len(names):

@@ -96,6 +96,28 @@ def _missing_filter(path: Path) -> str | None:
     return missing[0] if missing else None
 
 
+def members(file: h5py.File, name: str) -> h5py.Group | dict[str, h5py.Dataset]:
+    """Return the group `name` of a file, empty if there is none."""
+    group = file.get(name)
+    return group if isinstance(group, h5py.Group) else {}
+
+
+def part(group: h5py.Group, name: str, kinds: str = "iufb", n_dims: int = 1) -> h5py.Dataset:
+    """Return the dataset `name` of a group: a list (or table) whose type is one of numpy's `kinds`.
+
+    Raises
+    ------
+    InputError
+        If it is missing or something else.
+    """
+    item = group.get(name)
+    if isinstance(item, h5py.Dataset) and len(item.shape or ()) == n_dims and item.dtype.kind in kinds:
+        return item
+    what = "missing" if item is None else f"no {'list' if n_dims == 1 else 'table'} of the expected kind"
+    place, file = f"{group.name}/{name}".strip("/"), Path(group.file.filename).name
+    raise InputError(f"{place} of {file} is {what}: save the file again with the tool that made it")
+
+
 def open_hdf5(path: Path) -> h5py.File:
     """Open an HDF5 file for reading.
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from sgm_core.cells.read.annotation import read_table
-from sgm_core.cells.read.damage import open_hdf5, reading
+from sgm_core.cells.read.damage import members, open_hdf5, part, reading
 from sgm_core.cells.read.source import CHUNK_VALUES, CountSource, name_cells, refuse_empty, sparse_blocks
 from sgm_core.cells.read.transpose import Transposer
 from sgm_core.cells.read.values import find_counts, native
@@ -75,9 +75,8 @@ def _places(path: Path, file: h5py.File, layer: str | None) -> list[str]:
     there = [place for place in ("X", "raw/X", "raw.X") if _is_matrix(file.get(place))]
     if len(there) > 1 and _n_genes(file, there[1]) > _n_genes(file, "X"):
         there.reverse()
-    there += [
-        f"layers/{name}" for name in sorted(file.get("layers", {})) if _is_matrix(file[f"layers/{name}"])
-    ]
+    layers = members(file, "layers")
+    there += [f"layers/{name}" for name in sorted(layers) if _is_matrix(layers[name])]
     if layer is None:
         if not there:
             raise InputError(f"{path.name} has neither X nor raw/X nor layers: there are no counts in it")
@@ -98,12 +97,12 @@ def _is_matrix(item: h5py.Group | h5py.Dataset | None) -> bool:
 def _n_genes(file: h5py.File, place: str) -> int:
     table = file.get("var" if place == "X" else place.replace("X", "var"))
     if isinstance(table, h5py.Group):
-        table = table.get(table.attrs.get("_index", "_index"))
-    return table.shape[0] if isinstance(table, h5py.Dataset) else 0
+        table = table.get(str(table.attrs.get("_index", "_index")))
+    return table.shape[0] if isinstance(table, h5py.Dataset) and table.shape else 0
 
 
 def _values(item: h5py.Group | h5py.Dataset) -> h5py.Dataset:
-    return item["data"] if isinstance(item, h5py.Group) else item
+    return part(item, "data", "iufbcSOV") if isinstance(item, h5py.Group) else item
 
 
 def _layout(
@@ -119,8 +118,13 @@ def _layout(
     shape = item.attrs.get("shape", item.attrs.get("h5sparse_shape", expected))
     if kind is not None:
         kind = kind.decode() if isinstance(kind, bytes) else str(kind)
+        shape = np.ravel(shape)
+        if shape.size != 2 or shape.dtype.kind not in "iu":
+            raise InputError(
+                f"{item.name.strip('/')} of {path.name} has the shape {shape}: two numbers are needed"
+            )
         return kind.removesuffix("_matrix"), (int(shape[0]), int(shape[1])), []
-    n = item["indptr"].shape[0] - 1
+    n = part(item, "indptr", "iu").shape[0] - 1
     kinds = [kind for kind, length in zip(("csr", "csc"), expected, strict=True) if length == n]
     if len(kinds) != 1:
         raise InputError(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sgm_core.cells.read.damage import open_hdf5, reading
+from sgm_core.cells.read.damage import members, open_hdf5, part, reading
 from sgm_core.cells.read.source import CHUNK_VALUES, CountSource, name_cells, refuse_empty
 from sgm_core.cells.read.strings import foreign_text, read_strings
 from sgm_core.cells.read.values import find_counts, native
@@ -31,13 +31,13 @@ def read_loom(path: Path, layer: str | None = None) -> CountSource:
     with open_hdf5(path) as file, reading(path):
         if not {"matrix", "row_attrs", "col_attrs"} <= set(file):
             raise InputError(f"{path.name} lacks matrix, row_attrs or col_attrs: it is no loom file")
-        places = ["matrix", *(f"layers/{name}" for name in file.get("layers", {}))]
+        places = ["matrix", *(f"layers/{name}" for name in members(file, "layers"))]
         if layer is not None:
             wanted = "matrix" if layer in ("X", "matrix") else f"layers/{layer}"
             if wanted not in places:
                 raise InputError(f"{path.name} has no layer {layer!r}; counts may be in {', '.join(places)}")
             places = [wanted]
-        n_genes, n_cells = file["matrix"].shape
+        n_genes, n_cells = part(file, "matrix", n_dims=2).shape
         refuse_empty(path, n_cells, n_genes)
         where, why = find_counts(
             path,
@@ -47,8 +47,8 @@ def read_loom(path: Path, layer: str | None = None) -> CountSource:
         )
         if file[where].shape != (n_genes, n_cells):
             raise InputError(f"{path.name} is inconsistent: {where} and matrix differ in shape")
-        cells = _attributes(path, file["col_attrs"], n_cells, notes)
-        genes = _attributes(path, file["row_attrs"], n_genes, notes)
+        cells = _attributes(path, members(file, "col_attrs"), n_cells, notes)
+        genes = _attributes(path, members(file, "row_attrs"), n_genes, notes)
         step = _step(file[where])
     obs = name_cells(cells, _names(path, cells, _CELL_NAMES, "cells"))
     var = genes.assign(gene=_names(path, genes, _GENE_NAMES, "genes"))
@@ -87,7 +87,7 @@ def _attributes(path: Path, group: h5py.Group, length: int, notes: list[str]) ->
         if foreign:
             notes.append(foreign_text(f"{group.name.strip('/')}/{name}"))
     if left_out:
-        where, names = group.name.strip("/"), ", ".join(left_out)
+        where, names = str(group.name).strip("/"), ", ".join(left_out)
         notes.append(f"attributes of {where} without one value each were left out: {names}")
     return pd.DataFrame(columns, index=pd.RangeIndex(length))
 

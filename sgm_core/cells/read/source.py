@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sgm_core.cells.read.damage import reading
+from sgm_core.cells.read.damage import part, reading
 from sgm_core.cells.read.values import native, not_counts, whole
 from sgm_core.errors import InputError
 
@@ -134,8 +134,9 @@ def sparse_blocks(group: h5py.Group, shape: tuple[int, int]) -> Iterator[tuple[i
         If the three arrays don't make a matrix of `shape`.
     """
     name = f"{group.name.strip('/')} of {Path(group.file.filename).name}"
-    indptr = group["indptr"][:].astype(np.int64)
-    stored = min(group["data"].shape[0], group["indices"].shape[0])
+    indptr = part(group, "indptr", "iu")[:].astype(np.int64)
+    indices, data = part(group, "indices", "iu"), part(group, "data")
+    stored = min(data.shape[0], indices.shape[0])
     if len(indptr) != shape[0] + 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] > stored:
         raise InputError(
             f"{name} is inconsistent: its indptr does not divide {stored:,} values into {shape[0]:,} rows; "
@@ -143,11 +144,11 @@ def sparse_blocks(group: h5py.Group, shape: tuple[int, int]) -> Iterator[tuple[i
         )
     for start, stop in row_blocks(indptr):
         low, high = indptr[start], indptr[stop]
-        columns = native(group["indices"][low:high])
+        columns = native(indices[low:high])
         if columns.size and not 0 <= columns.min() <= columns.max() < shape[1]:
             wrong = columns[(columns < 0) | (columns >= shape[1])][0]
             raise InputError(f"{name} is inconsistent: it names column {wrong} of {shape[1]:,}")
-        parts = (native(group["data"][low:high]), columns, indptr[start : stop + 1] - low)
+        parts = (native(data[low:high]), columns, indptr[start : stop + 1] - low)
         yield start, sparse.csr_matrix(parts, shape=(stop - start, shape[1]))
 
 

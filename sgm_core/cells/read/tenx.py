@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from sgm_core.cells.read.damage import open_hdf5, reading
+from sgm_core.cells.read.damage import open_hdf5, part, reading
 from sgm_core.cells.read.features import TYPES
 from sgm_core.cells.read.mtx import open_lines, read_mtx
 from sgm_core.cells.read.source import CountSource, name_cells, refuse_empty, sparse_blocks
@@ -33,7 +33,7 @@ def read_10x_h5(path: Path) -> CountSource:
         where = group.name.strip("/")
 
         def text(name: str) -> np.ndarray:
-            values, foreign = read_strings(group[name])
+            values, foreign = read_strings(part(group, name, "SOiu"))
             if foreign:
                 notes.append(foreign_text(f"{where}/{name}"))
             return values
@@ -44,15 +44,20 @@ def read_10x_h5(path: Path) -> CountSource:
                 raise InputError(
                     f"{path.name} doesn't name its genes: {where}/features has neither name nor id"
                 )
-            var = pd.DataFrame({"gene": text(there[0]), "gene_ids": text(there[-1])})
+            columns = {"gene": text(there[0]), "gene_ids": text(there[-1])}
             if "features/feature_type" in group:
-                var["feature_type"] = text("features/feature_type")
+                columns["feature_type"] = text("features/feature_type")
         else:
             names = "gene_names" if "gene_names" in group else "genes"
-            var = pd.DataFrame({"gene": text(names), "gene_ids": text("genes")})
+            columns = {"gene": text(names), "gene_ids": text("genes")}
+        if len({len(values) for values in columns.values()}) > 1:
+            raise InputError(
+                f"{path.name} is inconsistent: names, ids and types of its genes differ in number"
+            )
+        var = pd.DataFrame(columns)
         obs = name_cells(pd.DataFrame(), text("barcodes"))
         refuse_empty(path, len(obs), len(var))
-        find_counts(path, {where: group["data"]}, _ADVICE, chosen=True)
+        find_counts(path, {where: part(group, "data")}, _ADVICE, chosen=True)
         shape = (len(obs), len(var))
 
     def chunks() -> Iterator[sparse.csr_matrix]:
