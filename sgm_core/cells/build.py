@@ -13,7 +13,6 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.genes import GeneMap, harmonise, read_aliases, read_gene_list
 from sgm_core.cells.labels import add_cells, check_cells, check_enough, check_roles
 from sgm_core.cells.read import CountSource, open_source
-from sgm_core.cells.read.source import not_counts
 from sgm_core.cells.write import plain_table, room, write_dataset
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
@@ -67,7 +66,7 @@ def import_dataset(
     cells
         A table of cells (CSV, TSV, parquet; by cell name) whose columns are added.
     note
-        Kept with the dataset.
+        Kept with the dataset; what the reader assumed or left out is kept in ``source["notes"]``.
 
     Raises
     ------
@@ -88,6 +87,11 @@ def import_dataset(
         source = open_source(path, Path(scratch), layer, columns)
         if cells is not None:
             source = replace(source, obs=add_cells(source.obs, _file(cells), path.name))
+        if "cell_in_file" in source.obs:
+            # The reader gave way to the names of the cells; whoever asks for the column means the file's.
+            donor, cell_type, timepoint = (
+                "cell_in_file" if column == "cell" else column for column in (donor, cell_type, timepoint)
+            )
         observer.message(f"{path.name}: {source.format}, counts in {source.where}")
         roles = check_roles(source, donor, cell_type, timepoint)
         obs = plain_table(source.obs, [column for column in roles.values() if column])
@@ -105,6 +109,9 @@ def import_dataset(
             )
         kept_obs = obs[survey.keep].reset_index(drop=True)
         check_enough(kept_obs, roles, declared, f"{path.name} (after the filters)")
+        notes = [*source.notes, *_bare_codes(source, roles)]
+        for note in notes:
+            observer.message(f"note: {note}")
         final = gene_map.keep(keep_genes)
         report = gene_map.report | {
             "genes_kept": len(final.genes),
@@ -117,7 +124,7 @@ def import_dataset(
             final.table(),
             roles,
             declared,
-            source={"path": str(path), "format": source.format, "counts": source.where},
+            source={"path": str(path), "format": source.format, "counts": source.where, "notes": notes},
             filters={
                 "min_genes": min_genes,
                 "min_cells": min_cells,
@@ -147,15 +154,29 @@ class _Survey:
     most_genes: int = 0
 
 
+def _bare_codes(source: CountSource, roles: dict[str, str | None]) -> list[str]:
+    """Say which columns with a role look like the codes of a factor whose names got lost (0, 1, 2, ...)."""
+    lost = []
+    for column in filter(None, roles.values()):
+        values = source.obs[column]
+        if values.dtype.kind in "iu" and sorted(values.unique()) == list(range(values.nunique())):
+            lost.append(column)
+    if not lost:
+        return []
+    return [
+        f"column {', '.join(lost)} holds 0, 1, 2, ... only: if these are codes whose names the file lost, "
+        "give a table with the names (--cells)"
+    ]
+
+
 def _survey(source: CountSource, gene_map: GeneMap, min_genes: int, observer: Observer) -> _Survey:
-    """Read everything once: check every value, and learn what the filters keep."""
+    """Read everything once, and learn what the filters keep."""
     n_cells = len(source.obs)
     survey = _Survey(np.zeros(n_cells, bool), np.zeros(len(gene_map.genes), np.int64))
     done = 0
     for chunk in source.chunks():
         observer.check()
         observer.progress(done, 2 * n_cells, "reading counts")
-        _check_values(source, chunk, done)
         mapped = gene_map.apply(chunk)
         found = np.diff(mapped.indptr)
         keep = found >= max(min_genes, 1)
@@ -167,20 +188,6 @@ def _survey(source: CountSource, gene_map: GeneMap, min_genes: int, observer: Ob
         survey.most_genes = max(survey.most_genes, int(found.max(initial=0)))
         done += chunk.shape[0]
     return survey
-
-
-def _check_values(source: CountSource, chunk: sparse.csr_matrix, first: int) -> None:
-    if not_counts(chunk.data) is None:
-        return
-    for row in range(chunk.shape[0]):
-        reason = not_counts(chunk.data[chunk.indptr[row] : chunk.indptr[row + 1]])
-        if reason:
-            cell = source.obs["cell"].iloc[first + row]
-            raise InputError(
-                f"{source.where} of {source.path.name} has {reason}, first in cell {cell!r}: "
-                "counts must be whole numbers of 0 or more; repair the file or name another layer "
-                "with --layer"
-            )
 
 
 def _kept_chunks(

@@ -81,6 +81,7 @@ def _describe(dataset: Dataset) -> str:
     ]
     if source:
         lines.append(f"  from      {source['path']} ({source['format']}, counts in {source['counts']})")
+        lines += [f"  note      {note}" for note in source.get("notes", ())]
     if filters:
         lines.append(
             f"  filters   {filters['cells_dropped']:,} of {filters['cells_in_file']:,} cells dropped "

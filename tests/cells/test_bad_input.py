@@ -106,7 +106,7 @@ def test_nan_values(tmp_path):
 
 @pytest.mark.parametrize("value", [-1, np.nan, 0.5])
 def test_a_bad_value_that_the_first_look_misses(tmp_path, monkeypatch, value):
-    monkeypatch.setattr("sgm_core.cells.read.source.CHUNK_VALUES", 20)
+    monkeypatch.setattr("sgm_core.cells.read.values._SAMPLE", 2)
     counts = small_counts().astype(np.float32)
     counts[20, counts[20].argmax()] = value
     path = write_h5ad(tmp_path / "a.h5ad", small_anndata(sparse.csr_matrix(counts)))

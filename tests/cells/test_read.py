@@ -117,11 +117,11 @@ def test_loom(tmp_path):
     path = write_loom(tmp_path / "a.loom")
     check(import_dataset(path, "a", **ROLES, **FILTERS))
     with h5py.File(path, "r+") as file:
-        file["layers/spliced"] = file["matrix"][:]
+        file["layers/umi"] = file["matrix"][:]
         file["matrix"][:] = file["matrix"][:] / 3
     ds = import_dataset(path, "b", **ROLES, **FILTERS)
     check(ds)
-    assert ds.meta["source"]["counts"] == "layers/spliced"
+    assert ds.meta["source"]["counts"] == "layers/umi"
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".csv.gz"])

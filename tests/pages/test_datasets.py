@@ -114,6 +114,21 @@ def test_an_import_through_the_page_makes_the_dataset(open_page, demo_dataset, h
     assert "120 cells, 4 donors" in text_of(page)
 
 
+def test_what_an_import_assumed_is_shown_as_plain_text(open_page, demo_dataset, h5ad, at_once):
+    data = anndata.read_h5ad(h5ad)
+    data.layers["_a_ $x$ counts"] = data.X
+    data.X = np.log1p(data.X)
+    data.layers["_a_ $x$ counts"] = data.layers["_a_ $x$ counts"] + np.float32(1e-5)
+    data.write_h5ad(h5ad)
+    page = fill_import(open_page("datasets"), h5ad, "mine")
+    page.number_input(key="import-min-genes").set_value(5).run()
+    next(button for button in page.button if button.label == "Import").click().run()
+    next(button for button in page.button if button.label == "Open mine").click().run()
+    notes = [text.value for text in page.text]
+    assert notes[0].startswith("Note: the counts were taken from layers/_a_ $x$ counts: X has values")
+    assert notes[1] == "Note: layers/_a_ $x$ counts: values were rounded to whole numbers (up to 1e-05 away)"
+
+
 def test_an_import_that_fails_says_why_and_leaves_nothing(open_page, demo_dataset, h5ad, at_once):
     page = fill_import(open_page("datasets"), h5ad, "mine")  # 200 genes a cell are asked for, 60 there are
     next(button for button in page.button if button.label == "Import").click().run()

@@ -1,14 +1,17 @@
 """Readers, one file a family of formats; `open_source` chooses by name and content."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 
+from sgm_core.cells.read.damage import reading
+from sgm_core.cells.read.features import mark_genes
 from sgm_core.cells.read.geo import is_geo, read_geo
 from sgm_core.cells.read.h5ad import read_h5ad
 from sgm_core.cells.read.loom import read_loom
-from sgm_core.cells.read.source import CountSource
+from sgm_core.cells.read.source import CountSource, checked, refuse_empty
 from sgm_core.cells.read.tenx import read_10x_folder, read_10x_h5
 from sgm_core.cells.read.text import read_text
 from sgm_core.errors import InputError
@@ -24,7 +27,7 @@ _KNOWN = (
 def open_source(
     path: Path, scratch: Path, layer: str | None = None, columns: Collection[str] = ()
 ) -> CountSource:
-    """Open a file or folder of counts.
+    """Open a file or folder of counts; what was assumed is in its notes, antibodies are marked as no genes.
 
     Parameters
     ----------
@@ -42,15 +45,20 @@ def open_source(
     InputError
         If the format is unknown, the file is damaged, or holds no counts.
     """
-    source = _open(path, scratch, layer, columns)
+    with reading(path):
+        source = _open(path, scratch, layer, columns)
     if layer is not None and not source.format.startswith(("h5ad", "loom")):
         raise InputError(f"{path.name} has no layers ({source.format}): leave out --layer {layer}")
-    return source
+    refuse_empty(path, len(source.obs), len(source.var))
+    var, notes = mark_genes(path, source.var)
+    source.notes.extend(notes)
+    return checked(replace(source, var=var))
 
 
 def _open(path: Path, scratch: Path, layer: str | None, columns: Collection[str]) -> CountSource:
     if path.is_dir():
-        files = list(path.iterdir())
+        # Hidden files are no data: a Mac leaves ._NAME beside NAME.
+        files = [file for file in path.iterdir() if not file.name.startswith(".")]
         if any(map(is_geo, files)):
             return read_geo(path, scratch)
         if any("matrix.mtx" in file.name for file in files):

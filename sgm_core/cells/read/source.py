@@ -1,22 +1,32 @@
 """What every reader gives: tables of cells and genes, and the counts in chunks of rows."""
 
-import errno
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NoReturn
 
 import h5py
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sgm_core.cells.read.damage import part, reading
+from sgm_core.cells.read.values import native, not_counts, whole
 from sgm_core.errors import InputError
 
+__all__ = [
+    "CHUNK_VALUES",
+    "CountSource",
+    "checked",
+    "name_cells",
+    "not_counts",
+    "reading",
+    "refuse_empty",
+    "row_blocks",
+    "sparse_blocks",
+]
+
 CHUNK_VALUES = 2_000_000
-_HDF5, _GZIP = b"\x89HDF\r\n\x1a\n", b"\x1f\x8b"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,8 @@ class CountSource:
         Gives CSR matrices of consecutive cells x genes; can be called more than once.
     donor, cell_type, timepoint
         The columns of `obs` that the format itself provides for these roles.
+    notes
+        What the reader assumed or left out, a sentence each; complete once `chunks` has been read.
     """
 
     path: Path
@@ -50,81 +62,55 @@ class CountSource:
     donor: str | None = None
     cell_type: str | None = None
     timepoint: str | None = None
+    notes: list[str] = field(default_factory=list)
 
 
-def not_counts(values: np.ndarray) -> str | None:
-    """Say why `values` are no counts (NaN, negative or broken numbers); None if they are whole and >= 0."""
-    values = np.asarray(values)
-    if values.size == 0 or values.dtype.kind in "ub":
-        return None
-    if values.dtype.kind not in "if":
-        return "values that are no numbers"
-    if not np.isfinite(values).all():
-        return "NaN or infinite values"
-    if values.min() < 0:
-        return f"negative values (down to {values.min():.4g})"
-    broken = values[values != np.rint(values)]
-    return f"values that are no whole numbers (such as {broken[0]:.4g})" if broken.size else None
+def checked(source: CountSource) -> CountSource:
+    """Return `source` whose chunks are whole numbers: each value is checked, and rounded where it is close.
 
-
-def find_counts(path: Path, places: Mapping[str, Callable[[], np.ndarray]], advice: str) -> str:
-    """Return the first of `places` whose sampled values are counts.
-
-    Parameters
-    ----------
-    path
-        The file, for the message.
-    places
-        Where counts may be -> a function that samples values there.
-    advice
-        What to do if none holds counts.
-
-    Raises
-    ------
-    InputError
-        If none does; the message says what was looked at and what is there.
+    What was rounded, and whether no count is above 1, is in its notes once all chunks have been read.
+    The chunks raise `InputError` at the first value that is no count, with the name of its cell.
     """
-    looked = []
-    for where, sample in places.items():
-        with reading(path):
-            reason = not_counts(sample())
-        if reason is None:
-            return where
-        looked.append(f"{where} has {reason}")
-    raise InputError(f"{path.name} has no raw counts: {'; '.join(looked)}; {advice}")
+
+    def chunks() -> Iterator[sparse.csr_matrix]:
+        first, bridged, highest = 0, 0.0, 0.0
+        for chunk in source.chunks():
+            if not_counts(chunk.data):
+                _refuse_value(source, chunk, first)
+            chunk.data, distance = whole(chunk.data)
+            bridged, highest = max(bridged, distance), max(highest, float(chunk.data.max(initial=0)))
+            first += chunk.shape[0]
+            yield chunk
+        notes = []
+        if bridged:
+            notes.append(f"{source.where}: values were rounded to whole numbers (up to {bridged:.1g} away)")
+        if highest <= 1:
+            notes.append(
+                f"{source.where}: no count is above 1; this looks binarised, and what rests on depth or "
+                "levels of expression means little; import the UMI counts if you have them"
+            )
+        source.notes.extend(note for note in notes if note not in source.notes)
+
+    return replace(source, chunks=chunks)
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn what a damaged file makes libraries raise into one line."""
-    try:
-        yield
-    except (OSError, RuntimeError, EOFError, zlib.error) as error:
-        # A full disk is no fault of the file: scratch files are written while reading.
-        if isinstance(error, OSError) and error.errno in _FULL:
-            raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"{path.name} is damaged or cut short ({reason[:160]}): copy or download it again"
-        ) from error
+def _refuse_value(source: CountSource, chunk: sparse.csr_matrix, first: int) -> NoReturn:
+    for row in range(chunk.shape[0]):
+        reason = not_counts(chunk.data[chunk.indptr[row] : chunk.indptr[row + 1]])
+        if reason:
+            break
+    raise InputError(
+        f"{source.where} of {source.path.name} has {reason}, first in cell "
+        f"{source.obs['cell'].iloc[first + row]!r}: counts must be whole numbers of 0 or more; repair the "
+        "file or name another layer with --layer"
+    )
 
 
-def open_hdf5(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading.
-
-    Raises
-    ------
-    InputError
-        If it is something else, or cut short.
-    """
-    with path.open("rb") as stream:
-        start = stream.read(8)
-    if start != _HDF5:
-        what = "is empty" if not start else "is no HDF5 file, though its name says so"
-        advice = "; it is gzipped: gunzip it first" if start.startswith(_GZIP) else ": check what it is"
-        raise InputError(f"{path.name} {what}{advice}")
-    with reading(path):
-        return h5py.File(path, "r")
+def refuse_empty(path: Path, n_cells: int, n_genes: int) -> None:
+    """Refuse a file without cells or genes."""
+    for what, number in (("cells", n_cells), ("genes", n_genes)):
+        if not number:
+            raise InputError(f"{path.name} has no {what}: a filter may have left none; check how it was made")
 
 
 def row_blocks(indptr: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -138,20 +124,32 @@ def row_blocks(indptr: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def sparse_blocks(group: h5py.Group, shape: tuple[int, int]) -> Iterator[tuple[int, sparse.csr_matrix]]:
-    """Give (first row, block of rows) of a matrix stored compressed by rows: data, indices, indptr."""
-    indptr = group["indptr"][:].astype(np.int64)
+    """Give (first row, block of rows) of a matrix stored compressed by rows: data, indices, indptr.
+
+    10x files and old h5ad files lack the attributes that `anndata.io.sparse_dataset` needs.
+
+    Raises
+    ------
+    InputError
+        If the three arrays don't make a matrix of `shape`.
+    """
+    name = f"{group.name.strip('/')} of {Path(group.file.filename).name}"
+    indptr = part(group, "indptr", "iu")[:].astype(np.int64)
+    indices, data = part(group, "indices", "iu"), part(group, "data")
+    stored = min(data.shape[0], indices.shape[0])
+    if len(indptr) != shape[0] + 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] > stored:
+        raise InputError(
+            f"{name} is inconsistent: its indptr does not divide {stored:,} values into {shape[0]:,} rows; "
+            "copy or download the file again"
+        )
     for start, stop in row_blocks(indptr):
         low, high = indptr[start], indptr[stop]
-        parts = (group["data"][low:high], group["indices"][low:high], indptr[start : stop + 1] - low)
+        columns = native(indices[low:high])
+        if columns.size and not 0 <= columns.min() <= columns.max() < shape[1]:
+            wrong = columns[(columns < 0) | (columns >= shape[1])][0]
+            raise InputError(f"{name} is inconsistent: it names column {wrong} of {shape[1]:,}")
+        parts = (native(data[low:high]), columns, indptr[start : stop + 1] - low)
         yield start, sparse.csr_matrix(parts, shape=(stop - start, shape[1]))
-
-
-def sample_values(data: h5py.Dataset) -> np.ndarray:
-    """Return values from the start, the middle and the end of a dataset of one or two dimensions."""
-    length = data.shape[0]
-    n = max(1, CHUNK_VALUES // 10 // max(1, int(np.prod(data.shape[1:]))))
-    starts = sorted({0, max(0, length // 2 - n // 2), max(0, length - n)})
-    return np.concatenate([np.ravel(data[start : start + n]) for start in starts])
 
 
 def name_cells(table: pd.DataFrame, names: np.ndarray | pd.Index | list[str]) -> pd.DataFrame:
