@@ -16,5 +16,13 @@ class NotFoundError(SGMError):
     """A dataset, run, resource or table that does not exist (yet)."""
 
 
-class Cancelled(SGMError):
-    """The user asked for the work to stop."""
+class Cancelled(BaseException):
+    """The user asked for the work to stop.
+
+    It is no `Exception`, as `KeyboardInterrupt` is none, so that no ``except Exception`` around a piece of
+    work can swallow it.
+    """
+
+
+class Stopped(Cancelled):
+    """The system asked the process to end (SIGTERM), and the user did not."""

@@ -6,7 +6,6 @@ Each is a folder ``$SGM_HOME/resources/KIND/NAME`` with the file, as it was give
 import hashlib
 import re
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,8 +196,8 @@ def fetch_library(name: str = "GO_Biological_Process_2021") -> Resource:
         if known.name == name:
             return known
     terms = _download_library(name)
-    with tempfile.TemporaryDirectory(prefix=".library-", dir=home.folder("downloads")) as scratch:
-        file = Path(scratch) / f"{name}.gmt"
+    with home.scratch(home.folder("downloads") / name) as scratch:
+        file = scratch / f"{name}.gmt"
         file.write_text("".join("\t".join([term, "", *genes]) + "\n" for term, genes in terms.items()))
         return add_resource("genesets", file, name, description=f"Enrichr library {name}")
 
