@@ -52,10 +52,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary.touch()
     try:
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -78,11 +78,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
         # A folder that is there must be whole even after a power cut: first all that is in it, then its name.
         for folder, _, files in os.walk(temporary, topdown=False):
             for name in files:
-                _sync(Path(folder, name))
-            _sync(Path(folder))
+                sync(Path(folder, name))
+            sync(Path(folder))
         temporary.chmod(0o755)
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
 
 
 @contextmanager
@@ -109,7 +109,7 @@ def _reserve(path: Path) -> Path:
     return temporaries.reserve(path, root)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until a file, or a folder's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -32,7 +32,7 @@ def sweep(root: Path) -> list[Path]:
 
     What a live process writes is never touched, nor anything whose owner is not known.
     """
-    swept = []
+    swept: list[Path] = []
     for folder, _, _ in os.walk(root):
         swept += sweep_folder(Path(folder), root)
     with suppress(OSError):

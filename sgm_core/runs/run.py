@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 ACTIVE = ("queued", "running")
 STATES = (*ACTIVE, "done", "failed", "cancelled", "lost")
+_WITHOUT_A_WORD = (
+    "its process ended without a word: it was killed, which the system does when memory runs out (`dmesg` "
+    "tells), or the machine went off"
+)
 _START_GRACE_S = 60.0  # a queued run may be without a process for this long: it is being launched
 _WRITE_EVERY_S = 0.5
 
@@ -76,6 +80,13 @@ class Run(Observer):
         """The fields of the run's configuration."""
         return self.config["parameters"]
 
+    @property
+    def when_resumed(self) -> str:
+        """What resuming does with what an earlier attempt did, in one sentence."""
+        if self.kind == "compare":
+            return "resuming goes on: finished pieces are kept, those under way start over"
+        return "resuming starts over: a run of this kind keeps nothing of what is half done"
+
     # ---- how it goes
 
     @property
@@ -92,7 +103,7 @@ class Run(Observer):
                     status |= {
                         "state": "cancelled" if asked else "lost",
                         "finished": now(),
-                        "error": None if asked else "its process ended without a word; resume it to go on",
+                        "error": None if asked else f"{_WITHOUT_A_WORD}; {self.when_resumed}",
                     }
                     home.write_json(self.path / "status.json", status)
         return status
