@@ -11,14 +11,14 @@ import fcntl
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgm_core import home
-from sgm_core.errors import Cancelled
+from sgm_core.errors import Cancelled, NotFoundError
 from sgm_core.progress import Observer
 from sgm_core.runs.plain import plain
 from sgm_core.runs.process import alive, end_helpers, identity
@@ -86,6 +86,22 @@ class Run(Observer):
         if self.kind == "compare":
             return "resuming goes on: finished pieces are kept, those under way start over"
         return "resuming starts over: a run of this kind keeps nothing of what is half done"
+
+    def check_dataset(self) -> None:
+        """Refuse if the dataset of this name has other cells than the run was made on; none at all is fine.
+
+        Raises
+        ------
+        InputError
+            If it has.
+        """
+        from sgm_core.cells.dataset import open_dataset
+        from sgm_core.cells.seen import check_same_dataset
+
+        if not self.config.get("dataset_hash"):  # an import makes its dataset
+            return
+        with suppress(NotFoundError):
+            check_same_dataset(self.id, self.config, open_dataset(self.dataset_name))
 
     # ---- how it goes
 

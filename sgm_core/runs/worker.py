@@ -64,6 +64,7 @@ class Both(Observer):
 def execute(run: Run, observer: Observer | None = None) -> None:
     """Do the run's work, in this process and without touching its state; `observer` is the run by default."""
     watcher = observer or run
+    run.check_dataset()  # another file may have got the name since the run was asked for
     if run.kind in ("pretrain", "finetune", "compare"):
         from sgm_core.training.memory import keep_freed_memory
 
@@ -86,6 +87,8 @@ def execute(run: Run, observer: Observer | None = None) -> None:
     elif run.kind == "umap":
         from sgm_core.analysis.embedding import umap_run
 
+        if run.parameters.get("run"):
+            open_run(run.parameters["run"]).check_dataset()
         umap_run(run.parameters, run.path, watcher)
     else:
         from sgm_core.cells.build import import_dataset

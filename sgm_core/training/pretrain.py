@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sgm_core.cells.dataset import Dataset, open_dataset
+from sgm_core.cells.seen import keep_donors
 from sgm_core.cells.split import Fold, donor_folds, fold_cells
 from sgm_core.errors import InputError
 from sgm_core.home import whole_file
@@ -278,6 +279,7 @@ def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> No
     """Pretrain as a run: tables through `observer`, the model under ``folder/checkpoint``."""
     dataset = open_dataset(config.data)
     fold = pick_fold(dataset, config.fold, config.n_folds, config.label)
+    keep_donors(folder, fold, dataset)
     if fold is None:
         observer.message("shared pretraining: every donor is seen, so a test on any donor is optimistic")
     else:
