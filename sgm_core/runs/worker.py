@@ -103,14 +103,14 @@ def carry_out(run: Run, observer: Observer) -> None:
             run.begin()
             run.message(f"started on {run.status['device']} with sgm-core {code_version()}")
             execute(run, observer)
-    except Stopped as stop:
+    except (Cancelled, KeyboardInterrupt) as stop:
+        if not isinstance(stop, Stopped) or run.cancel_asked() is not None:
+            run.message("cancelled")
+            run.finish("cancelled")
+            raise
         reason = f"{stop}; {run.when_resumed}"
         run.message(f"lost: {reason}")
         run.finish("lost", reason)
-        raise
-    except (Cancelled, KeyboardInterrupt):
-        run.message("cancelled")
-        run.finish("cancelled")
         raise
     except SGMError as error:
         run.message(f"failed: {error}")
@@ -118,10 +118,17 @@ def carry_out(run: Run, observer: Observer) -> None:
         raise
     except Exception as error:
         run.message(traceback.format_exc())
-        run.finish("failed", f"{type(error).__name__}: {error}")
+        run.finish("failed", _reason(error))
         raise
     run.message("done")
     run.finish("done")
+
+
+def _reason(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
+        return f"memory ran out ({text}): take a smaller batch_size or backbone, or end other programs"
+    return text
 
 
 def run_in_foreground(run: Run, echo: Observer) -> Run:

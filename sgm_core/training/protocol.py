@@ -8,6 +8,7 @@ than one process of two threads.
 
 import multiprocessing
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +23,8 @@ from sgm_core.training.backbones import corpus_sentence, is_bundle
 from sgm_core.training.config import ARMS, CompareConfig
 from sgm_core.training.cores import usable_cores
 from sgm_core.training.counts import sum_folds
-from sgm_core.training.pieces import BASELINE, MAP, Piece, PieceObserver, run_piece, start_worker
+from sgm_core.training.killed import run_noted, start_noting, why_broken
+from sgm_core.training.pieces import BASELINE, MAP, Piece, PieceObserver
 
 
 def pieces_of(config: CompareConfig) -> list[Piece]:
@@ -73,15 +75,16 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
     workers = 1 if bundle or _on_gpu(config.device) else max(1, min(usable_cores(), len(todo)))
     observer.message(f"{len(todo)} pieces in {workers} processes; folds never share a donor")
     context = multiprocessing.get_context("spawn")
-    progress = context.Array("d", max(1, len(todo)))
+    progress, pids = context.Array("d", max(1, len(todo))), context.Array("q", max(1, len(todo)))
     finished = len(everything) - len(todo)
     with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=start_worker, initargs=(progress, workers)
+        workers, mp_context=context, initializer=start_noting, initargs=(pids, progress, workers)
     ) as pool:
         waiting = {
-            pool.submit(run_piece, config, piece, folder, PieceObserver(observer, slot)): piece
+            pool.submit(run_noted, config, piece, folder, PieceObserver(observer, slot)): piece
             for slot, piece in enumerate(todo)
         }
+        processes = list(pool._processes.values())
         try:
             while waiting:
                 done, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
@@ -99,8 +102,10 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
                     len(everything) + bool(config.umap),
                     f"{finished} of {len(everything)} pieces",
                 )
+        except BrokenProcessPool as error:
+            raise why_broken(processes, pids[:], todo) from error
         except BaseException:
-            for process in list(pool._processes.values()):
+            for process in processes:
                 process.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
