@@ -71,7 +71,7 @@ def actions(run: Run) -> None:
             cancel_run(run.id)
             st.rerun()
         if run.state in ("failed", "cancelled", "lost") and st.button(
-            "Resume", icon=":material/play_arrow:", type="primary", help="What is done is not done again"
+            "Resume", icon=":material/play_arrow:", type="primary", help=run.when_resumed.capitalize()
         ):
             launch(open_run(run.id))
             st.rerun()

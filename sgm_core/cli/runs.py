@@ -23,7 +23,11 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     for name, help, handler in (
         ("show", "show a run: state, progress, parameters, tables and the end of its log", _show),
         ("cancel", "stop a queued or running run", _cancel),
-        ("resume", "start a failed, cancelled or lost run again, in the background", _resume),
+        (
+            "resume",
+            "start a failed, cancelled or lost run again; a comparison keeps its finished pieces",
+            _resume,
+        ),
         ("export", "pack a run's folder as a zip file", _export),
     ):
         parser = add_command(group, name, help, handler)
@@ -86,7 +90,8 @@ def _resume(args: argparse.Namespace, observer: Observer) -> Output:
         raise InputError(f"run {run.id} is done: there is nothing to resume")
     launch(run)
     return Output(
-        {"id": run.id, "state": run.state}, f"{run.id} is {run.state}: `sgm runs show {run.id}` follows it"
+        {"id": run.id, "state": run.state, "resuming": run.when_resumed},
+        f"{run.id} is {run.state}: `sgm runs show {run.id}` follows it; {run.when_resumed}",
     )
 
 

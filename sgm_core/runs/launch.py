@@ -60,7 +60,7 @@ def _start_worker(run: Run) -> None:
 def enqueue(run: Run) -> None:
     """Put `run` at the end of its queue, with a fresh status."""
     deadline = time.monotonic() + _STOPPING_S
-    while run.process_alive():
+    while run.process_alive() and run.status["pid"] != os.getpid():  # a notebook may resume its own run
         if time.monotonic() > deadline:
             raise InputError(f"run {run.id} is still stopping: try again in a moment")
         time.sleep(0.1)

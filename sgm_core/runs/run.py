@@ -49,6 +49,7 @@ class Run(Observer):
         self.id = path.name
         self._written = 0.0
         self._origin: tuple[float, float, float] | None = None
+        self._attempt: int | None = None
 
     def __repr__(self) -> str:
         return f"Run({self.id!r})"
@@ -140,10 +141,12 @@ class Run(Observer):
             home.write_json(self.path / "status.json", self._read_status() | plain(changes))
 
     def requeue(self) -> None:
-        """Make it a queued run (again), as if it had just been asked for."""
+        """Make it a queued run (again), as if it had just been asked for; its next attempt begins."""
         self._cancel_marker.unlink(missing_ok=True)
+        self._attempt = None
         self.update(
             state="queued",
+            attempt=self._read_status().get("attempt", 0) + 1,
             queued=now(),
             started=None,
             finished=None,
@@ -220,8 +223,10 @@ class Run(Observer):
         self.update(progress={"done": done, "total": total, "what": what, "eta_s": eta, "updated": now()})
 
     def metric(self, **values: Any) -> None:
-        """Append one row to ``metrics.jsonl``."""
-        row = json.dumps({"time": now(), **plain(values)}, allow_nan=False)
+        """Append one row to ``metrics.jsonl``, with the number of the attempt."""
+        if self._attempt is None:
+            self._attempt = self._read_status().get("attempt", 0)
+        row = json.dumps({"time": now(), "attempt": self._attempt, **plain(values)}, allow_nan=False)
         path = self.path / "metrics.jsonl"
         with path.open("a+b") as stream:
             # A line torn by a crash must not swallow this one.
@@ -260,7 +265,11 @@ class Run(Observer):
         return pd.read_parquet(path, columns=columns, filters=filters) if path.exists() else None
 
     def metrics(self) -> pd.DataFrame:
-        """Return the rows of ``metrics.jsonl``; a torn line is left out."""
+        """Return the rows of ``metrics.jsonl`` that count; a torn line is left out.
+
+        The last attempt's, since a resumed run starts over; of a comparison, for each arm, fold (and seed)
+        those of the last attempt at it, since what was finished before is not done again.
+        """
         import pandas as pd
 
         rows = []
@@ -271,7 +280,16 @@ class Run(Observer):
                     rows.append(json.loads(line))
                 except ValueError:
                     continue
-        return pd.DataFrame(rows)
+        found = pd.DataFrame(rows)
+        if "attempt" not in found:
+            return found
+        attempt = found.pop("attempt").fillna(0)
+        piece = [name for name in ("arm", "fold", "seed") if name in found]
+        if self.kind == "compare" and piece:
+            last = attempt.groupby([found[name] for name in piece], dropna=False).transform("max")
+        else:
+            last = pd.Series(self._read_status().get("attempt", 0), index=found.index)
+        return found[attempt == last].reset_index(drop=True)
 
     def log_tail(self, n: int = 200) -> str:
         """Return the last `n` lines of the log."""

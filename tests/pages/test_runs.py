@@ -37,7 +37,8 @@ def test_a_failed_run_says_why_and_can_be_resumed(open_page, demo_dataset):
     page = open_page("runs")
     assert not page.exception
     assert "not enough memory: take a smaller batch_size" in [error.value for error in page.error]
-    assert "Resume" in [button.label for button in page.button]
+    resume = next(button for button in page.button if button.label == "Resume")
+    assert "starts over" in resume.help, "a pretraining keeps nothing of what is half done"
     assert "reading counts" in page.code[0].value
 
 
