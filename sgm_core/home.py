@@ -1,5 +1,7 @@
 """Where the project keeps its files, and how to write them so that they are whole or absent."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -7,12 +9,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from sgm_core import temporary as temporaries
 from sgm_core.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sgm_core.cli import app
 from sgm_core.cli.frame import Output, add_command
+from sgm_core.runs import EXPORTED
 
 if TYPE_CHECKING:
     from sgm_core.progress import Observer
@@ -28,7 +29,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
             "start a failed, cancelled or lost run again; a comparison keeps its finished pieces",
             _resume,
         ),
-        ("export", "pack a run's folder as a zip file", _export),
+        ("export", f"pack a run's folder as a zip file: {EXPORTED}", _export),
     ):
         parser = add_command(group, name, help, handler)
         parser.add_argument("run", metavar="ID", help="ID of the run (sgm runs list)")

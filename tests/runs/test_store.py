@@ -14,7 +14,7 @@ from sgm_core import home
 from sgm_core.errors import Cancelled, InputError, NotFoundError
 from sgm_core.runs.process import identity
 from sgm_core.runs.run import Run
-from sgm_core.runs.store import cancel_run, create_run, export_run, list_runs, open_run
+from sgm_core.runs.store import cancel_run, create_run, export_run, export_size, list_runs, open_run
 
 
 @pytest.fixture
@@ -217,12 +217,17 @@ def test_parallel_updates_do_not_lose_each_other(run: Run) -> None:
     assert run.status["a"] == run.status["b"] == 29
 
 
-def test_export_packs_results_without_unfinished_pieces(run: Run, tmp_path: Path) -> None:
+def test_an_export_holds_all_that_the_run_keeps(run: Run, tmp_path: Path) -> None:
+    # Seen: the page promised the checkpoint, and the pieces of a comparison, which have them, were left out.
     run.table("folds", pd.DataFrame({"fold": [0]}))
-    (run.path / "pieces").mkdir()
-    (run.path / "pieces" / "half.parquet").write_text("x")
+    kept = ("pieces/uniform.fold0/checkpoint/weights.safetensors", "pieces/uniform.fold0/piece.json")
+    for name in (*kept, "pieces/.uniform.fold1.own-1-00.00/half.parquet", "pooled/uniform.fold0.npy"):
+        (run.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / name).write_text("x" * 100)
     run.message("hello")
     target = export_run(run.id, tmp_path / "out.zip")
     names = {name.removeprefix(f"{run.id}/") for name in zipfile.ZipFile(target).namelist()}
-    assert names == {"config.json", "status.json", "log.txt", "folds.parquet"}
+    tables = {"config.json", "status.json", "log.txt", "folds.parquet", "pooled/uniform.fold0.npy"}
+    assert names == tables | set(kept)
+    assert export_size(run) == sum(info.file_size for info in zipfile.ZipFile(target).infolist())
     assert export_run(run.id).parent == home.folder("exports")
