@@ -7,6 +7,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,7 +156,7 @@ def add_resource(kind: str, file: str | Path, name: str | None = None, descripti
 
 
 def list_resources(kind: str | None = None) -> list[Resource]:
-    """List what is registered, by kind and name; the demo's gene sets are always there."""
+    """List what is registered, by kind and name; the demo's gene sets are always there, damaged ones never."""
     found = []
     for each in KINDS if kind is None else [_kind(kind)]:
         if each == "genesets":
@@ -164,7 +165,9 @@ def list_resources(kind: str | None = None) -> list[Resource]:
             text = f"{_DEMO_TEXT}: {sets.describe()}"
             found.append(Resource(each, DEMO_GENE_SETS, path, text, len(sets.terms), built_in=True))
         folders = (home.home() / "resources" / each).glob("[!.]*/resource.json")
-        found += [_open(file.parent, each) for file in sorted(folders)]
+        for file in sorted(folders):
+            with suppress(ValueError, KeyError, TypeError):  # one that is damaged must not hide the others
+                found.append(_open(file.parent, each))
     return found
 
 
