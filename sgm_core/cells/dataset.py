@@ -21,6 +21,7 @@ from sgm_core.errors import InputError, NotFoundError
 SCHEMA_VERSION = 1
 TARGET_SUM = 1e4
 _MOST_LEVELS = 40
+_NEEDED = ("n_cells", "n_genes", "n_donors", "unlabelled", "content_hash", "simulated", "created")
 
 
 @dataclass(frozen=True)
@@ -230,11 +231,8 @@ def open_dataset(name: str) -> Dataset:
         raise NotFoundError(f"no dataset {name!r} in {path.parent}; {advice}")
     try:
         meta = home.read_json(path / "dataset.json")
-        _ = [
-            meta[key] for key in ("n_cells", "n_genes", "n_donors", "unlabelled", "content_hash", "simulated")
-        ]
-        _ = meta["roles"]["donor"], meta["roles"]["cell_type"], meta["created"]
         newer = meta["schema_version"] > SCHEMA_VERSION
+        _ = newer or ([meta[key] for key in _NEEDED], meta["roles"]["donor"], meta["roles"]["cell_type"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path / 'dataset.json'} is damaged ({error!r}): delete {path} and import the dataset again"
@@ -248,7 +246,7 @@ def open_dataset(name: str) -> Dataset:
 
 
 def list_datasets() -> list[Dataset]:
-    """Return every dataset of the home folder that can be used, by name; `damaged_datasets` has the others."""
+    """Return every dataset that can be used, by name; `damaged_datasets` has the others."""
     return _survey()[0]
 
 

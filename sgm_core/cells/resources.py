@@ -156,7 +156,7 @@ def add_resource(kind: str, file: str | Path, name: str | None = None, descripti
 
 
 def list_resources(kind: str | None = None) -> list[Resource]:
-    """List what is registered, by kind and name; the demo's gene sets are always there, damaged ones never."""
+    """List what is registered and whole, by kind and name; the demo's gene sets are always there."""
     found = []
     for each in KINDS if kind is None else [_kind(kind)]:
         if each == "genesets":
