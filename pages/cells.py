@@ -1,13 +1,14 @@
 """Cells: what kinds of cells are there, and what sets these apart?"""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.components import cell_views, frame, selection_panel, show, state
+from pages.components import cell_views, frame, selection_panel, show, state, tables
 from sgm_core.cells.dataset import Dataset
 from sgm_core.figures.cells import subsample
 from sgm_core.figures.palette import arm_name
@@ -135,6 +136,7 @@ context = frame.page("Cells")
 if context.dataset is None:
     frame.empty("No dataset yet: import one, or start with the demo.", "Go to datasets", "pages/datasets.py")
 dataset = context.dataset
+context = replace(context, run=tables.of_dataset(context))  # no predictions for other cells
 available = cell_views.sources(dataset, context.run)
 if not available:
     no_map(dataset)

@@ -167,8 +167,9 @@ context = frame.page("Enrichment")
 if context.dataset is None:
     frame.empty("No dataset yet: import one, or start with the demo.", "Go to datasets", "pages/datasets.py")
 dataset = context.dataset
-masks = tables.read(context.run, "masks") if context.run is not None else None
-run = context.run if masks is not None and len(masks) else None  # only a run with masks counts here
+run = tables.of_dataset(context)
+masks = tables.read(run, "masks") if run is not None else None
+run = run if masks is not None and len(masks) else None  # only a run with masks counts here
 answer_line = st.container()
 order, top, library, arm, sizes = controls(run)
 try:

@@ -4,9 +4,11 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import clone, frame, live, run_facts, show, state, words
+from sgm_core.runs import EXPORTED
 from sgm_core.runs.launch import launch
-from sgm_core.runs.store import ACTIVE, Run, cancel_run, export_run, open_run
+from sgm_core.runs.store import ACTIVE, Run, cancel_run, export_size, open_run, packed_run
 
+_LARGEST_EXPORT = 1_000_000_000
 _MARKS = {
     "queued": "○ Queued",
     "running": "▶ Running",
@@ -71,7 +73,7 @@ def actions(run: Run) -> None:
             cancel_run(run.id)
             st.rerun()
         if run.state in ("failed", "cancelled", "lost") and st.button(
-            "Resume", icon=":material/play_arrow:", type="primary", help="What is done is not done again"
+            "Resume", icon=":material/play_arrow:", type="primary", help=run.when_resumed.capitalize()
         ):
             launch(open_run(run.id))
             st.rerun()
@@ -85,14 +87,17 @@ def actions(run: Run) -> None:
         ):
             clone.fill_form(run)
             state.go("pages/new_run.py", dataset=run.dataset_name)
+        size = export_size(run)
         st.download_button(
             "Export",
-            lambda: export_run(run.id).read_bytes(),
+            lambda: packed_run(run.id),
             file_name=f"{run.id}.zip",
             mime="application/zip",
             on_click="ignore",
             icon=":material/folder_zip:",
-            help="The run's folder as one zip file: configuration, metrics, tables, checkpoint",
+            disabled=size > _LARGEST_EXPORT,  # the browser's way goes through memory
+            help=f"The run's folder as one zip file ({words.size(size)}): {EXPORTED}"
+            + (f". Too large for here: `sgm runs export {run.id}`" if size > _LARGEST_EXPORT else ""),
         )
 
 

@@ -20,5 +20,13 @@ class TrainingError(SGMError):
     """A training that can't go on: a loss or a weight is not a finite number."""
 
 
-class Cancelled(SGMError):
-    """The user asked for the work to stop."""
+class Cancelled(BaseException):
+    """The user asked for the work to stop.
+
+    It is no `Exception`, as `KeyboardInterrupt` is none, so that no ``except Exception`` around a piece of
+    work can swallow it.
+    """
+
+
+class Stopped(Cancelled):
+    """The system asked the process to end (SIGTERM), and the user did not."""

@@ -1,18 +1,21 @@
 """Where the project keeps its files, and how to write them so that they are whole or absent."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
+from sgm_core import temporary as temporaries
 from sgm_core.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -48,23 +51,21 @@ def check_name(name: str, what: str = "name") -> str:
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; flush it to disk and rename it when the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _reserve(path)
+    temporary.touch()
     try:
         yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+        sync(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; rename it to `path` when the block succeeds, else delete it.
+    """Give a temporary folder beside `path`, which becomes `path` when the block succeeds, else is deleted.
 
     Raises
     ------
@@ -75,14 +76,49 @@ def whole_folder(path: Path) -> Iterator[Path]:
         raise InputError(
             f"{path.name!r} exists already in {path.parent}: choose another name or delete it first"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
+    with scratch(path) as temporary:
         yield temporary
+        # A folder that is there must be whole even after a power cut: first all that is in it, then its name.
+        for folder, _, files in os.walk(temporary, topdown=False):
+            for name in files:
+                sync(Path(folder, name))
+            sync(Path(folder))
         temporary.chmod(0o755)
         temporary.replace(path)
+        sync(path.parent)
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; it is deleted when the block ends, or by `sweep`."""
+    temporary = _reserve(path)
+    temporary.mkdir(mode=0o700)
+    try:
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep() -> list[Path]:
+    """Delete what killed processes left half-written in the home folder; returns what that was."""
+    return temporaries.sweep(home())
+
+
+def _reserve(path: Path) -> Path:
+    root = home()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.resolve().is_relative_to(root):
+        list(temporaries.sweep_folder(path.parent, root))  # `sweep` does not come here
+    return temporaries.reserve(path, root)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,6 +1,5 @@
 """Choose a file or folder on the server, or upload one; see its columns before it is imported."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,9 +107,9 @@ def peek(path: Path) -> Peek | None:
 
 @st.cache_data(max_entries=16, show_spinner="Looks at the file")
 def _peek(path: str, stamp: float) -> Peek:
-    with tempfile.TemporaryDirectory(prefix=".peek-", dir=home.folder("uploads")) as scratch:
+    with home.scratch(home.folder("uploads") / "peek") as scratch:
         try:
-            source = open_source(Path(path), Path(scratch))
+            source = open_source(Path(path), scratch)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{Path(path).name} can't be read: {error}") from error
         obs = source.obs.drop(columns="cell", errors="ignore")

@@ -27,11 +27,11 @@ def metrics(run: Run) -> pd.DataFrame:
     path = run.path / "metrics.jsonl"
     if not path.exists():
         return pd.DataFrame()
-    return _metrics(str(run.path), path.stat().st_size)
+    return _metrics(str(run.path), path.stat().st_size, run.status.get("attempt", 0))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _metrics(path: str, size: int) -> pd.DataFrame:
+def _metrics(path: str, size: int, attempt: int) -> pd.DataFrame:
     from pathlib import Path
 
     return Run(Path(path)).metrics()

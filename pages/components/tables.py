@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.components import frame, run_facts, state
 from sgm_core.cells.dataset import Dataset
+from sgm_core.errors import InputError
 from sgm_core.runs.store import ACTIVE, Run
 
 _ENDS = {"failed": "failed", "cancelled": "was cancelled", "lost": "was lost"}
@@ -28,6 +29,17 @@ def read(run: Run, name: str) -> pd.DataFrame | None:
     path = run.table_path(name)
     when = stamp(path)
     return cached(str(path), when) if when else None
+
+
+def of_dataset(context: frame.Context) -> Run | None:
+    """Return the run in view if it was made on the cells in view; else say that it was not."""
+    try:
+        if context.run is not None:
+            context.run.check_dataset()
+    except InputError as error:
+        st.warning(str(error), icon=":material/info:")
+        return None
+    return context.run
 
 
 def require(context: frame.Context, name: str, what: str) -> tuple[Dataset, Run, pd.DataFrame]:
@@ -53,6 +65,7 @@ def require(context: frame.Context, name: str, what: str) -> tuple[Dataset, Run,
             "Start a run",
             "pages/new_run.py",
         )
+    run.check_dataset()
     table = read(run, name)
     if table is not None and len(table):
         return context.dataset, run, table

@@ -1,6 +1,5 @@
 """Import a file of counts: check, harmonise, filter, and write the dataset in two passes over the file."""
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,9 +81,9 @@ def import_dataset(
     path = _file(path)
     vocabulary = None if genes is None else read_gene_list(_file(genes))
     table = None if aliases is None else read_aliases(_file(aliases, "aliases"))
-    with room(target, None), tempfile.TemporaryDirectory(prefix=".import-", dir=target.parent) as scratch:
+    with room(target, None), home.scratch(target) as scratch:
         columns = [column for column in (donor, cell_type, timepoint) if column]
-        source = open_source(path, Path(scratch), layer, columns)
+        source = open_source(path, scratch, layer, columns)
         if cells is not None:
             source = replace(source, obs=add_cells(source.obs, _file(cells), path.name))
         if "cell_in_file" in source.obs:

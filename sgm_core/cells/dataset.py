@@ -21,6 +21,7 @@ from sgm_core.errors import InputError, NotFoundError
 SCHEMA_VERSION = 1
 TARGET_SUM = 1e4
 _MOST_LEVELS = 40
+_NEEDED = ("n_cells", "n_genes", "n_donors", "unlabelled", "content_hash", "simulated", "created")
 
 
 @dataclass(frozen=True)
@@ -221,15 +222,22 @@ def open_dataset(name: str) -> Dataset:
     NotFoundError
         If there is none of that name; the message says which there are.
     InputError
-        If a newer version of the program wrote it.
+        If a newer version of the program wrote it, or its description is damaged.
     """
     path = home.folder("datasets") / home.check_name(name, "dataset name")
     if not (path / "dataset.json").is_file():
         there = ", ".join(dataset.name for dataset in list_datasets())
         advice = f"there are {there}" if there else "there is none yet: import one with 'sgm data import'"
         raise NotFoundError(f"no dataset {name!r} in {path.parent}; {advice}")
-    meta = home.read_json(path / "dataset.json")
-    if meta["schema_version"] > SCHEMA_VERSION:
+    try:
+        meta = home.read_json(path / "dataset.json")
+        newer = meta["schema_version"] > SCHEMA_VERSION
+        _ = newer or ([meta[key] for key in _NEEDED], meta["roles"]["donor"], meta["roles"]["cell_type"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path / 'dataset.json'} is damaged ({error!r}): delete {path} and import the dataset again"
+        ) from error
+    if newer:
         raise InputError(
             f"dataset {name!r} has format {meta['schema_version']}, newer than this program's "
             f"{SCHEMA_VERSION}: update the program"
@@ -238,6 +246,21 @@ def open_dataset(name: str) -> Dataset:
 
 
 def list_datasets() -> list[Dataset]:
-    """Return every dataset of the home folder, by name."""
-    found = sorted(home.folder("datasets").glob("[!.]*/dataset.json"))
-    return [open_dataset(file.parent.name) for file in found]
+    """Return every dataset that can be used, by name; `damaged_datasets` has the others."""
+    return _survey()[0]
+
+
+def damaged_datasets() -> dict[str, str]:
+    """Return the names of datasets that can't be used, with the reason."""
+    return _survey()[1]
+
+
+def _survey() -> tuple[list[Dataset], dict[str, str]]:
+    usable: list[Dataset] = []
+    damaged: dict[str, str] = {}
+    for file in sorted(home.folder("datasets").glob("[!.]*/dataset.json")):
+        try:
+            usable.append(open_dataset(file.parent.name))
+        except InputError as error:
+            damaged[file.parent.name] = str(error)
+    return usable, damaged

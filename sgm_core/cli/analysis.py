@@ -82,6 +82,7 @@ def _masks(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.runs.store import open_run
 
     run = open_run(args.run)
+    run.check_dataset()
     masks, cells, start = _table(run, "masks"), _table(run, "mask_cells"), run.read_table("masks_start")
     arm = args.arm or default_arm(masks)
     stats = gene_statistics(masks, arm=arm, fold=args.fold, by=args.by, level=args.level)
@@ -161,6 +162,7 @@ def _enrich(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.runs.store import open_run
 
     run = open_run(args.run)
+    run.check_dataset()
     return (_prerank if args.prerank else _enrich_run)(args, run, path, terms)
 
 
@@ -256,6 +258,7 @@ def _umap(args: argparse.Namespace, observer: Observer) -> Output:
             raise NotFoundError(
                 f"{args.name!r} is neither a dataset nor a run: see 'sgm data list' and 'sgm runs list'"
             ) from error
+        mapped.check_dataset()
         pooled_files(mapped.path)  # refused before a run is made that could only fail
         parameters = {"run": mapped.id, "seed": args.seed}
         run = create_run("umap", mapped.dataset_name, parameters, title=f"UMAP of {mapped.id}")

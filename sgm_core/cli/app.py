@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import socket
 import sys
@@ -28,6 +29,8 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
 
 
 def _app(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.runs.sweep import sweep
+
     root = Path(sgm_core.__file__).resolve().parents[1]
     if not (root / "app.py").exists():
         raise InputError(
@@ -36,6 +39,8 @@ def _app(args: argparse.Namespace, observer: Observer) -> Output:
     _check_port(args.port)
     url = f"http://localhost:{args.port}"
     data: dict[str, Any] = {"url": url}
+    with contextlib.suppress(OSError):  # what can't be cleaned up must not keep the dashboard from its work
+        sweep()
     if not args.no_demo:
         from sgm_core.demo import ensure_demo
 

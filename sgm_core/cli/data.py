@@ -120,9 +120,9 @@ def _describe_genes(report: dict[str, Any]) -> str:
 def _list(args: argparse.Namespace, observer: Observer) -> Output:
     import pandas as pd
 
-    from sgm_core.cells.dataset import list_datasets
+    from sgm_core.cells.dataset import damaged_datasets, list_datasets
 
-    datasets = list_datasets()
+    datasets, damaged = list_datasets(), damaged_datasets()
     rows = [
         {
             "name": ds.name,
@@ -139,7 +139,8 @@ def _list(args: argparse.Namespace, observer: Observer) -> Output:
         if rows
         else "no dataset yet: import one with 'sgm data import'"
     )
-    return Output({"datasets": rows}, text)
+    text = "\n".join([text, *(f"{name}  damaged: {reason}" for name, reason in damaged.items())])
+    return Output({"datasets": rows, "damaged": damaged}, text)
 
 
 def _show(args: argparse.Namespace, observer: Observer) -> Output:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sgm_core.cli import app
 from sgm_core.cli.frame import Output, add_command
+from sgm_core.runs import EXPORTED
 
 if TYPE_CHECKING:
     from sgm_core.progress import Observer
@@ -23,8 +24,12 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     for name, help, handler in (
         ("show", "show a run: state, progress, parameters, tables and the end of its log", _show),
         ("cancel", "stop a queued or running run", _cancel),
-        ("resume", "start a failed, cancelled or lost run again, in the background", _resume),
-        ("export", "pack a run's folder as a zip file", _export),
+        (
+            "resume",
+            "start a failed, cancelled or lost run again; a comparison keeps its finished tasks",
+            _resume,
+        ),
+        ("export", f"pack a run's folder as a zip file: {EXPORTED}", _export),
     ):
         parser = add_command(group, name, help, handler)
         parser.add_argument("run", metavar="ID", help="ID of the run (sgm runs list)")
@@ -86,7 +91,8 @@ def _resume(args: argparse.Namespace, observer: Observer) -> Output:
         raise InputError(f"run {run.id} is done: there is nothing to resume")
     launch(run)
     return Output(
-        {"id": run.id, "state": run.state}, f"{run.id} is {run.state}: `sgm runs show {run.id}` follows it"
+        {"id": run.id, "state": run.state, "resuming": run.when_resumed},
+        f"{run.id} is {run.state}: `sgm runs show {run.id}` follows it; {run.when_resumed}",
     )
 
 

@@ -155,6 +155,7 @@ def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
                 f"run {args.run} was pretrained on {source.dataset_name!r}, not on {args.data!r}: "
                 "leave --data out"
             )
+        source.check_dataset()
         backbone = source.parameters.get("backbone", "")
         title, data = source.title.removeprefix("Pretrain "), source.dataset_name
     else:

@@ -35,16 +35,20 @@ def _import(args: argparse.Namespace, observer: Observer) -> Output:
 
 
 def _list(args: argparse.Namespace, observer: Observer) -> Output:
-    from sgm_core.model.bundle import HOW, list_bundles
+    from sgm_core.model.bundle import HOW, damaged_bundles, list_bundles
 
-    bundles = list_bundles()
+    bundles, damaged = list_bundles(), damaged_bundles()
     lines = [
         f"{bundle.name:<24} {', '.join(bundle.keys):<16} {bundle.n_parameters:>13,} parameters  "
         f"{bundle.config['n_genes']:>7,} genes  {_size(bundle)}"
         for bundle in bundles
-    ]
+    ] + [f"{name:<24} damaged: {reason}" for name, reason in damaged.items()]
     return Output(
-        {"weights": [_data(bundle) for bundle in bundles], **({} if bundles else {"how": HOW})},
+        {
+            "weights": [_data(bundle) for bundle in bundles],
+            "damaged": damaged,
+            **({} if bundles else {"how": HOW}),
+        },
         "\n".join(lines) or f"no weights yet: {HOW}",
     )
 

@@ -8,6 +8,7 @@ one thread do more than one process of two threads.
 
 import multiprocessing
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from sgm_core.cells.dataset import Dataset, open_dataset
@@ -15,6 +16,7 @@ from sgm_core.cells.split import Fold, scored_classes
 from sgm_core.comparison.arms import seeds_of, settings
 from sgm_core.comparison.code import deciding_code
 from sgm_core.comparison.config import ARMS, CompareConfig
+from sgm_core.comparison.killed import run_noted, start_noting, why_broken
 from sgm_core.comparison.publish import Publisher
 from sgm_core.comparison.tasks import (
     BASELINE,
@@ -23,8 +25,6 @@ from sgm_core.comparison.tasks import (
     TaskObserver,
     drop_what_other_code_made,
     is_done,
-    run_task,
-    start_worker,
 )
 from sgm_core.device import on_gpu, usable_cores
 from sgm_core.errors import InputError
@@ -88,16 +88,17 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
     workers = 1 if bundle or on_gpu(config.device) else max(1, min(usable_cores(), len(todo)))
     observer.message(f"{len(todo)} tasks in {workers} processes; folds never share a donor")
     context = multiprocessing.get_context("spawn")
-    progress = context.Array("d", max(1, len(todo)))
+    progress, pids = context.Array("d", max(1, len(todo))), context.Array("q", max(1, len(todo)))
     finished = len(everything) - len(todo)
     publisher = Publisher(dataset, config.schemes, everything, folder, observer)
     with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=start_worker, initargs=(progress, workers)
+        workers, mp_context=context, initializer=start_noting, initargs=(pids, progress, workers)
     ) as pool:
         waiting = {
-            pool.submit(run_task, config, task, folder, code, TaskObserver(observer, slot)): task
+            pool.submit(run_noted, config, task, folder, code, TaskObserver(observer, slot)): task
             for slot, task in enumerate(todo)
         }
+        processes = list(pool._processes.values())
         try:
             while waiting:
                 done, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
@@ -115,8 +116,10 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
                     len(everything) + bool(config.umap),
                     f"{finished} of {len(everything)} tasks",
                 )
+        except BrokenProcessPool as error:
+            raise why_broken(processes, pids[:], todo) from error
         except BaseException:
-            for process in list(pool._processes.values()):
+            for process in processes:
                 process.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
             raise

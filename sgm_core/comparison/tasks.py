@@ -141,7 +141,12 @@ def _baselines(
                 fold_row(dataset, fold, part, config.label, len(train), seconds, fitted.chosen) | draw
             )
         observer.metric(
-            phase="baseline", arm=name, scheme="baseline", fold=fold.index, macro_f1=rows[-1]["macro_f1"]
+            phase="baseline",
+            arm=name,
+            scheme="baseline",
+            fold=fold.index,
+            seed=config.seed,
+            macro_f1=rows[-1]["macro_f1"],
         )
         observer.progress(number + 1, len(BASELINES))
     write_table(target / "predictions.parquet", pd.concat(tables, ignore_index=True))

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,8 +71,8 @@ def open_cells(data: str, scratch: Path, max_cells: int | None = None) -> Iterat
     if is_name:
         yield _from_dataset(data, max_cells)
     elif path.exists():
-        with tempfile.TemporaryDirectory(prefix=".embed-", dir=scratch) as folder:
-            yield _from_file(path, Path(folder), max_cells)
+        with home.scratch(scratch / "embed") as folder:
+            yield _from_file(path, folder, max_cells)
     else:
         names = ", ".join(dataset.name for dataset in list_datasets()) or "none yet"
         raise NotFoundError(f"{data!r} is neither a dataset (there are: {names}) nor a file")

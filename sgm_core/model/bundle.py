@@ -116,7 +116,8 @@ def open_bundle(name: str) -> Bundle:
         version = meta["schema_version"]
         if version <= SCHEMA_VERSION:
             bundle = Bundle(path, name, meta)
-            _ = bundle.keys, bundle.config["n_genes"], bundle.n_parameters, bundle.licence
+            _ = bundle.config["n_genes"], bundle.n_parameters, bundle.licence, meta["source"]["sha256"]
+            _ = [PURPOSES[key] for key in bundle.keys]
             return bundle
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
@@ -137,5 +138,17 @@ def weights_hash(name: str) -> str | None:
 
 
 def list_bundles() -> list[Bundle]:
-    """Return every imported backbone, by name."""
-    return [open_bundle(name) for name in bundle_names()]
+    """Return every imported backbone that can be used, by name; `damaged_bundles` has the others."""
+    damaged = damaged_bundles()
+    return [open_bundle(name) for name in bundle_names() if name not in damaged]
+
+
+def damaged_bundles() -> dict[str, str]:
+    """Return the names of imported backbones that can't be used, with the reason."""
+    reasons = {}
+    for name in bundle_names():
+        try:
+            open_bundle(name)
+        except InputError as error:
+            reasons[name] = str(error)
+    return reasons

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 16  # what a dropped connection loses at most
 _TELL_EVERY = 1 << 20
 _ATTEMPTS = 4
+_ABANDONED_S = 30 * 86400.0
 _TIMEOUT = (15, 60)  # seconds to connect, seconds without a byte
 
 
@@ -81,9 +82,20 @@ def download(
             f"{target.name} arrived damaged (md5 {found}, its source says {md5}) and was deleted: "
             "run the same command again"
         )
+    home.sync(part)
     part.replace(target)
     _forget(part)
     return target
+
+
+def forget_abandoned() -> list[Path]:
+    """Delete what arrived of downloads that nobody took up again for a month; returns what that was."""
+    limit, forgotten = time.time() - _ABANDONED_S, []
+    for part in (home.home() / "downloads").glob("*.part"):
+        if part.stat().st_mtime < limit:
+            _forget(part)
+            forgotten.append(part)
+    return forgotten
 
 
 def _transfer(url: str, part: Path, observer: Observer) -> int | None:

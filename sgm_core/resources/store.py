@@ -6,8 +6,8 @@ Each is a folder ``$SGM_HOME/resources/KIND/NAME`` with the file, as it was give
 import hashlib
 import re
 import shutil
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,7 +156,7 @@ def add_resource(kind: str, file: str | Path, name: str | None = None, descripti
 
 
 def list_resources(kind: str | None = None) -> list[Resource]:
-    """List what is registered, by kind and name; the demo's gene sets are always there."""
+    """List what is registered and whole, by kind and name; the demo's gene sets are always there."""
     found = []
     for each in KINDS if kind is None else [_kind(kind)]:
         if each == "genesets":
@@ -165,7 +165,9 @@ def list_resources(kind: str | None = None) -> list[Resource]:
             text = f"{_DEMO_TEXT}: {sets.describe()}"
             found.append(Resource(each, DEMO_GENE_SETS, path, text, len(sets.terms), built_in=True))
         folders = (home.home() / "resources" / each).glob("[!.]*/resource.json")
-        found += [_open(file.parent, each) for file in sorted(folders)]
+        for file in sorted(folders):
+            with suppress(ValueError, KeyError, TypeError):  # one that is damaged must not hide the others
+                found.append(_open(file.parent, each))
     return found
 
 
@@ -197,8 +199,8 @@ def fetch_library(name: str = "GO_Biological_Process_2021") -> Resource:
         if known.name == name:
             return known
     terms = _download_library(name)
-    with tempfile.TemporaryDirectory(prefix=".library-", dir=home.folder("downloads")) as scratch:
-        file = Path(scratch) / f"{name}.gmt"
+    with home.scratch(home.folder("downloads") / name) as scratch:
+        file = scratch / f"{name}.gmt"
         file.write_text("".join("\t".join([term, "", *genes]) + "\n" for term, genes in terms.items()))
         return add_resource("genesets", file, name, description=f"Enrichr library {name}")
 

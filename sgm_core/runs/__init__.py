@@ -1,0 +1,5 @@
+EXPORTED = (
+    "configuration, log, metrics, tables, pooled vectors and checkpoints; of a comparison those of each "
+    "finished task"
+)
+"""What an export of a run holds, for page and command alike."""

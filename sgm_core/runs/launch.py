@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import sgm_core
 from sgm_core import home
 from sgm_core.device import device_name
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
+from sgm_core.runs.detach import start_detached
 from sgm_core.runs.process import identity
 from sgm_core.runs.run import ACTIVE, Run
 from sgm_core.runs.store import open_run
 
 _POLL_S = 0.3
 _STOPPING_S = 10.0
+_LOCK = ".lock"
 
 
 def launch(run: Run) -> None:
     """Queue `run` and start its worker, a detached process that outlives this one.
 
-    A run that is active or done is left as it is; a failed, cancelled or lost one starts again, and uses what
-    its work kept in the folder.
+    A run that is active or done is left as it is; a failed, cancelled or lost one starts again (see
+    `Run.when_resumed`).
 
     Raises
     ------
@@ -51,24 +52,15 @@ def _start_worker(run: Run) -> None:
     package_root = str(Path(sgm_core.__file__).resolve().parents[1])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, environment.get("PYTHONPATH")]))
     with (run.path / "log.txt").open("ab") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "sgm_core.runs.worker", run.id],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=home.home(),
-            env=environment,
-            start_new_session=True,
-        )
-    run.update(**identity(worker.pid))
-    # While this process lives it must reap the worker, or an ended one stays as a zombie.
-    threading.Thread(target=worker.wait, daemon=True).start()
+        arguments = ("-P", "-m", "sgm_core.runs.worker", run.id)
+        pid = start_detached(arguments, log, home.home(), environment)
+    run.update(**identity(pid))
 
 
 def enqueue(run: Run) -> None:
     """Put `run` at the end of its queue, with a fresh status."""
     deadline = time.monotonic() + _STOPPING_S
-    while run.process_alive():
+    while run.process_alive() and run.status["pid"] != os.getpid():  # a notebook may resume its own run
         if time.monotonic() > deadline:
             raise InputError(f"run {run.id} is still stopping: try again in a moment")
         time.sleep(0.1)
@@ -82,7 +74,10 @@ def enqueue(run: Run) -> None:
 
 @contextmanager
 def turn(run: Run, observer: Observer) -> Iterator[None]:
-    """Wait until the queue lets `run` go, and hold its place until the block ends.
+    """Wait until the queue lets `run` go, and hold the device until the block ends.
+
+    Tickets keep the order; that one run at a time has the device is kept by a lock, which ends with its
+    process. (Tickets alone let two pass: one whose earlier number appears after the other has looked.)
 
     Raises
     ------
@@ -91,15 +86,16 @@ def turn(run: Run, observer: Observer) -> Iterator[None]:
     """
     folder = _queue(run)
     try:
-        said = None
-        while (ahead := _ahead(folder, run.id)) is not None:
+        with (folder / _LOCK).open("a") as lock:
+            said = None
+            while (ahead := _ahead(folder, run.id) or _others(lock)) is not None:
+                run.check()
+                if ahead != said:
+                    observer.message(f"waiting for {ahead} on {folder.name}")
+                    said = ahead
+                time.sleep(_POLL_S)
             run.check()
-            if ahead != said:
-                observer.message(f"waiting for run {ahead} on {folder.name}")
-                said = ahead
-            time.sleep(_POLL_S)
-        run.check()
-        yield
+            yield
     finally:
         for ticket in folder.glob(f"*~{run.id}"):
             ticket.unlink(missing_ok=True)
@@ -114,9 +110,9 @@ def limit_threads(environment: MutableMapping[str, str]) -> None:
 
 
 def _ahead(folder: Path, run_id: str) -> str | None:
-    """Return the run that has to end first: an earlier live one, or one that runs already."""
+    """Name the run that has to end first: an earlier live one, or one that runs already."""
     mine = False
-    for ticket in sorted(folder.iterdir()):
+    for ticket in sorted(folder.glob("*~*")):
         other = ticket.name.split("~", 1)[1]
         if other == run_id:
             mine = True
@@ -128,7 +124,16 @@ def _ahead(folder: Path, run_id: str) -> str | None:
         if state not in ACTIVE:
             ticket.unlink(missing_ok=True)
         elif not mine or state == "running":
-            return other
+            return f"run {other}"
+    return None
+
+
+def _others(lock: TextIO) -> str | None:
+    """Take the device's lock; return who has it if that fails."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "another run"
     return None
 
 

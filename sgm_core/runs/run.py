@@ -11,14 +11,14 @@ import fcntl
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgm_core import home
-from sgm_core.errors import Cancelled
+from sgm_core.errors import Cancelled, NotFoundError
 from sgm_core.progress import Observer
 from sgm_core.runs.plain import plain
 from sgm_core.runs.process import alive, end_helpers, identity
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 ACTIVE = ("queued", "running")
 STATES = (*ACTIVE, "done", "failed", "cancelled", "lost")
+_WITHOUT_A_WORD = (
+    "its process ended without a word: it was killed, which the system does when memory runs out (`dmesg` "
+    "tells), or the machine went off"
+)
 _START_GRACE_S = 60.0  # a queued run may be without a process for this long: it is being launched
 _WRITE_EVERY_S = 0.5
 
@@ -45,6 +49,7 @@ class Run(Observer):
         self.id = path.name
         self._written = 0.0
         self._origin: tuple[float, float, float] | None = None
+        self._attempt: int | None = None
 
     def __repr__(self) -> str:
         return f"Run({self.id!r})"
@@ -76,6 +81,29 @@ class Run(Observer):
         """The fields of the run's configuration."""
         return self.config["parameters"]
 
+    @property
+    def when_resumed(self) -> str:
+        """What resuming does with what an earlier attempt did, in one sentence."""
+        if self.kind == "compare":
+            return "resuming goes on: finished tasks are kept, those under way start over"
+        return "resuming starts over: a run of this kind keeps nothing of what is half done"
+
+    def check_dataset(self) -> None:
+        """Refuse if the dataset of this name has other cells than the run was made on; none at all is fine.
+
+        Raises
+        ------
+        InputError
+            If it has.
+        """
+        from sgm_core.cells.dataset import open_dataset
+        from sgm_core.cells.seen import check_same_dataset
+
+        if not self.config.get("dataset_hash"):  # an import makes its dataset
+            return
+        with suppress(NotFoundError):
+            check_same_dataset(self.id, self.config, open_dataset(self.dataset_name))
+
     # ---- how it goes
 
     @property
@@ -92,7 +120,7 @@ class Run(Observer):
                     status |= {
                         "state": "cancelled" if asked else "lost",
                         "finished": now(),
-                        "error": None if asked else "its process ended without a word; resume it to go on",
+                        "error": None if asked else f"{_WITHOUT_A_WORD}; {self.when_resumed}",
                     }
                     home.write_json(self.path / "status.json", status)
         return status
@@ -113,10 +141,12 @@ class Run(Observer):
             home.write_json(self.path / "status.json", self._read_status() | plain(changes))
 
     def requeue(self) -> None:
-        """Make it a queued run (again), as if it had just been asked for."""
+        """Make it a queued run (again), as if it had just been asked for; its next attempt begins."""
         self._cancel_marker.unlink(missing_ok=True)
+        self._attempt = None
         self.update(
             state="queued",
+            attempt=self._read_status().get("attempt", 0) + 1,
             queued=now(),
             started=None,
             finished=None,
@@ -193,8 +223,10 @@ class Run(Observer):
         self.update(progress={"done": done, "total": total, "what": what, "eta_s": eta, "updated": now()})
 
     def metric(self, **values: Any) -> None:
-        """Append one row to ``metrics.jsonl``."""
-        row = json.dumps({"time": now(), **plain(values)}, allow_nan=False)
+        """Append one row to ``metrics.jsonl``, with the number of the attempt."""
+        if self._attempt is None:
+            self._attempt = self._read_status().get("attempt", 0)
+        row = json.dumps({"time": now(), "attempt": self._attempt, **plain(values)}, allow_nan=False)
         path = self.path / "metrics.jsonl"
         with path.open("a+b") as stream:
             # A line torn by a crash must not swallow this one.
@@ -233,7 +265,11 @@ class Run(Observer):
         return pd.read_parquet(path, columns=columns, filters=filters) if path.exists() else None
 
     def metrics(self) -> pd.DataFrame:
-        """Return the rows of ``metrics.jsonl``; a torn line is left out."""
+        """Return the rows of ``metrics.jsonl`` that count; a torn line is left out.
+
+        The last attempt's, since a resumed run starts over; of a comparison, for each arm, fold (and seed)
+        those of the last attempt at it, since what was finished before is not done again.
+        """
         import pandas as pd
 
         rows = []
@@ -244,7 +280,16 @@ class Run(Observer):
                     rows.append(json.loads(line))
                 except ValueError:
                     continue
-        return pd.DataFrame(rows)
+        found = pd.DataFrame(rows)
+        if "attempt" not in found:
+            return found
+        attempt = found.pop("attempt").fillna(0)
+        task = [name for name in ("arm", "fold", "seed") if name in found]
+        if self.kind == "compare" and task:
+            last = attempt.groupby([found[name] for name in task], dropna=False).transform("max")
+        else:
+            last = pd.Series(self._read_status().get("attempt", 0), index=found.index)
+        return found[attempt == last].reset_index(drop=True)
 
     def log_tail(self, n: int = 200) -> str:
         """Return the last `n` lines of the log."""

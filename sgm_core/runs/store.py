@@ -25,11 +25,14 @@ __all__ = [
     "cancel_run",
     "create_run",
     "export_run",
+    "export_size",
     "list_runs",
     "open_run",
+    "packed_run",
 ]
 
 KINDS = ("pretrain", "finetune", "compare", "import", "umap")
+_DENSE = (".safetensors", ".parquet", ".npy")  # deflating them takes minutes and gains little
 CANCEL_GRACE_S = 10.0  # from the wish to the signal
 
 
@@ -149,7 +152,7 @@ def cancel_run(run_id: str) -> Run:
 def export_run(run_id: str, target: Path | None = None) -> Path:
     """Pack a run's folder as a zip file, by default ``$SGM_HOME/exports/ID.zip``; returns its path.
 
-    Pieces of unfinished work (``pieces/``) and hidden files stay out.
+    It holds all that the run keeps: `sgm_core.runs.EXPORTED`. What is half-written (hidden files) stays out.
     """
     run = open_run(run_id)
     target = Path(target) if target else home.folder("exports") / f"{run.id}.zip"
@@ -157,12 +160,29 @@ def export_run(run_id: str, target: Path | None = None) -> Path:
         home.whole_file(target) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        for path in sorted(run.path.rglob("*")):
-            inside = path.relative_to(run.path)
-            hidden = any(part.startswith(".") for part in inside.parts)
-            if path.is_file() and not hidden and inside.parts[0] != "pieces":
-                archive.write(path, f"{run.id}/{inside}")
+        for path in _exported(run):
+            packed = zipfile.ZIP_STORED if path.suffix in _DENSE else zipfile.ZIP_DEFLATED
+            archive.write(path, f"{run.id}/{path.relative_to(run.path)}", packed)
     return target
+
+
+def packed_run(run_id: str) -> bytes:
+    """Return what `export_run` writes; nothing of it stays on the disk."""
+    with home.scratch(home.folder("exports") / run_id) as folder:
+        return export_run(run_id, folder / "run.zip").read_bytes()
+
+
+def export_size(run: Run) -> int:
+    """Return about how many bytes an export of `run` takes; checkpoints and tables hardly get smaller."""
+    return sum(path.stat().st_size for path in _exported(run))
+
+
+def _exported(run: Run) -> list[Path]:
+    return [
+        path
+        for path in sorted(run.path.rglob("*"))
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(run.path).parts)
+    ]
 
 
 def _dataset_hash(name: str) -> str:

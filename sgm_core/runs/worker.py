@@ -9,17 +9,20 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import psutil
 
-from sgm_core.errors import Cancelled, InputError, SGMError
+from sgm_core.errors import Cancelled, InputError, SGMError, Stopped
 from sgm_core.progress import Observer
 from sgm_core.runs.launch import enqueue, turn
 from sgm_core.runs.process import end_helpers, identity
 from sgm_core.runs.provenance import code_version
 from sgm_core.runs.run import ACTIVE, Run
 from sgm_core.runs.store import CANCEL_GRACE_S, open_run
+from sgm_core.runs.sweep import sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +64,7 @@ class Both(Observer):
 def execute(run: Run, observer: Observer | None = None) -> None:
     """Do the run's work, in this process and without touching its state; `observer` is the run by default."""
     watcher = observer or run
+    run.check_dataset()  # another file may have got the name since the run was asked for
     if run.kind in ("pretrain", "finetune", "compare"):
         from sgm_core.training.memory import keep_freed_memory
 
@@ -83,6 +87,8 @@ def execute(run: Run, observer: Observer | None = None) -> None:
     elif run.kind == "umap":
         from sgm_core.analysis.embedding import umap_run
 
+        if run.parameters.get("run"):
+            open_run(run.parameters["run"]).check_dataset()
         umap_run(run.parameters, run.path, watcher)
     else:
         from sgm_core.cells.build import import_dataset
@@ -97,9 +103,14 @@ def carry_out(run: Run, observer: Observer) -> None:
             run.begin()
             run.message(f"started on {run.status['device']} with sgm-core {code_version()}")
             execute(run, observer)
-    except (Cancelled, KeyboardInterrupt):
-        run.message("cancelled")
-        run.finish("cancelled")
+    except (Cancelled, KeyboardInterrupt) as stop:
+        if not isinstance(stop, Stopped) or run.cancel_asked() is not None:
+            run.message("cancelled")
+            run.finish("cancelled")
+            raise
+        reason = f"{stop}; {run.when_resumed}"
+        run.message(f"lost: {reason}")
+        run.finish("lost", reason)
         raise
     except SGMError as error:
         run.message(f"failed: {error}")
@@ -107,10 +118,17 @@ def carry_out(run: Run, observer: Observer) -> None:
         raise
     except Exception as error:
         run.message(traceback.format_exc())
-        run.finish("failed", f"{type(error).__name__}: {error}")
+        run.finish("failed", _reason(error))
         raise
     run.message("done")
     run.finish("done")
+
+
+def _reason(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
+        return f"memory ran out ({text}): take a smaller batch_size or backbone, or end other programs"
+    return text
 
 
 def run_in_foreground(run: Run, echo: Observer) -> Run:
@@ -135,7 +153,8 @@ def run_in_foreground(run: Run, echo: Observer) -> Run:
             )
         enqueue(run)
         run.update(**identity())
-    carry_out(run, Both(run, echo))
+    with _terminable(run):
+        carry_out(run, Both(run, echo))
     return run
 
 
@@ -144,19 +163,36 @@ def main(argv: list[str]) -> int:
     run = open_run(argv[0])
     faulthandler.enable()
     os.nice(_NICE)
-    signal.signal(signal.SIGTERM, _stop)
+    with suppress(OSError):  # what can't be cleaned up must not keep a run from its work
+        sweep()
     threading.Thread(target=_insist_on_cancelling, args=(run,), daemon=True).start()
     try:
-        carry_out(run, run)
-    except Exception:
+        with _terminable(run):
+            carry_out(run, run)
+    except (Exception, Cancelled):
         return 1
     finally:
         end_helpers(*_self())
     return 0
 
 
-def _stop(*_: object) -> NoReturn:
-    raise Cancelled("the worker was asked to stop (SIGTERM)")
+@contextmanager
+def _terminable(run: Run) -> Iterator[None]:
+    """Let SIGTERM end the work in good order; it is the system's unless the user asked to cancel."""
+
+    def stop(*_: object) -> NoReturn:
+        if run.cancel_asked() is None:
+            raise Stopped("the system stopped its process (SIGTERM), as a shutdown does")
+        raise Cancelled(f"run {run.id} was cancelled")
+
+    if threading.current_thread() is not threading.main_thread():  # Python sets no handler there
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _insist_on_cancelling(run: Run) -> None:

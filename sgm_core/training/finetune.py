@@ -12,6 +12,7 @@ import pandas as pd
 from sgm_core.analysis import metrics
 from sgm_core.analysis.pooled import pooled_table
 from sgm_core.cells.dataset import Dataset, open_dataset
+from sgm_core.cells.seen import check_same_dataset, kept_fold
 from sgm_core.cells.split import Fold, fold_cells, scored_classes
 from sgm_core.device import pick_device
 from sgm_core.errors import InputError, NotFoundError
@@ -243,7 +244,10 @@ def _pretrained(config: FinetuneConfig, folder: Path, observer: Observer) -> Sou
             f"fold {config.fold}; finetune it on fold {own_fold}, or pretrain with --fold {config.fold}"
         )
     dataset = open_dataset(parameters["data"])
+    check_same_dataset(config.run, description, dataset)
     folds = run_folds(dataset, parameters)
+    if own_fold is not None:
+        folds[own_fold] = kept_fold(source, dataset) or folds[own_fold]
     if own_fold is None:
         observer.message(
             "shared pretraining: the backbone has seen the test donors; the scores are optimistic"

@@ -5,7 +5,6 @@ full-size cell, in a folder of its own that is deleted at the end, and also when
 """
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -139,11 +138,8 @@ def stored(prefix: Prefix, rows: np.ndarray, observer: Observer | None = None) -
             f"{parent} has {free / 1e9:.1f} GB free (1 GB is left alone): free some, put SGM_HOME on a "
             "larger disk, or set cache=false, which computes it anew in every epoch"
         )
-    folder = Path(tempfile.mkdtemp(prefix="prefix-", dir=parent))
-    try:
+    with home.scratch(parent / "prefix") as folder:
         yield Store(prefix, rows, folder, observer or Observer())
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def unpack(tokens: Tensor, visible: Tensor) -> Encoded:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sgm_core.cells.dataset import Dataset, open_dataset
+from sgm_core.cells.seen import keep_donors
 from sgm_core.cells.split import Fold, fold_cells
 from sgm_core.device import autocast, pick_device
 from sgm_core.home import whole_file
@@ -236,7 +237,7 @@ class Pretraining(Task[Batch]):
             "rank_correlation": self.counter.rank_correlation(epoch),
         }
         self.history.append(row | {"cells": n_cells})
-        self.observer.metric(phase="pretrain", arm=self.arm, fold=self.fold, **row)
+        self.observer.metric(phase="pretrain", arm=self.arm, fold=self.fold, seed=self.config.seed, **row)
         return (-loss,)
 
     def cell_names(self, rows: np.ndarray) -> list[str]:
@@ -324,6 +325,7 @@ def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> No
     """Pretrain as a run: tables through `observer`, the model under ``folder/checkpoint``."""
     dataset = open_dataset(config.data)
     fold = run_fold(dataset, config)
+    keep_donors(folder, fold, dataset)
     if fold is None:
         observer.message("shared pretraining: every donor is seen, so a test on any donor is optimistic")
     else:

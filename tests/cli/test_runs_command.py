@@ -97,3 +97,10 @@ def test_app_serves_on_localhost_only(capsys, monkeypatch) -> None:
     assert "--server.address=localhost" in arguments
     assert "--server.headless=true" in arguments
     assert (folders[0] / "app.py").exists()
+
+
+def test_resume_says_what_it_does(run: Run, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("sgm_core.runs.launch.launch", Run.requeue)
+    run.finish("failed", "no reason")
+    assert main(["runs", "resume", run.id]) == 0
+    assert "resuming starts over" in capsys.readouterr().out

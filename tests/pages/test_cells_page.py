@@ -7,7 +7,7 @@ import pandas as pd
 from page_text import text_of
 
 from pages.components import cell_views, selection_panel
-from sgm_core.home import write_table
+from sgm_core.home import write_json, write_table
 from sgm_core.runs.store import list_runs
 
 
@@ -95,3 +95,18 @@ def test_predictions_are_those_of_the_test_folds(demo_dataset, compare_run):
     assert (shown.values[mine.index] == mine["predicted"]).all()
     others = np.setdiff1d(np.arange(demo_dataset.n_cells), mine.index)
     assert pd.isna(shown.values[others]).all()
+
+
+def test_predictions_for_other_cells_are_not_drawn(open_page, compare_run, demo_dataset):
+    # The name of the dataset has come to mean another file.
+    meta = {**demo_dataset.meta, "content_hash": "0" * 64}
+    write_json(demo_dataset.path / "dataset.json", meta)
+    page = open_page("cells")
+    assert not page.exception and not page.error
+    assert any("was made on other cells" in warning.value for warning in page.warning)
+    assert "test cells right" not in text_of(page)
+    for name in ("compare", "masked_genes"):
+        page = open_page(name)
+        assert not page.exception
+        assert any("was made on other cells" in error.value for error in page.error), name
+        assert not page.get("plotly_chart")

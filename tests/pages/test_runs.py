@@ -4,10 +4,14 @@ import io
 import zipfile
 
 import pandas as pd
+import pytest
 from page_text import text_of
 
 from pages.components import run_facts, words
-from sgm_core.runs.store import create_run, export_run
+from sgm_core import home
+from sgm_core.cli import main
+from sgm_core.runs import EXPORTED
+from sgm_core.runs.store import create_run, export_run, export_size, packed_run
 
 
 def test_a_finished_comparison_shows_its_best_score_and_curves(open_page, compare_run):
@@ -37,7 +41,8 @@ def test_a_failed_run_says_why_and_can_be_resumed(open_page, demo_dataset):
     page = open_page("runs")
     assert not page.exception
     assert "not enough memory: take a smaller batch_size" in [error.value for error in page.error]
-    assert "Resume" in [button.label for button in page.button]
+    resume = next(button for button in page.button if button.label == "Resume")
+    assert "starts over" in resume.help, "a pretraining keeps nothing of what is half done"
     assert "reading counts" in page.code[0].value
 
 
@@ -95,6 +100,22 @@ def test_the_export_holds_the_tables(compare_run):
     with zipfile.ZipFile(io.BytesIO(export_run(compare_run.id).read_bytes())) as archive:
         names = archive.namelist()
     assert f"{compare_run.id}/folds.parquet" in names
+
+
+def test_page_and_command_promise_what_the_export_holds(open_page, compare_run, capsys):
+    buttons = [button.proto for button in open_page("runs").get("download_button")]
+    button = next(button for button in buttons if button.label == "Export")
+    assert EXPORTED in button.help and words.size(export_size(compare_run)) in button.help
+    assert "checkpoints" in EXPORTED and not button.disabled
+    with pytest.raises(SystemExit):
+        main(["runs", "export", "--help"])
+    assert EXPORTED in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_download_leaves_nothing_on_the_server(compare_run):
+    # Seen: every export of the page stayed in the home folder for good.
+    assert zipfile.is_zipfile(io.BytesIO(packed_run(compare_run.id)))
+    assert list(home.folder("exports").iterdir()) == []
 
 
 def test_numbers_in_words():

@@ -4,13 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from sgm_core import home
 from sgm_core.cells.dataset import open_dataset
 from sgm_core.errors import Cancelled, InputError
 from sgm_core.progress import Observer
@@ -230,7 +233,7 @@ def execute(run, observer):
     while True:
         try:
             time.sleep(60)
-        except Exception:
+        except BaseException:
             if sys.argv[2] == "polite":
                 raise
 worker.execute = execute
@@ -249,6 +252,156 @@ def test_work_that_never_checks_is_interrupted_in_the_end(new_import, manner: st
     wait_for(run, "cancelled", seconds=60)
     assert process.wait(timeout=10) == 1
     assert run.state == "cancelled"
+
+
+SLEEPER = """
+import sys, time
+from sgm_core.runs import worker
+def execute(run, observer):
+    while True:
+        try:
+            time.sleep(60)
+        except Exception:
+            pass
+worker.execute = execute
+if sys.argv[2] == "foreground":
+    from sgm_core.progress import Observer
+    from sgm_core.runs.store import open_run
+    worker.run_in_foreground(open_run(sys.argv[1]), Observer())
+sys.exit(worker.main([sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize("where", ["worker", "foreground"])
+def test_a_stop_by_the_system_is_not_the_users_cancel(new_import, where: str) -> None:
+    # Seen: a shutdown's SIGTERM was recorded as 'cancelled'. The work here also swallows every Exception.
+    run = new_import("aml")
+    if where == "worker":
+        enqueue(run)
+    process = subprocess.Popen([sys.executable, "-c", SLEEPER, run.id, where], stderr=subprocess.DEVNULL)
+    if where == "worker":
+        run.update(**identity(process.pid))
+    wait_for(run, "running")
+    process.terminate()
+    process.wait(timeout=30)
+    assert run.state == "lost"
+    assert "the system stopped its process (SIGTERM)" in run.status["error"]
+    assert "resuming starts over" in run.status["error"]
+    launch(run)
+    assert wait_for(run, "done", "failed", "lost") == "done", "it can be resumed"
+
+
+def test_a_swallowing_except_cannot_swallow_a_cancel(new_import, monkeypatch) -> None:
+    def execute(run: Run, observer: Observer | None) -> None:
+        run.ask_cancel()
+        for _ in range(3):
+            with suppress(Exception):
+                run.check()
+        pytest.fail("the wish to cancel was swallowed")
+
+    monkeypatch.setattr("sgm_core.runs.worker.execute", execute)
+    run = new_import("aml")
+    with pytest.raises(Cancelled):
+        run_in_foreground(run, Observer())
+    assert run.state == "cancelled"
+
+
+LAUNCHER = """
+import os, sys
+from sgm_core.runs.launch import launch
+from sgm_core.runs.store import open_run
+launch(open_run(sys.argv[1]))
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[2], sys.argv[1]])
+"""
+BECOMES = """
+import sys, time, psutil
+from sgm_core.runs.store import open_run
+run = open_run(sys.argv[1])
+while run.active:
+    time.sleep(0.05)
+time.sleep(0.5)
+print(run.state, [child.status() for child in psutil.Process().children()])
+"""
+
+
+def test_a_dead_worker_is_nobodys_zombie(new_import) -> None:
+    # Seen: `sgm app` starts the demo's worker and becomes the dashboard, which never waits for it.
+    run = new_import("aml")
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, run.id, BECOMES], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "done []\n", done.stderr
+
+
+def overtaken(first: Run, second: Run) -> None:
+    """Give `first` the number of one who came earlier, written down only now."""
+    [own] = (home.folder("runs") / ".queues").glob(f"*/*~{second.id}")
+    [late] = own.parent.glob(f"*~{first.id}")
+    late.rename(own.with_name(f"{int(own.name.split('~')[0]) - 1:020d}~{first.id}"))
+
+
+def test_two_runs_cannot_pass_one_queue(new_import) -> None:
+    # Constructed: the second has looked and sees nobody before it; then the first's earlier number appears,
+    # before the second calls itself running.
+    first, second = new_import("a"), new_import("b")
+    for run in (first, second):
+        enqueue(run)
+        run.update(**identity())
+    passed, listener = threading.Event(), Listener()
+
+    def go() -> None:
+        with turn(first, listener):
+            passed.set()
+
+    early = threading.Thread(target=go)
+    [ticket] = (home.folder("runs") / ".queues").glob(f"*/*~{first.id}")
+    ticket.rename(ticket.with_name(f"{10**19}~{first.id}"))
+    with turn(second, Observer()):
+        overtaken(first, second)
+        early.start()
+        assert not passed.wait(1.0), "both have the device"
+        assert listener.heard == ["waiting for another run on preparation"]
+    assert passed.wait(10)
+    early.join()
+
+
+HOLDER = """
+import sys
+from sgm_core.progress import Observer
+from sgm_core.runs.launch import enqueue, turn
+from sgm_core.runs.process import identity
+from sgm_core.runs.store import open_run
+run = open_run(sys.argv[1])
+enqueue(run)
+run.update(**identity())
+with turn(run, Observer()):
+    print("in", flush=True)
+    input()
+"""
+
+
+def test_a_dead_holder_of_the_device_blocks_nobody(new_import) -> None:
+    first, second = new_import("a"), new_import("b")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, first.id], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout.readline() == b"in\n"
+    enqueue(second)
+    second.update(**identity())
+    passed = threading.Event()
+
+    def go() -> None:
+        with turn(second, Observer()):
+            passed.set()
+
+    waiting = threading.Thread(target=go)
+    waiting.start()
+    assert not passed.wait(0.7)
+    holder.kill()
+    holder.communicate()
+    assert passed.wait(20)
+    waiting.join()
+    assert first.state == "lost"
 
 
 WITH_A_HELPER = """

@@ -1,0 +1,43 @@
+"""Clean up what ended processes and finished imports left in the home folder."""
+
+import shutil
+import time
+from pathlib import Path
+
+from sgm_core import home
+from sgm_core.cells.download import forget_abandoned
+from sgm_core.runs.store import list_runs
+
+_UPLOAD_S = 86400.0
+"""An upload that no import has asked for is kept so long: the person may still be choosing its columns."""
+
+
+def sweep() -> list[Path]:
+    """Delete leftovers; returns what that was.
+
+    That is what killed processes left half-written, uploads whose import is done or was never asked for
+    within a day, and downloads that nobody took up again for a month. An upload stays as long as its import
+    is not done, for it may be resumed.
+    """
+    return [*home.sweep(), *_uploads(), *forget_abandoned()]
+
+
+def _uploads() -> list[Path]:
+    imports = [run for run in list_runs() if run.kind == "import"]
+    wanted: set[Path] = set()
+    used: set[Path] = set()
+    for run in imports:
+        for key in ("path", "cells", "genes", "aliases"):
+            path = Path(run.parameters.get(key) or "")
+            (used if run.state == "done" else wanted).update((path, path.parent))
+    swept = []
+    for upload in home.folder("uploads").iterdir():
+        if upload.name.startswith(".") or upload in wanted:
+            continue
+        if upload in used or time.time() - upload.stat().st_mtime > _UPLOAD_S:
+            if upload.is_dir():
+                shutil.rmtree(upload, ignore_errors=True)
+            else:
+                upload.unlink(missing_ok=True)
+            swept.append(upload)
+    return swept

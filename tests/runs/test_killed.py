@@ -1,0 +1,57 @@
+"""What a run says when the system killed a process of it, or memory ran out."""
+
+import os
+import signal
+
+import pytest
+
+from sgm_core.errors import InputError, Stopped
+from sgm_core.progress import Observer
+from sgm_core.runs.store import create_run
+from sgm_core.runs.worker import run_in_foreground
+from sgm_core.training.config import CompareConfig
+
+
+class Fatal(Observer):
+    """Ends the process that works on a task at its first metric, as the system would."""
+
+    def __init__(self, number: int) -> None:
+        self.parent, self.number = os.getpid(), number
+
+    def metric(self, **values: object) -> None:
+        if os.getpid() != self.parent:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize(
+    ("number", "raised", "state", "words"),
+    [
+        (signal.SIGKILL, InputError, "failed", r"baselines\.fold\d.* was killed \(SIGKILL\).*memory"),
+        (signal.SIGSEGV, InputError, "failed", r"baselines\.fold\d.* ended by SIGSEGV"),
+        (signal.SIGTERM, Stopped, "lost", "the system stopped a process of it"),
+    ],
+)
+def test_a_killed_process_of_a_comparison_is_named(demo_dataset, number, raised, state, words) -> None:
+    # Seen: out of memory read 'BrokenProcessPool: A process in the process pool was terminated abruptly'.
+    config = CompareConfig(data="small", folds=2, arms=("uniform",), device="cpu", umap=False)
+    run = create_run("compare", "small", config.to_dict())
+    with pytest.raises(raised, match=words):
+        run_in_foreground(run, Fatal(number))
+    assert run.state == state
+    assert "BrokenProcessPool" not in run.status["error"]
+    assert ("resume the run" if state == "failed" else "resuming goes on") in run.status["error"]
+
+
+@pytest.mark.parametrize("name", ["MemoryError", "OutOfMemoryError"])
+def test_memory_that_runs_out_is_said_in_words(demo_dataset, monkeypatch, name: str) -> None:
+    error = MemoryError if name == "MemoryError" else type(name, (RuntimeError,), {})
+
+    def execute(*_: object) -> None:
+        raise error("tried to allocate 3 GiB")
+
+    monkeypatch.setattr("sgm_core.runs.worker.execute", execute)
+    run = create_run("pretrain", "small", {"data": "small"})
+    with pytest.raises(error):
+        run_in_foreground(run, Observer())
+    assert run.state == "failed"
+    assert run.status["error"].startswith(f"memory ran out ({name}: tried to allocate 3 GiB): take a smaller")
