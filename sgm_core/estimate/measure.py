@@ -13,8 +13,6 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,7 @@ from sgm_core.progress import Observer
 from sgm_core.training import pretrain as training
 from sgm_core.training import start
 from sgm_core.training.config import PretrainConfig
-from sgm_core.training.data import Values, model_values
+from sgm_core.training.data import Batching, Values, model_values
 from sgm_core.training.folds import run_fold
 from sgm_core.training.memory import keep_freed_memory
 from sgm_core.training.pooling import pooled_vectors
@@ -91,13 +89,13 @@ def probe(config: PretrainConfig, dataset: Dataset, encodes: bool = False) -> di
     fold = run_fold(dataset, config)
     result: dict[str, Any] = {}
     if encodes:
-        begun = start.initial_state(dataset, config, training.pretrain_cells(dataset, fold)[0], device)
-        model, values = begun.model, begun.values
+        ready = start.initial_state(dataset, config, training.pretrain_cells(dataset, fold)[0], device)
+        model, values = ready.model, ready.values
     else:
         watch = _Watch(device, steps)
         started = time.perf_counter()
-        with watch.few_batches():
-            trained = training.pretrain(dataset, config, fold, watch)
+        few = Batching(watch.train, watch.validate)
+        trained = training.pretrain(dataset, config, fold, watch, batching=few)
         setup_s = watch.times[0] - started
         result["pretrain"] = {**watch.summary(), "peak_bytes": _peak(device), "setup_s": setup_s, **common}
         model = trained.model
@@ -133,30 +131,22 @@ class _Watch(Observer):
         self.cells: list[int] = []
         self.tokens: list[float] = []
 
-    @contextmanager
-    def few_batches(self) -> Iterator[None]:
-        """Let the training loop see a few chosen batches; this process does nothing else."""
-        usual = training.batches, training.token_batches
-        training.batches, training.token_batches = self._train, self._validate  # type: ignore[assignment]
-        try:
-            yield
-        finally:
-            training.batches, training.token_batches = usual
-
     def check(self) -> None:
         """Note the time; the training loop asks at the start of each step."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         self.times.append(time.perf_counter())
 
-    def _train(self, rows: np.ndarray, lengths: np.ndarray, size: int, *_: Any) -> list[np.ndarray]:
+    def train(self, rows: np.ndarray, lengths: np.ndarray, size: int, *_: Any) -> list[np.ndarray]:
+        """Choose a few batches of cells, see `spread`."""
         chosen = spread(rows[np.argsort(lengths[rows], kind="stable")], size, self.steps)
         for batch in chosen[1:]:
             self.cells.append(len(batch))
             self.tokens.append(float(lengths[batch].mean()))
         return chosen
 
-    def _validate(self, rows: np.ndarray, *_: Any) -> list[np.ndarray]:
+    def validate(self, rows: np.ndarray, *_: Any) -> list[np.ndarray]:
+        """Choose two cells."""
         self.check()  # the last step has ended
         return [rows[:2]]
 
@@ -193,7 +183,7 @@ def _encode(model: MaskedModel, values: Values, config: PretrainConfig, steps: i
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     watch = _Watch(device, steps)
-    for rows in watch._train(np.arange(len(lengths)), lengths, size):
+    for rows in watch.train(np.arange(len(lengths)), lengths, size):
         watch.check()
         pooled_vectors(model, values, rows, True, config.precision)
     watch.check()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from few_dataset import few
 
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import donor_folds
@@ -74,22 +75,28 @@ def start(dataset: Dataset, backbone: str, arm: str = "uniform", **fields: objec
 
 
 @pytest.fixture
+def fewest(demo_home: Path, sgm_home: Path) -> Dataset:
+    """Dataset ``few`` of 60 cells: a step in the full vocabulary is slow."""
+    return few(demo_home, sgm_home, step=10)
+
+
+@pytest.fixture
 def imported(few_cells: Dataset, bundle: str) -> tuple[MaskedModel, Values]:
     model = original(bundle, "gene")
     return model, model_values(few_cells, model, np.array(model.backbone.genes), CPU)
 
 
 @pytest.mark.parametrize("arm", ("uniform", "expression+summary", "self-guided"))
-def test_every_masker_trains_from_imported_weights(few_cells: Dataset, bundle: str, arm: str) -> None:
+def test_every_masker_trains_from_imported_weights(fewest: Dataset, bundle: str, arm: str) -> None:
     fields = {**QUICK, "backbone": bundle, "epochs": 2, **ARMS[arm]}
-    watcher, fold = Keep(), donor_folds(few_cells, n_folds=3)[0]
-    result = pretrain.pretrain(few_cells, pretrain_config(**fields), fold, watcher)
+    watcher, fold = Keep(), donor_folds(fewest, n_folds=3)[0]
+    result = pretrain.pretrain(fewest, pretrain_config(**fields), fold, watcher)
     losses = [row["validation_loss"] for row in watcher.metrics]
     assert losses[1] < 0.95 * losses[0]
     weights = load_backbone(bundle, "gene").state_dict()
     assert not torch.equal(result.model.backbone.values.table, weights["values.table"])
     counted = result.masks[result.masks["by"] == "all"]
-    assert set(counted["gene"]) <= set(few_cells.genes), "unmeasured genes are in no table"
+    assert set(counted["gene"]) <= set(fewest.genes), "unmeasured genes are in no table"
     assert counted["masked"].sum() > 0 and len(counted) == len(result.genes)
 
 
@@ -197,7 +204,7 @@ def test_recomputing_gives_the_same_gradients(few_cells: Dataset, bundle: str) -
 
 
 def test_features_are_redrawn_at_the_interval(
-    few_cells: Dataset, bundle: str, monkeypatch: pytest.MonkeyPatch
+    fewest: Dataset, bundle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[torch.Tensor] = []
     forward = MaskedModel.forward
@@ -212,7 +219,7 @@ def test_features_are_redrawn_at_the_interval(
         **{**QUICK, "backbone": bundle, "epochs": 1, "redraw_interval": 4}, **ARMS["uniform"]
     )
     for _ in range(2):
-        pretrain.pretrain(few_cells, config, donor_folds(few_cells, n_folds=3)[0])
+        pretrain.pretrain(fewest, config, donor_folds(fewest, n_folds=3)[0])
     first, second = seen[: len(seen) // 2], seen[len(seen) // 2 :]
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True)), "a seed, one sequence"
     changed = [i for i in range(1, len(first)) if not torch.equal(first[i], first[i - 1])]
@@ -220,7 +227,7 @@ def test_features_are_redrawn_at_the_interval(
 
 
 def test_official_redraws_are_counted_on_from_the_weights(
-    few_cells: Dataset, bundle: str, monkeypatch: pytest.MonkeyPatch
+    fewest: Dataset, bundle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The released file stores how many steps its features are old; its code draws new ones at 1,000."""
     load, drawn = start_module.load_backbone, []
@@ -242,7 +249,7 @@ def test_official_redraws_are_counted_on_from_the_weights(
     monkeypatch.setattr(MaskedModel, "forward", watch)
     quick = {**QUICK, "backbone": bundle, "epochs": 1, "compat": "official"}
     config = pretrain_config(**quick, **ARMS["uniform"])
-    result = pretrain.pretrain(few_cells, config, donor_folds(few_cells, n_folds=3)[0])
+    result = pretrain.pretrain(fewest, config, donor_folds(fewest, n_folds=3)[0])
     assert drawn == [3] and set(seen) == {"official"}
     assert int(result.model.backbone.redraw_calls) == len(seen) - 3
 
@@ -402,7 +409,7 @@ def test_a_corpus_that_is_known_is_stated(few_cells: Dataset, bundle: str) -> No
 
 
 def test_a_pretraining_run_from_imported_weights_is_finetuned(
-    few_cells: Dataset, bundle: str, sgm_home: Path
+    fewest: Dataset, bundle: str, sgm_home: Path
 ) -> None:
     folder = sgm_home / "runs" / "one"
     folder.mkdir(parents=True)
