@@ -93,7 +93,7 @@ def test_thinning_needs_the_depth_tokens() -> None:
     assert PretrainConfig(downsample=0.5, depth_tokens=True).downsample == 0.5
     with pytest.raises(InputError, match="own depth"):
         PretrainConfig(downsample=0.5, depth_tokens=True, target_depth="t4")
-    with pytest.raises(InputError, match="downsample is 1.5: it must be at least 0 and at most 1"):
+    with pytest.raises(InputError, match=r"downsample is 1.5: it must be at least 0 and at most 1"):
         PretrainConfig(downsample=1.5, depth_tokens=True)
 
 
