@@ -20,8 +20,8 @@ from sgm_core.model.weights import load_backbone
 from sgm_core.progress import Observer
 from sgm_core.training import pooling, prefix, pretrain
 from sgm_core.training import start as start_module
+from sgm_core.training.backbones import BUNDLE_DEFAULTS
 from sgm_core.training.config import (
-    BUNDLE_DEFAULTS,
     SCHEMES,
     FinetuneConfig,
     PretrainConfig,
