@@ -85,8 +85,9 @@ def actions(run: Run) -> None:
             icon=":material/content_copy:",
             help="Opens New run with the same parameters, to change and start",
         ):
-            clone.fill_form(run)
-            state.go("pages/new_run.py", dataset=run.dataset_name)
+            with frame.guard():  # an older run may have what is refused now
+                clone.fill_form(run)
+                state.go("pages/new_run.py", dataset=run.dataset_name)
         size = export_size(run)
         st.download_button(
             "Export",

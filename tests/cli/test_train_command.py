@@ -7,6 +7,7 @@ import pytest
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cli import main
 from sgm_core.runs.store import create_run, list_runs, open_run
+from sgm_core.training.folds import run_folds
 
 QUICK = ["epochs=1", "n_genes=60", "latents=4", "latent_width=8"]
 
@@ -124,3 +125,48 @@ def test_finetuning_takes_a_run_or_weights(demo_dataset: Dataset, capsys: pytest
     assert "needs --data" in complaint(capsys, "finetune", "--backbone", "ghost")
     text = complaint(capsys, "pretrain", "--data", "small", "--backbone", "ghost")
     assert "'ghost'" in text and "tiny" in text
+
+
+def test_set_refuses_with_the_message_of_the_configuration(
+    demo_dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for field, message in (
+        ("mask_ratio=1.5", "mask_ratio is 1.5: it must be above 0 and below 1"),
+        ("lr_new=nan", "lr_new is nan: it must be above 0 and at most 1"),
+        ("subset=9", "subset is 9: it is drawn from the latents, of which there are 8"),
+    ):
+        assert message in complaint(capsys, "pretrain", "--data", "small", "--set", field)
+        nested = complaint(capsys, "compare", "--data", "small", "--set", f"pretrain.{field}")
+        assert f"pretrain: {message}" in nested
+    assert not list_runs()
+
+
+def test_compare_takes_a_preset_and_a_split(
+    demo_dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "compare",
+        "--data",
+        "small",
+        "--backbone",
+        "small",
+        "--device",
+        "cpu",
+        "--dry-run",
+        "--no-probe",
+    ]
+    told = answer(capsys, *command, "--preset", "authors", "--split", "authors")["parameters"]
+    assert told["pretrain"]["preset"] == told["finetune"]["preset"] == "authors"
+    assert told["split"] == "authors"
+    told = answer(capsys, *command, "--preset", "paper", "--split", "holdout")
+    assert told["estimate"]["pretrainings"] == 4, "one a trained arm: there is one split"
+
+
+def test_the_log_names_the_donors_of_run_folds_whatever_the_seed(
+    demo_dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["pretrain", "--data", "small", "--masker", "uniform", "--fold", "0", "--seed", "7"]
+    done = answer(capsys, *command, "--device", "cpu", "--set", "epochs=1", "n_genes=60", "summary=none")
+    run = open_run(done["run"])
+    donors = ", ".join(run_folds(demo_dataset, run.parameters)[0].test)
+    assert f"fold 0: the test donors {donors} are never seen" in run.log_tail()

@@ -166,3 +166,15 @@ def test_one_fold_gives_no_interval_but_no_error(open_page, compare_run):
     assert not page.exception
     assert not page.error
     assert "one fold gives no interval" in text_of(page)
+
+
+def test_the_authors_draws_are_said_to_be_no_donor_folds(open_page, compare_run):
+    folds = pd.read_parquet(compare_run.table_path("folds"))
+    one = folds[folds["fold"] == 0]
+    drawn = [one.assign(draw=draw, macro_f1=one["macro_f1"] + 0.01 * draw) for draw in range(5)]
+    write_table(compare_run.table_path("folds"), pd.concat(drawn, ignore_index=True))
+    page = open_page("compare")
+    assert not page.exception and not page.error
+    text = text_of(page)
+    assert "one fold gives no interval" in text
+    assert "5 draws of the test cells of one hold-out split: these are not donor folds" in text

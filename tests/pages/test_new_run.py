@@ -267,3 +267,12 @@ def test_what_differs_from_the_last_run_is_listed(open_page, compare_run):
     page = open_page("new_run")
     table = next(frame.value for frame in page.dataframe if "this run" in frame.value)
     assert table.loc[table["parameter"] == "folds", "this run"].item() == "5"
+
+
+def test_a_run_with_impossible_fields_says_so_when_it_is_cloned(open_page, demo_dataset):
+    run = create_run("pretrain", "small", {"data": "small", "mask_ratio": 1.5})
+    run.finish("done")
+    page = open_page("runs")
+    next(button for button in page.button if button.label == "Clone").click().run()
+    assert not page.exception
+    assert any("mask_ratio is 1.5: it must be above 0 and below 1" in error.value for error in page.error)
