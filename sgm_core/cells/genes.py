@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sgm_core.cells.gene_lists import read_genes
+from sgm_core.cells.text_file import read_whole
 from sgm_core.errors import InputError
 
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{9,}(\.\d+)?")
@@ -76,19 +78,13 @@ class GeneMap:
 
 
 def read_gene_list(path: Path) -> list[str]:
-    """Read a vocabulary: a table with the column ``gene_name``, or one symbol a line."""
-    lines = [line.split("\t")[0].strip() for line in _text(path).splitlines()]
-    if lines and lines[0].lower() in ("gene_name", "gene", "symbol", "gene_symbol"):
-        lines = lines[1:]
-    genes = list(dict.fromkeys(line for line in lines if line))
-    if not genes:
-        raise InputError(f"{path.name} holds no gene names")
-    return genes
+    """Read a vocabulary: a table with the column ``gene_name``, or one symbol a line (`read_genes`)."""
+    return list(read_genes(path).genes)
 
 
 def read_aliases(path: Path) -> dict[str, tuple[str, ...]]:
     """Read a table Symbol -> Approved.Symbol (HGNC); 'A /// B' or several rows make a symbol ambiguous."""
-    lines = [re.split(r"[\t,]", line) for line in _text(path).splitlines() if line.strip()]
+    lines = [re.split(r"[\t,]", line) for line in read_whole(path).lines if line.strip()]
     header = [name.strip().strip('"') for name in lines[0]] if lines else []
     if not {"Symbol", "Approved.Symbol"} <= set(header):
         raise InputError(f"{path.name} is no alias table: it needs the columns Symbol and Approved.Symbol")
@@ -101,13 +97,6 @@ def read_aliases(path: Path) -> dict[str, tuple[str, ...]]:
         names = tuple(name.strip() for name in row[new].strip('" ').split("///"))
         table[symbol] = tuple(dict.fromkeys(table.get(symbol, ()) + names))
     return table
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name} is no text file") from error
 
 
 def harmonise(
