@@ -39,3 +39,6 @@ else:
         source.get("counts") and f"counts: {source['counts']}",
     ]
     st.caption(" · ".join(filter(None, [*origin, dataset.meta.get("note")])))
+    # Plain text: notes quote names of the file.
+    for note in source.get("notes", ()):
+        st.text(f"Note: {note}")

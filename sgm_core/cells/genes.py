@@ -46,12 +46,15 @@ class GeneMap:
         The Ensembl id of each resulting gene, None where unknown (n_out,).
     report
         What was done, for ``dataset.json``.
+    notes
+        What had to be assumed, a sentence each.
     """
 
     genes: np.ndarray
     target: np.ndarray
     ensembl: np.ndarray
     report: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
     def apply(self, chunk: sparse.csr_matrix) -> sparse.csr_matrix:
         """Return the counts of `genes`: columns moved, dropped, and summed where they share a symbol."""
@@ -67,7 +70,7 @@ class GeneMap:
         """Return the map to the genes where the boolean `wanted` (n_out,) is true."""
         place = np.where(wanted, np.cumsum(wanted) - 1, -1)
         target = np.where(self.target >= 0, place[self.target], -1)
-        return GeneMap(self.genes[wanted], target, self.ensembl[wanted], self.report)
+        return GeneMap(self.genes[wanted], target, self.ensembl[wanted], self.report, self.notes)
 
     def table(self) -> pd.DataFrame:
         """Return one row a gene: ``gene`` and, where any id is known, ``ensembl``."""

@@ -4,7 +4,7 @@ import errno
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
@@ -39,6 +39,8 @@ class CountSource:
         Gives CSR matrices of consecutive cells x genes; can be called more than once.
     donor, cell_type, timepoint
         The columns of `obs` that the format itself provides for these roles.
+    notes
+        What the reader assumed or left out, a sentence each; complete once `chunks` has been read.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class CountSource:
     donor: str | None = None
     cell_type: str | None = None
     timepoint: str | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def not_counts(values: np.ndarray) -> str | None:
