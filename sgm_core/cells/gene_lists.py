@@ -86,7 +86,7 @@ def parse_genes(content: str, name: str) -> GeneList:
     else:
         words = [word for line in body for word in _words(line)]
         if _is_header(unquote(body[0])) or _is_header(words[0]):
-            taken = len(_words(body[0])) if _is_header(unquote(body[0])) else 1
+            taken = len(_words(body[0])) if len(body) > 1 or _is_header(unquote(body[0])) else 1
             notes.append(f"the header {unquote(body[0])[:40]!r} of {name} left out")
             words = words[taken:]
     genes = tuple(dict.fromkeys(word for word in map(unquote, words) if word.lower() not in _NOTHING))

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 Aliases = Mapping[str, tuple[str, ...]]
 
+SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9.@_/-]*[A-Za-z][A-Za-z0-9.@_/-]*|[A-Z][A-Za-z0-9.@_/-]*")
 ENSEMBL = re.compile(r"ENS[A-Z]*G\d{9,}(\.\d+)?")
 _GENOME = re.compile(
     r"(GRCh3[78]|hg19|hg38|T2T|GRCm3[89]|mm9|mm10|mm39|Rnor6|human|mouse)[\w.]*?[-_]+", re.IGNORECASE
@@ -18,6 +19,11 @@ _DATE = re.compile(
 _ISO = re.compile(r"(\d{4})-(?P<month>03|09|12)-(?P<n>\d{2})( 00:00:00)?")
 _FAMILY = re.compile(r"(MARCH|SEPT)(\d{1,2})")
 _LARGEST = {"MARCHF": 11, "SEPTIN": 14, "DELEC": 1}
+# Genes that every sample of human blood has, and ids: names on one side of a table that match are genes.
+FREQUENT = re.compile(
+    r"MT-\w+|RP[LS]\d+\w*|RPLP[012]|ENSG\d{11}(\.\d+)?|ACTB|GAPDH|B2M|MALAT1|TMSB4X|EEF1A1|FTL|FTH1|CD74|"
+    r"HLA-[A-E]|S100A\d+|LYZ|CD34|CD3[DEG]|HBB|HBA[12]|TUBA1[ABC]|VIM|PTPRC|UBC|FOS|JUN|MYC|TP53"
+)
 _MOUSE = re.compile(r"(mt-)?[A-Z][a-z0-9]*[a-z][a-z0-9]*([-.]\w+)?|\d+[A-Z]\d+Rik")
 
 # Renamings by HGNC (https://www.genenames.org, CC0) that lists of blood genes still carry; a whole table can be
@@ -83,6 +89,36 @@ def mouse_like(names: Iterable[str]) -> bool:
     """Whether most names are written as mouse genes are: Cd34, Rps6, mt-Co1."""
     named = [name for name in names if any(map(str.isalpha, name))]
     return sum(bool(_MOUSE.fullmatch(n)) and "orf" not in n for n in named) > 0.5 * len(named) > 0
+
+
+def plain_forms(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Find what tools did to symbols where there is no list of genes to compare with.
+
+    Dates that can mean one gene only; ``MT.CO1`` and ``HLA.A`` where no name has the hyphen; ``TP53.1`` beside
+    ``TP53``; names that are all in lower case.
+
+    Returns
+    -------
+    found
+        Name -> (symbol, how); others are absent.
+    """
+    there = set(names)
+    found: dict[str, tuple[str, str]] = {}
+    hyphens = {name.split("-", 1)[0] for name in there if "-" in name}
+    letters = [name for name in there if any(map(str.isalpha, name))]
+    lower = sum(name == name.lower() for name in letters) > 0.9 * len(letters) > 0
+    for name in there:
+        options = date_symbols(name)
+        base = without_suffix(name)
+        if len(options) == 1:
+            found[name] = options[0], "date"
+        elif (family := name.split(".", 1)[0]) in ("MT", "HLA") and family not in hyphens and "." in name:
+            found[name] = name.replace(".", "-"), "dots for hyphens"
+        elif base != name and base in there and "." not in base:
+            found[name] = base, "suffix taken off"
+        elif lower and name in letters:
+            found[name] = re.sub(r"ORF(?=\d)", "orf", name.upper()), "case"
+    return found
 
 
 class Resolver:

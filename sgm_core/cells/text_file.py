@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import errno
 import gzip
 import io
 import re
@@ -91,9 +92,16 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         with opener(path, "rb") as stream:
             yield cast(BinaryIO, stream)
     except (OSError, EOFError, zlib.error) as error:
+        # A full disk is no fault of the file: scratch files are written while reading.
+        if isinstance(error, OSError) and error.errno is not None:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise InputError(
+                f"{path.name} can't be read ({error.strerror}): check that it is there"
+            ) from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"{path.name} can't be read ({reason[:160]}): is it whole, a text file, and yours to read?"
+            f"{path.name} is damaged or cut short ({reason[:160]}): copy or download it again"
         ) from error
 
 

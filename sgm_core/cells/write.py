@@ -120,8 +120,7 @@ def plain_table(obs: pd.DataFrame, text_columns: list[str], notes: list[str] | N
     """
     columns: dict[str, pd.Series] = {}
     for name, values in obs.reset_index(drop=True).items():
-        dtype = values.dtype
-        numeric = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
+        numeric = pd.api.types.is_numeric_dtype(values.dtype)
         if not numeric or name in text_columns:
             if notes is not None and name != "cell" and not numeric and (same := differing_in_blanks(values)):
                 notes.append(

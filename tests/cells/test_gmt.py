@@ -29,7 +29,7 @@ def test_blank_lines_are_skipped_and_repeated_terms_merged(tmp_path):
         (b"a\tSPI1\nb\tMYC\nc\t\tMYC\n", "holds no gene set \\(2 of 3 lines have no gene"),
         (b"\t\tSPI1\n", "line 1 is no gene set"),
         (b"good\t\tSPI1\n\x89HDF\0\0\tx\ty\n", "mine.gmt is no text"),
-        (b"\x1f\x8b\x08\0", "can't be read"),
+        (b"\x1f\x8b\x08\0", "damaged or cut short"),
         (b"\n\n", "holds no gene set"),
         (b"", "holds no gene set"),
     ],
