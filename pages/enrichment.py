@@ -1,5 +1,7 @@
 """Enrichment: what do the hidden genes do?"""
 
+from dataclasses import replace
+
 import pandas as pd
 import streamlit as st
 
@@ -83,8 +85,8 @@ def own_list(
             bind="query-params",
         )
         st.caption("The genes that could have been in your list: choose the narrowest that is true.")
-    genes = gene_sets.symbols(text or "")
-    if not genes:
+    mine = gene_sets.symbols(text or "")
+    if not mine.genes:
         st.info("Paste a list of gene symbols to see which terms hold more of them than chance.")
         st.stop()
     universe: tuple[str, ...]
@@ -92,8 +94,8 @@ def own_list(
         universe = mask_tables.universe(run)
     else:
         universe = tuple(dataset.genes) if pool == "dataset" else tuple(sorted(gene_sets.read(library).genes))
-    table, facts = gene_sets.test_list(genes, universe, library, sizes)
-    return table, facts, universes[pool]
+    table, facts = gene_sets.test_list(mine.genes, universe, library, sizes)
+    return table, replace(facts, notes=(*mine.notes, *facts.notes)), universes[pool]
 
 
 def answer(table: pd.DataFrame, facts: gene_sets.Sizes, what: str) -> str:
@@ -123,6 +125,8 @@ def stated(library: Resource, facts: gene_sets.Sizes, universe: str) -> None:
         f"Library: {library.name}, {library.description} · {words.count(facts.terms, 'term')} tested, "
         "hypergeometric test, Benjamini-Hochberg over all of them"
     )
+    for note in facts.notes:
+        st.text(f"Note: {note}")  # names of genes and terms are no Markdown
     if library.built_in:
         st.info(
             "This library is a **subset for the demo**: what it lacks, it cannot find. Add a full one "

@@ -1,12 +1,16 @@
 """Gene-set libraries and what they find in lists of genes: read and tested once, shared, never changed."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
 from pages.components import tables
 from sgm_core.analysis.enrichment import Enrichment, enrich_run, group_terms, over_representation
+from sgm_core.analysis.gene_lists import fit_list, fit_terms
+from sgm_core.cells.gene_lists import GeneList, parse_genes
+from sgm_core.cells.genes import read_aliases
 from sgm_core.figures.enrichment import SIGNIFICANT
 from sgm_core.resources.store import GeneSets, Resource, list_resources, read_gene_sets
 from sgm_core.runs.store import Run
@@ -22,12 +26,13 @@ RANKINGS = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a test went over: genes in the list, in the universe, terms tested, genes left out."""
+    """What a test went over: genes in the list, in the universe, terms tested, genes left out; what was said."""
 
     listed: int
     universe: int
     terms: int
     outside: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def libraries() -> dict[str, Resource]:
@@ -65,22 +70,40 @@ def test_list(
     genes: tuple[str, ...], universe: tuple[str, ...], library: Resource, sizes: tuple[int, int]
 ) -> tuple[pd.DataFrame, Sizes]:
     """Test any list of genes against a library."""
-    table = _list(genes, universe, str(library.path), tables.stamp(library.path), sizes)
+    known = _aliases()
+    stamps = (tables.stamp(library.path), tables.stamp(known.path) if known else 0)
+    table, outside, notes = _list(
+        genes, universe, str(library.path), str(known.path) if known else "", stamps, sizes
+    )
     facts = table.attrs
-    return table, Sizes(facts["n_list"], facts["n_universe"], facts["n_terms"], facts["n_list_outside"])
+    return table, Sizes(facts["n_list"], facts["n_universe"], facts["n_terms"], outside, notes)
+
+
+def _aliases() -> Resource | None:
+    """Return the registered alias table, the first of several."""
+    return next(iter(list_resources("aliases")), None)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Testing terms")
 def _list(
-    genes: tuple[str, ...], universe: tuple[str, ...], library: str, stamp: int, sizes: tuple[int, int]
-) -> pd.DataFrame:
-    return over_representation(genes, universe, _sets(library, stamp).terms, *sizes)
+    genes: tuple[str, ...],
+    universe: tuple[str, ...],
+    library: str,
+    aliases: str,
+    stamps: tuple[int, int],
+    sizes: tuple[int, int],
+) -> tuple[pd.DataFrame, int, tuple[str, ...]]:
+    sets = _sets(library, stamps[0])
+    fitted = fit_list(genes, universe, read_aliases(Path(aliases)) if aliases else None)
+    terms, changed = fit_terms(sets.terms, universe)
+    table = over_representation(fitted.genes or genes, universe, terms, *sizes)
+    return table, len(fitted.outside), (*sets.put_right, *fitted.notes, *changed)
 
 
 def of_ranking(found: Enrichment, ranking: str) -> tuple[pd.DataFrame, Sizes]:
     """Return one ranking's terms and what its test went over."""
     table = found.table[found.table["ranking"] == ranking].drop(columns="ranking").reset_index(drop=True)
-    return table, Sizes(len(found.lists[ranking]), len(found.universe), len(table))
+    return table, Sizes(len(found.lists[ranking]), len(found.universe), len(table), notes=found.changes)
 
 
 def side_by_side(found: Enrichment, arm: str, terms: int = 40) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -112,8 +135,6 @@ def grouped(table: pd.DataFrame) -> pd.DataFrame:
     return group_terms(table)
 
 
-def symbols(text: str) -> tuple[str, ...]:
-    """Read gene symbols from free text, separated by anything that a symbol can't hold; each once."""
-    for mark in ",;\t\n\r|\"'":
-        text = text.replace(mark, " ")
-    return tuple(dict.fromkeys(text.split()))
+def symbols(text: str) -> GeneList:
+    """Read gene symbols from free text, as `parse_genes` does; nothing at all is an empty list."""
+    return parse_genes(text, "your list") if text.strip() else GeneList(())

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom
 
+from sgm_core.analysis.gene_lists import fit_terms
 from sgm_core.analysis.masks import (
     default_arm,
     gene_statistics,
@@ -45,6 +46,8 @@ class Enrichment:
         The arm.
     notes
         What is to be said of a ranking: why it is missing or shorter than asked for.
+    changes
+        What was done to the gene sets so that they fit, a sentence each.
     """
 
     table: pd.DataFrame
@@ -52,6 +55,7 @@ class Enrichment:
     universe: list[str]
     arm: str
     notes: dict[str, str] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
 
 
 def split_term(name: str) -> tuple[str, str]:
@@ -102,7 +106,8 @@ def over_representation(
     chosen = asked & pool
     if not chosen:
         raise InputError(
-            f"none of the {len(asked)} genes is among the {len(pool)} of the universe: both need gene symbols"
+            f"none of the {len(asked)} genes is among the {len(pool)} of the universe: both need gene symbols "
+            f"(the list has {min(asked, default='')!r}, the universe {min(pool, default='')!r})"
         )
     names, sizes, hits = [], [], []
     for name, members in terms.items():
@@ -260,10 +265,11 @@ def enrich_run(
     if uniform:
         lists["uniform"] = top_genes(gene_statistics(masks, arm=uniform), "frequency", top)
     lists["expression"] = top_genes(stats, "expression", top)
+    fitted, changes = fit_terms(terms, universe)
     frames = [
-        over_representation(genes, universe, terms, min_size, max_size).assign(ranking=name)
+        over_representation(genes, universe, fitted, min_size, max_size).assign(ranking=name)
         for name, genes in lists.items()
         if genes
     ]
     table = pd.concat(frames, ignore_index=True)[["ranking", *COLUMNS]]
-    return Enrichment(table, lists, universe, arm, notes)
+    return Enrichment(table, lists, universe, arm, notes, changes)

@@ -8,9 +8,10 @@ import numpy as np
 from scipy import sparse
 
 from sgm_core import home
+from sgm_core.cells.cell_table import add_cells
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.genes import GeneMap, harmonise, read_aliases, read_gene_list
-from sgm_core.cells.labels import add_cells, check_cells, check_enough, check_roles
+from sgm_core.cells.labels import check_cells, check_enough, check_roles
 from sgm_core.cells.read import CountSource, open_source
 from sgm_core.cells.write import plain_table, room, write_dataset
 from sgm_core.errors import InputError, NotFoundError
@@ -85,7 +86,8 @@ def import_dataset(
         columns = [column for column in (donor, cell_type, timepoint) if column]
         source = open_source(path, scratch, layer, columns)
         if cells is not None:
-            source = replace(source, obs=add_cells(source.obs, _file(cells), path.name))
+            obs = add_cells(source.obs, _file(cells), path.name, source.notes, tuple(columns))
+            source = replace(source, obs=obs)
         if "cell_in_file" in source.obs:
             # The reader gave way to the names of the cells; whoever asks for the column means the file's.
             donor, cell_type, timepoint = (
@@ -93,10 +95,11 @@ def import_dataset(
             )
         observer.message(f"{path.name}: {source.format}, counts in {source.where}")
         roles = check_roles(source, donor, cell_type, timepoint)
-        obs = plain_table(source.obs, [column for column in roles.values() if column])
-        obs, declared = check_cells(obs, roles, unlabelled, path.name)
+        obs = plain_table(source.obs, [column for column in roles.values() if column], source.notes)
+        obs, declared = check_cells(obs, roles, unlabelled, path.name, source.notes)
         check_enough(obs, roles, declared, path.name)
         gene_map = harmonise(source.var, path.name, vocabulary, table)
+        source.notes.extend(gene_map.notes)
         survey = _survey(source, gene_map, min_genes, observer)
         keep_genes = survey.gene_cells >= max(min_cells, 1)
         if not survey.keep.any() or not keep_genes.any():

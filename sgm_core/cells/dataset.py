@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import sparse
 
 from sgm_core import home
+from sgm_core.cells.columns import as_text
 from sgm_core.errors import InputError, NotFoundError
 
 SCHEMA_VERSION = 1
@@ -73,6 +74,10 @@ class Dataset:
     def unlabelled(self) -> tuple[str, ...]:
         """The label values that mean 'no label'."""
         return tuple(self.meta["unlabelled"])
+
+    def unlabelled_in(self, column: str) -> tuple[str, ...]:
+        """Return the values of a label column that mean 'no label': those of all, and its own."""
+        return (*self.unlabelled, *self.meta.get("unlabelled_in", {}).get(column, ()))
 
     @property
     def content_hash(self) -> str:
@@ -178,7 +183,7 @@ class Dataset:
         return columns
 
     def labels(self, column: str | None = None) -> pd.Series:
-        """Return the label of each cell, None where it has none (a declared value, or no value).
+        """Return the label of each cell as text, None where it has none (a declared value, or no value).
 
         Parameters
         ----------
@@ -195,9 +200,9 @@ class Dataset:
             raise NotFoundError(
                 f"dataset {self.name!r} has no column {column!r}; it has {', '.join(self.grouping_columns())}"
             )
-        values = self.obs[column]
-        without = values.isna() | values.isin(self.unlabelled)
-        return values.astype(object).where(~without, None)
+        values = as_text(self.obs[column])
+        without = values.isna() | values.isin(self.unlabelled_in(column))
+        return values.where(~without, None)
 
     def donors(self) -> pd.Series:
         """Return the donor of each cell."""

@@ -10,23 +10,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sgm_core.cells.gene_columns import find_symbols
+from sgm_core.cells.gene_lists import read_genes
+from sgm_core.cells.gene_names import Resolver, describe_mapped, is_date, mouse_like, plain_forms
+from sgm_core.cells.text_file import read_whole
 from sgm_core.errors import InputError
 
-_ENSEMBL = re.compile(r"ENS[A-Z]*G\d{9,}(\.\d+)?")
-_SYMBOL_COLUMNS = (
-    "gene_symbol", "gene_symbols", "symbol", "symbols", "feature_name", "gene_name", "gene_names",
-    "gene_short_name", "hgnc_symbol", "gene", "genes", "name", "features",
-)  # fmt: skip
-_ENSEMBL_COLUMNS = (
-    "ensembl",
-    "ensembl_id",
-    "ensembl_ids",
-    "gene_id",
-    "gene_ids",
-    "feature_id",
-    "accession",
-    "id",
-)
 _EXAMPLES = 20
 
 
@@ -44,12 +33,15 @@ class GeneMap:
         The Ensembl id of each resulting gene, None where unknown (n_out,).
     report
         What was done, for ``dataset.json``.
+    notes
+        What had to be assumed, a sentence each.
     """
 
     genes: np.ndarray
     target: np.ndarray
     ensembl: np.ndarray
     report: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
     def apply(self, chunk: sparse.csr_matrix) -> sparse.csr_matrix:
         """Return the counts of `genes`: columns moved, dropped, and summed where they share a symbol."""
@@ -65,7 +57,7 @@ class GeneMap:
         """Return the map to the genes where the boolean `wanted` (n_out,) is true."""
         place = np.where(wanted, np.cumsum(wanted) - 1, -1)
         target = np.where(self.target >= 0, place[self.target], -1)
-        return GeneMap(self.genes[wanted], target, self.ensembl[wanted], self.report)
+        return GeneMap(self.genes[wanted], target, self.ensembl[wanted], self.report, self.notes)
 
     def table(self) -> pd.DataFrame:
         """Return one row a gene: ``gene`` and, where any id is known, ``ensembl``."""
@@ -76,19 +68,13 @@ class GeneMap:
 
 
 def read_gene_list(path: Path) -> list[str]:
-    """Read a vocabulary: a table with the column ``gene_name``, or one symbol a line."""
-    lines = [line.split("\t")[0].strip() for line in _text(path).splitlines()]
-    if lines and lines[0].lower() in ("gene_name", "gene", "symbol", "gene_symbol"):
-        lines = lines[1:]
-    genes = list(dict.fromkeys(line for line in lines if line))
-    if not genes:
-        raise InputError(f"{path.name} holds no gene names")
-    return genes
+    """Read a vocabulary: a table with the column ``gene_name``, or one symbol a line (`read_genes`)."""
+    return list(read_genes(path).genes)
 
 
 def read_aliases(path: Path) -> dict[str, tuple[str, ...]]:
     """Read a table Symbol -> Approved.Symbol (HGNC); 'A /// B' or several rows make a symbol ambiguous."""
-    lines = [re.split(r"[\t,]", line) for line in _text(path).splitlines() if line.strip()]
+    lines = [re.split(r"[\t,]", line) for line in read_whole(path).lines if line.strip()]
     header = [name.strip().strip('"') for name in lines[0]] if lines else []
     if not {"Symbol", "Approved.Symbol"} <= set(header):
         raise InputError(f"{path.name} is no alias table: it needs the columns Symbol and Approved.Symbol")
@@ -101,13 +87,6 @@ def read_aliases(path: Path) -> dict[str, tuple[str, ...]]:
         names = tuple(name.strip() for name in row[new].strip('" ').split("///"))
         table[symbol] = tuple(dict.fromkeys(table.get(symbol, ()) + names))
     return table
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path.name} is no text file") from error
 
 
 def harmonise(
@@ -137,19 +116,37 @@ def harmonise(
     InputError
         If the names are Ensembl ids without symbols, numbers, or none of them is known.
     """
-    names, ensembl, report = _symbols(var, file_name)
+    known_genes = {*(vocabulary or ()), *(aliases or ())}
+    symbols = find_symbols(var, file_name, known_genes)
+    names, ensembl, report = symbols.names, symbols.ensembl, symbols.report
     if "feature_type" in var:
         other = ~var["feature_type"].isin(["Gene Expression", ""]).to_numpy()
         names[other] = ""
         report["other_features"] = int(other.sum())
-    translate, counts = _translation(names, vocabulary, aliases)
+    named = [name for name in dict.fromkeys(names.tolist()) if name]
+    mouse = mouse_like(named)
+    translate, counts = _translation(named, vocabulary, aliases, mouse)
     result = np.array([translate.get(name, "") for name in names], dtype=str)
     known = result != ""
+    examples = ", ".join(repr(name) for name in named[:3])
     if not known.any() or (aliases and vocabulary is None and not counts["known"]):
-        examples = ", ".join(repr(str(name)) for name in names[names != ""][:3])
-        mouse = np.mean([name == name.capitalize() and name != name.upper() for name in names]) > 0.5
         advice = "they look like mouse symbols" if mouse else "are they symbols of human genes?"
         raise InputError(f"no known gene in {file_name}: its genes are named {examples} ...; {advice}")
+    if mouse and known_genes:
+        raise InputError(
+            f"the genes of {file_name} look like mouse symbols ({examples} ...) and the gene list or alias table "
+            "holds human ones: map them to human orthologues first"
+        )
+    notes = [*symbols.notes, *describe_mapped(counts["otherwise"])]
+    if mouse:
+        notes.append(
+            f"the genes look like mouse symbols ({examples} ...): what rests on human ones finds nothing"
+        )
+    if counts["dates"]:
+        notes.append(
+            f"{len(counts['dates']):,} genes are named as dates that can mean two genes each and were left as "
+            f"they are ({', '.join(counts['dates'][:3])} ...): a spreadsheet changed them"
+        )
     genes, where = np.unique(result[known], return_inverse=True)
     target = np.full(len(names), -1, np.int64)
     target[known] = where
@@ -170,13 +167,19 @@ def harmonise(
         report["vocabulary_found"] = len(genes)
         report["coverage_vocabulary"] = len(genes) / len(vocabulary)
         report["coverage_genes"] = float(known.mean())
-    return GeneMap(genes, target, ids, report)
+    return GeneMap(genes, target, ids, report, tuple(notes))
 
 
 def _translation(
-    names: np.ndarray, vocabulary: list[str] | None, aliases: dict[str, tuple[str, ...]] | None
+    names: list[str],
+    vocabulary: list[str] | None,
+    aliases: dict[str, tuple[str, ...]] | None,
+    mouse: bool,
 ) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return name in the file -> gene (absent when dropped), and what happened to which names."""
+    """Return name in the file -> gene (absent when dropped), and what happened to which names.
+
+    `names` once each.
+    """
     table = aliases or {}
     wanted = set(vocabulary) if vocabulary is not None else None
     approved_of = {symbol: new[0] for symbol, new in table.items() if len(new) == 1}
@@ -185,11 +188,13 @@ def _translation(
     for gene in vocabulary or ():
         spelling.setdefault(approved_of.get(gene, gene), gene)
     approved = {new for names_ in table.values() for new in names_}
+    reference = wanted if wanted is not None else {*approved, *table}
+    resolve = Resolver(reference, table, case=not mouse) if reference else None
+    plain = {} if reference or mouse else plain_forms(names)
     translate: dict[str, str] = {}
     mapped, ambiguous, known = [], [], 0
-    for name in dict.fromkeys(names.tolist()):
-        if not name:
-            continue
+    otherwise: list[tuple[str, str, str]] = []
+    for name in names:
         known += name in table or name in approved
         if wanted is not None and name in wanted:
             translate[name] = name
@@ -201,53 +206,21 @@ def _translation(
         new = options[0] if len(options) == 1 else name
         if wanted is not None:
             new = new if new in wanted else spelling.get(new, "")
+        if new == name and name in plain:
+            new, how = plain[name]
+            otherwise.append((name, new, how))
+        elif resolve and (not new or new == name) and name not in reference and (answer := resolve(name)):
+            found, how = answer
+            new = found if wanted is not None else approved_of.get(found, found)
+            known += 1
+            if how != "alias":
+                otherwise.append((name, new, how))
+            else:
+                mapped.append(f"{name} -> {new}")
+        elif new and new != name:
+            mapped.append(f"{name} -> {new}")
         if new:
             translate[name] = new
-            if new != name:
-                mapped.append(f"{name} -> {new}")
-    return translate, {"aliases_mapped": mapped, "ambiguous": ambiguous, "known": known}
-
-
-def _symbols(var: pd.DataFrame, file_name: str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Return each column's symbol and Ensembl id (None where unknown), and what was done about ids."""
-    names = _clean(var["gene"])
-    is_id = _is_ensembl(names)
-    if names.size and np.mean([name.isdigit() for name in names]) > 0.5:
-        raise InputError(
-            f"the genes of {file_name} are named by numbers ({names[0]!r} ...): put gene symbols there"
-        )
-    lower = {str(column).lower(): column for column in var.columns if column != "gene"}
-    if is_id.mean() <= 0.5:
-        ids = _where(is_id, names)
-        for column in _ENSEMBL_COLUMNS:
-            if column in lower:
-                values = _clean(var[lower[column]])
-                ids = _where(_is_ensembl(values), values, ids)
-        return names, ids, {"ensembl_without_symbol": int(is_id.sum())}
-    for column in _SYMBOL_COLUMNS:
-        if column in lower:
-            values = _clean(var[lower[column]])
-            usable = (values != "") & ~_is_ensembl(values)
-            if usable.mean() > 0.5:
-                report = {"symbols_from": str(lower[column]), "ensembl_without_symbol": int((~usable).sum())}
-                return _where(usable, values, names), _where(is_id, names), report
-    raise InputError(
-        f"the genes of {file_name} are Ensembl ids ({names[is_id][0]} ...) and it has no column of symbols: "
-        "add one to var, named gene_symbol, and import again"
-    )
-
-
-def _clean(values: pd.Series) -> np.ndarray:
-    values = values.astype(object)
-    return values.where(values.notna(), "").astype(str).str.strip().to_numpy(dtype=object)
-
-
-def _where(condition: np.ndarray, values: np.ndarray, otherwise: np.ndarray | None = None) -> np.ndarray:
-    """Return `values` where the condition holds, else `otherwise` (None by default)."""
-    result = np.full(len(values), None, dtype=object) if otherwise is None else otherwise.copy()
-    result[condition] = values[condition]
-    return result
-
-
-def _is_ensembl(names: np.ndarray) -> np.ndarray:
-    return np.array([bool(_ENSEMBL.fullmatch(name)) for name in names], dtype=bool)
+    dates = [name for name in names if translate.get(name) == name and is_date(name)]
+    facts = {"aliases_mapped": mapped, "ambiguous": ambiguous, "known": known, "dates": dates}
+    return translate, facts | {"otherwise": otherwise}

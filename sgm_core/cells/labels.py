@@ -1,14 +1,13 @@
 """The columns of cells that have a role: donor, cell type, timepoint."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
 
+from sgm_core.cells.columns import MISSING, as_text, differing_in_case, name_some, tidy
 from sgm_core.cells.read.source import CountSource
 from sgm_core.errors import InputError
 
-_MISSING = ("", "nan", "none", "na", "n/a", "<na>", "null")
 _SHOWN = 30
 
 
@@ -44,7 +43,11 @@ def check_roles(
 
 
 def check_cells(
-    obs: pd.DataFrame, roles: dict[str, str | None], unlabelled: Iterable[str], file_name: str
+    obs: pd.DataFrame,
+    roles: dict[str, str | None],
+    unlabelled: Iterable[str],
+    file_name: str,
+    notes: list[str] | None = None,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Check names, donors and labels of all cells; return the table with missing labels as None.
 
@@ -55,9 +58,13 @@ def check_cells(
     roles
         From `check_roles`.
     unlabelled
-        Label values that mean 'no label'; 'nan' stands for cells without a value.
+        Label values that mean 'no label'; 'nan' stands for cells without a value. ``COLUMN=VALUE`` declares
+        one of another label column.
     file_name
         For messages.
+    notes
+        Is told what a user should look at: donors or classes that differ in case only, classes that are
+        numbers.
 
     Returns
     -------
@@ -86,19 +93,27 @@ def check_cells(
             f"{int(donor.isna().sum()):,} of {len(obs):,} cells of {file_name} have no donor in column "
             f"{roles['donor']!r}: fill them in or remove these cells"
         )
-    declared = tuple(dict.fromkeys(str(value) for value in unlabelled))
+    declared = tuple(dict.fromkeys(tidy(value) for value in unlabelled))
     missing = int(cell_type.isna().sum())
-    if missing and not any(value.strip().lower() in _MISSING for value in declared):
+    if missing and not any(value.lower() in MISSING for value in declared):
         raise InputError(
             f"{missing:,} of {len(obs):,} cells of {file_name} have no value in column "
             f"{roles['cell_type']!r}: declare that with --unlabelled nan, or fill them in"
         )
     levels = sorted(cell_type.dropna().unique())
     for value in declared:
-        if value not in levels and value.strip().lower() not in _MISSING:
-            raise InputError(
-                f"--unlabelled {value!r} is no value of column {roles['cell_type']!r}, whose values are "
-                f"{', '.join(levels[:_SHOWN])}"
+        if value not in levels and value.lower() not in MISSING:
+            _check_declared(obs, value, str(roles["cell_type"]), levels)
+    if notes is not None:
+        for column in filter(None, roles.values()):
+            notes += [
+                f"{first!r} and {second!r} of column {column!r} differ in case only and are kept apart"
+                for first, second in differing_in_case(obs[column])[:_SHOWN]
+            ]
+        if levels and all(level.lstrip("-").isdigit() for level in levels):
+            notes.append(
+                f"the classes of column {roles['cell_type']!r} are numbers ({name_some(levels)}): if they are codes, "
+                "name the column that holds their names"
             )
     return obs, declared
 
@@ -129,37 +144,32 @@ def check_enough(
         )
 
 
-def read_cells(path: Path) -> pd.DataFrame:
-    """Read a table of cells (CSV, TSV, .gz, parquet); column ``cell``, or the first one, is the index."""
-    if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
-    else:
-        table = pd.read_csv(path, sep=None, engine="python", keep_default_na=True)
-    column = "cell" if "cell" in table else table.columns[0]
-    table = table.rename(columns={column: "cell"})
-    if table["cell"].duplicated().any():
-        raise InputError(f"cell names repeat in column {column!r} of {path.name}: make them unique")
-    return table.set_index(table.pop("cell").astype(str))
-
-
-def add_cells(obs: pd.DataFrame, path: Path, file_name: str) -> pd.DataFrame:
-    """Join the table of cells `path` to `obs` by cell name.
-
-    Raises
-    ------
-    InputError
-        If no name matches.
-    """
-    table = read_cells(path)
-    found = obs["cell"].isin(table.index)
-    if not found.any():
-        raise InputError(
-            f"no cell name of {path.name} (such as {table.index[0]!r}) is in {file_name} "
-            f"(such as {obs['cell'].iloc[0]!r})"
-        )
-    columns = table.columns.difference(obs.columns, sort=False)
-    return obs.join(table[columns], on="cell")
-
-
 def _is_missing(values: pd.Series) -> pd.Series:
-    return values.isna() | values.astype(str).str.strip().str.lower().isin(_MISSING)
+    return values.isna() | values.astype(str).str.strip().str.lower().isin(MISSING)
+
+
+def of_column(value: str, columns: Iterable[str]) -> tuple[str, str] | None:
+    """Split a declared ``COLUMN=VALUE`` into its parts if there is such a column, else return None."""
+    for column in columns:
+        if value.startswith(f"{column}="):
+            return column, tidy(value.removeprefix(f"{column}="))
+    return None
+
+
+def _check_declared(obs: pd.DataFrame, value: str, cell_type: str, levels: list[str]) -> None:
+    """Refuse a declared value that no label has."""
+    if named := of_column(value, map(str, obs.columns)):
+        column, value = named
+        found = as_text(obs[column])
+        if value.lower() in MISSING or value in set(found):
+            return
+        shown = ", ".join(sorted(found.dropna().unique())[:_SHOWN])
+        raise InputError(
+            f"--unlabelled {column}={value}: {value!r} is no value of that column, which has {shown}"
+        )
+    others = [c for c in obs.columns if c != "cell" and obs[c].dtype == object and (obs[c] == value).any()]
+    advice = f"; column {others[0]!r} has it: declare {others[0]}={value} there" if others else ""
+    raise InputError(
+        f"--unlabelled {value!r} is no value of column {cell_type!r}, whose values are "
+        f"{', '.join(levels[:_SHOWN])}{advice}"
+    )

@@ -16,7 +16,9 @@ from scipy import sparse
 
 from sgm_core import home
 from sgm_core.cells.arrays import GrowingArray
+from sgm_core.cells.columns import as_text, differing_in_blanks, name_some
 from sgm_core.cells.dataset import SCHEMA_VERSION, Dataset, open_dataset
+from sgm_core.cells.labels import of_column
 from sgm_core.errors import InputError
 
 _LARGEST = np.iinfo(np.uint32).max
@@ -52,7 +54,7 @@ def write_dataset(
     roles
         ``donor``, ``cell_type`` and, if there is one, ``timepoint`` -> column of `obs`.
     unlabelled
-        Label values that mean 'no label'.
+        Label values that mean 'no label'; ``COLUMN=VALUE`` for a label column other than the cell type.
     source, filters, gene_report, simulated, note
         Kept in ``dataset.json``.
     largest
@@ -71,6 +73,11 @@ def write_dataset(
         raise ValueError("genes must be sorted and unique")
     obs = plain_table(obs, [column for column in roles.values() if column])
     dtype = np.min_scalar_type(min(largest, _LARGEST))
+    declared = list(unlabelled)
+    columns = [str(column) for column in obs.columns]
+    others: dict[str, list[str]] = {}
+    for named in filter(None, (of_column(value, columns) for value in declared)):
+        others.setdefault(named[0], []).append(named[1])
     target = home.folder("datasets") / home.check_name(name, "dataset name")
     need = None if n_stored is None else n_stored * (4 + dtype.itemsize) + 16 * len(obs)
     with room(target, need), home.whole_folder(target) as folder:
@@ -87,7 +94,8 @@ def write_dataset(
             "source": source or {},
             "filters": filters or {},
             "roles": roles,
-            "unlabelled": list(unlabelled),
+            "unlabelled": [value for value in declared if not of_column(value, columns)],
+            "unlabelled_in": others,
             "n_cells": len(obs),
             "n_genes": len(genes),
             "n_donors": int(obs[roles["donor"]].nunique()),
@@ -95,26 +103,30 @@ def write_dataset(
             "gene_report": gene_report or {},
             "note": note,
         }
-        for part in (obs.to_csv(index=False), "\n".join(genes), json.dumps([roles, meta["unlabelled"]])):
+        # Datasets without values declared for other columns keep the hash that they always had.
+        about = [roles, meta["unlabelled"], *([others] if others else [])]
+        for part in (obs.to_csv(index=False), "\n".join(genes), json.dumps(about)):
             digest.update(part.encode())
         home.write_json(folder / "dataset.json", meta | {"content_hash": digest.hexdigest()})
     return open_dataset(name)
 
 
-def plain_table(obs: pd.DataFrame, text_columns: list[str]) -> pd.DataFrame:
-    """Return `obs` with a plain index and text where there were categories; missing text is None.
+def plain_table(obs: pd.DataFrame, text_columns: list[str], notes: list[str] | None = None) -> pd.DataFrame:
+    """Return `obs` with a plain index and tidy text where there were categories; missing text is None.
 
-    `text_columns` become text whatever they were (donor 1.0 becomes '1').
+    `text_columns` become text whatever they were (donor 1.0 becomes '1'). Blanks around and between words and
+    characters that can't be seen make no difference: a donor 'AML1 ' beside 'AML1' would be in training and in
+    test. `notes` is told which values became one.
     """
     columns: dict[str, pd.Series] = {}
     for name, values in obs.reset_index(drop=True).items():
         numeric = pd.api.types.is_numeric_dtype(values.dtype)
-        if numeric and name in text_columns:
-            numbers = values.astype("Float64")
-            values = numbers.astype("Int64") if (numbers.dropna() % 1 == 0).all() else numbers
         if not numeric or name in text_columns:
-            values = values.astype(object)
-            values = values.map(str, na_action="ignore").where(values.notna(), None)
+            if notes is not None and name != "cell" and not numeric and (same := differing_in_blanks(values)):
+                notes.append(
+                    f"values of column {name} that differed in blanks only were made one: {name_some(same)}"
+                )
+            values = as_text(values)
         columns[str(name)] = values
     return pd.DataFrame(columns)
 

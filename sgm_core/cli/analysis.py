@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sgm_core.progress import Observer
+    from sgm_core.resources.gmt import GeneSets
     from sgm_core.runs.store import Run
 
 _SHOWN = [
@@ -55,8 +56,16 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     enrich.add_argument(
         "--by", choices=("frequency", "lift"), help="one ranking (default: both, and the controls)"
     )
-    enrich.add_argument("--genes", type=Path, metavar="FILE", help="a list of genes, one a line")
+    enrich.add_argument(
+        "--genes", type=Path, metavar="FILE", help="a list of genes, one a line, or a table with them"
+    )
     enrich.add_argument("--universe", metavar="FILE|gmt", help="its universe; gmt: all genes of the GMT")
+    enrich.add_argument(
+        "--aliases", metavar="MAP", help="alias table for --genes, file or name (default: the registered one)"
+    )
+    enrich.add_argument(
+        "--exact", action="store_true", help="take --genes as written: no aliases, dates, suffixes or case"
+    )
     enrich.add_argument(
         "--min-size", type=int, default=5, help="smallest term tested (default 5; 0: no limit)"
     )
@@ -154,48 +163,62 @@ def _or_not_kept(value: float) -> str:
 def _enrich(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.errors import InputError
 
-    path, terms = _gene_sets(args.genesets)
+    path, sets = _gene_sets(args.genesets)
     if args.run and (args.genes or args.universe):
         raise InputError("give a run, or --genes with --universe, not both")
     if not args.run:
-        return _enrich_list(args, path, terms)
+        return _enrich_list(args, path, sets)
     from sgm_core.runs.store import open_run
 
     run = open_run(args.run)
     run.check_dataset()
-    return (_prerank if args.prerank else _enrich_run)(args, run, path, terms)
+    return (_prerank if args.prerank else _enrich_run)(args, run, path, sets)
 
 
-def _enrich_list(args: argparse.Namespace, path: Path, terms: dict[str, list[str]]) -> Output:
+def _enrich_list(args: argparse.Namespace, path: Path, sets: GeneSets) -> Output:
     from sgm_core.analysis.enrichment import over_representation
+    from sgm_core.analysis.gene_lists import fit_list, fit_terms
+    from sgm_core.cells.gene_lists import read_genes
     from sgm_core.errors import InputError
 
     if not (args.genes and args.universe):
         raise InputError("give the ID of a run, or --genes FILE with --universe FILE (or gmt)")
     if args.prerank:
         raise InputError("--prerank needs a run: a list of genes has no ranking statistic")
-    genes = _gene_list(args.genes)
+    asked = read_genes(args.genes)
+    notes = [*sets.put_right, *asked.notes]
     if args.universe == "gmt":
-        universe = sorted({gene for members in terms.values() for gene in members})
+        universe = tuple(sorted(sets.genes))
     else:
-        universe = _gene_list(Path(args.universe))
+        pool = read_genes(args.universe)
+        universe, notes = pool.genes, [*notes, *pool.notes]
+    aliases, said = _aliases(args.aliases)
+    fitted = fit_list(asked.genes, universe, aliases, args.exact)
+    if any(note.startswith("mapped by alias") for note in fitted.notes):
+        notes += said
+    terms, changed = fit_terms(sets.terms, universe)
+    notes += [*fitted.notes, *changed]
+    genes = fitted.genes or asked.genes
     table = over_representation(genes, universe, terms, args.min_size or None, args.max_size or None)
     counts = {str(name): value for name, value in table.attrs.items()}
-    data = {"genesets": path.name, **counts, "terms": table.to_dict("records")}
+    counts["n_list_outside"] = outside = len(fitted.outside)
+    data = {"genesets": path.name, **counts, "notes": notes, "terms": table.to_dict("records")}
     head = _counts_line(path, table.attrs["n_universe"], table.attrs["n_terms"])
-    outside = table.attrs["n_list_outside"]
     head += f"; list: {table.attrs['n_list']:,} genes" + (
         f" ({outside:,} outside the universe)" if outside else ""
     )
-    return Output(data, f"{head}\n\n{_text(table[_TERMS].head(args.show))}")
+    shown = (
+        _text(table[_TERMS].head(args.show)) if len(table) else "no term has an eligible size: see --min-size"
+    )
+    return Output(data, "\n".join([head, *(f"  {note}" for note in notes), "", shown]))
 
 
-def _enrich_run(args: argparse.Namespace, run: Run, path: Path, terms: dict[str, list[str]]) -> Output:
+def _enrich_run(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) -> Output:
     from sgm_core.analysis.enrichment import enrich_run
     from sgm_core.errors import InputError
 
     result = enrich_run(
-        _table(run, "masks"), terms, args.arm, args.top, args.min_size or None, args.max_size or None
+        _table(run, "masks"), sets.terms, args.arm, args.top, args.min_size or None, args.max_size or None
     )
     if args.by and args.by not in result.lists:
         raise InputError(f"run {run.id}: {result.notes[args.by]}")
@@ -205,11 +228,13 @@ def _enrich_run(args: argparse.Namespace, run: Run, path: Path, terms: dict[str,
     n_terms = int((result.table["ranking"] == rankings[0]).sum())
     data: dict[str, Any] = {"run": run.id, "arm": result.arm, "genesets": path.name, "top": args.top}
     data |= {"n_universe": len(result.universe), "n_terms": n_terms}
+    data["notes"] = [*sets.put_right, *result.changes]
     data["lists"] = {name: result.lists[name] for name in rankings}
-    data["notes"] = result.notes
+    data["rankings_left_out"] = result.notes
     data["terms"] = table.to_dict("records")
     lines = [_counts_line(path, len(result.universe), n_terms) + f"; lists: top {args.top}"]
     lines += [f"{note[0].upper()}{note[1:]}" for note in result.notes.values()]
+    lines += [f"  {note}" for note in data["notes"]]
     for name in rankings:
         rows = table[table["ranking"] == name]
         found = int((rows["q_value"] < 0.05).sum())
@@ -218,8 +243,9 @@ def _enrich_run(args: argparse.Namespace, run: Run, path: Path, terms: dict[str,
     return Output(data, "\n".join(lines))
 
 
-def _prerank(args: argparse.Namespace, run: Run, path: Path, terms: dict[str, list[str]]) -> Output:
+def _prerank(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) -> Output:
     from sgm_core.analysis.enrichment import prerank
+    from sgm_core.analysis.gene_lists import fit_terms
     from sgm_core.analysis.masks import default_arm, gene_statistics, lift_problem
     from sgm_core.errors import InputError
 
@@ -228,12 +254,15 @@ def _prerank(args: argparse.Namespace, run: Run, path: Path, terms: dict[str, li
     stats = gene_statistics(masks, arm=arm).set_index("gene")
     if by == "lift" and (problem := lift_problem(stats)):
         raise InputError(f"run {run.id} can't be ranked by lift: {problem}")
+    terms, changed = fit_terms(sets.terms, stats.index)
     table = prerank(stats[by], terms, args.min_size or 1, args.max_size or len(stats), seed=args.seed)
     data = {"run": run.id, "arm": arm, "by": by, "genesets": path.name, "n_universe": len(stats)}
+    data["notes"] = [*sets.put_right, *changed]
     shown = table.reindex(table["p_value"].sort_values(kind="stable").index).head(args.show)
     head = (
         _counts_line(path, len(stats), len(table)) + f"; all genes of {arm} ranked by {by}, seed {args.seed}"
     )
+    head = "\n".join([head, *(f"  {note}" for note in data["notes"])])
     text = f"{head}\n\n{_text(shown.drop(columns='genes'))}"
     return Output(data | {"n_terms": len(table), "seed": args.seed, "terms": table.to_dict("records")}, text)
 
@@ -267,25 +296,25 @@ def _umap(args: argparse.Namespace, observer: Observer) -> Output:
     return Output({"run": run.id, "path": str(target)}, str(target))
 
 
-def _gene_sets(name: str) -> tuple[Path, dict[str, list[str]]]:
+def _gene_sets(name: str) -> tuple[Path, GeneSets]:
     """Read a GMT file, or the registered gene sets of that name."""
-    from sgm_core.resources.store import read_gmt, resource_path
+    from sgm_core.resources.store import read_gene_sets, resource_path
 
     path = Path(name) if Path(name).is_file() else resource_path("genesets", name)
-    return path, read_gmt(path)
+    return path, read_gene_sets(path)
 
 
-def _gene_list(path: Path) -> list[str]:
-    """Read genes, one a line; blanks around them and empty lines are left out."""
-    from sgm_core.errors import InputError
+def _aliases(given: str | None) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Return the alias table that is asked for, else the first registered one, and which it is."""
+    from sgm_core.cells.genes import read_aliases
+    from sgm_core.resources.store import list_resources, resource_path
 
-    try:
-        genes = [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"can't read {path}: give a text file with one gene a line") from error
-    if not genes:
-        raise InputError(f"{path} holds no genes: give a text file with one gene a line")
-    return genes
+    if given:
+        path = Path(given) if Path(given).is_file() else resource_path("aliases", given)
+        return read_aliases(path), [f"aliases from {path.name}"]
+    for resource in list_resources("aliases"):
+        return read_aliases(resource.path), [f"aliases from the registered table {resource.name}"]
+    return {}, ["aliases from the built-in renamings"]
 
 
 def _table(run: Run, name: str) -> pd.DataFrame:

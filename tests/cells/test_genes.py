@@ -107,7 +107,7 @@ def test_gene_lists_with_and_without_header(tmp_path):
     path.write_text("CD34\nPHF19 \n")
     assert read_gene_list(path) == ["CD34", "PHF19"]
     path.write_text("\n")
-    with pytest.raises(InputError, match="holds no gene names"):
+    with pytest.raises(InputError, match="holds no genes"):
         read_gene_list(path)
 
 

@@ -9,8 +9,9 @@ from sgm_core.analysis.statistics import comparison_sentence
 from sgm_core.cells.split import donor_folds, fold_cells, scored_classes
 from sgm_core.comparison import tasks
 from sgm_core.comparison.config import CompareConfig
-from sgm_core.comparison.protocol import pieces_of, publish_tables
-from sgm_core.comparison.tasks import PieceObserver, run_piece
+from sgm_core.comparison.protocol import tasks_of
+from sgm_core.comparison.publish import Publisher
+from sgm_core.comparison.tasks import TaskObserver, run_task
 from sgm_core.progress import Observer
 from sgm_core.runs.store import Run, create_run
 from sgm_core.training.folds import run_fold, run_folds, scored_folds
@@ -43,12 +44,12 @@ def test_one_split_of_the_donors_is_compared_without_an_interval(
 ) -> None:
     monkeypatch.setattr(tasks, "BASELINES", ("majority",))  # the others take most of the time
     config = CompareConfig(split=split, **QUICK)
-    assert {piece.fold for piece in pieces_of(config)} == {0}
+    assert {task.fold for task in tasks_of(config)} == {0}
     run = create_run("compare", "small", config.to_dict())
-    (run.path / "pieces").mkdir()
-    for piece in pieces_of(config):  # in this process: starting others takes ten times as long
-        run_piece(config, piece, run.path, PieceObserver(Observer(), 0))
-    publish_tables(demo_dataset, config, run.path, Keep(run))
+    (run.path / "tasks").mkdir()
+    for task in tasks_of(config):  # in this process: starting others takes ten times as long
+        run_task(config, task, run.path, "code", TaskObserver(Observer(), 0))
+    Publisher(demo_dataset, config.schemes, tasks_of(config), run.path, Keep(run)).publish()
     (held,) = donor_folds(demo_dataset, "holdout")
     predictions = run.read_table("predictions")
     assert set(demo_dataset.donors().iloc[predictions["cell"]]) == set(held.test)

@@ -5,11 +5,11 @@ import signal
 
 import pytest
 
+from sgm_core.comparison.config import CompareConfig
 from sgm_core.errors import InputError, Stopped
 from sgm_core.progress import Observer
 from sgm_core.runs.store import create_run
 from sgm_core.runs.worker import run_in_foreground
-from sgm_core.training.config import CompareConfig
 
 
 class Fatal(Observer):

@@ -14,6 +14,7 @@ from sgm_core.comparison.config import DECIDED, CompareConfig
 from sgm_core.errors import InputError
 from sgm_core.model.backbone import Backbone, BackboneConfig
 from sgm_core.training.backbones import shape_of_size
+from sgm_core.training.classifier import class_weights
 from sgm_core.training.config import (
     FINETUNE_PRESETS,
     PRESETS,
@@ -24,7 +25,7 @@ from sgm_core.training.config import (
 )
 from sgm_core.training.config.pretrain import FAULTS
 from sgm_core.training.config.settings import Range
-from sgm_core.training.schemes import class_weights, scheme
+from sgm_core.training.schemes import scheme
 
 KINDS = (PretrainConfig, FinetuneConfig, CompareConfig)
 NUMBERS = [

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sgm_core.cells.cell_table import read_table
+from sgm_core.cells.columns import type_columns
 from sgm_core.cells.read.source import CountSource, name_cells
-from sgm_core.cells.read.text import number_blocks, open_text, read_layout
+from sgm_core.cells.read.text import number_blocks, read_layout
 from sgm_core.cells.read.transpose import Transposer
 from sgm_core.errors import InputError
 
@@ -80,9 +82,8 @@ def _cells(file: Path, names: list[str], annotations: dict[str, Path]) -> pd.Dat
     if match is None or match["sample"] not in annotations:
         raise InputError(f"{file.name} has no *.anno.txt.gz of the same sample beside it: put it there")
     sample = match["sample"]
-    with open_text(annotations[sample]) as stream:
-        table = pd.read_csv(stream, sep="\t")
-    table = table.set_index(table.columns[0])
+    table, _ = read_table(annotations[sample])
+    table, _ = type_columns(table.set_index(table.columns[0]), ("CellType", "Cell Type"))
     if table.index.duplicated().any() or not table.index.isin(names).any():
         raise InputError(f"{annotations[sample].name} does not name each cell of {file.name} once")
     donor, timepoint = sample_origin(sample)
