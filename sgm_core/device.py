@@ -116,8 +116,8 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
 def set_threads(workers: int = 1) -> None:
     """Share the machine's cores between `workers` processes (``SGM_THREADS`` overrides).
 
-    Both torch's threads and those of the numerical libraries: two processes whose libraries each wait with two
-    busy threads for two cores were seen to take more than ten times as long.
+    Torch's threads and those of the numerical libraries alike: two processes whose libraries each keep two
+    threads busy on two cores were seen to take more than ten times as long.
     """
     import torch
     from threadpoolctl import threadpool_limits
