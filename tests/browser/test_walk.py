@@ -87,7 +87,7 @@ def server(home: Path) -> Iterator[str]:
             "--server.headless=true",
         ],
         cwd=ROOT,
-        env={**os.environ, "SGM_HOME": str(home), "SGM_THREADS": "1"},
+        env={**os.environ, "SGM_HOME": str(home)},
         stdout=log,
         stderr=subprocess.STDOUT,
     )
