@@ -43,13 +43,13 @@ def test_cells_without_a_place_are_outside() -> None:
     assert not points_in_polygon(x, y, np.array([[-1, -1], [1, -1], [0, 1]])).any()
 
 
-def test_350_000_cells_take_under_half_a_second() -> None:
+def test_350_000_cells_take_under_half_a_second_of_processor() -> None:
     x, y = np.random.default_rng(0).normal(size=(2, 350_000))
     t = np.linspace(0, 2 * np.pi, 300, endpoint=False)
     lasso = np.column_stack([np.cos(t), np.sin(t)]) * (1 + 0.3 * np.sin(5 * t))[:, None]
-    start = time.perf_counter()
+    start = time.process_time()
     inside = points_in_polygon(x, y, lasso)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert inside.any()
 
 

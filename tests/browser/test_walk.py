@@ -87,7 +87,7 @@ def server(home: Path) -> Iterator[str]:
             "--server.headless=true",
         ],
         cwd=ROOT,
-        env={**os.environ, "SGM_HOME": str(home), "SGM_THREADS": "1"},
+        env={**os.environ, "SGM_HOME": str(home)},
         stdout=log,
         stderr=subprocess.STDOUT,
     )
@@ -150,7 +150,7 @@ def test_the_very_first_visitor_may_come_by_a_link_to_a_page(tab):
     tab.assert_well()
 
 
-@pytest.mark.parametrize("theme, width", [("light", 1280), ("dark", 1280), ("light", 420)])
+@pytest.mark.parametrize("theme, width", [("light", 1280), ("dark", 420)])
 def test_every_page(browser, server, theme, width):
     tab = visit(browser, server, theme, width)
     tab.open()

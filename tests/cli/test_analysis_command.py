@@ -144,8 +144,10 @@ def test_enrich_by_rank(run_id: str, gmt: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_umap_of_a_run_is_a_run_of_its_own(
-    run_id: str, demo_dataset, capsys: pytest.CaptureFixture[str]
+    run_id: str, demo_dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Real maps are tested in analysis/test_embedding: numba takes ten seconds to compile them in a process.
+    monkeypatch.setattr("sgm_core.analysis.embedding.umap", lambda vectors, seed=0: vectors[:, :2])
     folder = open_run(run_id).path / "pooled"
     folder.mkdir()
     vectors = np.random.default_rng(0).normal(size=(demo_dataset.n_cells, 8)).astype(np.float32)
@@ -154,7 +156,8 @@ def test_umap_of_a_run_is_a_run_of_its_own(
     assert code == 0, err
     data = json.loads(out)
     assert open_run(data["run"]).state == "done"
-    assert "uniform/fold 2" in set(pd.read_parquet(data["path"])["source"])
+    table = pd.read_parquet(data["path"]).set_index("source").loc["uniform/fold 2"]
+    assert table["cell"].tolist() == list(range(demo_dataset.n_cells)) and np.isfinite(table["x"]).all()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import anndata as ad
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 import sgm_core
+from sgm_core.cells.dataset import open_dataset
 from sgm_core.cli import main
 from sgm_core.embedding import files as embed_files
 from sgm_core.embedding import source as embed_source
@@ -14,21 +16,37 @@ from sgm_core.embedding.files import embed_to_file
 from sgm_core.embedding.parts import open_parts
 from sgm_core.embedding.write import write_cells
 from sgm_core.errors import InputError
+from sgm_core.model.bundle import open_bundle
 from sgm_core.model.weights import import_weights
 from sgm_core.progress import Observer
 
 
-@pytest.fixture
-def weights(shared: Path, demo_dataset):
-    """Small weights for every fifth gene of the dataset."""
-    genes = demo_dataset.genes[::5].tolist()
-    return import_weights(shared / "fixtures/scfoundation_tiny/models.ckpt", genes, "mine")
+@pytest.fixture(scope="module")
+def made(shared: Path, demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    """Folder of small weights for every fifth gene of the dataset, and its cells embedded by the function."""
+    home = tmp_path_factory.mktemp("embed") / "home"
+    shutil.copytree(demo_home, home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SGM_HOME", str(home))
+        dataset = open_dataset("small")
+        genes = dataset.genes[::5].tolist()
+        bundle = import_weights(shared / "fixtures/scfoundation_tiny/models.ckpt", genes, "mine")
+        vectors = sgm_core.embed(dataset, sgm_core.load_backbone("mine", "cell"))
+    vectors.setflags(write=False)
+    return bundle.path, vectors
 
 
 @pytest.fixture
-def direct(weights, demo_dataset) -> np.ndarray:
+def weights(made, demo_dataset, sgm_home: Path):
+    """The small weights in the test's own home."""
+    shutil.copytree(made[0], sgm_home / "weights" / "mine")
+    return open_bundle("mine")
+
+
+@pytest.fixture
+def direct(made, weights) -> np.ndarray:
     """What the function gives for the whole dataset."""
-    return sgm_core.embed(demo_dataset, sgm_core.load_backbone("mine", "cell"))
+    return made[1]
 
 
 def command(out: Path, *more: str) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from few_dataset import few
 
 from sgm_core.cells.dataset import open_dataset
 from sgm_core.cells.split import donor_folds
@@ -18,7 +19,7 @@ from sgm_core.runs.store import Run, create_run
 from sgm_core.runs.worker import execute
 
 CONFIG = CompareConfig(
-    data="small",
+    data="few",
     folds=2,
     seeds=2,
     arms=("no-pretraining", "uniform+summary", "self-guided"),
@@ -51,10 +52,11 @@ class Keep(Log):
 @pytest.fixture(scope="module")
 def compared(demo_home: Path, tmp_path_factory: pytest.TempPathFactory):
     home = tmp_path_factory.mktemp("compared") / "home"
-    shutil.copytree(demo_home, home)
+    home.mkdir()
+    few(demo_home, home, 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SGM_HOME", str(home))
-        run = create_run("compare", "small", CONFIG.to_dict())
+        run = create_run("compare", "few", CONFIG.to_dict())
         execute(run)
         yield run
 
@@ -86,7 +88,7 @@ def test_every_labelled_cell_is_tested_once_by_the_fold_that_never_saw_its_donor
     compared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SGM_HOME", str(compared.path.parents[1]))
-    ds = open_dataset("small")
+    ds = open_dataset("few")
     predictions = compared.read_table("predictions")
     labelled = ds.labels().notna().sum()
     folds = {fold.index: fold for fold in donor_folds(ds, n_folds=CONFIG.folds)}
@@ -145,7 +147,7 @@ def test_asking_again_redoes_only_what_is_missing(compared, monkeypatch: pytest.
 
 
 def test_a_failed_task_leaves_no_half_of_it(
-    demo_dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    few_cells, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from sgm_core.comparison import tasks
 

@@ -32,13 +32,10 @@ FIELDS = {
 def compared(demo_home: Path, bundle_source: Path, tmp_path_factory: pytest.TempPathFactory):
     home = tmp_path_factory.mktemp("table") / "home"
     home.mkdir()
-    few(demo_home, home, 2)
+    few(demo_home, home)
     shutil.copytree(bundle_source, home / "weights" / BUNDLE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SGM_HOME", str(home))
-        patch.setenv(
-            "SGM_THREADS", "1"
-        )  # a second thread that waits for a busy core costs more than it gives
         run = create_run("compare", "few", CompareConfig.from_dict(FIELDS).to_dict())
         execute(run)
         yield run

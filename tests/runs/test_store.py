@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from sgm_core import home
@@ -156,7 +157,8 @@ def test_a_run_whose_process_died_is_lost(run: Run) -> None:
 def test_a_zombie_is_dead_too(run: Run) -> None:
     process = subprocess.Popen(["true"])
     facts = identity(process.pid)
-    time.sleep(0.3)  # ended, and nobody has waited for it
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:  # ended, and nobody has waited for it
+        time.sleep(0.01)
     run.update(state="running", **facts)
     assert run.state == "lost"
     process.wait()
