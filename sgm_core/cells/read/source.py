@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sgm_core.cells.read.links import refuse_links
 from sgm_core.errors import InputError
 
 CHUNK_VALUES = 2_000_000
@@ -124,7 +125,9 @@ def open_hdf5(path: Path) -> h5py.File:
         advice = "; it is gzipped: gunzip it first" if start.startswith(_GZIP) else ": check what it is"
         raise InputError(f"{path.name} {what}{advice}")
     with reading(path):
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
+        refuse_links(path, file)
+        return file
 
 
 def row_blocks(indptr: np.ndarray) -> Iterator[tuple[int, int]]:
