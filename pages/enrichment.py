@@ -3,10 +3,11 @@
 import pandas as pd
 import streamlit as st
 
-from pages.components import frame, gene_sets, mask_tables, show, tables, words
+from pages.components import confidence, frame, gene_sets, mask_tables, show, tables, words
 from sgm_core.analysis.enrichment import Enrichment
 from sgm_core.cells.resources import Resource
 from sgm_core.errors import InputError
+from sgm_core.escape import escape
 from sgm_core.figures import enrichment as figures
 from sgm_core.figures.palette import arm_name
 from sgm_core.figures.style import p_text
@@ -78,7 +79,7 @@ def own_list(
         pool = st.radio(
             "Universe",
             list(universes),
-            format_func=universes.__getitem__,
+            format_func=lambda name: escape(universes[name]),
             key="universe",
             bind="query-params",
         )
@@ -102,7 +103,7 @@ def answer(table: pd.DataFrame, facts: gene_sets.Sizes, what: str) -> str:
         return f"No term of this library has an eligible size in a universe of {facts.universe:,} genes."
     best = table.iloc[0]
     share = f"{best['n_hits']} of its {best['n_term']} genes"
-    strongest = f"{best['term']} ({share}, adjusted p {p_text(best['q_value'])})"
+    strongest = f"{escape(best['term'])} ({share}, adjusted p {p_text(best['q_value'])})"
     head = f"{len(found):,} of {words.count(facts.terms, 'term')} hold more of {what} than chance"
     if found.empty:
         return (
@@ -111,12 +112,21 @@ def answer(table: pd.DataFrame, facts: gene_sets.Sizes, what: str) -> str:
     return f"{head}; the strongest is {strongest}."
 
 
+def sure_of(table: pd.DataFrame) -> str | None:
+    """Return how sure the answer is: its own confidence, or whether a term passes the limit."""
+    if table.empty:
+        return None
+    return confidence.of_terms(int((table["q_value"] < figures.SIGNIFICANT).sum()))
+
+
 def stated(library: Resource, facts: gene_sets.Sizes, universe: str) -> None:
     """State universe, library and sizes; say how to add a library where there is only the demo's."""
     outside = f"; {words.count(facts.outside, 'gene')} of it not in the universe" if facts.outside else ""
     st.caption(
-        f"List: {words.count(facts.listed, 'gene')}{outside} · Universe: {universe} ({facts.universe:,}) · "
-        f"Library: {library.name}, {library.description} · {words.count(facts.terms, 'term')} tested, "
+        f"List: {words.count(facts.listed, 'gene')}{outside} · "
+        f"Universe: {escape(universe)} ({facts.universe:,}) · "
+        f"Library: {escape(library.name)}, {escape(library.description)} · "
+        f"{words.count(facts.terms, 'term')} tested, "
         "hypergeometric test, Benjamini-Hochberg over all of them"
     )
     if library.built_in:
@@ -180,10 +190,10 @@ try:
         name = f"{arm_name(arm)}, {_ORDERS[order].lower()}"
         what = f"the {top:,} {'most masked genes' if order == 'frequency' else 'genes of highest lift'}"
 except InputError as error:
-    st.warning(str(error), icon=":material/info:")
+    st.warning(escape(error), icon=":material/info:")
     st.stop()
 with answer_line:
-    frame.answer(answer(terms, facts, what))
+    frame.answer(answer(terms, facts, what), sure_of(terms))
     if run is not None and order != MINE:
         tables.still_running(run)
 stated(library, facts, universe)

@@ -4,9 +4,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.components import frame, gene_card, mask_tables, show, tables
+from pages.components import confidence, frame, gene_card, mask_tables, show, tables, words
 from sgm_core.analysis.diagnostic import verdict
 from sgm_core.analysis.masks import ORDERS, top_genes
+from sgm_core.escape import escape
 from sgm_core.figures import mask_groups
 from sgm_core.figures import masks as figures
 from sgm_core.figures.palette import arm_name
@@ -41,8 +42,9 @@ def pick() -> None:
     for side in ("left", "right"):
         event = st.session_state.get(f"chart-frequency-expression-{side}")
         points = event["selection"]["points"] if event else []
-        if points and points[0].get("text"):
-            st.session_state["gene"] = points[0]["text"]
+        if points and (shown := points[0].get("text")):
+            genes = mask_tables.universe(run)
+            st.session_state["gene"] = next((gene for gene in genes if escape(gene) == shown), None)
 
 
 def controls() -> tuple[str, str | None, str, str | None, str, bool]:
@@ -117,7 +119,9 @@ def ranking(arm: str) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         fig = ranking_figure(*mask_tables.key(run), arm, stats)
-        show.figure(fig, "lift-ranking", stats, alt=fig.layout.title.text, simulated=simulated)
+        show.figure(
+            fig, "lift-ranking", stats, alt=f"{arm_name(arm)}: hidden beyond expression", simulated=simulated
+        )
     with right:
         st.markdown("**The first 25 of each order**")
         orders = pd.DataFrame({by: pd.Series(top_genes(stats, by, 25)) for by in ORDERS})
@@ -134,7 +138,7 @@ def by_type(arm: str) -> None:
         st.info("This run counted its masks over all cells only.", icon=":material/info:")
         return
     by = st.segmented_control(
-        "By", groups, default=groups[0], format_func=lambda b: b.replace("_", " ").capitalize(), key="by",
+        "By", groups, default=groups[0], format_func=words.column, key="by",
         bind="query-params", required=True, label_visibility="collapsed",
     )  # fmt: skip
     genes = top_genes(mask_tables.statistics(run, arm), "lift", 30)
@@ -172,7 +176,8 @@ def by_epoch(arm: str, gene: str | None) -> None:
 def guided() -> None:
     arms = mask_tables.arms(run)
     for each in arms:
-        st.markdown(f"* **{arm_name(each)}.** {verdict(mask_tables.diagnose(run, each))}.")
+        found = mask_tables.diagnose(run, each)
+        st.markdown(f"* {confidence.masks_line(arm_name(each), verdict(found), found)}")
     table = mask_tables.diagnostics(run, arms, {each: arm_name(each) for each in arms})
     show.table(
         table, "diagnostic", column_config={"What it means": st.column_config.TextColumn(width="large")}
@@ -186,9 +191,11 @@ simulated = dataset.simulated
 answer_line = st.container()
 arm, beside, x, gene, y, families = controls()
 with answer_line:
-    frame.answer(f"{arm_name(arm)}. {verdict(mask_tables.diagnose(run, arm))}.")
+    found = mask_tables.diagnose(run, arm)
+    frame.answer(escape(f"{arm_name(arm)}. {verdict(found)}."), confidence.of_masks(found))
     if beside:
-        st.caption(f"{arm_name(beside)}. {verdict(mask_tables.diagnose(run, beside))}.")
+        other = mask_tables.diagnose(run, beside)
+        st.caption(confidence.masks_line(arm_name(beside), verdict(other), other))
     tables.still_running(run)
 figure_2(arm, beside, x, gene, y, families)
 if gene:

@@ -42,11 +42,12 @@ def allowed_roots(local: bool) -> list[Path]:
     return [path for path in resolved if path != Path(path.anchor)]  # never the whole machine
 
 
-def allowed_path(given: str | Path, roots: list[Path]) -> Path:
+def allowed_path(given: str | Path, roots: list[Path], to_read: bool = True) -> Path:
     """Return `given`, links resolved, if it and all that a reader would open for it lie in one of `roots`.
 
     What lies there without being named: the files of a folder, and the companions of a file in a folder of
-    10x or GEO output. Hidden files and folders (keys and settings in a home folder) are not opened.
+    10x or GEO output; not looked at where a folder is to be listed only (`to_read` is False). Hidden files
+    and folders (keys and settings in a home folder) are not opened.
 
     Raises
     ------
@@ -56,7 +57,7 @@ def allowed_path(given: str | Path, roots: list[Path]) -> Path:
     try:
         path = Path(given).expanduser().resolve()
         inside = _within(path, roots)
-        members = _members(path) if inside else []
+        members = _members(path) if inside and to_read else []
         inside = inside and all(_within(member.resolve(), roots) for member in members)
     except (OSError, RuntimeError, ValueError):  # a circle of links, no such user, a name with a NUL
         inside = False

@@ -7,6 +7,7 @@ from pages.components import words
 from sgm_core.analysis.metrics import comparison_sentence, paired_difference
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import scored_classes
+from sgm_core.escape import escape
 from sgm_core.figures.compare import in_order
 from sgm_core.figures.palette import SCHEMES, arm_name
 from sgm_core.runs.store import Run
@@ -146,5 +147,6 @@ def _others(name: str, content_hash: str, label: str, _dataset: Dataset) -> list
 def _classes(dataset: Dataset, label: str, per_class: pd.DataFrame | None) -> str:
     scored = per_class[per_class["scored"]]["cell_type"].nunique() if per_class is not None else None
     others = _others(dataset.name, dataset.content_hash, label, dataset)
-    head = f"{scored} of column `{label}`, the same in every arm" if scored else f"Column `{label}`"
-    return f"{head}. Left out: {', '.join(others)}." if others else f"{head}; none is left out."
+    column = f"'{escape(label)}'"
+    head = f"{scored} of column {column}, the same in every arm" if scored else f"Column {column}"
+    return f"{head}. Left out: {escape(', '.join(others))}." if others else f"{head}; none is left out."

@@ -19,9 +19,11 @@ from typing import NoReturn
 
 import streamlit as st
 
-from pages.components import state
+from pages.components import confidence as sure
+from pages.components import state, words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import SGMError
+from sgm_core.escape import escape
 from sgm_core.runs.store import ACTIVE, Run
 
 _APP = Path(__file__).resolve().parents[2] / "app.py"
@@ -69,9 +71,19 @@ def current() -> Context:
     return Context(dataset, state.current_run(dataset), bool(st.session_state.get(state.SAFE_COLOURS)))
 
 
-def answer(text: str) -> None:
-    """Say the page's finding: one sentence with numbers, computed from what is shown."""
-    st.markdown(f"##### {text}")
+def answer(text: str, confidence: str | None = None) -> None:
+    """Say the page's finding: one sentence with numbers, computed from what is shown.
+
+    Parameters
+    ----------
+    text
+        Markdown; names in it are escaped (`sgm_core.escape`).
+    confidence
+        ``proven``, ``undecided`` or ``chance``, shown as word and mark before the sentence; None where the
+        sentence only counts.
+    """
+    help_text = sure.MEANING if confidence else None
+    st.markdown(f"##### {sure.mark(confidence)}{text}", help=help_text)
 
 
 def empty(what_is_missing: str, action_label: str, page: str) -> NoReturn:
@@ -121,19 +133,23 @@ def context_bar() -> None:
         )
         runs = state.runs(name) if name else []
         ids = [run.id for run in runs]
+        labels = {run.id: words.run_label(run) for run in runs}
         _settle(state.RUN, ids, lambda: state.preferred_run(runs))
         chosen = st.selectbox(
             "Run",
             ids,
             index=None,
             key=state.RUN,
-            bind="query-params",
+            format_func=lambda each: labels.get(each, each),
             required=True,
             placeholder="No run yet",
             icon=":material/experiment:",
             label_visibility="collapsed",
-            width=270,
+            width=400,
         )
+        # Bound to the link, the selector would put its label there; the link holds what stays: the ID.
+        if chosen and st.query_params.get(state.RUN) != chosen:
+            st.query_params[state.RUN] = chosen
         run = next((run for run in runs if run.id == chosen), None)
         if run is not None:
             with st.container(width=_BADGE_WIDTH):
@@ -168,13 +184,18 @@ def _live_badge(run: Run) -> None:
             st.rerun()
 
 
+def refusal(error: SGMError) -> None:
+    """Say what a person can mend; the message may hold names from a file."""
+    st.error(escape(error), icon=":material/info:")
+
+
 @contextmanager
 def guard() -> Iterator[None]:
     """Show a plain message in place of what failed; the traceback goes to the server's log only."""
     try:
         yield
     except SGMError as error:
-        st.error(str(error), icon=":material/info:")
+        refusal(error)
     except Exception as error:
         _LOG.exception("a page failed")
         last = traceback.extract_tb(error.__traceback__)[-1]

@@ -3,6 +3,7 @@
 from pages.components import words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import donor_folds
+from sgm_core.escape import escape
 from sgm_core.training.backbones import is_bundle
 from sgm_core.training.config import ARMS, CompareConfig, FinetuneConfig, PretrainConfig, pretrain_config
 
@@ -28,7 +29,7 @@ def _compare(config: CompareConfig, dataset: Dataset) -> str:
     schemes = _and([SCHEMES[scheme] for scheme in config.schemes]) or "nothing"
     return (
         f"Compare **{words.count(len(config.arms), 'arm')}** by {schemes} over "
-        f"**{words.count(config.folds, 'donor fold')}** of {dataset.name} "
+        f"**{words.count(config.folds, 'donor fold')}** of {escape(dataset.name)} "
         f"({words.count(dataset.meta['n_donors'], 'donor')}). "
         f"{words.count(trained * config.folds, _pretraining(config.backbone))} of "
         f"{_backbone(config.backbone, pretrain.weights_key)} with "
@@ -45,11 +46,11 @@ def _pretrain(config: PretrainConfig, dataset: Dataset) -> str:
         if config.fold < len(folds):
             fold = folds[config.fold]
             donors = len(fold.train)
-            hidden = f", the test donors of fold {config.fold} hidden ({', '.join(fold.test)})"
+            hidden = f", the test donors of fold {config.fold} hidden ({escape(', '.join(fold.test))})"
     verb = "Continue pretraining" if is_bundle(config.backbone) else "Pretrain"
     backbone = _backbone(config.backbone, config.weights_key)
     return (
-        f"{verb} {backbone} on **{words.count(donors, 'donor')}** of {dataset.name} with "
+        f"{verb} {backbone} on **{words.count(donors, 'donor')}** of {escape(dataset.name)} with "
         f"**{config.masker} masks**, {_masks(config)}, {_epochs(config.epochs, config.patience)}{hidden}."
     )
 
@@ -58,7 +59,7 @@ def _finetune(config: FinetuneConfig) -> str:
     epochs = config.probe_epochs if config.scheme == "linear-probe" else config.epochs
     everywhere = "every fold" if config.backbone else "the run's own fold, or every fold"
     where = everywhere if config.fold is None else f"fold {config.fold}"
-    what = f"**{config.run}**"
+    what = f"**{escape(config.run)}**"
     if config.backbone:
         what = f"{_backbone(config.backbone, config.weights_key)} as released, without pretraining,"
     elif not config.run:

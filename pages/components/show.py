@@ -1,5 +1,6 @@
 """Figures and tables with their downloads: SVG and PNG are made in the browser, CSV on the server."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from sgm_core.figures.style import PRINT
+from sgm_core.spreadsheet import csv_text
 
 _HTML = """
 <button type="button" data-format="svg" title="Download this figure as SVG, on white, for print">SVG</button>
@@ -76,6 +78,7 @@ def figure(
     """
     if simulated and not fig.layout.title.text.endswith(_SIMULATED):  # a cached figure has it already
         fig.layout.title.text += _SIMULATED
+    name = _plain(name)
     box = f"figure-{name}"
     config = {**_CONFIG, "toImageButtonOptions": {"format": "svg", "filename": name}}
     with st.container(key=box, gap="xxsmall"):
@@ -94,16 +97,22 @@ def figure(
 def table(frame: pd.DataFrame, name: str, **kwargs: Any) -> Any:
     """Show `frame` with a CSV download; further arguments go to ``st.dataframe``."""
     kwargs.setdefault("hide_index", True)
+    name = _plain(name)
     state = st.dataframe(frame, key=f"table-{name}", **kwargs)
     with st.container(horizontal=True, horizontal_alignment="right"):
         _csv(frame, name)
     return state
 
 
+def _plain(name: str) -> str:
+    """Return `name` with nothing in it that a file's name or a class of the page can't hold."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name)
+
+
 def _csv(data: pd.DataFrame | Callable[[], pd.DataFrame], name: str) -> None:
     def make() -> bytes:
         frame = data() if callable(data) else data
-        return frame.to_csv(index=False).encode()
+        return csv_text(frame).encode()
 
     st.download_button(
         ":small[CSV]",

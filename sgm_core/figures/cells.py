@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from sgm_core.escape import escape
 from sgm_core.figures.palette import EXPRESSION, VIRIDIS
-from sgm_core.figures.style import finish, point_trace, short
+from sgm_core.figures.style import finish, label, point_trace
 
 MOST_POINTS = 50_000
 NO_VALUE = "no value"
+# The text's colour is the theme's; 'auto' lays a halo of the opposite lightness around it.
+HALO: dict[str, Any] = {"size": 12, "weight": 600, "shadow": "auto"}
 # Cells outside a selection stay visible, on a dark ground too.
 _DIM = {"color": "rgba(128,128,128,0.28)", "symbol": "circle"}
 
@@ -65,11 +68,11 @@ def by_category(
             len(x),
             x=x[mine],
             y=y[mine],
-            name=f"{short(level, 26)} ({counts.get(level, 0):,})",
+            name=f"{label(level, 26)} ({counts.get(level, 0):,})",
             marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.8},
             unselected={"marker": {"opacity": 0.25}},
             legendrank=2000 if level == NO_VALUE else 1000,
-            hovertemplate=f"{name}: {level}<extra></extra>",
+            hovertemplate=f"{escape(name)}: {escape(level)}<extra></extra>",
         )
     _label_groups(fig, x[inside], y[inside], shown[inside], list(colours))
     _map_look(fig, title, axes)
@@ -115,7 +118,7 @@ def by_number(
         y=y[order],
         showlegend=False,
         customdata=values[order],
-        hovertemplate=f"{name}: %{{customdata:.2f}}<extra></extra>",
+        hovertemplate=f"{escape(name)}: %{{customdata:.2f}}<extra></extra>",
         marker={
             "color": values[order],
             "colorscale": EXPRESSION if expression else VIRIDIS,
@@ -124,7 +127,7 @@ def by_number(
             "size": size,
             "opacity": 0.85,
             "colorbar": {
-                "title": {"text": name, "side": "right"},
+                "title": {"text": label(name), "side": "right"},
                 "thickness": 10,
                 "outlinewidth": 0,
                 "len": 0.7,
@@ -147,7 +150,7 @@ def composition(table: pd.DataFrame, title: str, top: int = 20) -> go.Figure:
         How many labels to draw, the most selected first.
     """
     rows = table[table["n_selected"] > 0].head(top).iloc[::-1]
-    names = [short(str(value), 28) for value in rows["label"]]
+    names = [label(value, 28) for value in rows["label"]]
     fig = go.Figure()
     fig.add_bar(
         x=100 * rows["share_selected"],
@@ -217,11 +220,9 @@ def _label_groups(fig: go.Figure, x: np.ndarray, y: np.ndarray, shown: np.ndarra
         fig.add_annotation(
             x=cx,
             y=cy,
-            text=short(level, 18),
+            text=label(level, 18),
             showarrow=False,
-            font={"size": 11, "color": "#ffffff"},
-            bgcolor="rgba(24,28,31,0.6)",
-            borderpad=2,
+            font=HALO,
         )
 
 

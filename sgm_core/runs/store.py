@@ -14,6 +14,7 @@ from sgm_core.errors import InputError, NotFoundError
 from sgm_core.runs.plain import plain
 from sgm_core.runs.provenance import code_version, hardware
 from sgm_core.runs.run import ACTIVE, STATES, Run, now
+from sgm_core.runs.titles import run_title
 
 __all__ = [
     "ACTIVE",
@@ -72,7 +73,7 @@ def create_run(
                 {
                     "kind": kind,
                     "dataset": dataset,
-                    "title": title or f"{kind.capitalize()} {dataset}",
+                    "title": title or run_title(kind, dataset, parameters),
                     "parameters": parameters,
                     "dataset_hash": content_hash,
                     "seed": parameters.get("seed"),

@@ -1,16 +1,10 @@
 """Masked genes: verdict, Figure 2 beside its control, the gene card."""
 
-import json
-
 import pytest
-from page_text import text_of
+from page_text import text_of, titles
 
 from sgm_core.analysis.diagnostic import diagnostic, verdict
 from sgm_core.runs.store import create_run
-
-
-def titles(page) -> list[str]:
-    return [json.loads(chart.proto.spec)["layout"]["title"]["text"] for chart in page.get("plotly_chart")]
 
 
 def test_the_answer_is_the_verdict_on_the_arm_with_the_uniform_control_beside_it(open_page, compare_run):
