@@ -91,7 +91,7 @@ def frequency_figure(
 ) -> go.Figure:  # fmt: skip
     """Figure 2 of one arm, its axes as wide as all `sides` need."""
     ranges = figures.axis_ranges([mask_tables.statistics(_run, each) for each in sides], x, y)
-    title = f"{arm_name(side)}: frequency against expression"
+    title = f"{arm_name(side)}: mask frequency"
     found = [gene] if gene else []
     stats = mask_tables.statistics(_run, side)
     return figures.frequency_expression(stats, title, x, y, found, families, ranges=ranges)

@@ -29,6 +29,11 @@ from sgm_core.runs.store import ACTIVE, Run
 _APP = Path(__file__).resolve().parents[2] / "app.py"
 _FRAMED = "framed"
 _BADGE_WIDTH = 95
+# The toolbar of Streamlit's tables writes CSV as it is, formulas too, and no option takes that button away;
+# the CSV button under each table (`show.table`) writes what no spreadsheet runs.
+_NO_RAW_CSV = """<style>
+[data-testid="stElementToolbarButton"]:has(button[aria-label^="Download as CSV"]) { display: none; }
+</style>"""
 _LOG = logging.getLogger("sgm.pages")
 # Word, colour and shape: the state is never told by colour alone.
 STATES = {
@@ -114,6 +119,7 @@ def run_badge(run: Run) -> None:
 def context_bar() -> None:
     """Draw the bar with dataset, run and palette; they are part of the link and kept across pages."""
     st.session_state[_FRAMED] = True
+    st.html(_NO_RAW_CSV)
     state.apply_choice()
     datasets = state.datasets()
     names = [dataset.name for dataset in datasets]
@@ -129,7 +135,7 @@ def context_bar() -> None:
             placeholder="No dataset yet",
             icon=":material/database:",
             label_visibility="collapsed",
-            width=180,
+            width=150,
         )
         runs = state.runs(name) if name else []
         ids = [run.id for run in runs]
@@ -145,7 +151,7 @@ def context_bar() -> None:
             placeholder="No run yet",
             icon=":material/experiment:",
             label_visibility="collapsed",
-            width=400,
+            width=345,
         )
         # Bound to the link, the selector would put its label there; the link holds what stays: the ID.
         if chosen and st.query_params.get(state.RUN) != chosen:
@@ -168,6 +174,7 @@ def _settle(key: str, options: list[str], preferred: Callable[[], str | None]) -
     first_visit = key not in st.session_state
     value = st.query_params.get(key) if first_visit else st.session_state[key]
     if value in options:
+        st.session_state[key] = value
         return
     value = preferred()
     if first_visit and value is not None:

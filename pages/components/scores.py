@@ -36,8 +36,6 @@ def standing(path: str, stamp: int, scheme: str) -> go.Figure:
     """Draw macro F1 of each arm under one finetuning, small."""
     summary = computed(path, stamp)[0]
     mine = summary[summary["scheme"] == scheme]
-    title = f"Macro F1 of each arm, {SCHEMES[scheme].lower()}"
-    fig = figures.scores(
-        tables.cached(path, stamp), mine, "macro_f1", title, "Macro F1 (%)", panel_names=False
-    )
+    title = f"Macro F1, {SCHEMES[scheme].lower()}"
+    fig = figures.scores(tables.cached(path, stamp), mine, "macro_f1", title, "Macro F1 (%)", small=True)
     return fig

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from sgm_core.figures.style import PRINT
+from sgm_core.figures.style import PRINT, halo
 from sgm_core.spreadsheet import csv_text
 
 _HTML = """
@@ -38,6 +38,9 @@ export default function ({ parentElement, data }) {
       layout.template = { ...layout.template, layout: data.print };
       layout.paper_bgcolor = layout.plot_bgcolor = "#ffffff";
       layout.selections = [];
+      for (const note of layout.annotations ?? []) {
+        if (note.font?.shadow) note.font = { ...note.font, ...data.halo };
+      }
       camera.click({
         data: structuredClone(plot.data), layout, config: {},
         _context: { ...plot._context, toImageButtonOptions:
@@ -87,7 +90,9 @@ def figure(
             horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xxsmall"
         ):
             _downloads(
-                key=f"download-{name}", data={"box": box, "name": name, "print": PRINT}, width="content"
+                key=f"download-{name}",
+                data={"box": box, "name": name, "print": PRINT, "halo": halo(dark=False)},
+                width="content",
             )
             if data is not None:
                 _csv(data, name)

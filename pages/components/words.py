@@ -67,7 +67,8 @@ def short_id(run: Run) -> str:
 
 def run_label(run: Run) -> str:
     """Return a run as selectors name it, e.g. 'Compare tiny on demo · 26 Nov 14:45 · 7a7b387'."""
-    return f"{run.title} · {when(run.config['created'])} · {short_id(run)}"
+    title = run.title.removesuffix(" (SIMULATED)")  # a badge on the page says so
+    return f"{title} · {when(run.config['created'])} · {short_id(run)}"
 
 
 def column(name: str) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from sgm_core.cells.read.source import CountSource
 from sgm_core.errors import InputError
+from sgm_core.spreadsheet import restored
 
 _MISSING = ("", "nan", "none", "na", "n/a", "<na>", "null")
 _SHOWN = 30
@@ -135,6 +136,7 @@ def read_cells(path: Path) -> pd.DataFrame:
         table = pd.read_parquet(path)
     else:
         table = pd.read_csv(path, sep=None, engine="python", keep_default_na=True)
+    table = restored(table)
     column = "cell" if "cell" in table else table.columns[0]
     table = table.rename(columns={column: "cell"})
     if table["cell"].duplicated().any():

@@ -9,12 +9,10 @@ import plotly.graph_objects as go
 
 from sgm_core.escape import escape
 from sgm_core.figures.palette import EXPRESSION, VIRIDIS
-from sgm_core.figures.style import finish, label, point_trace
+from sgm_core.figures.style import finish, halo, label, point_trace
 
 MOST_POINTS = 50_000
 NO_VALUE = "no value"
-# The text's colour is the theme's; 'auto' lays a halo of the opposite lightness around it.
-HALO: dict[str, Any] = {"size": 12, "weight": 600, "shadow": "auto"}
 # Cells outside a selection stay visible, on a dark ground too.
 _DIM = {"color": "rgba(128,128,128,0.28)", "symbol": "circle"}
 
@@ -35,6 +33,7 @@ def by_category(
     counts: Mapping[str, int],
     inside: np.ndarray | None = None,
     axes: str = "UMAP",
+    dark: bool = False,
 ) -> go.Figure:
     """Draw cells coloured by a category; the legend has the counts, the map the names where they fit.
 
@@ -52,6 +51,8 @@ def by_category(
         Cells of each category in the whole map (more than are drawn, if it is a subsample).
     inside
         Cells of the selection (n,) bool; the others are drawn dim.
+    dark
+        Whether the page is dark: names on the map are light then, with a dark halo.
     """
     fig = go.Figure()
     shown = values.where(values.notna(), NO_VALUE).astype(str).to_numpy()
@@ -74,7 +75,7 @@ def by_category(
             legendrank=2000 if level == NO_VALUE else 1000,
             hovertemplate=f"{escape(name)}: {escape(level)}<extra></extra>",
         )
-    _label_groups(fig, x[inside], y[inside], shown[inside], list(colours))
+    _label_groups(fig, x[inside], y[inside], shown[inside], list(colours), dark)
     _map_look(fig, title, axes)
     rows = -(-len(fig.data) // 2)
     fig.update_layout(
@@ -202,7 +203,9 @@ def _dim_outside(
     return inside
 
 
-def _label_groups(fig: go.Figure, x: np.ndarray, y: np.ndarray, shown: np.ndarray, levels: list[str]) -> None:
+def _label_groups(
+    fig: go.Figure, x: np.ndarray, y: np.ndarray, shown: np.ndarray, levels: list[str], dark: bool
+) -> None:
     """Name each group that sits together, at its median, the largest first, where no other name stands."""
     if not len(x):
         return
@@ -222,7 +225,7 @@ def _label_groups(fig: go.Figure, x: np.ndarray, y: np.ndarray, shown: np.ndarra
             y=cy,
             text=label(level, 18),
             showarrow=False,
-            font=HALO,
+            font=halo(dark),
         )
 
 

@@ -20,7 +20,7 @@ def in_order(arms: pd.Series | list[str]) -> list[str]:
 
 
 def scores(
-    folds: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str, unit: str, panel_names: bool = True
+    folds: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str, unit: str, small: bool = False
 ) -> go.Figure:
     """Draw Table 1: per arm the donor folds as points, their mean and 95 % interval; one panel a scheme.
 
@@ -35,8 +35,8 @@ def scores(
         arm, scheme, metric, mean, low, high, n_folds.
     metric, title, unit
         The column, the figure's title and the name on the axis; drawn in hundredths.
-    panel_names
-        Whether each panel says its scheme; False where the title does.
+    small
+        For a card: one panel without a name, whose scheme the title says, and fewer words.
     """
     summary = summary[summary["metric"] == metric]
     majority = summary[summary["arm"] == MAJORITY]
@@ -77,12 +77,12 @@ def scores(
             )
         if len(baselines) and scheme != "baseline":
             _reference_line(fig, baselines, number)
-    note = "symbol: mean, bar: 95 % interval over donor folds, ticks: one fold each"
-    if len(majority) and len(majority) < len(summary) + len(majority):
-        note += f"; not drawn: {arm_name(MAJORITY).lower()} {100 * majority['mean'].iloc[0]:.1f}"
-    if not panel_names:
+    note = "mean, 95 % interval; ticks: folds"
+    if len(majority) and MAJORITY not in set(summary["arm"]):
+        note += f"; not drawn: {arm_name(MAJORITY).lower()}, {100 * majority['mean'].iloc[0]:.1f}"
+    if small:
         fig.update_annotations(text="")
-    finish(fig, title, height=_height(rows.values()), legend=False, note=note, row=panel_names)
+    finish(fig, title, height=_height(rows.values()), legend=False, note=note, row=not small)
     fig.update_xaxes(title_text=escape(unit), row=len(schemes), col=1)
     _categories(fig)
     return fig

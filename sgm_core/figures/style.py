@@ -7,6 +7,8 @@ import plotly.graph_objects as go
 from sgm_core.escape import escape
 
 INK = "#1f2328"
+# Text and ground of the two themes (.streamlit/config.toml).
+_THEMES = {False: ("#1E2428", "#FCFCFA"), True: ("#E4E8E8", "#121517")}
 GRID = "rgba(128,128,128,0.25)"
 # Visible on near-white and on near-black, for whatever is context rather than the message.
 MUTED = "rgba(128,128,128,0.55)"
@@ -83,6 +85,16 @@ def point_trace(n: int) -> type[go.Scatter] | type[go.Scattergl]:
     Up to 4,000 SVG draws them as fast, downloads them as vectors and needs no WebGL.
     """
     return go.Scatter if n <= 4_000 else go.Scattergl
+
+
+def halo(dark: bool) -> dict[str, Any]:
+    """Return the font of a name that stands on points: the theme's text, the theme's ground around it.
+
+    The font of an annotation with a shadow is what `pages.components.show` turns dark on white for print.
+    """
+    text, ground = _THEMES[dark]
+    sides = [f"{x}px {y}px 1px {ground}" for x in (-1, 0, 1) for y in (-1, 0, 1)]
+    return {"size": 12, "weight": 600, "color": text, "shadow": ", ".join([*sides, f"0px 0px 4px {ground}"])}
 
 
 def percent(value: float, digits: int = 1) -> str:
