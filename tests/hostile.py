@@ -30,7 +30,8 @@ GENES = ("<b>EVIL1</b>", "=EVIL2()", "![EVIL3](//EVIL.TEST/G)", "$EVIL4$", "**EV
 TITLE = "![evil](//evil.test/run.png) <b>evil</b> $evil$"
 # Markup beside the mark of a hostile name, in any case: what escaping leaves of none of them.
 RAW = (
-    "<img", "<a ", "![evil", "[evil", "](", "<b>evil", "$evil", "**evil", "~~evil", "`evil", ":red[", "%{evil",
+    "<img", "<a ",
+    "![evil", "[evil", "](", "<b>evil", "$evil", "**evil", "~~evil", "`evil", ":red[", "%{evil",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ def test_each_has_a_word_a_colour_and_a_shape_of_its_own():
     assert confidence.mark(None) == ""
 
 
-@pytest.mark.parametrize("against", ["uniform+summary", "expression+summary"])
+@pytest.mark.parametrize("against", ["Uniform + summary", "Expression + summary", "No pretraining"])
 def test_compare_marks_what_the_interval_says(open_page, compare_run, against):
     page = open_page(
         "compare", against={"uniform+summary": "Uniform + summary"}.get(against, "Expression + summary")

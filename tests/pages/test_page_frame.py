@@ -112,7 +112,6 @@ print([name for name in {HEAVY} if name in sys.modules])
 def test_drawing_a_page_imports_nothing_heavy(name, compare_run, sgm_home):
     program = f"""
 import sys
-from page_text import read
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("app.py", default_timeout=60).run()
 if {name!r} != "home":

@@ -42,4 +42,4 @@ def test_selectors_say_title_time_and_short_id(demo_dataset):
     title, when, short = words.run_label(run).split(" · ")
     assert title == "Compare tiny on small"
     assert when == words.when(run.config["created"])
-    assert run.id.endswith(tuple([short, f"{short}{run.id[-3:]}"]))
+    assert run.id.endswith((short, f"{short}{run.id[-3:]}"))
