@@ -1,8 +1,8 @@
 """Which files the dashboard may open: the command line opens what its user can, a page only these folders.
 
-The folders are `$SGM_HOME`, those that ``$SGM_DATA`` names (several with ``:`` between them, like ``$PATH``),
-those that ``data_roots`` in ``$SGM_HOME/config.toml`` lists, and, where only this machine can reach the
-dashboard, the user's home folder.
+The folders are those that ``$SGM_DATA`` names (several with ``:`` between them, like ``$PATH``), those that
+``data_roots`` in ``$SGM_HOME/config.toml`` lists, the user's home folder where only this machine can reach
+the dashboard, and ``$SGM_HOME``.
 """
 
 import os
@@ -35,9 +35,7 @@ def allowed_roots(local: bool) -> list[Path]:
         If the configuration can't be read.
     """
     named = [part for part in os.environ.get("SGM_DATA", "").split(os.pathsep) if part]
-    given = [home.home(), *map(Path, named), *_configured()]
-    if local:
-        given.append(Path.home())
+    given = [*map(Path, named), *_configured(), *([Path.home()] if local else []), home.home()]
     resolved = dict.fromkeys(path.expanduser().resolve() for path in given)
     return [path for path in resolved if path != Path(path.anchor)]  # never the whole machine
 

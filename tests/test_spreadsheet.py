@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sgm_core.cells.labels import read_cells
 from sgm_core.spreadsheet import csv_text, protect, restore, restored
 
 RISKY = [
@@ -58,3 +59,14 @@ def test_a_table_reads_back_equal_and_its_numbers_are_numbers():
     assert np.allclose(back["=gain"], frame["=gain"])
     assert back["=gain"].dtype == float
     assert frame["cell_type"].tolist() == RISKY, "the table that was given is not changed"
+
+
+def test_our_reader_of_cells_takes_off_what_the_download_put_on(tmp_path):
+    frame = pd.DataFrame(
+        {"cell": ["-a", "=b", "c"], "type": ["+CD34", "@x", "'=y"], "score": [-1.5, 2.0, 0.0]}
+    )
+    (tmp_path / "selected-cells.csv").write_text(csv_text(frame), newline="")
+    back = read_cells(tmp_path / "selected-cells.csv")
+    assert list(back.index) == frame["cell"].tolist()
+    assert back["type"].tolist() == frame["type"].tolist()
+    assert back["score"].astype(float).tolist() == frame["score"].tolist()

@@ -62,7 +62,7 @@ def when(stamp: str | None) -> str:
 def short_id(run: Run) -> str:
     """Return the part of a run's ID that tells it from others of its kind on its dataset."""
     tail = run.id.removeprefix(f"{run.kind}-{run.dataset_name[:36]}-")
-    return tail[:7] if run.kind == "compare" else tail
+    return tail[:7] if run.kind == "compare" else tail.partition("-")[2] or tail  # without the date
 
 
 def run_label(run: Run) -> str:

@@ -59,6 +59,20 @@ def test_figures_download_as_svg_png_and_csv_in_print_colours(dark, tmp_path):
     dark.assert_well()
 
 
+def test_names_on_a_dark_map_are_dark_on_paper(dark, tmp_path):
+    dark.open("cells")
+    names = dark.page.locator(".st-key-figure-cells-left .annotation-text")
+    names.first.wait_for(timeout=120_000)
+    colours = "es => es.map(e => [e.style.fill, e.style.textShadow.includes('rgb(18, 21, 23)')].join(' '))"
+    assert set(names.evaluate_all(colours)) == {"rgb(228, 232, 232) true"}
+    svg = download(dark, "figure-cells-left", "SVG")
+    svg.save_as(tmp_path / "cells.svg")
+    text = (tmp_path / "cells.svg").read_text()
+    assert "rgb(228, 232, 232)" not in text
+    assert "rgb(30, 36, 40)" in text
+    dark.assert_well()
+
+
 def test_a_lasso_shows_what_was_selected_and_dims_the_rest_on_the_other_map(dark):
     dark.page.set_viewport_size({"width": 1280, "height": 1500})
     dark.open("cells")

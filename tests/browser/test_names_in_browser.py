@@ -28,8 +28,8 @@ def home(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-# What a name has become: a link or picture of its own, bold or code or a formula. (The anchor of a heading, which
-# is a link within the page, is made of the heading's text.)
+# What a name has become: a link or picture of its own, bold or code or a formula. (The anchor of a heading,
+# which is a link within the page, is made of the heading's text.)
 MARKUP = r"""main => [...main.querySelectorAll('a, img, image, b, strong, em, del, code, .katex')]
   .filter(e => !(e.getAttribute('href') || '').startsWith('#'))
   .map(e => e.outerHTML)

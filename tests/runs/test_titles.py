@@ -43,3 +43,10 @@ def test_selectors_say_title_time_and_short_id(demo_dataset):
     assert title == "Compare tiny on small"
     assert when == words.when(run.config["created"])
     assert run.id.endswith((short, f"{short}{run.id[-3:]}"))
+
+
+def test_two_runs_of_one_minute_have_two_names_in_the_selector(demo_dataset):
+    from pages.components import words
+
+    runs = [create_run("pretrain", "small", {"data": "small", "backbone": "tiny"}) for _ in range(2)]
+    assert len({words.run_label(run) for run in runs}) == 2
