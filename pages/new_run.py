@@ -99,7 +99,9 @@ def source(controls: dict[str, fields.Control], dataset: Dataset, values: dict[s
     bundles = [name for name in backbone_names() if is_bundle(name)]
     choices = [*runs, *([""] if bundles else [])]
     values["run"] = fields.draw(
-        controls["run"], choices, format_func=lambda run: run or "none: imported weights"
+        controls["run"],
+        choices,
+        format_func=lambda run: words.run_label(runs[run]) if run else "none: imported weights",
     )
     values["backbone"] = "" if values["run"] else choose_backbone(controls["backbone"], bundles)
     return values["backbone"] or str(runs[values["run"]].parameters.get("backbone", "tiny"))
@@ -117,7 +119,10 @@ def show_differences(kind: str, parameters: dict[str, Any], dataset: Dataset) ->
         st.caption(f"The first run of this kind on {escape(dataset.name)}.")
         return
     table = run_facts.differences(
-        {earlier[0].id: run_facts.complete(earlier[0]), "this run": run_facts.with_defaults(kind, parameters)}
+        {
+            words.run_label(earlier[0]): run_facts.complete(earlier[0]),
+            "this run": run_facts.with_defaults(kind, parameters),
+        }
     )
     if table.empty:
         st.caption(f"The same as the last run, {escape(words.run_label(earlier[0]))}.")

@@ -3,7 +3,9 @@
 from pages.components import words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import donor_folds
+from sgm_core.errors import SGMError
 from sgm_core.escape import escape
+from sgm_core.runs.store import open_run
 from sgm_core.training.backbones import is_bundle
 from sgm_core.training.config import ARMS, CompareConfig, FinetuneConfig, PretrainConfig, pretrain_config
 
@@ -59,7 +61,7 @@ def _finetune(config: FinetuneConfig) -> str:
     epochs = config.probe_epochs if config.scheme == "linear-probe" else config.epochs
     everywhere = "every fold" if config.backbone else "the run's own fold, or every fold"
     where = everywhere if config.fold is None else f"fold {config.fold}"
-    what = f"**{escape(config.run)}**"
+    what = f"**{escape(_source(config.run))}**"
     if config.backbone:
         what = f"{_backbone(config.backbone, config.weights_key)} as released, without pretraining,"
     elif not config.run:
@@ -68,6 +70,13 @@ def _finetune(config: FinetuneConfig) -> str:
         f"Finetune {what} by **{SCHEMES[config.scheme]}**, {words.count(epochs, 'epoch')}, "
         f"and test on {where}."
     )
+
+
+def _source(run_id: str) -> str:
+    try:
+        return open_run(run_id).title
+    except SGMError:  # none chosen yet, or it is gone: the check of the form says so
+        return run_id
 
 
 def _backbone(name: str, key: str) -> str:
