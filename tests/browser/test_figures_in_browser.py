@@ -56,6 +56,11 @@ def test_figures_download_as_svg_png_and_csv_in_print_colours(dark, tmp_path):
     csv = download(dark, "figure-scores", "CSV")
     csv.save_as(tmp_path / "scores.csv")
     assert {"arm", "scheme", "fold", "macro_f1"} <= set(pd.read_csv(tmp_path / "scores.csv"))
+    # The table's own toolbar would write formulas as they are: it has no such button.
+    dark.page.get_by_test_id("stDataFrame").first.hover()
+    toolbar = dark.page.get_by_test_id("stElementToolbarButton")
+    toolbar.get_by_label("Search").first.wait_for()
+    assert not any(button.is_visible() for button in toolbar.get_by_label("Download as CSV").all())
     dark.assert_well()
 
 
