@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.components import cell_views, frame, selection_panel, show, state, tables
 from sgm_core.cells.dataset import Dataset
+from sgm_core.escape import escape
 from sgm_core.figures.cells import subsample
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.launch import launch
@@ -27,8 +28,8 @@ def no_map(dataset: Dataset) -> None:
             wait_for_map(making[0])
         else:
             st.markdown(
-                f"No map of {dataset.name} yet. A UMAP of its expression (PCA of the 2,000 most detected "
-                "genes) is made in the background; a comparison adds maps of its models."
+                f"No map of {escape(dataset.name)} yet. A UMAP of its expression (PCA of the 2,000 most "
+                "detected genes) is made in the background; a comparison adds maps of its models."
             )
             if st.button("Make a map", type="primary", icon=":material/scatter_plot:"):
                 parameters = {"data": dataset.name, "seed": 0}
@@ -43,7 +44,7 @@ def wait_for_map(run: Run) -> None:
         if run.state not in ACTIVE:
             st.rerun()
         done = run.status.get("progress") or {}
-        st.markdown(f"Making the map: {done.get('what') or 'waiting for its turn'} …")
+        st.markdown(f"Making the map: {escape(done.get('what') or 'waiting for its turn')} …")
         st.progress(min(1.0, done.get("done", 0) / (done.get("total") or 1)))
 
 

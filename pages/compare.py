@@ -6,8 +6,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.components import compare_text, frame, show, tables
-from sgm_core.analysis.metrics import METRICS, confusion, pair_in_view, paired_table, summary_table
+from pages.components import compare_text, confidence, frame, scores, show, tables
+from sgm_core.analysis.metrics import METRICS, confusion, pair_in_view
+from sgm_core.escape import escape
 from sgm_core.figures import compare as figures
 from sgm_core.figures.palette import SCHEMES, arm_name
 
@@ -31,20 +32,15 @@ class Details(NamedTuple):
     paired: pd.DataFrame
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def computed(path: str, stamp: int, schemes: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Summary and paired differences of the folds that are finished."""
-    folds = tables.cached(path, stamp)
-    return summary_table(folds), paired_table(folds, schemes=schemes or None)
-
-
 # Plotly checks every property it is given, which takes longer than all else here: figures are kept.
 @st.cache_resource(max_entries=32, show_spinner=False)
-def score_figure(path: str, stamp: int, metric: str, _summary: pd.DataFrame) -> go.Figure:
+def score_figure(path: str, stamp: int, schemes: tuple[str, ...], metric: str) -> go.Figure:
     """Table 1 as a figure."""
     title = f"{score_name(metric)} over donor folds"
     unit = f"{METRICS[metric]} (%)"
-    return figures.scores(tables.cached(path, stamp), _summary, metric, title, unit)
+    return figures.scores(
+        tables.cached(path, stamp), scores.computed(path, stamp, schemes)[0], metric, title, unit
+    )
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -99,8 +95,8 @@ def evidence(details: Details, metric: str, scheme: str, arm: str, against: str,
             show.table(per_class, "per-class", column_config=compare_text.FORMATS)
     elif view == "confusion" and predictions is not None:
         chosen = st.segmented_control(
-            "Of", [arm, against], default=arm, format_func=arm_name, key="of", required=True,
-            label_visibility="collapsed",
+            "Of", [arm, against], default=arm, format_func=lambda a: escape(arm_name(a)), key="of",
+            required=True, label_visibility="collapsed",
         )  # fmt: skip
         counts = confusion(predictions, chosen, scheme_of(folds, chosen, scheme))
         fig = figures.confusion(counts, f"{arm_name(chosen)}, {scheme_text}: predicted against true")
@@ -143,31 +139,31 @@ def two_sides(table: pd.DataFrame, a: tuple[str, str], b: tuple[str, str]) -> pd
 context = frame.page("Compare")
 dataset, run, folds = tables.require(context, "folds", "scores")
 simulated = dataset.simulated
-key = (str(run.table_path("folds")), tables.stamp(run.table_path("folds")))
-summary, paired = computed(*key, tuple(run.parameters.get("schemes") or ()))
+key, schemes = scores.key(run), scores.schemes_of(run)
+summary, paired = scores.computed(*key, schemes)
 paired = compare_text.with_pooled_columns(paired, tables.read(run, "paired"))
 answer_line = st.container()
 metric, scheme, arm, against = controls(folds)
 pair = pair_in_view(paired, folds, (arm, scheme), (against, scheme_of(folds, against, scheme)), metric)
 with answer_line:
-    frame.answer(compare_text.answer(pair, scheme, folds))
+    frame.answer(escape(compare_text.answer(pair, scheme, folds)), confidence.of_pair(pair))
     for said in (
         compare_text.pooled_line(pair),
         compare_text.rivals(*key, arm, against, scheme, metric, folds, paired),
     ):
         if said:
-            st.caption(said)
+            st.caption(escape(said))
     tables.still_running(run)
 
 left, right = st.columns(2, gap="medium")
 with left:
-    fig = score_figure(*key, metric, summary)
-    show.figure(fig, "scores", folds, alt=fig.layout.title.text, simulated=simulated)
+    fig = score_figure(*key, schemes, metric)
+    show.figure(fig, "scores", folds, alt=f"{score_name(metric)} over donor folds", simulated=simulated)
 with right:
     mine = paired[(paired["metric"] == metric) & (paired["arm_a"] == arm) & (paired["arm_b"] != "majority")]
     if len(mine):
         fig = difference_figure(*key, metric, arm, mine)
-        show.figure(fig, "differences", mine, alt=fig.layout.title.text, simulated=simulated)
+        show.figure(fig, "differences", mine, alt=f"{arm_name(arm)} less each other arm", simulated=simulated)
     else:
         st.info("Differences need two arms that have finished the same folds.", icon=":material/balance:")
 

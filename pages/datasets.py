@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.components import frame, importing, quality_view
+from sgm_core.escape import escape
 
 VIEWS = {
     "Quality": quality_view.cells,
@@ -38,7 +39,7 @@ else:
         source.get("format"),
         source.get("counts") and f"counts: {source['counts']}",
     ]
-    st.caption(" · ".join(filter(None, [*origin, dataset.meta.get("note")])))
+    st.caption(escape(" · ".join(filter(None, [*origin, dataset.meta.get("note")]))))
     # Plain text: notes quote names of the file.
     for note in source.get("notes", ()):
         st.text(f"Note: {note}")

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from pages.components import frame, gene_sets, mask_tables, show, tables, words
+from pages.components import confidence, frame, gene_sets, mask_tables, show, tables, words
 from sgm_core.analysis.enrichment import Enrichment
 from sgm_core.errors import InputError
+from sgm_core.escape import escape
 from sgm_core.figures import enrichment as figures
 from sgm_core.figures.palette import arm_name
 from sgm_core.figures.style import p_text
@@ -80,7 +81,7 @@ def own_list(
         pool = st.radio(
             "Universe",
             list(universes),
-            format_func=universes.__getitem__,
+            format_func=lambda name: escape(universes[name]),
             key="universe",
             bind="query-params",
         )
@@ -104,7 +105,7 @@ def answer(table: pd.DataFrame, facts: gene_sets.Sizes, what: str) -> str:
         return f"No term of this library has an eligible size in a universe of {facts.universe:,} genes."
     best = table.iloc[0]
     share = f"{best['n_hits']} of its {best['n_term']} genes"
-    strongest = f"{best['term']} ({share}, adjusted p {p_text(best['q_value'])})"
+    strongest = f"{escape(best['term'])} ({share}, adjusted p {p_text(best['q_value'])})"
     head = f"{len(found):,} of {words.count(facts.terms, 'term')} hold more of {what} than chance"
     if found.empty:
         return (
@@ -117,12 +118,21 @@ def sentence(note: str) -> str:
     return f"{note[0].upper()}{note[1:]}."
 
 
+def sure_of(table: pd.DataFrame) -> str | None:
+    """Return how sure the answer is: its own confidence, or whether a term passes the limit."""
+    if table.empty:
+        return None
+    return confidence.of_terms(int((table["q_value"] < figures.SIGNIFICANT).sum()))
+
+
 def stated(library: Resource, facts: gene_sets.Sizes, universe: str) -> None:
     """State universe, library and sizes; say how to add a library where there is only the demo's."""
     outside = f"; {words.count(facts.outside, 'gene')} of it not in the universe" if facts.outside else ""
     st.caption(
-        f"List: {words.count(facts.listed, 'gene')}{outside} · Universe: {universe} ({facts.universe:,}) · "
-        f"Library: {library.name}, {library.description} · {words.count(facts.terms, 'term')} tested, "
+        f"List: {words.count(facts.listed, 'gene')}{outside} · "
+        f"Universe: {escape(universe)} ({facts.universe:,}) · "
+        f"Library: {escape(library.name)}, {escape(library.description)} · "
+        f"{words.count(facts.terms, 'term')} tested, "
         "hypergeometric test, Benjamini-Hochberg over all of them"
     )
     for note in facts.notes:
@@ -192,14 +202,14 @@ try:
         top = len(found.lists[order])
         what = f"the {top:,} {'most masked genes' if order == 'frequency' else 'genes of highest lift'}"
 except InputError as error:
-    st.warning(str(error), icon=":material/info:")
+    st.warning(escape(error), icon=":material/info:")
     st.stop()
 with answer_line:
-    frame.answer(answer(terms, facts, what))
+    frame.answer(answer(terms, facts, what), sure_of(terms))
     if run is not None and order != MINE:
         tables.still_running(run)
 if order != MINE and order in found.notes:
-    st.caption(sentence(found.notes[order]))
+    st.caption(escape(sentence(found.notes[order])))
 stated(library, facts, universe)
 evidence(terms, f"What they do: {name}", "list" if order == MINE else f"{arm}-{order}".replace("+", "-"))
 if order != MINE:

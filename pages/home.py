@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from pages.components import device, frame, live, quality_view, run_facts, state, words
+from pages.components import device, frame, live, quality_view, run_facts, scores, show, state, tables, words
+from sgm_core.escape import escape
+from sgm_core.figures.palette import SCHEMES
 from sgm_core.runs.store import ACTIVE, Run
 
 TOUR = (
@@ -23,7 +25,7 @@ def dataset_card(context: frame.Context) -> None:
         st.page_link("pages/datasets.py", label="Import a dataset", icon=":material/upload_file:")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{dataset.name}**", width="content")
+        st.markdown(f"**{escape(dataset.name)}**", width="content")
         if dataset.simulated:
             frame.simulated_badge()
     st.markdown(f"{quality_view.headline(dataset)} {words.count(dataset.n_genes, 'gene')}.")
@@ -43,17 +45,31 @@ def run_card(run: Run | None) -> None:
         st.page_link("pages/new_run.py", label="Start a run", icon=":material/add_circle:")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{run.title}**", width="content")
+        st.markdown(f"**{escape(run.title)}**", width="content")
         frame.run_badge(run)
     run_facts.progress_bar(run)
     best = run_facts.best(run)
-    if best:
-        st.markdown(f"Best {best}")
+    if best and run.kind == "pretrain":
+        st.markdown(f"Best {escape(best)}")
     elif run.state in ("failed", "lost") and run.status.get("error"):
-        st.markdown(run.status["error"])
-    if run.kind in run_facts.CONFIGS and (run.state in ACTIVE or run_facts.sparkline(run)):
-        live.curve([run], "home-curve", height=240)
+        st.markdown(escape(run.status["error"]))
+    evidence(run)
     st.page_link("pages/runs.py", label="All runs", icon=":material/monitoring:")
+
+
+def evidence(run: Run) -> None:
+    """Draw what a run found so far: the scores of its arms, or before there are any, how its loss falls.
+
+    The losses of a comparison's arms and folds lie on each other and say nothing about which arm is better.
+    """
+    if run.kind in ("compare", "finetune") and (key := scores.key(run))[1]:
+        scheme = scores.main_scheme(*key)
+        fig = scores.standing(*key, scores.schemes_of(run), scheme)
+        title = f"Macro F1 of each arm, {SCHEMES[scheme].lower()}"
+        simulated = any(d.name == run.dataset_name and d.simulated for d in state.datasets())
+        show.figure(fig, "home-scores", tables.cached(*key), alt=title, simulated=simulated)
+    elif run.kind in ("pretrain", "finetune") and run_facts.sparkline(run):
+        live.curve([run], "home-curve", height=240)
 
 
 def next_step(context: frame.Context, newest: Run | None) -> tuple[str, str, str]:
@@ -62,7 +78,7 @@ def next_step(context: frame.Context, newest: Run | None) -> tuple[str, str, str
         return ("Import your first dataset.", "Import a dataset", "pages/datasets.py")
     if newest is None:
         return (
-            f"Ask whether guided masking helps on {context.dataset.name}.",
+            f"Ask whether guided masking helps on {escape(context.dataset.name)}.",
             "Start a comparison",
             "pages/new_run.py",
         )
@@ -105,4 +121,4 @@ if any(dataset.simulated for dataset in state.datasets()):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.page_link(path, label=f"{number}. {label}", width=170)
             st.markdown(what)
-st.caption(f"Computes on: {device.device_line()}")
+st.caption(f"Computes on: {escape(device.device_line())}")

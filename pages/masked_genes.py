@@ -4,10 +4,11 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.components import frame, gene_card, mask_tables, show, tables
+from pages.components import confidence, frame, gene_card, mask_tables, show, tables, words
 from sgm_core.analysis.enrichment import NO_PREFERENCE
 from sgm_core.analysis.masks import ORDERS, lift_problem, preferred_genes, top_genes
 from sgm_core.analysis.verdict import agreement_sentence
+from sgm_core.escape import escape
 from sgm_core.figures import mask_agreement, mask_groups
 from sgm_core.figures import masks as figures
 from sgm_core.figures.palette import arm_name
@@ -42,8 +43,9 @@ def pick() -> None:
     for side in ("left", "right"):
         event = st.session_state.get(f"chart-frequency-expression-{side}")
         points = event["selection"]["points"] if event else []
-        if points and points[0].get("text"):
-            st.session_state["gene"] = points[0]["text"]
+        if points and (shown := points[0].get("text")):
+            genes = mask_tables.universe(run)
+            st.session_state["gene"] = next((gene for gene in genes if escape(gene) == shown), None)
 
 
 def controls() -> tuple[str, str | None, str, str | None, str, bool]:
@@ -90,7 +92,7 @@ def frequency_figure(
 ) -> go.Figure:  # fmt: skip
     """Figure 2 of one arm, its axes as wide as all `sides` need."""
     ranges = figures.axis_ranges([mask_tables.statistics(_run, each) for each in sides], x, y)
-    title = f"{arm_name(side)}: frequency against expression"
+    title = f"{arm_name(side)}: mask frequency"
     found = [gene] if gene else []
     stats = mask_tables.statistics(_run, side)
     return figures.frequency_expression(stats, title, x, y, found, families, ranges=ranges)
@@ -124,7 +126,8 @@ def ranking(arm: str) -> None:
             if not preferred_genes(stats):
                 st.caption(f"{NO_PREFERENCE[0].upper()}{NO_PREFERENCE[1:]}.")
             fig = ranking_figure(*mask_tables.key(run), arm, stats)
-            show.figure(fig, "lift-ranking", stats, alt=fig.layout.title.text, simulated=simulated)
+            alt = f"{arm_name(arm)}: hidden beyond expression"
+            show.figure(fig, "lift-ranking", stats, alt=alt, simulated=simulated)
     with right:
         st.markdown("**The first 25 of each order**")
         shown = [by for by in ORDERS if by != "lift" or not problem]
@@ -149,7 +152,7 @@ def by_type(arm: str) -> None:
         st.info("This run counted its masks over all cells only.", icon=":material/info:")
         return
     by = st.segmented_control(
-        "By", groups, default=groups[0], format_func=lambda b: b.replace("_", " ").capitalize(), key="by",
+        "By", groups, default=groups[0], format_func=words.column, key="by",
         bind="query-params", required=True, label_visibility="collapsed",
     )  # fmt: skip
     order, genes = leading(arm, 30)
@@ -187,7 +190,7 @@ def by_epoch(arm: str, gene: str | None) -> None:
 def guided(arm: str) -> None:
     arms = mask_tables.arms(run)
     for each in arms:
-        st.markdown(f"* **{arm_name(each)}.** {mask_tables.judge(run, each)}.")
+        st.markdown(f"* {confidence.masks_line(arm_name(each), mask_tables.judge(run, each))}")
     pairs = mask_tables.two_seeds(run, arm)
     if pairs:
         title = f"{arm_name(arm)}: does another seed prefer the same genes?"
@@ -207,10 +210,11 @@ simulated = dataset.simulated
 answer_line = st.container()
 arm, beside, x, gene, y, families = controls()
 with answer_line:
-    frame.answer(f"{arm_name(arm)}. {mask_tables.judge(run, arm)}.")
-    st.caption(f"{agreement_sentence(mask_tables.diagnose(run, arm))}.")
+    found = mask_tables.judge(run, arm)
+    frame.answer(escape(f"{arm_name(arm)}. {found.sentence}."), found.confidence)
+    st.caption(escape(f"{agreement_sentence(mask_tables.diagnose(run, arm))}."))
     if beside:
-        st.caption(f"{arm_name(beside)}. {mask_tables.judge(run, beside)}.")
+        st.caption(confidence.masks_line(arm_name(beside), mask_tables.judge(run, beside)))
     tables.still_running(run)
 figure_2(arm, beside, x, gene, y, families)
 if gene:

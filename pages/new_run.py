@@ -4,12 +4,25 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components import clone, cost_view, fields, frame, recipe, run_facts, show, state, weights_note
+from pages.components import (
+    clone,
+    cost_view,
+    fields,
+    frame,
+    recipe,
+    run_facts,
+    show,
+    state,
+    weights_note,
+    words,
+)
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
+from sgm_core.escape import escape
 from sgm_core.figures.palette import SCHEMES, arm_name
 from sgm_core.runs.launch import launch
-from sgm_core.runs.store import create_run
+from sgm_core.runs.store import create_run, open_run
+from sgm_core.runs.titles import run_title
 from sgm_core.training.backbones import backbone_names, is_bundle
 
 _VISIBLE = {
@@ -86,7 +99,9 @@ def source(controls: dict[str, fields.Control], dataset: Dataset, values: dict[s
     bundles = [name for name in backbone_names() if is_bundle(name)]
     choices = [*runs, *([""] if bundles else [])]
     values["run"] = fields.draw(
-        controls["run"], choices, format_func=lambda run: run or "none: imported weights"
+        controls["run"],
+        choices,
+        format_func=lambda run: words.run_label(runs[run]) if run else "none: imported weights",
     )
     values["backbone"] = "" if values["run"] else choose_backbone(controls["backbone"], bundles)
     return values["backbone"] or str(runs[values["run"]].parameters.get("backbone", "tiny"))
@@ -94,20 +109,23 @@ def source(controls: dict[str, fields.Control], dataset: Dataset, values: dict[s
 
 def wide_name(name: str) -> str:
     """Return an arm or a scheme as its control names it."""
-    return SCHEMES.get(name) or arm_name(name)
+    return escape(SCHEMES.get(name) or arm_name(name))
 
 
 def show_differences(kind: str, parameters: dict[str, Any], dataset: Dataset) -> None:
     """Say what differs from the last run of this kind on this dataset."""
     earlier = state.runs(dataset.name, (kind,))
     if not earlier:
-        st.caption(f"The first run of this kind on {dataset.name}.")
+        st.caption(f"The first run of this kind on {escape(dataset.name)}.")
         return
     table = run_facts.differences(
-        {earlier[0].id: run_facts.complete(earlier[0]), "this run": run_facts.with_defaults(kind, parameters)}
+        {
+            words.run_label(earlier[0]): run_facts.complete(earlier[0]),
+            "this run": run_facts.with_defaults(kind, parameters),
+        }
     )
     if table.empty:
-        st.caption(f"The same as the last run, {earlier[0].id}.")
+        st.caption(f"The same as the last run, {escape(words.run_label(earlier[0]))}.")
         return
     st.markdown("**What differs from the last run**")
     show.table(table, "differences")
@@ -115,9 +133,8 @@ def show_differences(kind: str, parameters: dict[str, Any], dataset: Dataset) ->
 
 def start(kind: str, config: Any, dataset: Dataset) -> str:
     """Queue the run and return its ID."""
-    what = {"compare": "Compare the arms", "pretrain": "Pretrain", "finetune": "Finetune"}[kind]
-    detail = getattr(config, "masker", "") or getattr(config, "scheme", "")
-    title = " ".join(filter(None, [what, config.backbone, detail, "on", dataset.name]))
+    source = getattr(config, "run", "")
+    title = run_title(kind, dataset.name, config.to_dict(), open_run(source).title if source else "")
     run = create_run(kind, dataset.name, config.to_dict(), title=title, device=config.device)
     launch(run)
     return run.id
@@ -140,7 +157,7 @@ kind = st.segmented_control(
 )
 pretrained = any(run.state == "done" for run in state.runs(dataset.name, ("pretrain",)))
 if kind == "finetune" and not pretrained and not any(map(is_bundle, backbone_names())):
-    st.info(f"No finished pretraining on {dataset.name} yet: start one first, then finetune it here.")
+    st.info(f"No finished pretraining on {escape(dataset.name)} yet: start one first, then finetune it here.")
     st.stop()
 values = form(kind, dataset)
 with top:
@@ -148,7 +165,7 @@ with top:
         config: Any = run_facts.CONFIGS[kind].from_dict(fields.collect(kind, values, dataset.name))
         frame.answer(recipe.sentence(config, dataset))
     except InputError as error:
-        st.error(str(error), icon=":material/info:")
+        frame.refusal(error)
         st.stop()
 can_start = False
 with frame.guard():

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import clone, frame, live, run_facts, show, state, words
+from sgm_core.escape import escape
 from sgm_core.runs import EXPORTED
 from sgm_core.runs.launch import launch
 from sgm_core.runs.store import ACTIVE, Run, cancel_run, export_size, open_run, packed_run
@@ -104,19 +105,19 @@ def actions(run: Run) -> None:
 
 def one_run(run: Run) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(run.title, anchor=False, width="content")
+        st.subheader(escape(run.title), anchor=False, width="content")
         frame.run_badge(run)
         if run.state not in ACTIVE:
-            st.caption(f"{words.ago(run.status.get('finished'))} · {run.id}")
+            st.caption(f"{words.ago(run.status.get('finished'))} · {escape(run.id)}")
     run_facts.progress_bar(run)
     if run.state in ("failed", "lost"):
-        st.error(run.status.get("error") or "It ended without saying why; the log may tell.")
+        st.error(escape(run.status.get("error") or "It ended without saying why; the log may tell."))
     actions(run)
 
 
 def parameters(runs: list[Run]) -> None:
     if len(runs) > 1:
-        columns = {run.id: run_facts.complete(run) for run in runs}
+        columns = {words.run_label(run): run_facts.complete(run) for run in runs}
         differing = run_facts.differences(columns)
         st.subheader("What differed", anchor=False)
         if differing.empty:
@@ -141,9 +142,8 @@ def parameters(runs: list[Run]) -> None:
         provenance = {
             name: run.config.get(name) for name in ("code_version", "hardware", "dataset_hash", "seed")
         }
-        st.caption(
-            " · ".join(f"{name.replace('_', ' ')}: {words.value(item)}" for name, item in provenance.items())
-        )
+        facts = [f"{name.replace('_', ' ')}: {words.value(item)}" for name, item in provenance.items()]
+        st.caption(escape(" · ".join([f"ID: {run.id}", *facts])))
 
 
 def body() -> None:
@@ -159,13 +159,12 @@ def body() -> None:
             st.subheader("Are the masks guided at all?", anchor=False)
             for run in trained:
                 if len(trained) > 1:
-                    st.caption(run.title)
+                    st.caption(escape(run.title))
                 live.mask_diagnostic(run)
         parameters(selected)
         for run in selected:
-            with st.expander(
-                f"Log of {run.id}" if len(selected) > 1 else "Log", expanded=run.state == "failed"
-            ):
+            name = f"Log of {escape(words.run_label(run))}" if len(selected) > 1 else "Log"
+            with st.expander(name, expanded=run.state == "failed"):
                 st.code(run.log_tail(200) or "Nothing yet.", None, height=260)
         if not any(run.state in ACTIVE for run in runs) and st.session_state.pop("runs-live", False):
             st.rerun()

@@ -30,7 +30,7 @@ def demo_run() -> Run:
 
         make_demo()
     parameters = CompareConfig.from_dict(ANALYSIS).to_dict()
-    return create_run("compare", NAME, parameters, title="Demo: does self-guided masking help? (SIMULATED)")
+    return create_run("compare", NAME, parameters, title=f"Compare tiny on {NAME} (SIMULATED)")
 
 
 def ensure_demo() -> Run:

@@ -160,7 +160,10 @@ def draw(
     if shown.numeric:
         is_gene = shown.name != "Confidence" and np.nanmin(shown.values, initial=0) >= 0
         return figures.by_number(xy, mine, title, shown.name, is_gene, within)
+    dark = st.context.theme.type == "dark"
     every = pd.Series(shown.values[source["cell"].to_numpy()])
     totals = every.where(every.notna(), figures.NO_VALUE).astype(str).value_counts()
     counts = {str(level): int(number) for level, number in totals.items()}
-    return figures.by_category(xy, pd.Series(mine), shown.colours, title, shown.name, counts, within)
+    return figures.by_category(
+        xy, pd.Series(mine), shown.colours, title, shown.name, counts, within, dark=dark
+    )

@@ -8,6 +8,7 @@ from sgm_core.analysis.metrics import comparison_sentence, pair_in_view
 from sgm_core.analysis.pooled import POOLED_COLUMNS
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import scored_classes
+from sgm_core.escape import escape
 from sgm_core.figures.compare import in_order
 from sgm_core.figures.palette import SCHEMES, arm_name
 from sgm_core.runs.store import Run
@@ -246,8 +247,9 @@ def _others(name: str, content_hash: str, label: str, _dataset: Dataset) -> list
 def _classes(dataset: Dataset, label: str, per_class: pd.DataFrame | None) -> str:
     scored = per_class[per_class["scored"]]["cell_type"].nunique() if per_class is not None else None
     others = _others(dataset.name, dataset.content_hash, label, dataset)
-    head = f"{scored} of column `{label}`, the same in every arm" if scored else f"Column `{label}`"
-    return f"{head}. Left out: {', '.join(others)}." if others else f"{head}; none is left out."
+    column = f"'{escape(label)}'"
+    head = f"{scored} of column {column}, the same in every arm" if scored else f"Column {column}"
+    return f"{head}. Left out: {escape(', '.join(others))}." if others else f"{head}; none is left out."
 
 
 def _rare(folds: pd.DataFrame) -> str:
@@ -262,7 +264,7 @@ def _rare(folds: pd.DataFrame) -> str:
         f"A fold's macro F1 covers the scored classes with at least {minimum} test cells, in every arm alike"
     )
     rare = folds.groupby("fold")["classes_rare"].first()
-    left = [f"fold {fold}: {names.replace('; ', ', ')}" for fold, names in rare.items() if names]
+    left = [f"fold {fold}: {escape(names.replace('; ', ', '))}" for fold, names in rare.items() if names]
     if not left:
         return f"{text}; every fold has them all."
     return f"{text}. Too few (cells in brackets): {'; '.join(left)}. Pooled over folds they count."

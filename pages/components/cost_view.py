@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.components import fields, frame, words
 from sgm_core.cells.dataset import Dataset
+from sgm_core.escape import escape
 from sgm_core.estimate import fit
 from sgm_core.estimate.measured import kept, worth_again
 from sgm_core.estimate.run import estimate_run
@@ -17,14 +18,14 @@ def show(kind: str, config: Settings, dataset: Dataset) -> bool:
     """Show the estimate of a run; return whether it can start."""
     guess = estimate_run(config, dataset, kept(config, dataset))
     time, memory = words.duration(guess["seconds"]), words.size(guess["memory_bytes"])
-    st.markdown(f"Takes about **{time}** and **{memory}** of memory: {guess['basis']}.")
+    st.markdown(f"Takes about **{time}** and **{memory}** of memory: {escape(guess['basis'])}.")
     _numbers(guess)
     reason = fit.problem(guess)
     if reason is not None:
         _refuse(kind, config, dataset, guess, reason)
         return False
     for warning in fit.warnings(guess):
-        st.warning(f"{warning[0].upper()}{warning[1:]}.", icon=":material/memory:")
+        st.warning(escape(f"{warning[0].upper()}{warning[1:]}."), icon=":material/memory:")
     return True
 
 
@@ -72,10 +73,10 @@ def _refuse(kind: str, config: Settings, dataset: Dataset, guess: dict[str, Any]
     if changes is None:
         remedy = "Nothing smaller fits either."
     else:
-        named = [f"{name.replace('_', ' ')} **{words.value(new)}**" for name, new in changes.items()]
+        named = [f"{name.replace('_', ' ')} **{escape(words.value(new))}**" for name, new in changes.items()]
         listed = ", ".join(named)
         remedy = f"This would fit: {listed}."
-    st.error(f"This run would not fit: {reason}. {remedy}", icon=":material/block:")
+    st.error(f"This run would not fit: {escape(reason)}. {remedy}", icon=":material/block:")
     if changes is not None:
         st.button(
             "Change the form to what would fit",
@@ -94,7 +95,7 @@ def offer_to_measure(config: Settings, dataset: Dataset) -> None:
         _wait(config, dataset)
         return
     if state.state == "failed":
-        st.caption(f":material/warning: Measuring failed: {state.error}")
+        st.caption(f":material/warning: Measuring failed: {escape(state.error)}")
     if st.button(
         "Measure again" if earlier else "Measure with 3 steps",
         icon=":material/speed:",

@@ -19,14 +19,21 @@ from typing import NoReturn
 
 import streamlit as st
 
-from pages.components import state
+from pages.components import confidence as sure
+from pages.components import state, words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import SGMError
+from sgm_core.escape import escape
 from sgm_core.runs.store import ACTIVE, Run
 
 _APP = Path(__file__).resolve().parents[2] / "app.py"
 _FRAMED = "framed"
 _BADGE_WIDTH = 95
+# The toolbar of Streamlit's tables writes CSV as it is, formulas too, and no option takes that button away;
+# the CSV button under each table (`show.table`) writes what no spreadsheet runs.
+_NO_RAW_CSV = """<style>
+[data-testid="stElementToolbarButton"]:has(button[aria-label^="Download as CSV"]) { display: none; }
+</style>"""
 _LOG = logging.getLogger("sgm.pages")
 # Word, colour and shape: the state is never told by colour alone.
 STATES = {
@@ -69,9 +76,19 @@ def current() -> Context:
     return Context(dataset, state.current_run(dataset), bool(st.session_state.get(state.SAFE_COLOURS)))
 
 
-def answer(text: str) -> None:
-    """Say the page's finding: one sentence with numbers, computed from what is shown."""
-    st.markdown(f"##### {text}")
+def answer(text: str, confidence: str | None = None) -> None:
+    """Say the page's finding: one sentence with numbers, computed from what is shown.
+
+    Parameters
+    ----------
+    text
+        Markdown; names in it are escaped (`sgm_core.escape`).
+    confidence
+        ``proven``, ``undecided`` or ``chance``, shown as word and mark before the sentence; None where the
+        sentence only counts.
+    """
+    help_text = sure.MEANING if confidence else None
+    st.markdown(f"##### {sure.mark(confidence)}{text}", help=help_text)
 
 
 def empty(what_is_missing: str, action_label: str, page: str) -> NoReturn:
@@ -102,6 +119,7 @@ def run_badge(run: Run) -> None:
 def context_bar() -> None:
     """Draw the bar with dataset, run and palette; they are part of the link and kept across pages."""
     st.session_state[_FRAMED] = True
+    st.html(_NO_RAW_CSV)
     state.apply_choice()
     datasets = state.datasets()
     names = [dataset.name for dataset in datasets]
@@ -117,23 +135,27 @@ def context_bar() -> None:
             placeholder="No dataset yet",
             icon=":material/database:",
             label_visibility="collapsed",
-            width=180,
+            width=150,
         )
         runs = state.runs(name) if name else []
         ids = [run.id for run in runs]
+        labels = {run.id: words.run_label(run) for run in runs}
         _settle(state.RUN, ids, lambda: state.preferred_run(runs))
         chosen = st.selectbox(
             "Run",
             ids,
             index=None,
             key=state.RUN,
-            bind="query-params",
+            format_func=lambda each: labels.get(each, each),
             required=True,
             placeholder="No run yet",
             icon=":material/experiment:",
             label_visibility="collapsed",
-            width=270,
+            width=345,
         )
+        # Bound to the link, the selector would put its label there; the link holds what stays: the ID.
+        if chosen and st.query_params.get(state.RUN) != chosen:
+            st.query_params[state.RUN] = chosen
         run = next((run for run in runs if run.id == chosen), None)
         if run is not None:
             with st.container(width=_BADGE_WIDTH):
@@ -152,6 +174,7 @@ def _settle(key: str, options: list[str], preferred: Callable[[], str | None]) -
     first_visit = key not in st.session_state
     value = st.query_params.get(key) if first_visit else st.session_state[key]
     if value in options:
+        st.session_state[key] = value
         return
     value = preferred()
     if first_visit and value is not None:
@@ -168,13 +191,18 @@ def _live_badge(run: Run) -> None:
             st.rerun()
 
 
+def refusal(error: SGMError) -> None:
+    """Say what a person can mend; the message may hold names from a file."""
+    st.error(escape(error), icon=":material/info:")
+
+
 @contextmanager
 def guard() -> Iterator[None]:
     """Show a plain message in place of what failed; the traceback goes to the server's log only."""
     try:
         yield
     except SGMError as error:
-        st.error(str(error), icon=":material/info:")
+        refusal(error)
     except Exception as error:
         _LOG.exception("a page failed")
         last = traceback.extract_tb(error.__traceback__)[-1]

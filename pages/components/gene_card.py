@@ -3,8 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from pages.components import mask_tables, show
+from pages.components import mask_tables, show, words
 from sgm_core.analysis.lift import ONE_MODEL
+from sgm_core.escape import escape
 from sgm_core.figures import mask_groups
 from sgm_core.figures import masks as figures
 from sgm_core.figures.palette import FAMILIES, arm_name
@@ -18,10 +19,10 @@ def draw(run: Run, gene: str, arm: str, simulated: bool) -> None:
     families = [FAMILIES[name][0] for name in FAMILIES if row.get(name, False)]
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.subheader(gene, anchor=False, width="content")
+            st.subheader(escape(gene), anchor=False, width="content")
             for family in families:
                 st.badge(family, color="gray")
-        st.markdown(sentence(row, arm, len(stats)))
+        st.markdown(escape(sentence(row, arm, len(stats))))
         with st.container(horizontal=True):
             st.metric("Masked", f"{row['frequency']:.1%}", help="of the draws in which it could be hidden")
             st.metric("When expressed", _share(row["frequency_nonzero"]))
@@ -32,7 +33,7 @@ def draw(run: Run, gene: str, arm: str, simulated: bool) -> None:
         groups = mask_tables.groups(run)
         if groups:
             by = st.segmented_control(
-                "By", groups, default=groups[0], format_func=lambda b: b.replace("_", " ").capitalize(),
+                "By", groups, default=groups[0], format_func=words.column,
                 key="card", bind="query-params", required=True, label_visibility="collapsed",
             )  # fmt: skip
             table = mask_tables.gene_levels(run, gene, by)

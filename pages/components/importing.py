@@ -10,8 +10,10 @@ from pages.components import frame, picker, run_facts, state, words
 from sgm_core import home
 from sgm_core.cells.catalog import CATALOG
 from sgm_core.errors import SGMError
+from sgm_core.escape import escape
 from sgm_core.runs.launch import launch
 from sgm_core.runs.store import ACTIVE, create_run, open_run
+from sgm_core.runs.titles import run_title
 
 _GUESSES = {
     "donor": ("donor", "donor_id", "patient", "patient_id", "individual", "subject"),
@@ -38,7 +40,11 @@ def form() -> None:
     if where == "Public data":
         _public()
         return
-    path = picker.server_path() if where == "This machine" else picker.uploaded_path()
+    try:
+        path = picker.server_path() if where == "This machine" else picker.uploaded_path()
+    except SGMError as error:
+        frame.refusal(error)
+        return
     if path is None:
         st.caption(
             "Raw counts with a donor and a cell type for each cell: h5ad, 10x (.h5 or folder), loom, "
@@ -48,10 +54,10 @@ def form() -> None:
     try:
         known = picker.peek(path)
     except SGMError as error:
-        st.error(str(error), icon=":material/info:")
+        frame.refusal(error)
         return
     if known is not None:
-        st.caption(f"{path.name}: {known.format}, {words.count(known.n_cells, 'cell')}")
+        st.caption(f"{escape(path.name)}: {escape(known.format)}, {words.count(known.n_cells, 'cell')}")
     _columns_and_start(path, known)
 
 
@@ -93,13 +99,17 @@ def _columns_and_start(path: Path, known: picker.Peek | None) -> None:
                 "Alias table", key="import-aliases", placeholder="path or name, optional"
             ),
         }
-    problem = _problem(name)
+    try:
+        more |= {key: picker.checked(more[key], key) for key in ("cells", "genes", "aliases")}
+        problem = _problem(name)
+    except SGMError as error:
+        problem = str(error)
     if problem:
-        st.warning(problem)
+        st.warning(escape(problem))
     if st.button("Import", type="primary", icon=":material/download:", disabled=bool(problem)):
         parameters = {"path": str(path), "name": name, "unlabelled": unlabelled}
         parameters |= {key: value for key, value in {**chosen, **more}.items() if value not in ("", None)}
-        run = create_run("import", name, parameters, title=f"Import {path.name} as {name}")
+        run = create_run("import", name, parameters, title=run_title("import", name, parameters))
         launch(run)
         st.session_state[_STARTED] = run.id
         st.rerun()
@@ -156,7 +166,7 @@ def _progress(run_id: str) -> None:
         run = open_run(run_id)
         with st.container(border=True):
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"**{run.title}**", width="content")
+                st.markdown(f"**{escape(run.title)}**", width="content")
                 frame.run_badge(run)
             run_facts.progress_bar(run)
             if run.state in ACTIVE:
@@ -165,13 +175,13 @@ def _progress(run_id: str) -> None:
                 st.rerun()
             if run.state == "done":
                 st.button(
-                    f"Open {run.dataset_name}",
+                    f"Open {escape(run.dataset_name)}",
                     type="primary",
                     icon=":material/database:",
                     on_click=_open,
                     args=(run.dataset_name,),
                 )
             if run.state in ("failed", "lost"):
-                st.error(run.status.get("error") or "The import ended without saying why.")
+                st.error(escape(run.status.get("error") or "The import ended without saying why."))
                 with st.expander("Log"):
                     st.code(run.log_tail(100) or "Nothing.", None)

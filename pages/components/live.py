@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.components import run_facts, show
+from pages.components import confidence, run_facts, show, words
 from sgm_core.analysis.diagnostic import diagnostic, mask_basis
 from sgm_core.analysis.masks import mask_arms
 from sgm_core.analysis.verdict import verdict
@@ -18,7 +18,7 @@ _PHASES = {"pretrain": "Pretraining", "finetune": "Finetuning", "baseline": "Bas
 
 def joined_metrics(runs: list[Run]) -> pd.DataFrame:
     """Return the metrics of `runs` in one table, with the column ``run``."""
-    frames = [run_facts.metrics(run).assign(run=run.id) for run in runs]
+    frames = [run_facts.metrics(run).assign(run=words.run_label(run)) for run in runs]
     frames = [frame for frame in frames if len(frame)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
@@ -87,9 +87,9 @@ def mask_diagnostic(run: Run) -> None:
     verdicts = _verdicts(str(run.path), _stamp(run)) if _stamp(run) else {}
     for arm in sorted(verdicts, key=lambda arm: arm != "self-guided"):
         if arm == "self-guided" or len(verdicts) == 1:
-            st.markdown(f"{arm_name(arm)}: **{verdicts[arm]}.**")
+            st.markdown(verdicts[arm])
         else:
-            st.caption(f"{arm_name(arm)}: {verdicts[arm]}.")
+            st.caption(verdicts[arm])
     show.table(
         shown,
         f"masks-{run.id}",
@@ -128,7 +128,7 @@ def _verdicts(path: str, stamp: float) -> dict[str, str]:
     basis = mask_basis(run.parameters)
     start = run.read_table("masks_start")
     found = {arm: diagnostic(masks, cells, arm, basis=basis, start=start) for arm in mask_arms(masks)}
-    return {arm: verdict(d).sentence for arm, d in found.items()}
+    return {arm: confidence.masks_line(arm_name(arm), verdict(d)) for arm, d in found.items()}
 
 
 def mask_table(run: Run) -> pd.DataFrame | None:

@@ -7,6 +7,7 @@ from pages.components import frame, show, words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.quality import cell_quality, composition, donor_table
 from sgm_core.cells.split import class_coverage, scored_classes
+from sgm_core.escape import escape
 from sgm_core.figures import quality as figures
 from sgm_core.training.folds import run_folds
 
@@ -109,7 +110,7 @@ def _kept(keep: pd.Series, dataset: Dataset) -> str:
     if keep.all():
         return text
     share = keep.groupby(dataset.donors().to_numpy()).mean()
-    return f"{text} Donor {share.idxmin()} keeps least, {share.min():.0%} of its cells."
+    return f"{text} Donor {escape(share.idxmin())} keeps least, {share.min():.0%} of its cells."
 
 
 def donors(dataset: Dataset) -> None:
@@ -198,9 +199,9 @@ def genes(dataset: Dataset) -> None:
         if key in report:
             st.markdown(f"{report[key]:.1%} {text}.")
     var = dataset.var.assign(detected=dataset.var["n_cells"] / max(dataset.n_cells, 1))
-    st.dataframe(
+    show.table(
         var.sort_values("n_cells", ascending=False),
-        hide_index=True,
+        "genes",
         height=300,
         column_config={
             "detected": st.column_config.ProgressColumn(

@@ -4,6 +4,9 @@ from pages.components import words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.comparison.arms import seeds_of
 from sgm_core.comparison.config import ARMS, CompareConfig
+from sgm_core.errors import SGMError
+from sgm_core.escape import escape
+from sgm_core.runs.store import open_run
 from sgm_core.training.backbones import is_bundle
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, fold_count, pretrain_config
 from sgm_core.training.folds import run_fold
@@ -36,7 +39,7 @@ def _compare(config: CompareConfig, dataset: Dataset) -> str:
     schemes = _and([SCHEMES[scheme] for scheme in config.schemes]) or "nothing"
     return (
         f"Compare **{words.count(len(config.arms), 'arm')}** by {schemes} over "
-        f"**{over}** of {dataset.name} "
+        f"**{over}** of {escape(dataset.name)} "
         f"({words.count(dataset.meta['n_donors'], 'donor')}), the primary arms with "
         f"{words.count(config.seeds, 'seed')}. "
         f"{words.count(trained * folds, _pretraining(config.backbone))} of "
@@ -52,11 +55,11 @@ def _pretrain(config: PretrainConfig, dataset: Dataset) -> str:
     fold = run_fold(dataset, config)
     if fold is not None:
         donors = len(fold.train)
-        hidden = f", the test donors of fold {config.fold} hidden ({', '.join(fold.test)})"
+        hidden = f", the test donors of fold {config.fold} hidden ({escape(', '.join(fold.test))})"
     verb = "Continue pretraining" if is_bundle(config.backbone) else "Pretrain"
     backbone = _backbone(config.backbone, config.weights_key)
     return (
-        f"{verb} {backbone} on **{words.count(donors, 'donor')}** of {dataset.name} with "
+        f"{verb} {backbone} on **{words.count(donors, 'donor')}** of {escape(dataset.name)} with "
         f"**{config.masker} masks**, {_masks(config)}, {_epochs(config.epochs, config.patience)}{hidden}."
     )
 
@@ -65,7 +68,7 @@ def _finetune(config: FinetuneConfig) -> str:
     epochs = config.probe_epochs if config.scheme == "linear-probe" else config.epochs
     everywhere = "every fold" if config.backbone else "the run's own fold, or every fold"
     where = everywhere if config.fold is None else f"fold {config.fold}"
-    what = f"**{config.run}**"
+    what = f"**{escape(_source(config.run))}**"
     if config.backbone:
         what = f"{_backbone(config.backbone, config.weights_key)} as released, without pretraining,"
     elif not config.run:
@@ -74,6 +77,13 @@ def _finetune(config: FinetuneConfig) -> str:
         f"Finetune {what} by **{SCHEMES[config.scheme]}**, {words.count(epochs, 'epoch')}, "
         f"and test on {where}."
     )
+
+
+def _source(run_id: str) -> str:
+    try:
+        return open_run(run_id).title
+    except SGMError:  # none chosen yet, or it is gone: the check of the form says so
+        return run_id
 
 
 def _backbone(name: str, key: str) -> str:

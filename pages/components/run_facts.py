@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.components import words
 from sgm_core.comparison.config import CompareConfig
+from sgm_core.escape import escape
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import STATES, Run
 from sgm_core.training.config import FINETUNE_PRESETS, PRESETS, FinetuneConfig, PretrainConfig
@@ -110,7 +111,7 @@ def progress_bar(run: Run) -> None:
     elif run.state == "running":
         share = min(1.0, progress["done"] / progress["total"]) if progress and progress["total"] else 0.0
         what = progress["what"] if progress else "Starts"
-        st.progress(share, text=" · ".join(filter(None, [what or "Runs", progress_words(run)])))
+        st.progress(share, text=escape(" · ".join(filter(None, [what or "Runs", progress_words(run)]))))
 
 
 def defaults(kind: str) -> dict[str, Any]:

@@ -9,8 +9,10 @@ import streamlit as st
 from pages.components import cell_views, show, tables, words
 from sgm_core.analysis.selection import composition, points_in_box, points_in_polygon
 from sgm_core.cells.dataset import Dataset
+from sgm_core.escape import escape
 from sgm_core.figures import cells as figures
 from sgm_core.runs.store import Run
+from sgm_core.spreadsheet import csv_text
 
 
 def mask(event: Any, source: pd.DataFrame, n_cells: int) -> np.ndarray | None:
@@ -52,16 +54,15 @@ def answer(
             return f"{text}."
         tested = table["right"].notna()
         right = (table.loc[tested, "right"] == "right").mean()
-        return (
-            f"{text}; {cell_views.model_name(model)} names {right:.1%} of {tested.sum():,} test cells right."
-        )
+        name = escape(cell_views.model_name(model))
+        return f"{text}; {name} names {right:.1%} of {tested.sum():,} test cells right."
     if not selected.any():
         return "No cell lies in both selections: double-click a map to clear one."
     text = f"{words.count(int(selected.sum()), 'cell')} selected ({selected.mean():.1%})"
     inside = labels[selected].dropna()
     if len(inside):
         shares = inside.value_counts(normalize=True)
-        text += f": {shares.iloc[0]:.0%} {shares.index[0]}"
+        text += f": {shares.iloc[0]:.0%} {escape(shares.index[0])}"
     donors = dataset.donors()[selected].nunique()
     text += f", from {words.count(donors, 'donor')}"
     if table is not None and table.loc[selected, "right"].notna().any():
@@ -77,7 +78,7 @@ def panel(dataset: Dataset, run: Run | None, model: tuple[str, str] | None, sele
     columns = dataset.grouping_columns()
     st.subheader("Selected cells", anchor=False)
     by = st.segmented_control(
-        "Composition by", columns, default=columns[0], format_func=lambda c: c.replace("_", " ").capitalize(),
+        "Composition by", columns, default=columns[0], format_func=words.column,
         key="composition", bind="query-params", required=True,
     )  # fmt: skip
     table = composition(dataset.labels(by).to_numpy(), selected)
@@ -110,7 +111,7 @@ def _cells(dataset: Dataset, run: Run | None, model: tuple[str, str] | None, sel
     table = _predicted(dataset, run, model)
     if table is not None:
         rows = rows.join(table.loc[selected, ["predicted", "confidence"]])
-    return rows.to_csv(index=False).encode()
+    return csv_text(rows).encode()
 
 
 def _predicted(dataset: Dataset, run: Run | None, model: tuple[str, str] | None) -> pd.DataFrame | None:

@@ -1,5 +1,6 @@
 """Figures and tables with their downloads: SVG and PNG are made in the browser, CSV on the server."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from sgm_core.figures.style import PRINT
+from sgm_core.figures.style import PRINT, halo
+from sgm_core.spreadsheet import csv_text
 
 _HTML = """
 <button type="button" data-format="svg" title="Download this figure as SVG, on white, for print">SVG</button>
@@ -36,6 +38,9 @@ export default function ({ parentElement, data }) {
       layout.template = { ...layout.template, layout: data.print };
       layout.paper_bgcolor = layout.plot_bgcolor = "#ffffff";
       layout.selections = [];
+      for (const note of layout.annotations ?? []) {
+        if (note.font?.shadow) note.font = { ...note.font, ...data.halo };
+      }
       camera.click({
         data: structuredClone(plot.data), layout, config: {},
         _context: { ...plot._context, toImageButtonOptions:
@@ -76,6 +81,7 @@ def figure(
     """
     if simulated and not fig.layout.title.text.endswith(_SIMULATED):  # a cached figure has it already
         fig.layout.title.text += _SIMULATED
+    name = _plain(name)
     box = f"figure-{name}"
     config = {**_CONFIG, "toImageButtonOptions": {"format": "svg", "filename": name}}
     with st.container(key=box, gap="xxsmall"):
@@ -84,7 +90,9 @@ def figure(
             horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xxsmall"
         ):
             _downloads(
-                key=f"download-{name}", data={"box": box, "name": name, "print": PRINT}, width="content"
+                key=f"download-{name}",
+                data={"box": box, "name": name, "print": PRINT, "halo": halo(dark=False)},
+                width="content",
             )
             if data is not None:
                 _csv(data, name)
@@ -94,16 +102,22 @@ def figure(
 def table(frame: pd.DataFrame, name: str, **kwargs: Any) -> Any:
     """Show `frame` with a CSV download; further arguments go to ``st.dataframe``."""
     kwargs.setdefault("hide_index", True)
+    name = _plain(name)
     state = st.dataframe(frame, key=f"table-{name}", **kwargs)
     with st.container(horizontal=True, horizontal_alignment="right"):
         _csv(frame, name)
     return state
 
 
+def _plain(name: str) -> str:
+    """Return `name` with nothing in it that a file's name or a class of the page can't hold."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name)
+
+
 def _csv(data: pd.DataFrame | Callable[[], pd.DataFrame], name: str) -> None:
     def make() -> bytes:
         frame = data() if callable(data) else data
-        return frame.to_csv(index=False).encode()
+        return csv_text(frame).encode()
 
     st.download_button(
         ":small[CSV]",

@@ -8,6 +8,7 @@ import streamlit as st
 from pages.components import frame, run_facts, state
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
+from sgm_core.escape import escape
 from sgm_core.runs.store import ACTIVE, Run
 
 _ENDS = {"failed": "failed", "cancelled": "was cancelled", "lost": "was lost"}
@@ -61,7 +62,7 @@ def require(context: frame.Context, name: str, what: str) -> tuple[Dataset, Run,
     run = context.run
     if run is None:
         frame.empty(
-            f"No run on {context.dataset.name} yet: {what} come from a run.",
+            f"No run on {escape(context.dataset.name)} yet: {what} come from a run.",
             "Start a run",
             "pages/new_run.py",
         )
@@ -71,7 +72,7 @@ def require(context: frame.Context, name: str, what: str) -> tuple[Dataset, Run,
         return context.dataset, run, table
     if run.state in ACTIVE:
         _waiting(run, what)
-    reason = f" It {_ENDS[run.state]}: {run.status['error']}." if run.status.get("error") else ""
+    reason = f" It {_ENDS[run.state]}: {escape(run.status['error'])}." if run.status.get("error") else ""
     if run.state in _ENDS:
         frame.empty(f"This run has no {what}.{reason}", "See its log", "pages/runs.py")
     frame.empty(

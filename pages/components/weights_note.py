@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from sgm_core.escape import escape
 from sgm_core.model.bundle import IMPORT, LICENCE, bundle_names, open_bundle
 from sgm_core.model.gene_list import WHERE
 from sgm_core.training.backbones import is_bundle
@@ -18,7 +19,7 @@ def reminder(backbone: str) -> None:
         bundle = open_bundle(backbone)
         st.caption(
             f"`{backbone}`: {bundle.n_parameters:,} parameters, {bundle.config['n_genes']:,} genes. "
-            f"{_sentences(bundle.licence, 2)}"
+            f"{escape(_sentences(bundle.licence, 2))}"
         )
 
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from sgm_core.escape import escape
 from sgm_core.runs.store import Run
 
 
@@ -46,6 +47,33 @@ def took(run: Run) -> float | None:
     if started is None:
         return None
     return ((finished or datetime.now(UTC)) - started).total_seconds()
+
+
+def when(stamp: str | None) -> str:
+    """Return a time as this machine's clock has it, e.g. '26 Nov 14:45', with the year if it is another."""
+    then = moment(stamp)
+    if then is None:
+        return ""
+    here = then.astimezone()
+    year = f" {here.year}" if here.year != datetime.now().astimezone().year else ""
+    return f"{here.day} {here:%b}{year} {here:%H:%M}"
+
+
+def short_id(run: Run) -> str:
+    """Return the part of a run's ID that tells it from others of its kind on its dataset."""
+    tail = run.id.removeprefix(f"{run.kind}-{run.dataset_name[:36]}-")
+    return tail[:7] if run.kind == "compare" else tail.partition("-")[2] or tail  # without the date
+
+
+def run_label(run: Run) -> str:
+    """Return a run as selectors name it, e.g. 'Compare tiny on demo · 26 Nov 14:45 · 7a7b387'."""
+    title = run.title.removesuffix(" (SIMULATED)")  # a badge on the page says so
+    return f"{title} · {when(run.config['created'])} · {short_id(run)}"
+
+
+def column(name: str) -> str:
+    """Return a column's name as labels write it, as plain text."""
+    return escape(name.replace("_", " ").capitalize())
 
 
 def value(thing: Any) -> str:

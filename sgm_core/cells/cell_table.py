@@ -11,6 +11,7 @@ import pandas as pd
 from sgm_core.cells.columns import as_text, name_some, tidy, type_columns
 from sgm_core.cells.text_file import find_separator, header_fields, read_whole, separator_name
 from sgm_core.errors import InputError
+from sgm_core.spreadsheet import restored
 
 _SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 _NAMES = ("cell", "cell_id", "cellid", "cell id", "cell_name", "barcode", "barcodes", "index", "", "x")
@@ -44,7 +45,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     if ending in _SPREADSHEETS:
         raise InputError(f"{path.name} is a spreadsheet: save it as CSV and give that")
     if ending in (".parquet", ".pq"):
-        return _read_parquet(path), []
+        return restored(_read_parquet(path)), []
     text = read_whole(path)
     notes = list(text.notes)
     lines = text.lines
@@ -59,7 +60,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     separator = _separator(path, head)
     if separator not in "\t,":
         notes.append(f"{path.name} is separated by {separator_name(separator)}")
-    return _parse(path, "\n".join(lines[start:]), separator, start), notes
+    return restored(_parse(path, "\n".join(lines[start:]), separator, start)), notes
 
 
 def _separator(path: Path, lines: list[str]) -> str:
@@ -164,7 +165,11 @@ def add_cells(
     if found < len(obs):
         notes.append(f"{path.name} names {found:,} of the {len(obs):,} cells of {file_name}")
     text = [name for name in table if not isinstance(table[name].dtype, pd.CategoricalDtype)]
-    text = [name for name in text if name != column and table[name].map(type).eq(str).all()]
+    text = [
+        name
+        for name in text
+        if name != column and table[name].map(lambda value: isinstance(value, str)).all()
+    ]
     typed, said = type_columns(table[text], roles)
     notes.extend(said)
     table = table.drop(columns=column).assign(**typed) if text else table.drop(columns=column)
@@ -190,7 +195,7 @@ def _match(
             hits = int(keys[keys.isin(there)].nunique())
             liked = str(column).lower() in _NAMES
             if hits and (best is None or (hits, liked) > best[:2]):
-                best = (hits, int(liked), column)
+                best = (hits, int(liked), str(column))
         if best:
             return best[2], as_text(table[best[2]]).fillna("").map(form), wanted, how
     first = _first_names(table)
@@ -201,7 +206,7 @@ def _match(
 
 
 def _first_names(table: pd.DataFrame) -> str:
-    return next((column for column in table if str(column).lower() in _NAMES), table.columns[0])
+    return str(next((column for column in table if str(column).lower() in _NAMES), table.columns[0]))
 
 
 def _give_way(obs: pd.DataFrame, joined: pd.DataFrame, path: Path, notes: list[str]) -> pd.DataFrame:

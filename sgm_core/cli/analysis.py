@@ -257,12 +257,13 @@ def _prerank(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) -> 
     terms, changed = fit_terms(sets.terms, stats.index)
     table = prerank(stats[by], terms, args.min_size or 1, args.max_size or len(stats), seed=args.seed)
     data = {"run": run.id, "arm": arm, "by": by, "genesets": path.name, "n_universe": len(stats)}
-    data["notes"] = [*sets.put_right, *changed]
+    notes = [*sets.put_right, *changed]
+    data["notes"] = notes
     shown = table.reindex(table["p_value"].sort_values(kind="stable").index).head(args.show)
     head = (
         _counts_line(path, len(stats), len(table)) + f"; all genes of {arm} ranked by {by}, seed {args.seed}"
     )
-    head = "\n".join([head, *(f"  {note}" for note in data["notes"])])
+    head = "\n".join([head, *(f"  {note}" for note in notes)])
     text = f"{head}\n\n{_text(shown.drop(columns='genes'))}"
     return Output(data | {"n_terms": len(table), "seed": args.seed, "terms": table.to_dict("records")}, text)
 

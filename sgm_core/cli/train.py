@@ -125,6 +125,7 @@ def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 def _pretrain(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.cells.dataset import open_dataset
+    from sgm_core.runs.titles import run_title
     from sgm_core.training.config import pretrain_config
 
     dataset = open_dataset(args.data)
@@ -132,14 +133,14 @@ def _pretrain(args: argparse.Namespace, observer: Observer) -> Output:
         args, "data", "backbone", "weights_key", "masker", "split", "fold", "device", "precision", "seed"
     )
     config = pretrain_config(args.preset, **{**given, **_changes(args.set)})
-    where = "shared" if config.fold is None else f"fold {config.fold}"
-    title = f"Pretrain {config.masker}, {where}"
+    title = run_title("pretrain", args.data, config.to_dict())
     return _try_or_run("pretrain", config, dataset, title, args, observer)
 
 
 def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.cells.dataset import open_dataset
     from sgm_core.runs.store import open_run
+    from sgm_core.runs.titles import run_title
     from sgm_core.training.config import finetune_config
 
     names = ("run", "scheme", "split", "fold", "label", "device", "precision", "seed")
@@ -157,20 +158,21 @@ def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
             )
         source.check_dataset()
         backbone = source.parameters.get("backbone", "")
-        title, data = source.title.removeprefix("Pretrain "), source.dataset_name
+        title, data = source.title, source.dataset_name
     else:
         if not args.data:
             raise InputError(f"--backbone {args.backbone} needs --data DATASET: cells to finetune it on")
-        backbone, title, data = args.backbone, args.backbone, args.data
+        backbone, title, data = args.backbone, "", args.data
         given |= _given(args, "data", "weights_key")
     config = finetune_config(backbone, **{"preset": args.preset, **given})
-    title = f"Finetune {title}, {config.scheme}"
+    title = run_title("finetune", data, config.to_dict(), source=title)
     return _try_or_run("finetune", config, open_dataset(data), title, args, observer)
 
 
 def _compare(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.cells.dataset import open_dataset
     from sgm_core.comparison.config import CompareConfig
+    from sgm_core.runs.titles import run_title
 
     dataset = open_dataset(args.data)
     nested: dict[str, dict[str, Any]] = {"pretrain": {}, "finetune": {}}
@@ -189,7 +191,7 @@ def _compare(args: argparse.Namespace, observer: Observer) -> Output:
     given = _given(args, "data", "backbone", "split", "folds", "label", "arms", "schemes", "seeds")
     given |= _given(args, "device", "seed")
     config = CompareConfig.from_dict({**given, **nested})
-    title = f"Compare {config.backbone} on {args.data}"
+    title = run_title("compare", args.data, config.to_dict())
     return _try_or_run("compare", config, dataset, title, args, observer)
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from sgm_core.escape import escape
 from sgm_core.figures.palette import EXPRESSION, VIRIDIS
-from sgm_core.figures.style import finish, point_trace, short
+from sgm_core.figures.style import finish, halo, label, point_trace
 
 MOST_POINTS = 50_000
 NO_VALUE = "no value"
@@ -32,6 +33,7 @@ def by_category(
     counts: Mapping[str, int],
     inside: np.ndarray | None = None,
     axes: str = "UMAP",
+    dark: bool = False,
 ) -> go.Figure:
     """Draw cells coloured by a category; the legend has the counts, the map the names where they fit.
 
@@ -49,6 +51,8 @@ def by_category(
         Cells of each category in the whole map (more than are drawn, if it is a subsample).
     inside
         Cells of the selection (n,) bool; the others are drawn dim.
+    dark
+        Whether the page is dark: names on the map are light then, with a dark halo.
     """
     fig = go.Figure()
     shown = values.where(values.notna(), NO_VALUE).astype(str).to_numpy()
@@ -65,13 +69,13 @@ def by_category(
             len(x),
             x=x[mine],
             y=y[mine],
-            name=f"{short(level, 26)} ({counts.get(level, 0):,})",
+            name=f"{label(level, 26)} ({counts.get(level, 0):,})",
             marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.8},
             unselected={"marker": {"opacity": 0.25}},
             legendrank=2000 if level == NO_VALUE else 1000,
-            hovertemplate=f"{name}: {level}<extra></extra>",
+            hovertemplate=f"{escape(name)}: {escape(level)}<extra></extra>",
         )
-    _label_groups(fig, x[inside], y[inside], shown[inside], list(colours))
+    _label_groups(fig, x[inside], y[inside], shown[inside], list(colours), dark)
     _map_look(fig, title, axes)
     rows = -(-len(fig.data) // 2)
     fig.update_layout(
@@ -115,7 +119,7 @@ def by_number(
         y=y[order],
         showlegend=False,
         customdata=values[order],
-        hovertemplate=f"{name}: %{{customdata:.2f}}<extra></extra>",
+        hovertemplate=f"{escape(name)}: %{{customdata:.2f}}<extra></extra>",
         marker={
             "color": values[order],
             "colorscale": EXPRESSION if expression else VIRIDIS,
@@ -124,7 +128,7 @@ def by_number(
             "size": size,
             "opacity": 0.85,
             "colorbar": {
-                "title": {"text": name, "side": "right"},
+                "title": {"text": label(name), "side": "right"},
                 "thickness": 10,
                 "outlinewidth": 0,
                 "len": 0.7,
@@ -147,7 +151,7 @@ def composition(table: pd.DataFrame, title: str, top: int = 20) -> go.Figure:
         How many labels to draw, the most selected first.
     """
     rows = table[table["n_selected"] > 0].head(top).iloc[::-1]
-    names = [short(str(value), 28) for value in rows["label"]]
+    names = [label(value, 28) for value in rows["label"]]
     fig = go.Figure()
     fig.add_bar(
         x=100 * rows["share_selected"],
@@ -199,7 +203,9 @@ def _dim_outside(
     return inside
 
 
-def _label_groups(fig: go.Figure, x: np.ndarray, y: np.ndarray, shown: np.ndarray, levels: list[str]) -> None:
+def _label_groups(
+    fig: go.Figure, x: np.ndarray, y: np.ndarray, shown: np.ndarray, levels: list[str], dark: bool
+) -> None:
     """Name each group that sits together, at its median, the largest first, where no other name stands."""
     if not len(x):
         return
@@ -217,11 +223,9 @@ def _label_groups(fig: go.Figure, x: np.ndarray, y: np.ndarray, shown: np.ndarra
         fig.add_annotation(
             x=cx,
             y=cy,
-            text=short(level, 18),
+            text=label(level, 18),
             showarrow=False,
-            font={"size": 11, "color": "#ffffff"},
-            bgcolor="rgba(24,28,31,0.6)",
-            borderpad=2,
+            font=halo(dark),
         )
 
 

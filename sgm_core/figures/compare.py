@@ -5,9 +5,11 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from sgm_core.escape import escape
 from sgm_core.figures.palette import ARMS, SCHEMES, SHARE, arm_colour, arm_name, arm_symbol
-from sgm_core.figures.style import GRID, MUTED, finish, short
+from sgm_core.figures.style import GRID, MUTED, finish, label
 
+MAJORITY = "majority"
 _ROW = 30  # pixels a row takes
 
 
@@ -17,8 +19,13 @@ def in_order(arms: pd.Series | list[str]) -> list[str]:
     return sorted(set(arms), key=lambda arm: known.index(arm) if arm in known else len(known))
 
 
-def scores(folds: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str, unit: str) -> go.Figure:
+def scores(
+    folds: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str, unit: str, small: bool = False
+) -> go.Figure:
     """Draw Table 1: per arm the donor folds as points, their mean and 95 % interval; one panel a scheme.
+
+    The axis holds what is drawn and not the whole of 0 to 100, so that folds and intervals can be read. The
+    majority class, far below all others, is a note and no row, unless there is nothing else.
 
     Parameters
     ----------
@@ -28,8 +35,13 @@ def scores(folds: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str, 
         arm, scheme, metric, mean, low, high, n_folds.
     metric, title, unit
         The column, the figure's title and the name on the axis; drawn in hundredths.
+    small
+        For a card: one panel without a name, whose scheme the title says, and fewer words.
     """
     summary = summary[summary["metric"] == metric]
+    majority = summary[summary["arm"] == MAJORITY]
+    if len(majority) < len(summary):
+        summary = summary[summary["arm"] != MAJORITY]
     schemes = [scheme for scheme in SCHEMES if scheme in set(summary["scheme"])]
     rows = {scheme: in_order(summary.loc[summary["scheme"] == scheme, "arm"]) for scheme in schemes}
     fig = _panels(schemes, [len(rows[scheme]) for scheme in schemes])
@@ -38,7 +50,7 @@ def scores(folds: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str, 
         for arm in rows[scheme]:
             mine = folds[(folds["arm"] == arm) & (folds["scheme"] == scheme)].sort_values("fold")
             row = summary[(summary["arm"] == arm) & (summary["scheme"] == scheme)].iloc[0]
-            name, colour = arm_name(arm), arm_colour(arm)
+            name, colour = escape(arm_name(arm)), arm_colour(arm)
             fig.add_scatter(
                 x=100 * mine[metric],
                 y=[name] * len(mine),
@@ -46,7 +58,7 @@ def scores(folds: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str, 
                 row=number,
                 col=1,
                 marker={"color": colour, "size": 14, "symbol": "line-ns-open", "line": {"width": 1.5}},
-                customdata=mine[["fold", "test_donors"]],
+                customdata=list(zip(mine["fold"], mine["test_donors"].map(escape))),
                 showlegend=False,
                 hovertemplate=f"{name}, fold %{{customdata[0]}}: %{{x:.1f}}<br>tested on %{{customdata[1]}}"
                 "<extra></extra>",
@@ -65,9 +77,13 @@ def scores(folds: pd.DataFrame, summary: pd.DataFrame, metric: str, title: str, 
             )
         if len(baselines) and scheme != "baseline":
             _reference_line(fig, baselines, number)
-    note = "symbol: mean, bar: 95 % interval over donor folds, ticks: one fold each"
-    finish(fig, title, height=_height(rows.values()), legend=False, note=note, row=True)
-    fig.update_xaxes(title_text=unit, row=len(schemes), col=1)
+    note = "mean, 95 % interval; ticks: folds"
+    if len(majority) and MAJORITY not in set(summary["arm"]):
+        note += f"; not drawn: {arm_name(MAJORITY).lower()}, {100 * majority['mean'].iloc[0]:.1f}"
+    if small:
+        fig.update_annotations(text="")
+    finish(fig, title, height=_height(rows.values()), legend=False, note=note, row=not small)
+    fig.update_xaxes(title_text=escape(unit), row=len(schemes), col=1)
     _categories(fig)
     return fig
 
@@ -90,7 +106,7 @@ def differences(paired: pd.DataFrame, title: str, unit: str) -> go.Figure:
     for number, scheme in enumerate(schemes, 1):
         rows = paired[paired["scheme"] == scheme]
         names = [
-            f"{arm_name(a)} − {arm_name(b)}" if several else arm_name(b)
+            escape(f"{arm_name(a)} − {arm_name(b)}" if several else arm_name(b))
             for a, b in zip(rows["arm_a"], rows["arm_b"])
         ]
         fig.add_bar(
@@ -141,7 +157,7 @@ def differences(paired: pd.DataFrame, title: str, unit: str) -> go.Figure:
     tested = paired["detectable"].notna().any()
     note = "grey: true differences that would be missed more often than once in five" if tested else None
     finish(fig, title, height=_height([range(size) for size in sizes]), legend=False, note=note, row=True)
-    fig.update_xaxes(title_text=unit, row=len(schemes), col=1)
+    fig.update_xaxes(title_text=escape(unit), row=len(schemes), col=1)
     _categories(fig)
     return fig
 
@@ -161,7 +177,7 @@ def two_arms(
     wide = table.pivot_table(index=rows, columns="arm", values=value).reindex(columns=list(arms))
     wide = wide.assign(gain=wide[arms[0]] - wide[arms[1]]).sort_values("gain", na_position="first")
     cells = table.groupby(rows)[size].max().reindex(wide.index)
-    names = [f"{short(str(name))} ({number:,})" for name, number in zip(wide.index, cells)]
+    names = [f"{label(name)} ({number:,})" for name, number in zip(wide.index, cells)]
     fig = go.Figure()
     line_x = np.stack([wide[arms[0]], wide[arms[1]], np.full(len(wide), np.nan)], -1).ravel()
     line_y = np.repeat(np.array(names, dtype=object), 3)
@@ -174,14 +190,15 @@ def two_arms(
         hoverinfo="skip",
     )
     for arm in reversed(arms):
+        name = escape(arm_name(arm))
         fig.add_scatter(
             x=100 * wide[arm],
             y=names,
             mode="markers",
-            name=arm_name(arm),
+            name=name,
             customdata=100 * wide["gain"],
             marker={"color": arm_colour(arm), "symbol": arm_symbol(arm), "size": 10},
-            hovertemplate=f"%{{y}}<br>{arm_name(arm)} %{{x:.1f}}<br>gain %{{customdata:+.1f}}<extra></extra>",
+            hovertemplate=f"%{{y}}<br>{name} %{{x:.1f}}<br>gain %{{customdata:+.1f}}<extra></extra>",
         )
     finish(
         fig,
@@ -207,12 +224,12 @@ def confusion(table: pd.DataFrame, title: str) -> go.Figure:
     """
     totals = table.sum(axis=1).to_numpy()[:, None]
     share = 100 * table.to_numpy() / totals
-    names = [short(str(name)) for name in table.columns]
+    names = [label(name) for name in table.columns]
     fig = go.Figure(
         go.Heatmap(
             z=share,
             x=names,
-            y=[short(str(name)) for name in table.index],
+            y=[label(name) for name in table.index],
             zmin=0,
             zmax=100,
             colorscale=SHARE,

@@ -3,6 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
+from sgm_core.escape import escape
 from sgm_core.figures.palette import SCHEMES, arm_colour, arm_name, arm_symbol
 from sgm_core.figures.style import MUTED, finish
 
@@ -42,7 +43,7 @@ def curves(metrics: pd.DataFrame, quantity: str, phase: str, height: int = 340) 
     seen: set[str] = set()
     names = list(dict.fromkeys(rows["name"]))
     for (run, name, fold), line in rows.groupby(["run", "name", "fold"], sort=False):
-        label = f"{name} · {run}" if several else name
+        label = escape(f"{name} · {run}" if several else name)
         fig.add_scatter(
             x=line["x"],
             y=line[quantity],

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from sgm_core.escape import escape
 from sgm_core.figures.palette import SAFE
-from sgm_core.figures.style import NEUTRAL, finish, p_text, short
+from sgm_core.figures.style import NEUTRAL, finish, label, p_text
 
 SIGNIFICANT = 0.05
 
@@ -48,12 +49,12 @@ def terms(table: pd.DataFrame, title: str, n: int = 20) -> go.Figure:
             textposition="none",
             customdata=np.stack(
                 [
-                    rows["term"],
+                    rows["term"].map(escape),
                     [f"{fold:.1f}" for fold in rows["fold_enrichment"]],
                     [p_text(p) for p in rows["p_value"]],
                     [p_text(q) for q in rows["q_value"]],
                     [_wrapped(genes) for genes in rows["genes"]],
-                    rows["group"],
+                    rows["group"].map(escape),
                 ],
                 axis=-1,
             ),
@@ -64,12 +65,12 @@ def terms(table: pd.DataFrame, title: str, n: int = 20) -> go.Figure:
     )
     # The name stands over its bar: beside it, the longest name would leave a narrow screen no room for bars.
     for where, term, go_id, text in zip(place, rows["term"], rows["go_id"], hits):
-        label = f"{short(term, 44)} ({go_id})" if go_id else short(term, 56)
+        name = f"{label(term, 44)} ({escape(go_id)})" if go_id else label(term, 56)
         fig.add_annotation(
             x=0,
             y=where - 0.42,
             xref="paper",
-            text=f"{label} · {text}",
+            text=f"{name} · {text}",
             showarrow=False,
             xanchor="left",
             font={"size": 11},
@@ -92,7 +93,7 @@ def rankings(counts: pd.DataFrame, title: str) -> go.Figure:
     fig = go.Figure(
         go.Bar(
             x=counts["significant"],
-            y=counts["name"],
+            y=counts["name"].map(escape),
             orientation="h",
             text=counts["significant"],
             textposition="outside",
@@ -110,5 +111,5 @@ def rankings(counts: pd.DataFrame, title: str) -> go.Figure:
 def _wrapped(genes: str, most: int = 24, line: int = 8) -> str:
     names = genes.split(";")
     shown = names[:most]
-    text = "<br>".join(", ".join(shown[i : i + line]) for i in range(0, len(shown), line))
+    text = "<br>".join(escape(", ".join(shown[i : i + line])) for i in range(0, len(shown), line))
     return text if len(names) <= most else f"{text} and {len(names) - most} more"

@@ -3,8 +3,9 @@
 import pandas as pd
 import plotly.graph_objects as go
 
+from sgm_core.escape import escape
 from sgm_core.figures.palette import VIRIDIS, arm_colour, arm_name, arm_symbol
-from sgm_core.figures.style import GRID, LEGEND_UNDER, finish, short
+from sgm_core.figures.style import GRID, LEGEND_UNDER, finish, label
 
 
 def level_heatmap(frequencies: pd.DataFrame, title: str, what: str) -> go.Figure:
@@ -12,12 +13,13 @@ def level_heatmap(frequencies: pd.DataFrame, title: str, what: str) -> go.Figure
     fig = go.Figure(
         go.Heatmap(
             z=100 * frequencies.to_numpy(),
-            x=[short(str(level), 28) for level in frequencies.columns],
-            y=list(frequencies.index),
+            x=[label(level, 28) for level in frequencies.columns],
+            y=[escape(gene) for gene in frequencies.index],
             colorscale=VIRIDIS,
             xgap=1,
             ygap=1,
-            hovertemplate=f"%{{y}}<br>{what} %{{x}}<br>masked in %{{z:.1f}} % of its draws<extra></extra>",
+            hovertemplate=f"%{{y}}<br>{escape(what)} %{{x}}<br>"
+            "masked in %{z:.1f} % of its draws<extra></extra>",
             colorbar={"title": {"text": "% masked"}, "thickness": 10, "outlinewidth": 0},
         )
     )
@@ -33,15 +35,15 @@ def lines(table: pd.DataFrame, x: str, y: str, name: str, title: str, unit: str,
     for number, (key, rows) in enumerate(table.groupby(name, sort=False)):
         rows = rows.sort_values(x)
         values = rows[y] * (100 if percent else 1)
-        label = arm_name(str(key))
+        shown = label(arm_name(str(key)))
         fig.add_scatter(
             x=rows[x],
             y=values,
             mode="lines+markers",
-            name=label,
+            name=shown,
             line={"color": arm_colour(str(key), number), "width": 2},
             marker={"symbol": arm_symbol(str(key)), "size": 8},
-            hovertemplate=f"{label}, epoch %{{x}}: %{{y:.3g}}<extra></extra>",
+            hovertemplate=f"{shown}, epoch %{{x}}: %{{y:.3g}}<extra></extra>",
         )
     finish(fig, title, "Epoch", unit, 360)
     fig.update_layout(legend=LEGEND_UNDER)
@@ -62,16 +64,16 @@ def gene_card(table: pd.DataFrame, gene: str, what: str) -> go.Figure:
     for arm, rows in table.groupby("arm", sort=False):
         fig.add_scatter(
             x=100 * rows["frequency"],
-            y=[short(str(level), 28) for level in rows["level"]],
+            y=[label(level, 28) for level in rows["level"]],
             mode="markers",
-            name=arm_name(str(arm)),
+            name=escape(arm_name(str(arm))),
             customdata=rows["opportunities"],
             marker={"color": arm_colour(str(arm)), "symbol": arm_symbol(str(arm)), "size": 9},
-            hovertemplate=f"{arm_name(str(arm))}, %{{y}}<br>%{{x:.1f}} % of %{{customdata:,}} draws"
+            hovertemplate=f"{escape(arm_name(str(arm)))}, %{{y}}<br>%{{x:.1f}} % of %{{customdata:,}} draws"
             "<extra></extra>",
         )
     finish(fig, f"{gene}: how often hidden, by {what}", "% of draws", None, 150 + 22 * len(order), row=True)
-    names = [short(str(level), 28) for level in order]
+    names = [label(level, 28) for level in order]
     fig.update_yaxes(type="category", categoryorder="array", categoryarray=names, dtick=1, gridcolor=GRID)
     fig.update_xaxes(showgrid=True, rangemode="tozero")
     return fig

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from sgm_core.escape import escape
 from sgm_core.figures.palette import FAMILIES
 from sgm_core.figures.style import GRID, LEGEND_UNDER, MUTED, NEUTRAL, finish, point_trace
 
@@ -97,7 +98,7 @@ def frequency_expression(
             y=(scale * rows[y]).to_numpy("float32"),
             mode="markers",
             name=f"{name} ({len(rows):,})",
-            text=rows["gene"],
+            text=rows["gene"].map(escape),
             customdata=rows[_FACTS].to_numpy("float32"),
             hovertemplate=_hover(rows),
             marker={
@@ -144,9 +145,9 @@ def ranking(stats: pd.DataFrame, title: str, n: int = 25) -> go.Figure:
     fig = go.Figure()
     fig.add_scatter(
         x=rows["lift"],
-        y=rows["gene"],
+        y=rows["gene"].map(escape),
         mode="markers",
-        text=rows["gene"],
+        text=rows["gene"].map(escape),
         customdata=rows[_FACTS].to_numpy("float32"),
         hovertemplate=_hover(rows),
         marker={
@@ -231,7 +232,7 @@ def _name_genes(fig: go.Figure, rows: pd.DataFrame, x: str, y: str, scale: float
         x=rows[x],
         y=scale * rows[y],
         mode="markers+text",
-        text=rows["gene"],
+        text=rows["gene"].map(escape),
         textposition="top center",
         textfont={"size": 13 if ring else 11},
         marker={

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from sgm_core.escape import escape
 from sgm_core.figures.palette import SAFE, SHARE
 from sgm_core.figures.style import MUTED, NEUTRAL, finish
 
@@ -85,8 +86,8 @@ def donor_heatmap(table: pd.DataFrame) -> go.Figure:
     fig = go.Figure(
         go.Heatmap(
             z=np.where(numbers > 0, np.log10(np.maximum(numbers, 1)), np.nan),
-            x=list(table.columns),
-            y=list(table.index),
+            x=[escape(name) for name in table.columns],
+            y=[escape(name) for name in table.index],
             customdata=numbers,
             text=np.where(numbers > 0, "", "×"),
             texttemplate="%{text}",
@@ -127,7 +128,7 @@ def coverage_heatmap(coverage: pd.DataFrame, part: str = "test") -> go.Figure:
     fig = go.Figure(
         go.Heatmap(
             z=np.where(numbers > 0, np.log10(np.maximum(numbers, 1)), np.nan),
-            x=list(order),
+            x=[escape(name) for name in order],
             y=[f"fold {fold}" for fold in table.index],
             customdata=np.dstack([numbers, donors.to_numpy()]),
             text=np.where(numbers > 0, "", "×"),

@@ -4,7 +4,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from sgm_core.escape import escape
+
 INK = "#1f2328"
+# Text and ground of the two themes (.streamlit/config.toml).
+_THEMES = {False: ("#1E2428", "#FCFCFA"), True: ("#E4E8E8", "#121517")}
 GRID = "rgba(128,128,128,0.25)"
 # Visible on near-white and on near-black, for whatever is context rather than the message.
 MUTED = "rgba(128,128,128,0.55)"
@@ -46,11 +50,14 @@ def finish(
 ) -> go.Figure:
     """Give `fig` its title, axis titles and the common look; return it.
 
+    The title may hold names, so it is shown as plain text.
+
     Text colours and fonts are left to the template, so that the page's theme (light or dark) rules them; the
     ground is transparent. `note` is a small line under the title (what a mark means, how many points); `row`
     leaves room between title and data for a legend in a row or the name of a panel.
     """
-    heading: dict[str, Any] = {"text": title, "yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 12}}
+    heading: dict[str, Any] = {"text": escape(title), "yref": "container", "y": 1, "yanchor": "top"}
+    heading["pad"] = {"t": 12}
     if note:
         heading["subtitle"] = {"text": note, "font": {"size": 12}}
     fig.update_layout(
@@ -66,9 +73,9 @@ def finish(
     if row:
         fig.update_layout(legend=LEGEND_ROW)
     if x is not None:
-        fig.update_xaxes(title_text=x)
+        fig.update_xaxes(title_text=escape(x))
     if y is not None:
-        fig.update_yaxes(title_text=y)
+        fig.update_yaxes(title_text=escape(y))
     return fig
 
 
@@ -80,6 +87,16 @@ def point_trace(n: int) -> type[go.Scatter] | type[go.Scattergl]:
     return go.Scatter if n <= 4_000 else go.Scattergl
 
 
+def halo(dark: bool) -> dict[str, Any]:
+    """Return the font of a name that stands on points: the theme's text, the theme's ground around it.
+
+    The font of an annotation with a shadow is what `pages.components.show` turns dark on white for print.
+    """
+    text, ground = _THEMES[dark]
+    sides = [f"{x}px {y}px 1px {ground}" for x in (-1, 0, 1) for y in (-1, 0, 1)]
+    return {"size": 12, "weight": 600, "color": text, "shadow": ", ".join([*sides, f"0px 0px 4px {ground}"])}
+
+
 def percent(value: float, digits: int = 1) -> str:
     """Format a share (0..1) as a percentage."""
     return f"{100 * value:.{digits}f} %"
@@ -88,6 +105,11 @@ def percent(value: float, digits: int = 1) -> str:
 def p_text(value: float) -> str:
     """Format a p-value as ``1.2e-08``, or plainly above 0.001."""
     return f"{value:.1e}" if value < 1e-3 else f"{value:.3f}"
+
+
+def label(name: object, most: int = 32) -> str:
+    """Return a name as a figure shows it: cut to `most` characters, and as plain text."""
+    return escape(short(str(name), most))
 
 
 def short(text: str, most: int = 32) -> str:

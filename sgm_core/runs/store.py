@@ -16,6 +16,7 @@ from sgm_core.model.bundle import weights_hash
 from sgm_core.runs.plain import plain
 from sgm_core.runs.provenance import code_version, hardware
 from sgm_core.runs.run import ACTIVE, STATES, Run, now
+from sgm_core.runs.titles import run_title
 
 __all__ = [
     "ACTIVE",
@@ -78,7 +79,7 @@ def create_run(
                 {
                     "kind": kind,
                     "dataset": dataset,
-                    "title": title or f"{kind.capitalize()} {dataset}",
+                    "title": title or run_title(kind, dataset, parameters),
                     "parameters": parameters,
                     "dataset_hash": content_hash,
                     "seed": parameters.get("seed"),

@@ -56,6 +56,25 @@ def test_figures_download_as_svg_png_and_csv_in_print_colours(dark, tmp_path):
     csv = download(dark, "figure-scores", "CSV")
     csv.save_as(tmp_path / "scores.csv")
     assert {"arm", "scheme", "fold", "macro_f1"} <= set(pd.read_csv(tmp_path / "scores.csv"))
+    # The table's own toolbar would write formulas as they are: it has no such button.
+    dark.page.get_by_test_id("stDataFrame").first.hover()
+    toolbar = dark.page.get_by_test_id("stElementToolbarButton")
+    toolbar.get_by_label("Search").first.wait_for()
+    assert not any(button.is_visible() for button in toolbar.get_by_label("Download as CSV").all())
+    dark.assert_well()
+
+
+def test_names_on_a_dark_map_are_dark_on_paper(dark, tmp_path):
+    dark.open("cells")
+    names = dark.page.locator(".st-key-figure-cells-left .annotation-text")
+    names.first.wait_for(timeout=120_000)
+    colours = "es => es.map(e => [e.style.fill, e.style.textShadow.includes('rgb(18, 21, 23)')].join(' '))"
+    assert set(names.evaluate_all(colours)) == {"rgb(228, 232, 232) true"}
+    svg = download(dark, "figure-cells-left", "SVG")
+    svg.save_as(tmp_path / "cells.svg")
+    text = (tmp_path / "cells.svg").read_text()
+    assert "rgb(228, 232, 232)" not in text
+    assert "rgb(30, 36, 40)" in text
     dark.assert_well()
 
 

@@ -76,6 +76,7 @@ def server(home: Path) -> Iterator[str]:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     log = (home.parent / "server.log").open("w")
+    data = os.environ.get("SGM_SHARED") or str(ROOT.parent / "shared")
     process = subprocess.Popen(
         [
             sys.executable,
@@ -87,7 +88,7 @@ def server(home: Path) -> Iterator[str]:
             "--server.headless=true",
         ],
         cwd=ROOT,
-        env={**os.environ, "SGM_HOME": str(home)},
+        env={**os.environ, "SGM_HOME": str(home), "SGM_DATA": data, "SGM_THREADS": "1"},
         stdout=log,
         stderr=subprocess.STDOUT,
     )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from sgm_core.figures import cells as figures
 from sgm_core.figures.palette import categorical
@@ -56,3 +57,18 @@ def test_few_cells_are_vectors_and_many_go_to_the_graphics_card():
     for n, kind in ((400, "scatter"), (6000, "scattergl")):
         xy, _ = a_map(n)
         assert figures.by_number(xy, np.zeros(n), "CD34", "CD34").data[0].type == kind
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_names_on_the_map_are_text_with_a_halo_and_hide_no_cell_behind_a_box(dark):
+    xy, kind = a_map()
+    counts = {"HSC": 5, "GMP": 4}
+    fig = figures.by_category(xy, kind, categorical(["HSC", "GMP"]), "Types", "type", counts, dark=dark)
+    for note in fig.layout.annotations:
+        assert note.bgcolor is None
+        text, ground = _lightness(note.font.color), _lightness(note.font.shadow.split()[3].rstrip(","))
+        assert (text > 200 and ground < 50) if dark else (text < 50 and ground > 200)
+
+
+def _lightness(colour: str) -> float:
+    return sum(int(colour[i : i + 2], 16) for i in (1, 3, 5)) / 3

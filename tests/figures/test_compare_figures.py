@@ -31,7 +31,7 @@ def test_scores_show_every_fold_the_mean_and_the_interval_in_hundredths(folds):
     fig = compare.scores(folds, summary, "macro_f1", "Macro F1", "macro F1 (%)")
     means = [trace for trace in fig.data if trace.error_x.array is not None]
     points = [trace for trace in fig.data if trace.customdata is not None and len(trace.x) == 5]
-    assert len(means) == len(points) == 6
+    assert len(means) == len(points) == 5  # the majority class is a note
     row = summary[(summary["arm"] == "self-guided") & (summary["scheme"] == "partial")].iloc[0]
     mark = next(trace for trace in means if abs(trace.x[0] - 100 * row["mean"]) < 1e-9)
     assert mark.error_x.array[0] == pytest.approx(100 * (row["high"] - row["mean"]))
@@ -85,3 +85,20 @@ def test_rows_of_a_confusion_matrix_sum_to_one_hundred():
     heat = compare.confusion(counts, "Confusion").data[0]
     assert np.asarray(heat.z).sum(axis=1) == pytest.approx([100, 100])
     assert heat.text[0][0] == "80"
+
+
+def test_the_axis_holds_the_data_and_the_majority_class_is_a_note(folds):
+    fig = compare.scores(folds, summary_table(folds), "macro_f1", "Macro F1", "macro F1 (%)")
+    drawn = np.concatenate([np.asarray(trace.x, dtype=float) for trace in fig.data])
+    low = 100 * folds.loc[folds["arm"] != "majority", "macro_f1"].min()
+    assert drawn.min() == pytest.approx(low)
+    assert all(axis.range is None and axis.rangemode is None for axis in fig.select_xaxes())
+    mean = 100 * folds.loc[folds["arm"] == "majority", "macro_f1"].mean()
+    assert f"not drawn: majority class, {mean:.1f}" in fig.layout.title.subtitle.text
+
+
+def test_the_majority_class_alone_is_drawn(folds):
+    only = folds[folds["arm"] == "majority"]
+    fig = compare.scores(only, summary_table(only), "macro_f1", "Macro F1", "macro F1 (%)")
+    assert len(fig.data) == 2
+    assert "not drawn" not in fig.layout.title.subtitle.text

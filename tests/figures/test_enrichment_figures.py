@@ -1,5 +1,7 @@
 """Figure 3: bars are p, pale if not significant, one colour means one set of genes."""
 
+import html
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,7 +27,7 @@ def test_bars_are_minus_log_p_and_colours_are_groups():
     colours = bar.marker.color
     assert colours[0] == colours[1] != colours[2] == NEUTRAL
     labels = [a.text for a in figures.terms(table, "Figure 3").layout.annotations]
-    assert labels[0] == "blood (GO:0000001) · 4 of 4 genes"
+    assert html.unescape(labels[0]) == "blood (GO:0000001) · 4 of 4 genes"
 
 
 def test_controls_are_grey():

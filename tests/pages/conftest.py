@@ -14,9 +14,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 
 @pytest.fixture
-def open_page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
-    """Open a page of the dashboard, as a link with query parameters would."""
+def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., AppTest]:
+    """Open a page of the dashboard, as a link with query parameters would; it may open the test's files."""
     monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("SGM_DATA", str(tmp_path))
     st.cache_data.clear()
     st.cache_resource.clear()
 

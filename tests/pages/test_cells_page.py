@@ -1,18 +1,12 @@
 """Cells: maps, colours, and what a lasso holds."""
 
-import json
-
 import numpy as np
 import pandas as pd
-from page_text import text_of
+from page_text import text_of, titles
 
 from pages.components import cell_views, selection_panel
 from sgm_core.home import write_json, write_table
 from sgm_core.runs.store import list_runs
-
-
-def titles(page) -> list[str]:
-    return [json.loads(chart.proto.spec)["layout"]["title"]["text"] for chart in page.get("plotly_chart")]
 
 
 def test_two_maps_with_their_own_colours(open_page, compare_run, demo_dataset):

@@ -2,18 +2,11 @@
 
 import pandas as pd
 import pytest
-from page_text import text_of
+from page_text import text_of, titles
 
 from sgm_core.analysis.metrics import comparison_sentence, pair_in_view, paired_table
 from sgm_core.home import write_table
 from sgm_core.runs.store import create_run
-
-
-def charts(page) -> list[str]:
-    """Return the titles of the figures."""
-    import json
-
-    return [json.loads(chart.proto.spec)["layout"]["title"]["text"] for chart in page.get("plotly_chart")]
 
 
 def test_the_answer_is_the_paired_difference_in_view(open_page, compare_run):
@@ -94,18 +87,21 @@ def test_table_1_has_every_arm_and_baseline(open_page, compare_run):
 
 
 @pytest.mark.parametrize(
-    ("detail", "shown"),
-    [
-        ("Cell types", "F1 per cell type"),
-        ("Confusion", "predicted against true"),
-        ("Donors", "Macro F1 per donor"),
-    ],
+    "detail",
+    DETAILS := {  # what each detail has and no other
+        "Cell types": "F1 per cell type",
+        "Confusion": "predicted against true",
+        "Donors": "Macro F1 per donor",
+        "Folds": "Test donors",
+        "All differences": "Smallest detectable",
+    },
 )
-def test_each_detail_is_a_link(open_page, compare_run, detail, shown):
+def test_each_detail_is_a_link(open_page, compare_run, detail):
     page = open_page("compare", detail=detail)
     assert not page.exception
-    assert any(shown in title for title in charts(page))
-    assert all("SIMULATED" in title for title in charts(page))
+    there = "\n".join([*titles(page), *(column for table in page.dataframe for column in table.value)])
+    assert [name for name, sign in DETAILS.items() if sign in there] == [detail]
+    assert all("SIMULATED" in title for title in titles(page))
 
 
 def test_the_folds_and_their_donors_are_listed(open_page, compare_run):

@@ -74,11 +74,22 @@ def test_a_filter_says_live_what_it_keeps(open_page, demo_dataset):
     assert "keeps least" in text_of(page)
 
 
-@pytest.mark.parametrize("view", ["Quality", "Donors and types", "Folds", "Genes", "Import"])
+VIEWS = {  # what each view has and no other
+    "Quality": "The ranges here only show what a filter would keep",
+    "Donors and types": "combinations have no cell.",
+    "Folds": "Donors never cross a split.",
+    "Genes": "in the dataset.",
+    "Import": "Raw counts with a donor and a cell type for each cell",
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
 def test_each_view_is_a_link(open_page, demo_dataset, view):
     page = open_page("datasets", view=view)
     assert not page.exception and not page.error
     assert page.segmented_control(key="view").value == view
+    text = text_of(page)
+    assert [name for name, sign in VIEWS.items() if sign in text] == [view]
 
 
 def test_folds_list_every_donor_once_as_test(open_page, demo_dataset):
@@ -168,3 +179,101 @@ def test_reasons_of_lost_genes():
     assert table.loc["Too rare", "number"] == 8
     assert table.loc["Symbols that occurred more than once", "examples"] == "A, B"
     assert gene_losses({}, {}).empty
+
+
+SECRET = "root:x:0:0:root:/root:/bin/bash"
+
+
+@pytest.fixture
+def outside(tmp_path, monkeypatch) -> Path:
+    """A file beside the only folder that the dashboard may open."""
+    secret = tmp_path / "outside" / "passwd.csv"
+    secret.parent.mkdir()
+    secret.write_text(f"{SECRET}\ndaemon:x:1:1\n")
+    (tmp_path / "allowed").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "person"))
+    return secret
+
+
+def everything(page) -> str:
+    """All that a page says, menus and their choices too."""
+    boxes = [*page.selectbox, *page.multiselect]
+    return "\n".join([text_of(page), *(f"{box.label} {box.options} {box.value}" for box in boxes)])
+
+
+@pytest.mark.parametrize("way", ["direct", "dots", "link", "missing"])
+def test_the_form_opens_nothing_outside_and_tells_nothing_of_it(
+    open_page, demo_dataset, tmp_path, outside, monkeypatch, way
+):
+    page = open_page("datasets", view="Import")
+    monkeypatch.setenv("SGM_DATA", str(tmp_path / "allowed"))
+    (tmp_path / "allowed" / "link.csv").symlink_to(outside)
+    given = {
+        "direct": outside,
+        "dots": tmp_path / "allowed" / ".." / "outside" / outside.name,
+        "link": tmp_path / "allowed" / "link.csv",
+        "missing": outside.parent / "not-there.csv",
+    }[way]
+    page.text_input(key="import-path").set_value(str(given)).run()
+    assert not page.exception
+    assert "does not open this path" in text_of(page)
+    assert "daemon" not in everything(page) and "root:" not in everything(page)
+    assert "Import" not in [button.label for button in page.button]
+
+
+@pytest.mark.parametrize("field", ["cells", "genes", "aliases"])
+def test_each_field_with_a_path_opens_nothing_outside(
+    open_page, demo_dataset, h5ad, tmp_path, outside, monkeypatch, field
+):
+    monkeypatch.setattr("pages.components.importing.launch", lambda run: pytest.fail("it was launched"))
+    page = open_page("datasets")
+    inside = h5ad.rename(tmp_path / "allowed" / h5ad.name)
+    monkeypatch.setenv("SGM_DATA", str(tmp_path / "allowed"))
+    page = fill_import(page, inside, "mine")
+    button = next(button for button in page.button if button.label == "Import")
+    assert not button.disabled
+    page.text_input(key=f"import-{field}").set_value(str(outside)).run()
+    assert "does not open this path" in text_of(page)
+    assert "daemon" not in everything(page)
+    assert next(button for button in page.button if button.label == "Import").disabled
+
+
+def test_a_registered_alias_table_can_be_named(open_page, demo_dataset, h5ad, tmp_path, at_once):
+    from sgm_core.resources.store import add_resource
+
+    table = tmp_path / "hgnc.txt"
+    table.write_text("Symbol\tApproved.Symbol\nMLL\tKMT2A\n")
+    added = add_resource("aliases", table)
+    page = fill_import(open_page("datasets"), h5ad, "mine")
+    page.number_input(key="import-min-genes").set_value(5).run()
+    page.text_input(key="import-aliases").set_value("hgnc").run()
+    next(button for button in page.button if button.label == "Import").click().run()
+    assert list_runs()[0].parameters["aliases"] == str(added.path.resolve())
+
+
+def test_only_where_the_dashboard_is_bound_to_this_machine_are_folders_listed(
+    open_page, demo_dataset, h5ad, tmp_path, monkeypatch
+):
+    from pages.components import picker
+
+    page = open_page("datasets", view="Import")
+    assert any(box.label.startswith("In ") for box in page.selectbox)
+    monkeypatch.setattr(picker.st, "get_option", lambda name: None)  # bound to every address
+    page.run()
+    assert not any(box.label.startswith("In ") for box in page.selectbox)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert picker._entries(tmp_path) != []  # named by $SGM_DATA: open to all
+    monkeypatch.setenv("SGM_DATA", "")
+    assert picker._entries(tmp_path) == [], "a home folder is not listed for others, whoever asks"
+    page.text_input(key="import-path").set_value(str(h5ad)).run()
+    assert "does not open this path" in text_of(page)
+
+
+def test_the_csv_of_a_table_is_safe_to_open_in_a_spreadsheet():
+    from pages.components import show
+
+    made = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(show.st, "download_button", lambda label, make, **_: made.append(make()))
+        show._csv(pd.DataFrame({"cell_type": ["=1+1", "HSC"], "gain": [-0.5, 1.0]}), "x")
+    assert made == [b"cell_type,gain\r\n'=1+1,-0.5\r\nHSC,1.0\r\n"]

@@ -1,6 +1,6 @@
 """Home: three cards, the tour, the device."""
 
-from page_text import text_of
+from page_text import figures, text_of, titles
 
 from sgm_core.runs.store import create_run
 
@@ -37,3 +37,22 @@ def test_a_run_under_way_shows_its_progress(open_page, demo_dataset):
     page = open_page("home")
     assert not page.exception
     assert "1 running (25%" in text_of(page)
+
+
+def test_the_newest_comparison_shows_its_scores_and_not_losses_that_lie_on_each_other(open_page, compare_run):
+    page = open_page("home")
+    (figure,) = figures(page)
+    assert titles(page) == ["Macro F1, partial finetune · SIMULATED"]
+    assert not figure["layout"]["showlegend"]
+    arms = {row for trace in figure["data"] for row in trace["y"]}
+    folds = compare_run.read_table("folds")
+    assert len(arms) == folds.loc[folds["scheme"] == "partial", "arm"].nunique()
+
+
+def test_a_pretraining_shows_its_one_curve_without_a_legend(open_page, demo_dataset):
+    run = create_run("pretrain", "small", {"data": "small"})
+    for epoch in range(3):
+        run.metric(phase="pretrain", epoch=epoch, validation_loss=1.0 / (1 + epoch))
+    run.finish("done")
+    (figure,) = figures(open_page("home"))
+    assert len(figure["data"]) == 1 and not figure["layout"]["showlegend"]

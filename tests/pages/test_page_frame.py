@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from page_text import read
 from streamlit.testing.v1 import AppTest
 
 from sgm_core.runs.store import STATES, create_run
@@ -79,7 +80,7 @@ def broken(kind: str) -> None:
 
 def test_what_a_person_can_mend_is_said_plainly(open_page):
     page = AppTest.from_function(broken, args=("input",)).run()
-    assert [error.value for error in page.error] == ["column 'x' is missing in a.h5ad: choose another"]
+    assert [read(error.value) for error in page.error] == ["column 'x' is missing in a.h5ad: choose another"]
     assert not page.exception and not page.expander
 
 

@@ -5,7 +5,7 @@ import zipfile
 
 import pandas as pd
 import pytest
-from page_text import text_of
+from page_text import read, text_of
 
 from pages.components import run_facts, words
 from sgm_core import home
@@ -27,7 +27,7 @@ def test_a_finished_comparison_shows_its_best_score_and_curves(open_page, compar
 
 def test_the_mask_diagnostic_is_said_in_words(open_page, compare_run):
     page = open_page("runs")
-    assert "Self-guided: **Masks" in text_of(page)
+    assert "**Self-guided.** Masks" in text_of(page)
     table = next(frame.value for frame in page.dataframe if "effective_share" in frame.value)
     uniform = table[table["arm"] == "Uniform"].iloc[0]
     assert abs(uniform["effective_share"] - 1) < 0.01
@@ -40,7 +40,7 @@ def test_a_failed_run_says_why_and_can_be_resumed(open_page, demo_dataset):
     run.finish("failed", "not enough memory: take a smaller batch_size")
     page = open_page("runs")
     assert not page.exception
-    assert "not enough memory: take a smaller batch_size" in [error.value for error in page.error]
+    assert "not enough memory: take a smaller batch_size" in [read(error.value) for error in page.error]
     resume = next(button for button in page.button if button.label == "Resume")
     assert "starts over" in resume.help, "a pretraining keeps nothing of what is half done"
     assert "reading counts" in page.code[0].value
@@ -93,7 +93,8 @@ def test_two_runs_in_the_link_show_only_what_differed(open_page, demo_dataset):
     page = open_page("runs", show=f"{first.id},{second.id}")
     table = next(frame.value for frame in page.dataframe if "parameter" in frame.value)
     assert list(table["parameter"]) == ["epochs"]
-    assert set(table[first.id]) | set(table[second.id]) == {"3", "4"}
+    named = [words.run_label(run) for run in (first, second)]
+    assert [table[name].iloc[0] for name in named] == ["3", "4"]
 
 
 def test_the_export_holds_the_tables(compare_run):

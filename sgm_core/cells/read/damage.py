@@ -10,6 +10,7 @@ from pathlib import Path
 
 import h5py
 
+from sgm_core.cells.read.links import refuse_links
 from sgm_core.errors import InputError
 
 _HDF5, _GZIP = b"\x89HDF\r\n\x1a\n", b"\x1f\x8b"
@@ -136,4 +137,6 @@ def open_hdf5(path: Path) -> h5py.File:
         advice = "; it is gzipped: gunzip it first" if start.startswith(_GZIP) else ": check what it is"
         raise InputError(f"{path.name} {what}{advice}")
     with reading(path):
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
+        refuse_links(path, file)
+        return file

@@ -124,7 +124,9 @@ def read_layout(path: Path) -> Layout:
         top = header_fields(first, separator)
         sample = tuple(tuple(header_fields(line, separator)[1:]) for line in lines[1:])
         width = len(sample[0]) + 1 if sample else 0
-        left, empty, commas = [], [], False
+        left: list[int] = []
+        empty: list[str] = []
+        commas = False
         numbers = _decimals(separator)
         for line in itertools.chain(head, stream):
             if not line.strip():

@@ -1,0 +1,100 @@
+"""Which files the dashboard may open: the command line opens what its user can, a page only these folders.
+
+The folders are those that ``$SGM_DATA`` names (several with ``:`` between them, like ``$PATH``), those that
+``data_roots`` in ``$SGM_HOME/config.toml`` lists, the user's home folder where only this machine can reach
+the dashboard, and ``$SGM_HOME``.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+
+from sgm_core import home
+from sgm_core.errors import InputError
+
+_CONFIGURATION = "config.toml"
+_COMPANIONS = ("matrix.mtx", ".dem.txt")  # files that are read together with others beside them
+
+
+class RefusedPath(InputError):
+    """A path outside the folders that may be opened; the message tells nothing of what is there."""
+
+
+def allowed_roots(local: bool) -> list[Path]:
+    """Return the folders, symbolic links resolved, each once.
+
+    Parameters
+    ----------
+    local
+        Whether only people on this machine can reach the dashboard. Others get no home folder of the person
+        who started it.
+
+    Raises
+    ------
+    InputError
+        If the configuration can't be read.
+    """
+    named = [part for part in os.environ.get("SGM_DATA", "").split(os.pathsep) if part]
+    given = [*map(Path, named), *_configured(), *([Path.home()] if local else []), home.home()]
+    resolved = dict.fromkeys(path.expanduser().resolve() for path in given)
+    return [path for path in resolved if path != Path(path.anchor)]  # never the whole machine
+
+
+def allowed_path(given: str | Path, roots: list[Path], to_read: bool = True) -> Path:
+    """Return `given`, links resolved, if it and all that a reader would open for it lie in one of `roots`.
+
+    What lies there without being named: the files of a folder, and the companions of a file in a folder of
+    10x or GEO output; not looked at where a folder is to be listed only (`to_read` is False). Hidden files
+    and folders (keys and settings in a home folder) are not opened.
+
+    Raises
+    ------
+    RefusedPath
+        If it does not. What is outside is refused alike whether it exists or not.
+    """
+    try:
+        path = Path(given).expanduser().resolve()
+        inside = _within(path, roots)
+        members = _members(path) if inside and to_read else []
+        inside = inside and all(_within(member.resolve(), roots) for member in members)
+    except (OSError, RuntimeError, ValueError):  # a circle of links, no such user, a name with a NUL
+        inside = False
+    if not inside:
+        raise RefusedPath(
+            f"The dashboard does not open this path: it opens files in {', '.join(map(str, roots))} that are "
+            "not hidden. Put the file there, or name its folder in $SGM_DATA when you start the dashboard; "
+            "'sgm data import' opens any file."
+        )
+    return path
+
+
+def _within(path: Path, roots: list[Path]) -> bool:
+    for root in roots:
+        if path.is_relative_to(root):
+            # The home folder of the project may itself lie in a hidden folder; what it holds is allowed.
+            hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+            if not hidden:
+                return True
+    return False
+
+
+def _members(path: Path) -> list[Path]:
+    """Return the links to files that a reader would follow from `path`."""
+    folder = path if path.is_dir() else path.parent
+    alone = path.is_file() and not any(mark in path.name for mark in _COMPANIONS)
+    if alone or not folder.is_dir():
+        return []
+    return [item for item in folder.iterdir() if item.is_symlink() and not item.is_dir()]
+
+
+def _configured() -> list[Path]:
+    file = home.home() / _CONFIGURATION
+    if not file.exists():
+        return []
+    try:
+        roots = tomllib.loads(file.read_text()).get("data_roots", [])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{_CONFIGURATION} in {file.parent} is no TOML file: mend or remove it") from error
+    if not isinstance(roots, list) or not all(isinstance(root, str) for root in roots):
+        raise InputError(f'{_CONFIGURATION} in {file.parent}: data_roots must be a list, as ["/data/aml"]')
+    return [Path(root) for root in roots]

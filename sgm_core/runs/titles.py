@@ -1,0 +1,31 @@
+"""What a run is called where nobody gave it a name: a few words from what was asked for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def run_title(kind: str, dataset: str, parameters: Mapping[str, Any], source: str = "") -> str:
+    """Return e.g. 'Compare tiny on demo' or 'Pretrain tiny self-guided on demo, fold 2 left out'.
+
+    Parameters
+    ----------
+    kind, dataset, parameters
+        As `sgm_core.runs.store.create_run` takes them.
+    source
+        Title of the pretraining that a finetuning starts from.
+    """
+    backbone = str(parameters.get("backbone") or "")
+    if kind == "compare":
+        return f"Compare {backbone or 'the arms'} on {dataset}"
+    if kind == "pretrain":
+        what = " ".join(filter(None, ["Pretrain", backbone, str(parameters.get("masker") or "")]))
+        fold = parameters.get("fold")
+        return f"{what} on {dataset}, " + ("shared by all folds" if fold is None else f"fold {fold} left out")
+    if kind == "finetune":
+        scheme = str(parameters.get("scheme") or "").replace("-", " ")
+        start = source.removeprefix("Pretrain ") or f"{backbone or 'a model'} on {dataset}"
+        return ", ".join(filter(None, [f"Finetune {start}", scheme]))
+    if kind == "import":
+        return f"Import {Path(str(parameters.get('path') or 'a file')).name} as {dataset}"
+    return f"Map of {parameters.get('run') or dataset}"
