@@ -124,8 +124,8 @@ def read_layout(path: Path) -> Layout:
         top = header_fields(first, separator)
         sample = tuple(tuple(header_fields(line, separator)[1:]) for line in lines[1:])
         width = len(sample[0]) + 1 if sample else 0
-        left: list[int] = []
-        empty: list[str] = []
+        left: list[str] = []
+        empty: list[int] = []
         commas = False
         numbers = _decimals(separator)
         for line in itertools.chain(head, stream):
