@@ -1,4 +1,4 @@
-"""Columns that describe cells: text as it was written, without stray blanks, and numbers where nothing is lost."""
+"""Columns that describe cells: text as it was written, and numbers where nothing is lost."""
 
 import re
 import unicodedata
@@ -39,8 +39,7 @@ def as_text(values: pd.Series) -> pd.Series:
 
 def differing_in_blanks(values: pd.Series) -> list[str]:
     """Return the texts that several different values of a column become when blanks are taken off."""
-    levels = values.dropna().astype(object)
-    levels = [level for level in pd.unique(levels) if isinstance(level, str)]
+    levels = [level for level in pd.unique(values.dropna().astype(object)) if isinstance(level, str)]
     seen: dict[str, int] = {}
     for level in levels:
         seen[tidy(level)] = seen.get(tidy(level), 0) + 1
@@ -81,7 +80,7 @@ def type_columns(table: pd.DataFrame, text: Collection[str] = ()) -> tuple[pd.Da
     """
     columns: dict[str, pd.Series] = {}
     notes = []
-    for name in table:
+    for name in map(str, table.columns):
         values = table[name]
         codes, levels = pd.factorize(values.astype(object), use_na_sentinel=True)
         texts = [str(level).strip() for level in levels]

@@ -162,7 +162,7 @@ def _enrich(args: argparse.Namespace, observer: Observer) -> Output:
 
 def _enrich_list(args: argparse.Namespace, path: Path, sets: GeneSets) -> Output:
     from sgm_core.analysis.enrichment import over_representation
-    from sgm_core.analysis.gene_lists import fit_list, fit_terms
+    from sgm_core.analysis.universe import fit_list, fit_terms
     from sgm_core.cells.gene_lists import read_genes
     from sgm_core.errors import InputError
 
@@ -186,7 +186,8 @@ def _enrich_list(args: argparse.Namespace, path: Path, sets: GeneSets) -> Output
     genes = fitted.genes or asked.genes
     table = over_representation(genes, universe, terms, args.min_size or None, args.max_size or None)
     counts = {str(name): value for name, value in table.attrs.items()}
-    counts["n_list_outside"] = outside = len(fitted.outside)
+    outside = len(fitted.outside)
+    counts["n_list_outside"] = outside
     data = {"genesets": path.name, **counts, "notes": notes, "terms": table.to_dict("records")}
     head = _counts_line(path, table.attrs["n_universe"], table.attrs["n_terms"])
     head += f"; list: {table.attrs['n_list']:,} genes" + (
@@ -225,21 +226,23 @@ def _enrich_run(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) 
 
 def _prerank(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) -> Output:
     from sgm_core.analysis.enrichment import prerank
-    from sgm_core.analysis.gene_lists import fit_terms
     from sgm_core.analysis.masks import default_arm, gene_statistics
+    from sgm_core.analysis.universe import fit_terms
 
     masks = _table(run, "masks")
     arm, by = args.arm or default_arm(masks), args.by or "frequency"
     stats = gene_statistics(masks, arm=arm).set_index("gene")
     terms, changed = fit_terms(sets.terms, stats.index)
     table = prerank(stats[by], terms, args.min_size or 1, args.max_size or len(stats), seed=args.seed)
-    data = {"run": run.id, "arm": arm, "by": by, "genesets": path.name, "n_universe": len(stats)}
-    data["notes"] = [*sets.put_right, *changed]
+    data: dict[str, Any] = {"run": run.id, "arm": arm, "by": by, "genesets": path.name}
+    data["n_universe"] = len(stats)
+    notes = [*sets.put_right, *changed]
+    data["notes"] = notes
     shown = table.reindex(table["p_value"].sort_values(kind="stable").index).head(args.show)
     head = (
         _counts_line(path, len(stats), len(table)) + f"; all genes of {arm} ranked by {by}, seed {args.seed}"
     )
-    head = "\n".join([head, *(f"  {note}" for note in data["notes"])])
+    head = "\n".join([head, *(f"  {note}" for note in notes)])
     text = f"{head}\n\n{_text(shown.drop(columns='genes'))}"
     return Output(data | {"n_terms": len(table), "seed": args.seed, "terms": table.to_dict("records")}, text)
 

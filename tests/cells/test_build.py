@@ -44,7 +44,7 @@ def test_the_filters_are_those_of_scanpy(tmp_path):
 def test_what_is_kept_about_the_import(path):
     ds = import_dataset(path, "a", **ROLES, **FILTERS, unlabelled=["T"], note="mine", simulated=True)
     meta = json.loads((ds.path / "dataset.json").read_text())
-    assert meta["source"] == {"path": str(path), "format": "h5ad (csr)", "counts": "X"}
+    assert meta["source"] == {"path": str(path), "format": "h5ad (csr)", "counts": "X", "notes": []}
     assert meta["roles"] == {"donor": "donor", "cell_type": "cell_type", "timepoint": "day"}
     assert (meta["unlabelled"], meta["note"], meta["simulated"]) == (["T"], "mine", True)
     assert (meta["n_cells"], meta["n_genes"], meta["n_donors"]) == (N_CELLS, len(GENES), 6)
