@@ -113,11 +113,16 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
+def thread_count(workers: int = 1) -> int:
+    """Return how many threads each of `workers` processes has on this machine (``SGM_THREADS`` overrides)."""
+    return int(os.environ.get("SGM_THREADS") or max(1, usable_cores() // workers))
+
+
 def set_threads(workers: int = 1) -> None:
-    """Share the machine's cores between `workers` processes (``SGM_THREADS`` overrides)."""
+    """Share the machine's cores between `workers` processes."""
     import torch
 
-    torch.set_num_threads(int(os.environ.get("SGM_THREADS") or max(1, usable_cores() // workers)))
+    torch.set_num_threads(thread_count(workers))
 
 
 @lru_cache(maxsize=1)

@@ -141,12 +141,22 @@ def pretrain(
     A batch's loss is the mean over its masked positions, an update's the mean over its batches.
     """
     observer = observer or Observer()
-    device = pick_device(config.device)
-    train, validation = pretrain_cells(dataset, fold)
-    start = initial_state(dataset, config, train, device, shape)
-    task = Pretraining(config, start, train, validation, -1 if fold is None else fold.index, observer)
+    task = pretraining(dataset, config, fold, observer, shape)
     Loop(task, config, observer, keep_best=config.patience is not None).run()
     return task.result()
+
+
+def pretraining(
+    dataset: Dataset,
+    config: PretrainConfig,
+    fold: Fold | None,
+    observer: Observer,
+    shape: BackboneConfig | None = None,
+) -> "Pretraining":
+    """Return the task that `pretrain` trains, before its first step; parameters and errors are the same."""
+    train, validation = pretrain_cells(dataset, fold)
+    start = initial_state(dataset, config, train, pick_device(config.device), shape)
+    return Pretraining(config, start, train, validation, -1 if fold is None else fold.index, observer)
 
 
 class Pretraining(Task[Batch]):
