@@ -113,8 +113,13 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
+def thread_count(workers: int = 1) -> int:
+    """Return how many threads each of `workers` processes has on this machine (``SGM_THREADS`` overrides)."""
+    return int(os.environ.get("SGM_THREADS") or max(1, usable_cores() // workers))
+
+
 def set_threads(workers: int = 1) -> None:
-    """Share the machine's cores between `workers` processes (``SGM_THREADS`` overrides).
+    """Share the machine's cores between `workers` processes.
 
     Torch's threads and those of the numerical libraries alike: two processes whose libraries each keep two
     threads busy on two cores were seen to take more than ten times as long.
@@ -122,9 +127,8 @@ def set_threads(workers: int = 1) -> None:
     import torch
     from threadpoolctl import threadpool_limits
 
-    threads = int(os.environ.get("SGM_THREADS") or max(1, usable_cores() // workers))
-    torch.set_num_threads(threads)
-    threadpool_limits(threads)
+    torch.set_num_threads(thread_count(workers))
+    threadpool_limits(thread_count(workers))
 
 
 @lru_cache(maxsize=1)

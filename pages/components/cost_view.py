@@ -1,6 +1,4 @@
-"""What a run will take, on New run: counted at once, measured on request, refused if it can't fit."""
-
-from typing import Any
+"""What a run will take, on New run: by a formula at once, measured on request, refused if it can't fit."""
 
 import streamlit as st
 
@@ -9,42 +7,42 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.escape import escape
 from sgm_core.estimate import fit
 from sgm_core.estimate.measured import kept, worth_again
-from sgm_core.estimate.run import estimate_run
+from sgm_core.estimate.run import Estimate, estimate_run
 from sgm_core.runs import measure
 from sgm_core.training.config import Settings
 
 
 def show(kind: str, config: Settings, dataset: Dataset) -> bool:
     """Show the estimate of a run; return whether it can start."""
-    guess = estimate_run(config, dataset, kept(config, dataset))
-    time, memory = words.duration(guess["seconds"]), words.size(guess["memory_bytes"])
-    st.markdown(f"Takes about **{time}** and **{memory}** of memory: {escape(guess['basis'])}.")
-    _numbers(guess)
-    reason = fit.problem(guess)
+    estimate = estimate_run(config, dataset, kept(config, dataset))
+    time, memory = words.duration(estimate.seconds), words.size(estimate.memory_bytes)
+    st.markdown(f"Takes about **{time}** and **{memory}** of memory: {escape(estimate.basis)}.")
+    _numbers(estimate)
+    reason = fit.problem(estimate)
     if reason is not None:
-        _refuse(kind, config, dataset, guess, reason)
+        _refuse(kind, config, dataset, estimate, reason)
         return False
-    for warning in fit.warnings(guess):
+    for warning in fit.warnings(estimate):
         st.warning(escape(f"{warning[0].upper()}{warning[1:]}."), icon=":material/memory:")
     return True
 
 
-def _numbers(guess: dict[str, Any]) -> None:
-    tokens, host = guess["tokens"], guess["machine"]
-    longest = f"95 % have at most {tokens['p95']:,.0f}, the longest {tokens['longest']:,}"
-    several = guess.get("processes", 1)
+def _numbers(estimate: Estimate) -> None:
+    tokens, host = estimate.tokens, estimate.machine
+    longest = f"95 % have at most {tokens.p95:,.0f}, the longest {tokens.longest:,}"
+    several = estimate.processes
     processes = f", in {several} processes" if several > 1 else ""
-    free = f"of {words.size(host['total'])}, {words.size(host['free'])} free now{processes}"
-    cells = f"{guess['cells']:,} cells at {_rate(guess['cells_per_s'])}"
-    disk = f", {words.size(guess['disk_bytes'])} of disk" if guess["disk_bytes"] else ""
+    free = f"of {words.size(host.total)}, {words.size(host.free)} free now{processes}"
+    cells = f"{estimate.cells:,} cells at {_rate(estimate.cells_per_s)}"
+    disk = f", {words.size(estimate.disk_bytes)} of disk" if estimate.disk_bytes else ""
     with st.grid(4, min_column_width=180, gap="medium"):
-        _number("Tokens per cell", f"{tokens['mean']:,.0f}", longest)
-        _number("GPU memory" if "GPU" in host["what"] else "Memory", words.size(guess["memory_bytes"]), free)
-        if "encode_seconds" in guess and guess["seconds_per_epoch"] < guess["encode_seconds"]:
-            _number("One pass over the cells", words.duration(guess["encode_seconds"]), cells)
+        _number("Tokens per cell", f"{tokens.mean:,.0f}", longest)
+        _number("GPU memory" if "GPU" in host.what else "Memory", words.size(estimate.memory_bytes), free)
+        if estimate.seconds_per_epoch < estimate.encode_seconds:
+            _number("One pass over the cells", words.duration(estimate.encode_seconds), cells)
         else:
-            _number("One epoch", words.duration(guess["seconds_per_epoch"]), cells)
-        _number("In all", words.duration(guess["seconds"]), _what(guess) + disk)
+            _number("One epoch", words.duration(estimate.seconds_per_epoch), cells)
+        _number("In all", words.duration(estimate.seconds), _what(estimate) + disk)
 
 
 def _number(label: str, value: str, detail: str) -> None:
@@ -53,11 +51,11 @@ def _number(label: str, value: str, detail: str) -> None:
         st.caption(detail)
 
 
-def _what(guess: dict[str, Any]) -> str:
-    epochs = words.count(guess["epochs"], "epoch")
-    if "pretrainings" in guess:
-        return f"{words.count(guess['pretrainings'], 'pretraining')} of {epochs}, with finetuning"
-    folds = guess.get("folds", 1)
+def _what(estimate: Estimate) -> str:
+    epochs = words.count(estimate.epochs, "epoch")
+    if estimate.pretrainings is not None:
+        return f"{words.count(estimate.pretrainings, 'pretraining')} of {epochs}, with finetuning"
+    folds = estimate.folds
     return epochs if folds == 1 else f"{epochs} in each of {folds} folds"
 
 
@@ -67,9 +65,9 @@ def _rate(cells_per_s: float) -> str:
     return f"{words.duration(1 / cells_per_s)} a cell"
 
 
-def _refuse(kind: str, config: Settings, dataset: Dataset, guess: dict[str, Any], reason: str) -> None:
+def _refuse(kind: str, config: Settings, dataset: Dataset, estimate: Estimate, reason: str) -> None:
     """Say why a run can't start and what would fit."""
-    changes = fit.suggestion(config, dataset, guess)
+    changes = fit.suggestion(config, dataset, estimate)
     if changes is None:
         remedy = "Nothing smaller fits either."
     else:
@@ -101,7 +99,7 @@ def offer_to_measure(config: Settings, dataset: Dataset) -> None:
         icon=":material/speed:",
         help="Runs three real steps with your cells, in a process of its own; takes seconds to minutes.",
     ):
-        measure.begin(config, dataset)
+        measure.start_measuring(config, dataset)
         st.rerun()
 
 

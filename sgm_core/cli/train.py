@@ -104,7 +104,7 @@ def _add_machine(parser: argparse.ArgumentParser, example: str = "epochs=2 mask_
         action="store_true",
         help="check everything, measure three steps, and say what the run would take",
     )
-    parser.add_argument("--no-probe", action="store_true", help="with --dry-run: count, measure nothing")
+    parser.add_argument("--no-probe", action="store_true", help="with --dry-run: measure nothing")
 
 
 def _changes(pairs: list[str]) -> dict[str, str]:
@@ -203,25 +203,27 @@ def _try_or_run(
     from sgm_core.estimate.measured import kept
 
     if args.dry_run:
-        return _dry_run(config, dataset, args.no_probe, observer)
-    guess = require_fit(config, dataset, kept(config, dataset))
-    for warning in warnings(guess):
+        return _dry_run(config, dataset, not args.no_probe, observer)
+    for warning in warnings(require_fit(config, dataset, kept(config, dataset))):
         observer.message(warning)
     return _carry_out(kind, dataset.name, config.to_dict(), title, observer)
 
 
-def _dry_run(config: Settings, dataset: Dataset, count_only: bool, observer: Observer) -> Output:
+def _dry_run(config: Settings, dataset: Dataset, measures: bool, observer: Observer) -> Output:
+    from dataclasses import asdict
+
     from sgm_core.estimate.fit import require_fit, warnings
+    from sgm_core.estimate.measured import kept
     from sgm_core.estimate.text import report
     from sgm_core.runs.measure import measure
 
-    parts = None
-    if not count_only:
-        observer.message("measuring a few steps; --no-probe only counts")
-        parts = measure(config, dataset)
-    guess = require_fit(config, dataset, parts)
-    guess["warnings"] += warnings(guess)
-    return Output({"parameters": config.to_dict(), "estimate": {**guess, "parts": parts}}, report(guess))
+    if measures:
+        observer.message("measuring a few steps; --no-probe measures nothing")
+    # what was measured earlier holds either way, as it does on New run and when the run is started
+    parts = measure(config, dataset) if measures else kept(config, dataset)
+    estimate = require_fit(config, dataset, parts)
+    said = {**asdict(estimate), "warnings": warnings(estimate), "parts": parts}
+    return Output({"parameters": config.to_dict(), "estimate": said}, report(estimate))
 
 
 def _carry_out(kind: str, dataset: str, parameters: dict[str, Any], title: str, observer: Observer) -> Output:

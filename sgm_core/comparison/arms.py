@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sgm_core.comparison.config import ARMS, SEEDED, CompareConfig
+from sgm_core.device import on_gpu, usable_cores
 from sgm_core.errors import InputError
 from sgm_core.training.backbones import is_bundle
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, finetune_config, pretrain_config
@@ -13,6 +14,16 @@ from sgm_core.training.config import FinetuneConfig, PretrainConfig, finetune_co
 def seeds_of(config: CompareConfig, arm: str) -> list[int]:
     """Return the seeds that an arm runs with: those of the primary comparison have all, the others one."""
     return [config.seed + number for number in range(config.seeds if arm in SEEDED else 1)]
+
+
+def process_count(config: CompareConfig, tasks: int) -> int:
+    """Return how many processes share the `tasks` of a comparison.
+
+    On a CPU two processes of one thread do more than one of two; two full-size models don't fit beside each
+    other, so imported weights have one process with all cores.
+    """
+    alone = is_bundle(config.backbone) or on_gpu(config.device)
+    return 1 if alone else max(1, min(usable_cores(), tasks))
 
 
 def settings(

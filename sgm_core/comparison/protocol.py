@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold, scored_classes
-from sgm_core.comparison.arms import seeds_of, settings
+from sgm_core.comparison.arms import process_count, seeds_of, settings
 from sgm_core.comparison.code import deciding_code
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.killed import run_noted, start_noting, why_broken
@@ -26,7 +26,6 @@ from sgm_core.comparison.tasks import (
     drop_what_other_code_made,
     is_done,
 )
-from sgm_core.device import on_gpu, usable_cores
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
 from sgm_core.training.backbones import corpus_sentence, is_bundle
@@ -81,11 +80,9 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
     todo = [task for task in everything if not is_done(folder, task)]
     if len(todo) < len(everything):
         observer.message(f"{len(everything) - len(todo)} of {len(everything)} tasks are done already")
-    bundle = is_bundle(config.backbone)
-    if bundle:
+    if is_bundle(config.backbone):
         observer.message(corpus_sentence(dataset, config.backbone))
-    # two full-size models don't fit beside each other, so one process has all cores
-    workers = 1 if bundle or on_gpu(config.device) else max(1, min(usable_cores(), len(todo)))
+    workers = process_count(config, len(todo))
     observer.message(f"{len(todo)} tasks in {workers} processes; folds never share a donor")
     context = multiprocessing.get_context("spawn")
     progress, pids = context.Array("d", max(1, len(todo))), context.Array("q", max(1, len(todo)))

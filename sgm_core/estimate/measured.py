@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import sgm_core
-from sgm_core import device as machine
 from sgm_core import home
 from sgm_core.cells.dataset import Dataset
 from sgm_core.comparison.config import CompareConfig
-from sgm_core.device import usable_cores
-from sgm_core.estimate.run import costliest, shape_of, source_of
+from sgm_core.device import on_gpu, usable_cores
+from sgm_core.estimate.formula import shape_of
+from sgm_core.estimate.run import costliest, source_of, threads_of
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, Settings
 
 # Fields that change what is learned or how often, but neither a step's time nor its memory.
@@ -27,11 +27,11 @@ _NO_MATTER = {
 _CODE = (
     "model/*.py",
     "estimate/measure.py",
-    *(f"training/{name}.py" for name in ("counts", "data", "pooling", "pretrain", "start")),
+    *(f"training/{name}.py" for name in ("counts", "data", "loop", "pooling", "pretrain", "start")),
 )
 
 
-def probed(config: Settings) -> PretrainConfig:
+def pretraining_of(config: Settings) -> PretrainConfig:
     """Return the pretraining whose steps stand for a run: its own, its source's, or its costliest arm's."""
     if isinstance(config, CompareConfig):
         return costliest(config)
@@ -52,17 +52,16 @@ def place(config: Settings, dataset: Dataset) -> Path:
     The name is a hash over the backbone's shape, the dataset's content, the device, the code, and the fields
     that decide how long a step takes and what it needs.
     """
-    own = probed(config)
-    fields = {name: value for name, value in own.to_dict().items() if name not in _NO_MATTER}
-    told = {
-        "fields": fields,
+    own = pretraining_of(config)
+    decides = {
+        "fields": {name: value for name, value in own.to_dict().items() if name not in _NO_MATTER},
         "shape": shape_of(own, own.n_genes),
         "dataset": dataset.content_hash,
-        "device": "gpu" if machine.on_gpu(own.device) else f"cpu, {usable_cores()} cores",
+        "device": "gpu" if on_gpu(own.device) else f"{threads_of(config)} of {usable_cores()} cores",
         "encodes": only_encodes(config),
         "code": _code(),
     }
-    text = json.dumps(told, sort_keys=True, default=list)
+    text = json.dumps(decides, sort_keys=True, default=list)
     return home.home() / "estimates" / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from sgm_core.model.backbone import BackboneConfig
@@ -43,6 +44,29 @@ SIZES: dict[str, dict[str, Any]] = {
 def shape_fields(size: str, n_genes: int) -> dict[str, Any]:
     """Return the fields of a named size for `n_genes` genes."""
     return {"n_genes": n_genes, **SIZES[size]}
+
+
+class Parameters(NamedTuple):
+    """Numbers of parameters: of the encoder's blocks, of the decoder's, and of the embeddings around them."""
+
+    encoder: int
+    decoder: int
+    embeddings: int
+
+
+def parameters(shape: Mapping[str, Any]) -> Parameters:
+    """Return the parameters of a backbone of the shape `shape` (fields of `BackboneConfig`), to 3 per cent.
+
+    Without torch, which a page would have to load for the count of the model itself.
+    """
+    width, inner = shape["width"], shape["decoder_heads"] * shape["decoder_head_dim"]
+    small = shape["decoder_width"]
+    context = len(shape["pool"]) if shape["cell_context"] else 0
+    return Parameters(
+        shape["depth"] * width**2 * (4 + 2 * shape["ff"]),
+        shape["decoder_depth"] * small * (4 * inner + 2 * shape["ff"] * small),
+        width * (shape["n_genes"] + shape["bins"] + (1 + context) * small),
+    )
 
 
 def backbone_config(size: str, n_genes: int, **changes: object) -> BackboneConfig:

@@ -44,6 +44,14 @@ def launch(run: Run) -> None:
 
 
 def _start_worker(run: Run) -> None:
+    with (run.path / "log.txt").open("ab") as log:
+        arguments = ("-P", "-m", "sgm_core.runs.worker", run.id)
+        pid = start_detached(arguments, log, home.home(), worker_environment())
+    run.update(**identity(pid))
+
+
+def worker_environment() -> dict[str, str]:
+    """Return the environment of a process that works for this one: its home, its package, its threads."""
     environment = dict(os.environ)
     limit_threads(environment)
     environment["SGM_HOME"] = str(home.home())
@@ -51,10 +59,7 @@ def _start_worker(run: Run) -> None:
     environment.setdefault("PYTHONWARNINGS", "ignore")
     package_root = str(Path(sgm_core.__file__).resolve().parents[1])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, environment.get("PYTHONPATH")]))
-    with (run.path / "log.txt").open("ab") as log:
-        arguments = ("-P", "-m", "sgm_core.runs.worker", run.id)
-        pid = start_detached(arguments, log, home.home(), environment)
-    run.update(**identity(pid))
+    return environment
 
 
 def enqueue(run: Run) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -292,17 +291,3 @@ def batches(
         block = block[np.argsort(lengths[block], kind="stable")]
         for i in rng.permutation(np.arange(0, len(block), size)):
             yield block[i : i + size]
-
-
-@dataclass(frozen=True)
-class Batching:
-    """How cells are put into batches.
-
-    Parameters
-    ----------
-    train : see `batches`
-    validate : see `token_batches`
-    """
-
-    train: Callable[[np.ndarray, np.ndarray, int, np.random.Generator], Iterable[np.ndarray]] = batches
-    validate: Callable[[np.ndarray, np.ndarray, int], Iterable[np.ndarray]] = token_batches

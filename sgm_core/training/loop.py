@@ -133,9 +133,28 @@ class Loop(Generic[_Made]):
         return self.best is not None and self.best.ended
 
     def _train_epoch(self) -> None:
+        task, started = self.task, time.perf_counter()
+        self.steps(task.start_epoch(self.epoch))
+        score = task.end_epoch(self.epoch, time.perf_counter() - started)
+        if not np.isfinite(score or 0).all() or not self._weights_are_finite():
+            raise self._error("a weight or the validation loss is not finite at its end")
+        self.epoch += 1
+        if self.best is not None and score is not None and self.best.ends(score, self.epoch):
+            self.observer.message(
+                f"stopped after epoch {self.epoch}: no improvement for {self.recipe.patience} epochs"
+            )
+
+    def steps(self, order: Sequence[np.ndarray]) -> None:
+        """Train on some batches, each the row numbers of its cells, as an epoch does on its own.
+
+        The observer's `check` is called as each step begins.
+
+        Raises
+        ------
+        TrainingError
+            If a loss is not finite.
+        """
         task, recipe, epoch, last_said = self.task, self.recipe, self.epoch, 0.0
-        started = time.perf_counter()
-        order = task.start_epoch(epoch)
         for number, batch in enumerate(ahead(partial(task.make, epoch), order, task.device)):
             self.observer.check()
             loss = task.loss(batch)
@@ -152,14 +171,6 @@ class Loop(Generic[_Made]):
                 done = epoch + (number + 1) / len(order)
                 self.observer.progress(done, recipe.epochs, f"{task.phase}, epoch {epoch + 1}")
         self._require_finite(len(order))
-        score = task.end_epoch(epoch, time.perf_counter() - started)
-        if not np.isfinite(score or 0).all() or not self._weights_are_finite():
-            raise self._error("a weight or the validation loss is not finite at its end")
-        self.epoch += 1
-        if self.best is not None and score is not None and self.best.ends(score, self.epoch):
-            self.observer.message(
-                f"stopped after epoch {self.epoch}: no improvement for {recipe.patience} epochs"
-            )
 
     def _guard(self, step: int, rows: np.ndarray, loss: Tensor, steps: int) -> None:
         """Keep a loss in mind; look at it at once on a CPU, and where that means waiting at times."""

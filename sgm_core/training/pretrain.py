@@ -23,7 +23,7 @@ from sgm_core.progress import Observer
 from sgm_core.training.backbones import corpus_sentence, is_bundle
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.counts import MaskCounter, sum_models
-from sgm_core.training.data import Batching, Values, ahead, model_values, to_device
+from sgm_core.training.data import Values, ahead, batches, model_values, to_device, token_batches
 from sgm_core.training.first_masks import first_masks
 from sgm_core.training.folds import run_fold
 from sgm_core.training.loop import Loop, Task
@@ -116,7 +116,6 @@ def pretrain(
     fold: Fold | None,
     observer: Observer | None = None,
     shape: BackboneConfig | None = None,
-    batching: Batching | None = None,
 ) -> Pretrained:
     """Pretrain one backbone, from random or from imported weights.
 
@@ -127,7 +126,6 @@ def pretrain(
     fold : its test donors are never seen, neither by the weights nor by the choice of genes; None = shared
     observer : is told the metrics of each epoch
     shape : the backbone's shape, by default that of ``config.backbone``
-    batching : the batches of an epoch, by default all cells in those of `Batching`
 
     Raises
     ------
@@ -143,13 +141,22 @@ def pretrain(
     A batch's loss is the mean over its masked positions, an update's the mean over its batches.
     """
     observer = observer or Observer()
-    device = pick_device(config.device)
-    train, validation = pretrain_cells(dataset, fold)
-    start = initial_state(dataset, config, train, device, shape)
-    index = -1 if fold is None else fold.index
-    task = Pretraining(config, start, train, validation, index, observer, batching or Batching())
+    task = pretraining(dataset, config, fold, observer, shape)
     Loop(task, config, observer, keep_best=config.patience is not None).run()
     return task.result()
+
+
+def pretraining(
+    dataset: Dataset,
+    config: PretrainConfig,
+    fold: Fold | None,
+    observer: Observer,
+    shape: BackboneConfig | None = None,
+) -> "Pretraining":
+    """Return the task that `pretrain` trains, before its first step; parameters and errors are the same."""
+    train, validation = pretrain_cells(dataset, fold)
+    start = initial_state(dataset, config, train, pick_device(config.device), shape)
+    return Pretraining(config, start, train, validation, -1 if fold is None else fold.index, observer)
 
 
 class Pretraining(Task[Batch]):
@@ -162,7 +169,6 @@ class Pretraining(Task[Batch]):
     train, validation : row numbers of the cells to train on, and of those of which some validate
     fold : number of the fold, for the tables; -1 = shared
     observer : is told the metrics of each epoch
-    batching : how cells are put into batches
     """
 
     phase, rates = "pretraining", "lr_new, lr_backbone"
@@ -175,10 +181,8 @@ class Pretraining(Task[Batch]):
         validation: np.ndarray,
         fold: int,
         observer: Observer,
-        batching: Batching,
     ) -> None:
-        self.config, self.start, self.train, self.fold = config, start, train, fold
-        self.observer, self.batching = observer, batching
+        self.config, self.start, self.train, self.fold, self.observer = config, start, train, fold, observer
         self.model, self.values = start.model, start.values
         self.device, self.modules, self.arm = start.values.device, [start.model], arm_name(config)
         self.n_batches = -(-len(train) // config.batch_size)
@@ -205,8 +209,7 @@ class Pretraining(Task[Batch]):
         self.model.train()
         self._epoch = epoch
         self._sums.zero_()
-        lengths, size = self.values.lengths, self.config.batch_size
-        return list(self.batching.train(self.train, lengths, size, self._order))
+        return list(batches(self.train, self.values.lengths, self.config.batch_size, self._order))
 
     def make(self, epoch: int, rows: np.ndarray) -> Batch:
         """Make a batch of training cells."""
@@ -229,8 +232,7 @@ class Pretraining(Task[Batch]):
     def end_epoch(self, epoch: int, seconds: float) -> tuple[float]:
         """Measure the validation loss and report the epoch."""
         error, share, masked, nonzero, base = self._sums.tolist()
-        order = self.batching.validate(self.validation, self.values.lengths, validation_size(self.values))
-        loss = validation_loss(self.model, self.values, list(order), self.config, epoch)
+        loss = validation_loss(self.model, self.values, self.validation, self.config, epoch)
         n_cells = len(self.train)
         positions = n_cells * int(self.values.measured.sum())
         row = {
@@ -312,24 +314,21 @@ def random_numbers(
     return to_device(noise[:, :n_positions].contiguous(), device), to_device(subset.contiguous(), device)
 
 
-def validation_size(values: Values) -> int:
-    """Return how many cells are validated at once."""
-    return max(1, min(64, _POSITIONS // values.n_positions))
-
-
 @torch.no_grad()
 def validation_loss(
-    model: MaskedModel, values: Values, order: list[np.ndarray], config: PretrainConfig, epoch: int
+    model: MaskedModel, values: Values, rows: np.ndarray, config: PretrainConfig, epoch: int
 ) -> float:
-    """Return the mean squared error on the masked genes of the validation cells, which come in batches."""
+    """Return the mean squared error on the masked genes of the validation cells."""
     model.eval()
     key = epoch if config.validation_masks == "redrawn" else 0
     total = torch.zeros((), dtype=torch.float64, device=values.device)
+    size = max(1, min(64, _POSITIONS // values.n_positions))
+    order = token_batches(rows, values.lengths, size)
     for batch in ahead(partial(prepare, values, config, _VALIDATE, key), order, values.device):
         with autocast(values.device, config.precision):
             drawn = model.draw(batch.x, batch.noise, batch.subset)
             total += model(batch.x, drawn.masked, batch.target).error.double() * len(batch.rows)
-    return float(total) / max(1, sum(map(len, order)))
+    return float(total) / max(1, len(rows))
 
 
 def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> None:

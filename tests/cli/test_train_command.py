@@ -89,8 +89,12 @@ def test_dry_run_measures_and_starts_nothing(
     assert not counted["measured"] and counted["parts"] is None
     measured = answer(capsys, *pretrain, "--dry-run")["estimate"]
     assert measured["measured"] and measured["parts"]["pretrain"]["steps"] == 3
-    for guess in (counted, measured):
-        assert guess["seconds"] > 0 and guess["memory_bytes"] > 0 and guess["tokens"]["mean"] > 0
+    for found in (counted, measured):
+        assert found["seconds"] > 0 and found["memory_bytes"] > 0 and found["tokens"]["mean"] > 0
+    # what was measured holds without measuring again, as on New run and when the run is started
+    assert answer(capsys, *pretrain, "--dry-run", "--no-probe")["estimate"] | {"machine": 0} == measured | {
+        "machine": 0
+    }
     quick = ["pretrain." + field for field in QUICK]
     again = answer(capsys, "compare", "--data", "small", "--device", "cpu", "--set", *quick, "--dry-run")
     assert again["estimate"]["measured"] and again["estimate"]["pretrainings"] == 20

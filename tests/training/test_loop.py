@@ -18,7 +18,7 @@ from sgm_core.runs.worker import carry_out
 from sgm_core.training import loop as loop_module
 from sgm_core.training.classifier import Finetuning, train_classifier
 from sgm_core.training.config import FinetuneConfig, PretrainConfig
-from sgm_core.training.data import Batching, Values
+from sgm_core.training.data import Values
 from sgm_core.training.loop import Loop, Task
 from sgm_core.training.pretrain import Pretraining, pretrain, pretrain_cells
 from sgm_core.training.probe import Probe, probe
@@ -51,7 +51,7 @@ def pretraining(dataset: Dataset) -> tuple[Task, PretrainConfig]:
     fold = donor_folds(dataset, n_folds=3)[0]
     train, validation = pretrain_cells(dataset, fold)
     start = initial_state(dataset, config, train, CPU)
-    return Pretraining(config, start, train, validation, 0, Observer(), Batching()), config
+    return Pretraining(config, start, train, validation, 0, Observer()), config
 
 
 def finetuning(dataset: Dataset) -> tuple[Task, FinetuneConfig]:

@@ -9,42 +9,48 @@ import pytest
 from sgm_core.cells.dataset import Dataset
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.errors import InputError
-from sgm_core.estimate import measure as probe
+from sgm_core.estimate import measure as measurement
 from sgm_core.estimate.measured import kept, place
-from sgm_core.estimate.run import estimate, estimate_run
-from sgm_core.runs.measure import begin, measure, measuring
+from sgm_core.estimate.run import estimate_run
+from sgm_core.runs.measure import measure, measuring, start_measuring
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, pretrain_config
+from sgm_core.training.loop import Loop
 
 QUICK = PretrainConfig(data="small", n_genes=60, latents=4, latent_width=8, batch_size=16, device="cpu")
 
 
-def test_real_steps_are_measured(demo_dataset: Dataset) -> None:
-    parts = probe.probe(QUICK, demo_dataset)
+def test_real_steps_are_measured(demo_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps are those of the run's own loop, which is told which cells to take and nothing else."""
+    batches = []
+    steps = Loop.steps
+    monkeypatch.setattr(Loop, "steps", lambda self, order: batches.extend(order) or steps(self, order))
+    parts = measurement.measure_steps(QUICK, demo_dataset)
     for name in ("pretrain", "encode"):
         part = parts[name]
         assert part["steps"] == 3 and part["cell_s"] > 0 and part["peak_bytes"] > 5e7
-        assert part["step_s"] == pytest.approx(part["cell_s"] * part["batch_size"], rel=1e-6)
-    assert parts["pretrain"]["batch_size"] == 16
-    mean = estimate(QUICK, demo_dataset)["tokens"]["mean"]
-    assert parts["pretrain"]["tokens"] == pytest.approx(mean, rel=0.25)
-    assert set(probe.probe(QUICK, demo_dataset, encodes=True)) == {"encode"}
+        assert part["batch_size"] == part["asked"]
+    assert parts["pretrain"]["batch_size"] == 16 and parts["encode"]["batch_size"] == 128
+    assert [len(batch) for batch in batches] == [16] * 4
+    assert set(measurement.measure_steps(QUICK, demo_dataset, encodes=True)) == {"encode"}
 
 
 def test_the_longest_cells_warm_up_and_the_others_spread() -> None:
     lengths = np.arange(1000)
-    warm, *measured = probe.spread(lengths, 10, 3)
-    assert warm.tolist() == list(range(990, 1000))
+    warm, *measured = measurement.spread(lengths, 10)
+    assert warm.tolist() == list(range(990, 1000)) and len(measured) == 3
     assert np.mean([batch.mean() for batch in measured]) == pytest.approx(lengths.mean(), rel=0.01)
-    assert [len(batch) for batch in probe.spread(lengths[:4], 10, 1)] == [4, 4]
+    assert [len(batch) for batch in measurement.spread(lengths[:4], 4)] == [4] * 4
 
 
 def test_what_would_take_minutes_is_measured_on_less(
     demo_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert probe.affordable(QUICK, demo_dataset) == (3, 16, 16)
-    monkeypatch.setattr(probe, "PATIENCE_S", 1e-9)
-    assert probe.affordable(QUICK, demo_dataset) == (1, 16, 1)
-    assert ", in place of 16 cells" in probe.probe(QUICK, demo_dataset)["pretrain"]["note"]
+    monkeypatch.setattr(measurement, "PATIENCE_S", 1e-9)
+    part = measurement.measure_steps(QUICK, demo_dataset)["pretrain"]
+    assert (part["batch_size"], part["asked"]) == (1, 16) and ", in place of 16 cells" in part["note"]
+    counted = estimate_run(QUICK, demo_dataset).memory["activations"]
+    found = estimate_run(QUICK, demo_dataset, {"pretrain": part})
+    assert found.memory_bytes == pytest.approx(part["peak_bytes"] + counted * 15 / 16, rel=1e-6)
 
 
 def test_it_is_measured_once_in_a_process_of_its_own(demo_dataset: Dataset) -> None:
@@ -53,8 +59,8 @@ def test_it_is_measured_once_in_a_process_of_its_own(demo_dataset: Dataset) -> N
     first = say_whether_busy(demo_dataset, False)
     assert kept(QUICK, demo_dataset) == first == measure(QUICK, demo_dataset)
     assert measuring(QUICK, demo_dataset).state == "done"
-    guess = estimate(QUICK, demo_dataset, first)
-    assert guess["measured"] and guess["memory_bytes"] == first["pretrain"]["peak_bytes"]
+    found = estimate_run(QUICK, demo_dataset, first)
+    assert found.measured and found.memory_bytes == max(part["peak_bytes"] for part in first.values())
 
 
 def say_whether_busy(dataset: Dataset, busy: bool) -> dict:
@@ -67,7 +73,7 @@ def say_whether_busy(dataset: Dataset, busy: bool) -> dict:
 def test_what_other_programs_slowed_down_is_measured_again(demo_dataset: Dataset) -> None:
     measure(QUICK, demo_dataset)
     slow = say_whether_busy(demo_dataset, True)
-    begin(QUICK, demo_dataset)
+    start_measuring(QUICK, demo_dataset)
     assert measuring(QUICK, demo_dataset).state == "running"
     deadline = time.monotonic() + 60
     while measuring(QUICK, demo_dataset).state == "running" and time.monotonic() < deadline:
@@ -89,7 +95,7 @@ def test_what_was_measured_belongs_to_what_decides_it(demo_dataset: Dataset) -> 
     }
     assert len(others | {at()}) == 6
     arms = CompareConfig(data="small", pretrain={"n_genes": 60}, device="cpu")
-    assert place(arms, demo_dataset).parent == place(QUICK, demo_dataset).parent
+    assert place(arms, demo_dataset) not in others
 
 
 def test_a_damaged_file_is_measured_again(demo_dataset: Dataset) -> None:
@@ -103,7 +109,7 @@ def test_nothing_that_cannot_fit_is_tried(demo_dataset: Dataset, monkeypatch: py
     from sgm_core import device as machine
 
     monkeypatch.setattr(machine, "memory", lambda device: machine.Memory(10**6, 10**6, "memory"))
-    for start in (measure, begin):
+    for start in (measure, start_measuring):
         with pytest.raises(InputError, match="would not fit"):
             start(QUICK, demo_dataset)
     assert measuring(QUICK, demo_dataset).state == "none"
@@ -116,7 +122,7 @@ def test_steps_wait_where_memory_is_short(demo_dataset: Dataset, monkeypatch: py
     monkeypatch.setattr(machine, "memory", lambda device: machine.Memory(10**12, 10**6, "memory"))
     compare = CompareConfig(data="small", pretrain={"n_genes": 60}, device="cpu")
     for config in (QUICK, compare):
-        for start in (measure, begin):
+        for start in (measure, start_measuring):
             with pytest.raises(InputError, match=r"has to wait .*0\.0 GB of memory are free now"):
                 start(config, demo_dataset)
         assert measuring(config, demo_dataset).state == "none"
@@ -132,25 +138,24 @@ def test_a_step_that_fails_is_said_in_one_line(demo_dataset: Dataset) -> None:
 
 def test_a_request_is_answered_on_disk(demo_dataset: Dataset, tmp_path) -> None:
     request, result = tmp_path / "request.json", tmp_path / "result.json"
-    request.write_text(json.dumps({"config": QUICK.to_dict(), "encodes": True, "result": str(result)}))
-    assert probe.main([str(request)]) == 0
+    request.write_text(
+        json.dumps({"config": QUICK.to_dict(), "encodes": True, "threads": 1, "result": str(result)})
+    )
+    assert measurement.main([str(request)]) == 0
     assert json.loads(result.read_text())["parts"]["encode"]["steps"] == 3
 
 
 def test_imported_weights_are_measured_as_they_are_trained(demo_dataset: Dataset, bundle: str) -> None:
     config = pretrain_config(data="small", backbone=bundle, latents=4, latent_width=8, device="cpu")
-    parts = probe.probe(config, demo_dataset)
+    parts = measurement.measure_steps(config, demo_dataset)
     assert parts["pretrain"]["batch_size"] == config.batch_size
-    guess = estimate(config, demo_dataset, parts)
-    assert guess["tokens"]["exact"] and guess["measured"]
-    counted = estimate(config, demo_dataset)
-    assert counted["memory_bytes"] == pytest.approx(parts["pretrain"]["peak_bytes"], rel=0.6)
+    assert estimate_run(config, demo_dataset, parts).measured
 
 
 def test_finetuning_of_imported_weights_measures_the_encoder(demo_dataset: Dataset, bundle: str) -> None:
     config = FinetuneConfig(backbone=bundle, data="small", scheme="last-block", device="cpu")
     parts = measure(config, demo_dataset)
     assert set(parts) == {"encode"}
-    guess = estimate_run(config, demo_dataset, parts)
-    assert guess["encode_seconds"] == pytest.approx(guess["cells"] * parts["encode"]["cell_s"])
-    assert guess["disk_bytes"] > 0 and guess["folds"] == 5
+    found = estimate_run(config, demo_dataset, parts)
+    assert found.encode_seconds == pytest.approx(found.cells * parts["encode"]["cell_s"])
+    assert found.disk_bytes > 0 and found.folds == 5 and "memory by a formula" in found.basis

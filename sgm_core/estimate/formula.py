@@ -1,0 +1,158 @@
+"""What a run takes before a step of it was measured: tokens times parameters, a factor of two either way.
+
+A pass multiplies every token of a cell with the parameters of the encoder's blocks and every position with
+those of the decoder's; a training step is three passes. A step keeps a fixed number of values for every
+token or position, block and unit of width. The constants are those of `benchmarks/results/backbone.md`: the
+full size takes 15.6 s a real cell and 4.9 GB a step, `tiny` does 360 real cells a second, on two cores.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from sgm_core.cells.dataset import Dataset
+from sgm_core.device import on_gpu
+from sgm_core.model.bundle import open_bundle
+from sgm_core.model.sizes import SIZES, parameters
+from sgm_core.training.backbones import shape_of_size
+from sgm_core.training.config import FinetuneConfig, PretrainConfig
+from sgm_core.training.tokens import Tokens, informative_tokens, vocabulary_tokens
+
+# Multiply-adds a second: of one core at the full width (wide products keep it busier), in fp32; of a GPU, a
+# cautious figure for a data-centre card that nobody has measured.
+_CORE, _FULL_WIDTH = 42e9, 768
+_GPU = {"fp32": 1e13, "bf16": 1e14}
+_CPU_BF16 = 0.7  # of the speed of fp32, on a processor without AMX
+_STEP_S, _GPU_STEP_S = 0.004, 0.02  # that a step takes at least
+_VALUES = 13  # that a step keeps a token, block and unit of width; an attention head a pair of tokens 2.25
+_PROCESS = 6e8  # Python with torch, or a GPU's context
+ENCODED = 128, 32768  # cells and tokens that a pass without gradient has at most
+
+Shape = dict[str, Any]
+Recipe = PretrainConfig | FinetuneConfig
+
+
+def shape_of(config: PretrainConfig, n_genes: int) -> Shape:
+    """Return the fields of its backbone's shape: a size for `n_genes` genes, or an imported bundle's own."""
+    if config.backbone in SIZES:
+        shape = shape_of_size(config, n_genes)
+    else:
+        shape = open_bundle(config.backbone).config
+    return {**shape, "attention_dropout": config.attention_dropout}
+
+
+def tokens_of(dataset: Dataset, config: PretrainConfig) -> Tokens:
+    """Return how many tokens each cell gives the backbone of `config`."""
+    if config.backbone in SIZES:
+        return informative_tokens(dataset, min(config.n_genes, dataset.n_genes), config.depth_tokens)
+    stamp = (open_bundle(config.backbone).path / "bundle.json").stat().st_mtime_ns
+    return _bundle_tokens(dataset, dataset.content_hash, config.backbone, stamp)
+
+
+@lru_cache(maxsize=16)
+def _bundle_tokens(dataset: Dataset, content_hash: str, backbone: str, stamp: int) -> Tokens:
+    bundle = open_bundle(backbone)
+    return vocabulary_tokens(dataset, bundle.genes, bool(bundle.config["depth_tokens"]))
+
+
+def has_latents(config: PretrainConfig) -> bool:
+    """Say whether a pretraining has latents: to choose the masks, or for the summary."""
+    return config.masker == "self-guided" or config.summary != "none"
+
+
+def pass_seconds(
+    config: Recipe, shape: Shape, tokens: Tokens, threads: int, visible: float = 1, decodes: int = 0
+) -> float:
+    """Return the seconds of one cell's pass through the backbone.
+
+    Parameters
+    ----------
+    config : device and precision
+    shape, tokens : of the backbone, and those of all cells, over which the mean is taken
+    threads : of the process, on a CPU
+    visible : share of the tokens that the encoder sees
+    decodes : positions that the decoder sees
+    """
+    count = parameters(shape)
+    attention = 2 * shape["depth"] * shape["width"] * visible**2 * tokens.mean_square
+    work = visible * tokens.mean * count.encoder + attention + decodes * count.decoder
+    if on_gpu(config.device):
+        return work / _GPU[config.precision]
+    rate = threads * _CORE * min(1.0, shape["width"] / _FULL_WIDTH) ** 0.75
+    return work / rate / (_CPU_BF16 if config.precision == "bf16" else 1)
+
+
+def train_seconds(config: PretrainConfig, shape: Shape, tokens: Tokens, threads: int) -> float:
+    """Return the seconds of one cell in a step of pretraining."""
+    once = pass_seconds(config, shape, tokens, threads, 1 - config.mask_ratio, tokens.n_genes)
+    passes = 4 if config.recompute else 3
+    return passes * once + (_GPU_STEP_S if on_gpu(config.device) else _STEP_S) / config.batch_size
+
+
+def longest(tokens: Tokens, cells: int) -> np.ndarray:
+    """Return the tokens of the `cells` longest cells: their batch decides the memory."""
+    cells = max(1, min(cells, len(tokens.counts)))
+    return np.partition(tokens.counts, -cells)[-cells:].astype(np.float64)
+
+
+def activations(config: Recipe, shape: Shape, batch: np.ndarray, decodes: int = 0, blocks: int = 0) -> float:
+    """Return the bytes that a step of training keeps for the gradient.
+
+    Parameters
+    ----------
+    config : device, precision and `recompute`
+    shape : of the backbone
+    batch : tokens of each cell that the encoder sees
+    decodes : positions that the decoder sees, over the batch
+    blocks : the encoder's trained blocks, by default all
+    """
+    recompute = getattr(config, "recompute", False)
+    encoder, decoder = blocks or shape["depth"], shape["decoder_depth"]
+    values = batch.sum() * shape["width"] * _kept(encoder, recompute)
+    values += decodes * shape["decoder_width"] * _kept(decoder, recompute)
+    if shape["attention_dropout"] and not on_gpu(config.device):  # a GPU's kernel keeps no map
+        values += 2.25 * shape["heads"] * np.square(batch).sum() * (1 if recompute else encoder)
+    if isinstance(config, PretrainConfig) and has_latents(config):
+        values += 5 * config.latents * config.latent_heads * decodes
+    return float(values) * (3 if config.precision == "bf16" else 4)
+
+
+def encoding(shape: Shape, tokens: Tokens) -> float:
+    """Return the bytes of a pass without gradient over the longest cells; one block's values are alive."""
+    cells, most = ENCODED
+    at_once = max(tokens.longest, min(most, longest(tokens, cells).sum()))
+    return 4.0 * _VALUES * shape["width"] * at_once
+
+
+def memory(config: Recipe, shape: Shape, tokens: Tokens, trained: int, in_step: float) -> dict[str, float]:
+    """Return the bytes of every part that lies in the device's memory when it is fullest.
+
+    Parameters
+    ----------
+    config, shape, tokens : the training, its backbone and the cells
+    trained : number of trained parameters
+    in_step : bytes of activations
+    """
+    count = sum(parameters(shape))
+    # the best epoch's weights are kept: finetuning's always, pretraining's where it may stop early
+    best = trained if isinstance(config, FinetuneConfig) or config.patience is not None else 0
+    parts = {
+        "weights": 4.0 * best + count * (6.0 if config.precision == "bf16" else 4.0),
+        "gradients": 4.0 * trained,
+        "optimiser": (12.0 if config.amsgrad else 8.0) * trained,
+        "activations": max(in_step, encoding(shape, tokens)),
+        "process": _PROCESS,
+    }
+    if on_gpu(config.device):
+        return parts
+    # the matrix is made from the raw counts, so that both are in memory for a moment
+    return {**parts, "cells": 16.0 * float(np.sum(tokens.counts))}
+
+
+def _kept(blocks: int, recompute: bool) -> float:
+    """Return the values that `blocks` blocks keep a token and unit of width."""
+    # computed again: what enters each block, and one block's values and gradients
+    return min(blocks * _VALUES, blocks + 1.5 * _VALUES) if recompute else blocks * _VALUES
