@@ -8,7 +8,8 @@ Aliases = Mapping[str, tuple[str, ...]]
 SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9.@_/-]*[A-Za-z][A-Za-z0-9.@_/-]*|[A-Z][A-Za-z0-9.@_/-]*")
 ENSEMBL = re.compile(r"ENS[A-Z]*G\d{9,}(\.\d+)?")
 _GENOME = re.compile(
-    r"(GRCh3[78]|hg19|hg38|T2T|GRCm3[89]|mm9|mm10|mm39|Rnor6|human|mouse)[\w.]*?[-_]+", re.IGNORECASE
+    r"(GRCh3[78]|hg19|hg38|T2T|GRCm3[89]|mm9|mm10|mm39|Rnor6|human|mouse)[\w.]*?(-20\d\d-[A-Z])?[-_]+",
+    re.IGNORECASE,
 )
 _COMPOUND = re.compile(rf"(?P<id>{ENSEMBL.pattern})[\s_|:;,/.-]+(?P<symbol>\S.*)")
 _REVERSED = re.compile(rf"(?P<symbol>\S+?)[\s_|:;,/-]+(?P<id>{ENSEMBL.pattern})")

@@ -149,7 +149,26 @@ def _is_missing(values: pd.Series) -> pd.Series:
     return values.isna() | values.astype(str).str.strip().str.lower().isin(MISSING)
 
 
-def of_column(value: str, columns: Iterable[str]) -> tuple[str, str] | None:
+def split_declared(
+    unlabelled: Iterable[str], obs: pd.DataFrame, cell_type: str
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Split declared values into those of all labels, and those of one column (``COLUMN=VALUE``).
+
+    A value that the cell types have is one of theirs, whatever it looks like.
+    """
+    levels = set(obs[cell_type].dropna())
+    plain: list[str] = []
+    others: dict[str, list[str]] = {}
+    for value in unlabelled:
+        named = None if value in levels else _of_column(value, map(str, obs.columns))
+        if named:
+            others.setdefault(named[0], []).append(named[1])
+        else:
+            plain.append(value)
+    return plain, others
+
+
+def _of_column(value: str, columns: Iterable[str]) -> tuple[str, str] | None:
     """Split a declared ``COLUMN=VALUE`` into its parts if there is such a column, else return None."""
     for column in columns:
         if value.startswith(f"{column}="):
@@ -159,7 +178,7 @@ def of_column(value: str, columns: Iterable[str]) -> tuple[str, str] | None:
 
 def _check_declared(obs: pd.DataFrame, value: str, cell_type: str, levels: list[str]) -> None:
     """Refuse a declared value that no label has."""
-    if named := of_column(value, map(str, obs.columns)):
+    if named := _of_column(value, map(str, obs.columns)):
         column, value = named
         found = as_text(obs[column])
         if value.lower() in MISSING or value in set(found):

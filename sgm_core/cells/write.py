@@ -18,7 +18,7 @@ from sgm_core import home
 from sgm_core.cells.arrays import GrowingArray
 from sgm_core.cells.columns import as_text, differing_in_blanks, name_some
 from sgm_core.cells.dataset import SCHEMA_VERSION, Dataset, open_dataset
-from sgm_core.cells.labels import of_column
+from sgm_core.cells.labels import split_declared
 from sgm_core.errors import InputError
 
 _LARGEST = np.iinfo(np.uint32).max
@@ -72,12 +72,8 @@ def write_dataset(
     if (genes[1:] <= genes[:-1]).any():
         raise ValueError("genes must be sorted and unique")
     obs = plain_table(obs, [column for column in roles.values() if column])
+    plain, others = split_declared(unlabelled, obs, str(roles["cell_type"]))
     dtype = np.min_scalar_type(min(largest, _LARGEST))
-    declared = list(unlabelled)
-    columns = [str(column) for column in obs.columns]
-    others: dict[str, list[str]] = {}
-    for named in filter(None, (of_column(value, columns) for value in declared)):
-        others.setdefault(named[0], []).append(named[1])
     target = home.folder("datasets") / home.check_name(name, "dataset name")
     need = None if n_stored is None else n_stored * (4 + dtype.itemsize) + 16 * len(obs)
     with room(target, need), home.whole_folder(target) as folder:
@@ -94,7 +90,7 @@ def write_dataset(
             "source": source or {},
             "filters": filters or {},
             "roles": roles,
-            "unlabelled": [value for value in declared if not of_column(value, columns)],
+            "unlabelled": plain,
             "unlabelled_in": others,
             "n_cells": len(obs),
             "n_genes": len(genes),

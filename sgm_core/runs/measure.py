@@ -42,6 +42,15 @@ def measure(config: Settings, dataset: Dataset) -> Measured:
         If the run can't fit by the formula (nothing is tried then), memory is short now, or its steps failed.
     """
     start_measuring(config, dataset)
+    wait_for(config, dataset)
+    found = kept(config, dataset)
+    if found is None:
+        raise InputError(f"measuring failed: {_last_line(place(config, dataset))}")
+    return found
+
+
+def wait_for(config: Settings, dataset: Dataset) -> None:
+    """Wait until measuring has ended; it is stopped after 20 minutes, and where this process is."""
     deadline = time.monotonic() + _LONGEST_S
     try:
         while measuring(config, dataset).state == "running":
@@ -52,10 +61,6 @@ def measure(config: Settings, dataset: Dataset) -> Measured:
     except BaseException:
         _stop(place(config, dataset))
         raise
-    found = kept(config, dataset)
-    if found is None:
-        raise InputError(f"measuring failed: {_last_line(place(config, dataset))}")
-    return found
 
 
 def start_measuring(config: Settings, dataset: Dataset) -> None:

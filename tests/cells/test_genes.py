@@ -130,3 +130,94 @@ def test_the_real_vocabulary_gains_from_the_real_aliases(shared):
     assert harmonise(var(*names), "f", vocabulary).report["vocabulary_found"] == 1
     found = result(harmonise(var(*names), "f", [*vocabulary, "A1BG-AS1"], aliases))
     assert found == ["CD34", "A1BG-AS1", ""]
+
+
+IDS = [f"ENSG{i:011d}" for i in range(4)]
+SYMBOLS = ["CD34", "ACTB", "HLA-A", "C1orf112"]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (var(*[f"{i}.{n}" for n, i in enumerate(IDS)], hgnc=SYMBOLS), "taken from column 'hgnc'"),
+        (var(*IDS, anything=SYMBOLS, chromosome=["1", "1", "2", "2"]), "taken from column 'anything'"),
+        (var("0", "1", "2", "3", gene_id=IDS, gene_name=SYMBOLS), "taken from column 'gene_name'"),
+        (var(*[f"{i}_{s}" for i, s in zip(IDS, SYMBOLS)]), "split into symbol and Ensembl id"),
+        (var(*[f"{i}.7|{s}" for i, s in zip(IDS, SYMBOLS)]), "split into symbol and Ensembl id"),
+        (var(*[f"{s}_{i}" for i, s in zip(IDS, SYMBOLS)]), "split into symbol and Ensembl id"),
+        (var(*[f"GRCh38_{s}" for s in SYMBOLS]), "prefix of the genome was taken off"),
+        (var(*[f"hg19___{s}" for s in SYMBOLS]), "prefix of the genome was taken off"),
+        (var(*[f"GRCh38-2020-A_{i}_{s}" for i, s in zip(IDS, SYMBOLS)]), "prefix of the genome"),
+        (var(*[f'"{s}" ' for s in SYMBOLS]), ""),
+        (var(*IDS, feature_name=pd.Categorical(SYMBOLS)), "taken from column 'feature_name'"),
+    ],
+)
+def test_symbols_are_found_by_content(table, said):
+    for options in ({}, {"vocabulary": SYMBOLS}):
+        gene_map = harmonise(table, "f", **options)
+        assert result(gene_map) == SYMBOLS
+        assert said in " ".join(gene_map.notes)
+        assert bool(gene_map.notes) == bool(said)
+
+
+def test_genes_of_two_genomes_are_refused():
+    names = [*(f"GRCh38_{s}" for s in SYMBOLS), "mm10___Cd34"]
+    with pytest.raises(InputError, match=r"several genomes \(GRCh38, mm10\)"):
+        harmonise(var(*names), "f")
+
+
+@pytest.mark.parametrize(
+    ("name", "gene"),
+    [
+        ("9-Sep", "SEPTIN9"),
+        ("2-Sep", "SEPTIN2"),
+        ("1-Dec", "DELEC1"),
+        ("MT.CO1", "MT-CO1"),
+        ("HLA.DRA", "HLA-DRA"),
+        ("CD34.1", "CD34"),
+        ("AC012345.2", "AC012345.2"),
+        ("1-Mar", "1-Mar"),
+    ],
+)
+def test_what_tools_do_to_names_without_a_list(name, gene):
+    gene_map = harmonise(var("CD34", "ACTB", name), "f")
+    assert result(gene_map) == ["CD34", "ACTB", gene]
+    assert bool(gene_map.notes) == (name != "AC012345.2")
+    assert all(name in note for note in gene_map.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "gene"),
+    [
+        ("9-Sep", "MARKED9"),
+        ("HLA.A", "HLA-A"),
+        ("hla-a", "HLA-A"),
+        ("ACTB.1", "ACTB"),
+        ("GRCh38_ACTB", "ACTB"),
+    ],
+)
+def test_what_tools_do_to_names_with_a_list(name, gene):
+    aliases = {"SEPTIN9": ("MARKED9",)} if gene == "MARKED9" else None
+    gene_map = harmonise(var("CD34", name), "f", ["CD34", "ACTB", "HLA-A", "MARKED9"], aliases)
+    assert result(gene_map) == ["CD34", gene]
+    assert f"{name} -> {gene}" in " ".join(gene_map.notes)
+
+
+def test_a_file_in_lower_case_is_read_and_said():
+    gene_map = harmonise(var("cd34", "actb", "c1orf112"), "f")
+    assert result(gene_map) == ["CD34", "ACTB", "C1orf112"]
+    assert "mapped by case: cd34 -> CD34" in " ".join(gene_map.notes)
+
+
+def test_mouse_genes_are_said_and_refused_beside_human_lists():
+    mouse = var("Cd34", "Actb", "mt-Co1", "Rps6")
+    assert result(harmonise(mouse, "f")) == ["Cd34", "Actb", "mt-Co1", "Rps6"]
+    assert "look like mouse symbols ('Cd34', 'Actb', 'mt-Co1' ...)" in harmonise(mouse, "f").notes[0]
+    with pytest.raises(InputError, match="map them to human orthologues"):
+        harmonise(var("Cd34", "Actb", "Rps6", "C3"), "f", ["CD34", "ACTB", "C3"])
+
+
+def test_rows_that_are_no_genes_are_left_out():
+    gene_map = harmonise(var("CD34", "__no_feature", "N_unmapped", "ERCC-00074"), "f")
+    assert result(gene_map) == ["CD34", "", "", ""]
+    assert "3 rows that are no genes were left out" in gene_map.notes[0]

@@ -1,7 +1,6 @@
 """Measuring a run by its first steps: real steps, their own process, kept for the next time."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from sgm_core.errors import InputError
 from sgm_core.estimate import measure as measurement
 from sgm_core.estimate.measured import kept, place
 from sgm_core.estimate.run import estimate_run
-from sgm_core.runs.measure import measure, measuring, start_measuring
+from sgm_core.runs.measure import measure, measuring, start_measuring, wait_for
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, pretrain_config
 from sgm_core.training.loop import Loop
 
@@ -75,9 +74,7 @@ def test_what_other_programs_slowed_down_is_measured_again(demo_dataset: Dataset
     slow = say_whether_busy(demo_dataset, True)
     start_measuring(QUICK, demo_dataset)
     assert measuring(QUICK, demo_dataset).state == "running"
-    deadline = time.monotonic() + 60
-    while measuring(QUICK, demo_dataset).state == "running" and time.monotonic() < deadline:
-        time.sleep(0.2)
+    wait_for(QUICK, demo_dataset)
     assert measuring(QUICK, demo_dataset).state == "done" and kept(QUICK, demo_dataset) != slow
 
 

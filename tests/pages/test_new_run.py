@@ -1,19 +1,20 @@
 """New run: what the form says is what runs."""
 
 import dataclasses
-import time
+import json
 from dataclasses import replace
 
 import pytest
 from page_text import text_of
 
 from sgm_core import home
+from sgm_core.cli import main
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.device import Memory
 from sgm_core.errors import InputError
 from sgm_core.model.bundle import IMPORT, LICENCE
 from sgm_core.model.sizes import shape_fields
-from sgm_core.runs.measure import measuring
+from sgm_core.runs.measure import wait_for
 from sgm_core.runs.store import create_run, list_runs
 from sgm_core.training.backbones import BUNDLE_DEFAULTS, default_arms
 from sgm_core.training.config import PRESETS, FinetuneConfig, PretrainConfig, pretrain_config
@@ -69,11 +70,28 @@ def test_time_and_memory_are_said(open_page, demo_dataset):
     assert "of memory:" in text_of(open_page("new_run"))
 
 
-def test_the_counted_numbers_are_there_at_once(open_page, demo_dataset):
+def test_the_numbers_are_there_at_once(open_page, demo_dataset):
     page = open_page("new_run")
     shown = {metric.label: metric.value for metric in page.metric}
     assert set(shown) == {"Tokens per cell", "Memory", "One epoch", "In all"}
     assert "Measure with 3 steps" in labels(page)
+
+
+def test_page_command_and_refusal_name_the_same_memory(open_page, demo_dataset, monkeypatch, capsys):
+    """That of every process of a comparison at once."""
+    command = ["compare", "--data", "small", "--dry-run", "--no-probe"]
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["estimate"]
+    size = f"{found['memory_bytes'] / 1e9:,.1f} GB"
+    assert found["memory_bytes"] >= found["processes"] * sum(found["memory"].values())
+    shown = {metric.label: metric.value for metric in open_page("new_run").metric}
+    assert shown["Memory"] == size
+    there = found["memory_bytes"] // 2
+    monkeypatch.setattr("sgm_core.device.memory", lambda device: Memory(there, there, "memory"))
+    for argv in (command, command[:3]):
+        assert main(argv) == 2
+        assert f"it needs about {size} of memory" in capsys.readouterr().err
+    assert f"it needs about {size} of memory" in open_page("new_run").error[0].value
 
 
 def test_measured_numbers_follow_the_button(open_page, demo_dataset):
@@ -85,9 +103,7 @@ def test_measured_numbers_follow_the_button(open_page, demo_dataset):
     page.run()
     next(button for button in page.button if button.label == "Measure with 3 steps").click().run()
     assert not page.exception and "the numbers above follow" in text_of(page)
-    deadline = time.monotonic() + 90
-    while measuring(config, demo_dataset).state == "running" and time.monotonic() < deadline:
-        time.sleep(0.3)
+    wait_for(config, demo_dataset)
     page.run()
     assert "3 steps of 32 cells measured on" in text_of(page)
     assert "Measure with 3 steps" not in labels(page)
