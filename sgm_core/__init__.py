@@ -5,7 +5,16 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_PUBLIC = {"embed": "sgm_core.embedding.cells", "load_backbone": "sgm_core.model.weights"}
+_PUBLIC = {
+    **dict.fromkeys(
+        ("compare", "enrich", "finetune", "masks", "pretrain", "split", "verdict"), "sgm_core.api"
+    ),
+    "embed": "sgm_core.embedding.cells",
+    "import_dataset": "sgm_core.cells.build",
+    "load_backbone": "sgm_core.model.weights",
+    "open_dataset": "sgm_core.cells.dataset",
+    "open_run": "sgm_core.runs.store",
+}
 
 
 def __getattr__(name: str) -> Any:

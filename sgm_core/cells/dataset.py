@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from scipy import sparse
 from sgm_core import home
 from sgm_core.cells.columns import as_text
 from sgm_core.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 SCHEMA_VERSION = 1
 TARGET_SUM = 1e4
@@ -203,6 +206,32 @@ class Dataset:
         values = as_text(self.obs[column])
         without = values.isna() | values.isin(self.unlabelled_in(column))
         return values.where(~without, None)
+
+    def to_anndata(self) -> "AnnData":
+        """Return the dataset as an AnnData; the whole matrix is read into memory.
+
+        Returns
+        -------
+        AnnData
+            Raw counts as ``X`` (CSR), cells by name with their columns, genes by symbol; each stored map as
+            ``obsm["X_NAME"]`` (NaN where it leaves a cell out); where all comes from in ``uns["sgm_core"]``.
+        """
+        from anndata import AnnData
+
+        obs = self.obs.set_index(self.obs["cell"].astype(str).rename(None)).drop(columns="cell")
+        var = self.var.set_index(self.var["gene"].astype(str).rename(None)).drop(columns="gene")
+        adata = AnnData(self.take(slice(None)), obs=obs, var=var)
+        for file in sorted((self.path / "embeddings").glob("*.parquet")):
+            table = pd.read_parquet(file)
+            place = np.full((self.n_cells, 2), np.nan, np.float32)
+            place[table["cell"]] = table[["x", "y"]]
+            adata.obsm[f"X_{file.stem}"] = place
+        adata.uns["sgm_core"] = {
+            "dataset": self.name,
+            "content_hash": self.content_hash,
+            **self.meta["roles"],
+        }
+        return adata
 
     def donors(self) -> pd.Series:
         """Return the donor of each cell."""
