@@ -127,7 +127,16 @@ def encoding(shape: Shape, tokens: Tokens) -> float:
     return 4.0 * _VALUES * shape["width"] * at_once
 
 
-def memory(config: Recipe, shape: Shape, tokens: Tokens, trained: int, in_step: float) -> dict[str, float]:
+def cell_bytes(source: PretrainConfig, dataset: Dataset, tokens: Tokens) -> float:
+    """Return the bytes of the cells: a size looks at every count three times over to choose its genes."""
+    if source.backbone in SIZES:
+        return 32.0 * float(dataset.counts().nnz)
+    return 16.0 * float(np.sum(tokens.counts))  # brought into the vocabulary in blocks, then joined
+
+
+def memory(
+    config: Recipe, shape: Shape, tokens: Tokens, trained: int, in_step: float, cells: float = 0.0
+) -> dict[str, float]:
     """Return the bytes of every part that lies in the device's memory when it is fullest.
 
     Parameters
@@ -135,6 +144,7 @@ def memory(config: Recipe, shape: Shape, tokens: Tokens, trained: int, in_step: 
     config, shape, tokens : the training, its backbone and the cells
     trained : number of trained parameters
     in_step : bytes of activations
+    cells : bytes of the cells, which lie in the host's memory
     """
     count = sum(parameters(shape))
     # the best epoch's weights are kept: finetuning's always, pretraining's where it may stop early
@@ -146,10 +156,7 @@ def memory(config: Recipe, shape: Shape, tokens: Tokens, trained: int, in_step: 
         "activations": max(in_step, encoding(shape, tokens)),
         "process": _PROCESS,
     }
-    if on_gpu(config.device):
-        return parts
-    # the matrix is made from the raw counts, so that both are in memory for a moment
-    return {**parts, "cells": 16.0 * float(np.sum(tokens.counts))}
+    return parts if on_gpu(config.device) else {**parts, "cells": cells}
 
 
 def _kept(blocks: int, recompute: bool) -> float:

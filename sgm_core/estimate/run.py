@@ -153,7 +153,8 @@ def _pretraining(config: PretrainConfig, dataset: Dataset, measured: Measured, t
     shape = formula.shape_of(config, tokens.n_genes)
     batch = formula.longest(tokens, config.batch_size)
     in_step = formula.activations(config, shape, (1 - config.mask_ratio) * batch, len(batch) * tokens.n_genes)
-    memory = formula.memory(config, shape, tokens, sum(parameters(shape)), in_step)
+    cell_bytes = formula.cell_bytes(config, dataset, tokens)
+    memory = formula.memory(config, shape, tokens, sum(parameters(shape)), in_step, cell_bytes)
     step, encode = measured.get("pretrain", {}), measured.get("encode", {})
     cell_s = step.get("cell_s") or formula.train_seconds(config, shape, tokens, threads)
     encode_s = encode.get("cell_s") or formula.pass_seconds(config, shape, tokens, threads)
@@ -203,7 +204,8 @@ def _finetuning(
         once, per_epoch = cells * encode_s, train * 3 * encode_s * blocks / shape["depth"]
         trained, disk = blocks * per_block, 2.0 * shape["width"] * tokens.mean * cells
         in_step = formula.activations(config, shape, batch, blocks=blocks)
-    memory = formula.memory(config, shape, tokens, trained, in_step)
+    cell_bytes = formula.cell_bytes(source, dataset, tokens)
+    memory = formula.memory(config, shape, tokens, trained, in_step, cell_bytes)
     # what was measured encodes; a step that trains needs more
     same = bool(encode) and config.scheme == "linear-probe"
     return Estimate(

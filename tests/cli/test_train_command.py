@@ -97,7 +97,7 @@ def test_dry_run_measures_and_starts_nothing(
     }
     quick = ["pretrain." + field for field in QUICK]
     again = answer(capsys, "compare", "--data", "small", "--device", "cpu", "--set", *quick, "--dry-run")
-    assert again["estimate"]["measured"] and again["estimate"]["pretrainings"] == 20
+    assert again["estimate"]["measured"] and again["estimate"]["pretrainings"] == 40
     assert list_runs() == []
     assert main([*pretrain, "--dry-run", "--no-probe"]) == 0
     text = capsys.readouterr().out
