@@ -26,7 +26,7 @@ RANKINGS = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a test went over: genes in the list, in the universe, terms tested, genes left out; what was said."""
+    """What a test went over: genes in list and universe, terms tested, genes left out; what was said."""
 
     listed: int
     universe: int

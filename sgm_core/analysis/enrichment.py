@@ -106,8 +106,8 @@ def over_representation(
     chosen = asked & pool
     if not chosen:
         raise InputError(
-            f"none of the {len(asked)} genes is among the {len(pool)} of the universe: both need gene symbols "
-            f"(the list has {min(asked, default='')!r}, the universe {min(pool, default='')!r})"
+            f"none of the {len(asked)} genes is among the {len(pool)} of the universe: both need gene "
+            f"symbols (the list has {min(asked, default='')!r}, the universe {min(pool, default='')!r})"
         )
     names, sizes, hits = [], [], []
     for name, members in terms.items():

@@ -67,8 +67,8 @@ def _separator(path: Path, lines: list[str]) -> str:
     found = find_separator(lines[:_LOOK]) or max("\t,;|", key=lines[0].count)
     if len(header_fields(lines[1], found)) < 2:
         raise InputError(
-            f"{path.name} has one column only ({lines[0].strip()[:60]!r}): a table of cells has the cell's name "
-            "and at least one column about it, separated by commas or tabs"
+            f"{path.name} has one column only ({lines[0].strip()[:60]!r}): a table of cells has the cell's "
+            "name and at least one column about it, separated by commas or tabs"
         )
     return found
 
@@ -87,8 +87,9 @@ def _parse(path: Path, content: str, separator: str, before: int) -> pd.DataFram
             width = width or (len(row) if rows else 0)
             if width and len(row) != width:
                 raise InputError(
-                    f"{path.name}, line {reader.line_num + before} has {len(row)} fields and the lines before it "
-                    f"{width}: is it cut short, or is there a {separator!r} inside a field without quotes?"
+                    f"{path.name}, line {reader.line_num + before} has {len(row)} fields and the lines "
+                    f"before it {width}: is it cut short, or is there a {separator!r} inside a field without "
+                    "quotes?"
                 )
             rows.append(row)
     except csv.Error as error:
@@ -128,8 +129,8 @@ def add_cells(
 ) -> pd.DataFrame:
     """Join the table of cells `path` to `obs` by cell name.
 
-    The names are those of the column that has most of the cells of `obs`; blanks around them don't matter. Its
-    columns take the place of columns of the same name, whose values are kept as ``NAME_in_file``.
+    The names are those of the column that has most of the cells of `obs`; blanks around them don't matter.
+    Its columns take the place of columns of the same name, whose values are kept as ``NAME_in_file``.
 
     Parameters
     ----------
@@ -183,7 +184,7 @@ def add_cells(
 def _match(
     table: pd.DataFrame, cells: pd.Series, path: Path, file_name: str
 ) -> tuple[str, pd.Series, pd.Series, str]:
-    """Return the column of names, its names and those of `cells` in a form that makes them equal, and which."""
+    """Return the column of names, its names and those of `cells` in a form that makes them equal, and it."""
     for how, form in _FORMS:
         wanted = cells.map(form)
         if how and wanted.duplicated().any():

@@ -1,4 +1,4 @@
-"""Columns that describe cells: text as it was written, without stray blanks, and numbers where nothing is lost."""
+"""Columns that describe cells: text as written, without stray blanks, and numbers where nothing is lost."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Which column of a table of genes holds the symbols, found by content; prefixes and compound names undone."""
+"""Which column of a table of genes holds the symbols, by content; prefixes and compound names undone."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -23,7 +23,7 @@ _FEW = 0.01
 
 @dataclass(frozen=True)
 class Symbols:
-    """The symbol ('' where there is none) and Ensembl id (None) of each column of a file, and what was done."""
+    """The symbol ('' if there is none) and Ensembl id (None) of each column of a file, and what was done."""
 
     names: np.ndarray
     ensembl: np.ndarray
@@ -165,8 +165,8 @@ def _interpret(title: str, values: pd.Series, file_name: str) -> _Column:
         several = [genome for genome, number in genomes.items() if number > _FEW * filled]
         if len(several) > 1:
             raise InputError(
-                f"the genes of {file_name} are of several genomes ({', '.join(several)}): keep the cells and genes "
-                "of one, and import again"
+                f"the genes of {file_name} are of several genomes ({', '.join(several)}): keep the cells and "
+                "genes of one, and import again"
             )
         names = np.array([n[len(p) :] for n, p in zip(names, prefixes)], dtype=object)
         notes.append(

@@ -1,4 +1,4 @@
-"""What happens to the names of genes between an annotation and a file: renamings, dates, prefixes, dots, case."""
+"""What happens to names of genes between an annotation and a file: renamings, dates, prefixes, dots, case."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,8 +26,8 @@ FREQUENT = re.compile(
 )
 _MOUSE = re.compile(r"(mt-)?[A-Z][a-z0-9]*[a-z][a-z0-9]*([-.]\w+)?|\d+[A-Z]\d+Rik")
 
-# Renamings by HGNC (https://www.genenames.org, CC0) that lists of blood genes still carry; a whole table can be
-# registered with 'sgm resources add aliases'.
+# Renamings by HGNC (https://www.genenames.org, CC0) that lists of blood genes still carry; a whole table can
+# be registered with 'sgm resources add aliases'.
 _RENAMED = """
 MLL:KMT2A MLL2:KMT2D MLL3:KMT2C MLL5:KMT2E WHSC1:NSD2 WHSC1L1:NSD3 MKL1:MRTFA KIAA0101:PCLAF GPR56:ADGRG1
 CD97:ADGRE5 EMR1:ADGRE1 EMR2:ADGRE2 LPHN1:ADGRL1 TMEM173:STING1 C10orf54:VSIR FAM46A:TENT5A FAM46C:TENT5C
@@ -94,8 +94,8 @@ def mouse_like(names: Iterable[str]) -> bool:
 def plain_forms(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Find what tools did to symbols where there is no list of genes to compare with.
 
-    Dates that can mean one gene only; ``MT.CO1`` and ``HLA.A`` where no name has the hyphen; ``TP53.1`` beside
-    ``TP53``; names that are all in lower case.
+    Dates that can mean one gene only; ``MT.CO1`` and ``HLA.A`` where no name has the hyphen; ``TP53.1``
+    beside ``TP53``; names that are all in lower case.
 
     Returns
     -------

@@ -17,6 +17,7 @@ from sgm_core.cells.read.source import CHUNK_VALUES, CountSource, name_cells
 from sgm_core.cells.read.transpose import Transposer
 from sgm_core.cells.text_file import find_encoding, find_separator, header_fields, open_text, tidy_text
 from sgm_core.errors import InputError
+from sgm_core.spreadsheet import restore, restored
 
 _GENE_CORNER = (
     "gene",
@@ -36,18 +37,19 @@ _LOOK = 20
 _PEEK = 5
 # What tables of counts by gene say about genes: featureCounts, BioMart, RSEM.
 _GENE_ABOUT = (
-    "chr", "chrom", "chromosome", "chromosome_name", "start", "start_position", "end", "end_position", "strand",
-    "length", "gene_length", "effective_length", "width", "symbol", "gene_symbol", "gene_name", "genename", "hgnc_symbol",
-    "hgnc", "gene_id", "geneid", "ensembl", "ensembl_id", "ensembl_gene_id", "external_gene_name", "entrez",
-    "entrezid", "entrez_id", "entrezgene", "gene_type", "gene_biotype", "biotype", "description", "type",
-    "transcript_id", "transcript_id(s)", "locus",
+    "chr", "chrom", "chromosome", "chromosome_name", "start", "start_position", "end", "end_position",
+    "strand", "length", "gene_length", "effective_length", "width", "symbol", "gene_symbol", "gene_name",
+    "genename", "hgnc_symbol", "hgnc", "gene_id", "geneid", "ensembl", "ensembl_id", "ensembl_gene_id",
+    "external_gene_name", "entrez", "entrezid", "entrez_id", "entrezgene", "gene_type", "gene_biotype",
+    "biotype", "description", "type", "transcript_id", "transcript_id(s)", "locus",
 )  # fmt: skip
 # What tables of counts by cell say about cells: scanpy, Seurat, reductions, clinical data.
 _CELL_ABOUT = re.compile(
     r"(log1p_)?(n|total|num)[_.]?(counts?|genes?|umis?|features?|reads?)([_.]\w+)?|n(count|feature)_\w+|"
     r"pct[._]\w+|percent[._]?\w*|perc[._]\w+|mito(_\w+)?|age(_\w+)?|sex|gender|batch(_?id)?|sample(_?id)?|"
     r"patient(_?id)?|donor(_?id)?|day|time_?point|(seurat_)?cluster(s|_?id)?|leiden\w*|louvain\w*|rna_snn_res.*|"
-    r"(x_)?(umap|t-?sne|pca?|phate|harmony|diffmap|ica?)[_. -]?\d+|doublet\w*|scrublet\w*|(s|g2m|g1)[._]score|"
+    r"(x_)?(umap|t-?sne|pca?|phate|harmony|diffmap|ica?)[_. -]?\d+|doublet\w*|scrublet\w*|"
+    r"(s|g2m|g1)[._]score|"
     r"size_?factors?|library(_?\w+)?|lane|plate|well|is_\w+|score|weight|bmi|blasts?|survival\w*|unnamed: \d+"
 )
 _GENE_NAME = re.compile(
@@ -121,11 +123,11 @@ def read_layout(path: Path) -> Layout:
         first = tidy_text(first).rstrip("\n")
         lines = [first, *(tidy_text(line).rstrip("\n") for line in head)]
         separator = find_separator(lines) or max("\t,;", key=first.count)
-        top = header_fields(first, separator)
+        top = [restore(name) for name in header_fields(first, separator)]
         sample = tuple(tuple(header_fields(line, separator)[1:]) for line in lines[1:])
         width = len(sample[0]) + 1 if sample else 0
-        left: list[int] = []
-        empty: list[str] = []
+        left: list[str] = []
+        empty: list[int] = []
         commas = False
         numbers = _decimals(separator)
         for line in itertools.chain(head, stream):
@@ -136,7 +138,7 @@ def read_layout(path: Path) -> Layout:
                 continue
             if numbers and "," in line:
                 commas = numbers(path, line) or commas
-            left.append(_first_field(line, separator))
+            left.append(restore(_first_field(line, separator)))
     if not left or len(top) < 2:
         raise InputError(f"{path.name} is no table: names, then a line for each cell or gene, are expected")
     # R writes no field above the row names.
@@ -187,8 +189,8 @@ def _decimals(separator: str) -> Callable[[Path, str], bool] | None:
     def test(path: Path, line: str) -> bool:
         if found := thousands.search(line):
             raise InputError(
-                f"{path.name} has numbers such as {found[1]!r}, which may mean thousands or decimals: write whole "
-                "numbers without commas"
+                f"{path.name} has numbers such as {found[1]!r}, which may mean thousands or decimals: write "
+                "whole numbers without commas"
             )
         return bool(decimal.search(line))
 
@@ -235,8 +237,8 @@ def read_text(path: Path, scratch: Path, columns: Collection[str] = ()) -> Count
     Parameters
     ----------
     path
-        CSV or TSV, ``.gz`` allowed. In cells x genes, columns of text and those whose names are no genes' while
-        most are describe the cells; in genes x cells, such columns describe the genes.
+        CSV or TSV, ``.gz`` allowed. In cells x genes, columns of text and those whose names are no genes'
+        while most are describe the cells; in genes x cells, such columns describe the genes.
     scratch
         A folder for temporary files.
     columns
@@ -290,8 +292,8 @@ def _is_text(layout: Layout, place: int) -> bool:
 def cell_columns(path: Path, layout: Layout, columns: Collection[str]) -> tuple[list[int], list[str]]:
     """Return the fields of a cells x genes table that describe cells, and what was assumed.
 
-    Those asked for; text or nothing in the first lines; names that are no genes' (``age``, ``n_counts``) while
-    most are.
+    Those asked for; text or nothing in the first lines; names that are no genes' (``age``, ``n_counts``)
+    while most are.
     """
     with open_text(path, layout.encoding) as stream:
         head = pd.read_csv(stream, nrows=_LOOK, **layout.parsing)
@@ -315,7 +317,7 @@ def cell_columns(path: Path, layout: Layout, columns: Collection[str]) -> tuple[
 
 
 def _descriptions(path: Path, layout: Layout, about: Sequence[int]) -> pd.DataFrame:
-    """Read the fields `about` of every line as text, in blocks: the parser holds whole lines, which are long."""
+    """Read the fields `about` of every line as text, in blocks: the parser holds whole, long lines."""
     names = [layout.top[i - 1] for i in about]
     repeated = [name for name, number in Counter(names).items() if number > 1]
     if repeated:
@@ -331,7 +333,7 @@ def _descriptions(path: Path, layout: Layout, about: Sequence[int]) -> pd.DataFr
         )  # fmt: skip
     table = pd.concat(blocks, ignore_index=True).drop(index=list(layout.empty))
     table = table[list(about)].reset_index(drop=True)
-    return table.fillna("").set_axis(names, axis=1)
+    return restored(table.fillna("").set_axis(names, axis=1))
 
 
 def _lines(n_fields: int) -> int:
@@ -386,7 +388,8 @@ def _first_text(path: Path, layout: Layout, places: Sequence[int]) -> str:
                         line -= sum(i < line for i in layout.empty)
                         return (
                             f"{wrong.iloc[0][:40]!r} in the line of {layout.left[line]!r}, column "
-                            f"{layout.top[place - 1]!r}; columns about cells belong into a table of their own (--cells)"
+                            f"{layout.top[place - 1]!r}; columns about cells belong into a table of their "
+                            "own (--cells)"
                         )
                 done += len(block)
     except ValueError:
