@@ -67,8 +67,8 @@ def untrained_masks(
             shares.append(drawn.effective_share)
         row = {"arm": arm, "fold": fold_index, "seed": config.seed, "epoch": draw + 1, "cells": len(train)}
         rows.append(row | {"effective_share": float(torch.cat(shares).mean())})
-    table = counter.table(arm, fold_index)
-    table = table[table["by"] == "all"].assign(seed=config.seed)
+    table = counter.table(arm, fold_index, config.seed)
+    table = table[table["by"] == "all"]
     facts = table[["masked", "opportunities", "masked_nonzero", "opportunities_nonzero"]].sum()
     cells = pd.DataFrame(rows).assign(
         masked_share=facts["masked"] / facts["opportunities"],

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.components import tables
 from sgm_core.analysis.enrichment import Enrichment, enrich_run, group_terms, over_representation
-from sgm_core.analysis.gene_lists import fit_list, fit_terms
+from sgm_core.analysis.universe import fit_list, fit_terms
 from sgm_core.cells.gene_lists import GeneList, parse_genes
 from sgm_core.cells.genes import read_aliases
 from sgm_core.figures.enrichment import SIGNIFICANT
@@ -26,7 +26,7 @@ RANKINGS = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a test went over: genes in list and universe, terms tested, genes left out; what was said."""
+    """What a test went over: genes in the list and the universe, terms, genes left out; what was assumed."""
 
     listed: int
     universe: int

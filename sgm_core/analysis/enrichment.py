@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom
 
-from sgm_core.analysis.gene_lists import fit_terms
 from sgm_core.analysis.masks import (
     default_arm,
     gene_statistics,
@@ -21,6 +20,7 @@ from sgm_core.analysis.masks import (
     preferred_genes,
     top_genes,
 )
+from sgm_core.analysis.universe import fit_terms
 from sgm_core.errors import InputError
 
 _GO_ID = re.compile(r"\s*\((GO:\d{7})\)\s*$")
@@ -107,7 +107,8 @@ def over_representation(
     if not chosen:
         raise InputError(
             f"none of the {len(asked)} genes is among the {len(pool)} of the universe: both need gene "
-            f"symbols (the list has {min(asked, default='')!r}, the universe {min(pool, default='')!r})"
+            "symbols "
+            f"(the list has {min(asked, default='')!r}, the universe {min(pool, default='')!r})"
         )
     names, sizes, hits = [], [], []
     for name, members in terms.items():

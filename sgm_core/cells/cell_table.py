@@ -67,8 +67,9 @@ def _separator(path: Path, lines: list[str]) -> str:
     found = find_separator(lines[:_LOOK]) or max("\t,;|", key=lines[0].count)
     if len(header_fields(lines[1], found)) < 2:
         raise InputError(
-            f"{path.name} has one column only ({lines[0].strip()[:60]!r}): a table of cells has the cell's "
-            "name and at least one column about it, separated by commas or tabs"
+            f"{path.name} has one column only ({lines[0].strip()[:60]!r}): a table of cells has the "
+            "cell's name "
+            "and at least one column about it, separated by commas or tabs"
         )
     return found
 
@@ -88,8 +89,8 @@ def _parse(path: Path, content: str, separator: str, before: int) -> pd.DataFram
             if width and len(row) != width:
                 raise InputError(
                     f"{path.name}, line {reader.line_num + before} has {len(row)} fields and the lines "
-                    f"before it {width}: is it cut short, or is there a {separator!r} inside a field without "
-                    "quotes?"
+                    "before it "
+                    f"{width}: is it cut short, or is there a {separator!r} inside a field without quotes?"
                 )
             rows.append(row)
     except csv.Error as error:
@@ -129,8 +130,11 @@ def add_cells(
 ) -> pd.DataFrame:
     """Join the table of cells `path` to `obs` by cell name.
 
+
+
     The names are those of the column that has most of the cells of `obs`; blanks around them don't matter.
-    Its columns take the place of columns of the same name, whose values are kept as ``NAME_in_file``.
+    Its
+    columns take the place of columns of the same name, whose values are kept as ``NAME_in_file``.
 
     Parameters
     ----------
@@ -166,11 +170,7 @@ def add_cells(
     if found < len(obs):
         notes.append(f"{path.name} names {found:,} of the {len(obs):,} cells of {file_name}")
     text = [name for name in table if not isinstance(table[name].dtype, pd.CategoricalDtype)]
-    text = [
-        name
-        for name in text
-        if name != column and table[name].map(lambda value: isinstance(value, str)).all()
-    ]
+    text = [name for name in text if name != column and all(isinstance(v, str) for v in table[name])]
     typed, said = type_columns(table[text], roles)
     notes.extend(said)
     table = table.drop(columns=column).assign(**typed) if text else table.drop(columns=column)
@@ -184,14 +184,14 @@ def add_cells(
 def _match(
     table: pd.DataFrame, cells: pd.Series, path: Path, file_name: str
 ) -> tuple[str, pd.Series, pd.Series, str]:
-    """Return the column of names, its names and those of `cells` in a form that makes them equal, and it."""
+    """Return the column of names, its names and those of `cells` in a form that makes them equal, and how."""
     for how, form in _FORMS:
         wanted = cells.map(form)
         if how and wanted.duplicated().any():
             continue
         there = set(wanted)
         best: tuple[int, int, str] | None = None
-        for column in table:
+        for column in map(str, table.columns):
             keys = as_text(table[column]).fillna("").map(form)
             hits = int(keys[keys.isin(there)].nunique())
             liked = str(column).lower() in _NAMES
@@ -207,7 +207,7 @@ def _match(
 
 
 def _first_names(table: pd.DataFrame) -> str:
-    return str(next((column for column in table if str(column).lower() in _NAMES), table.columns[0]))
+    return next((str(column) for column in table if str(column).lower() in _NAMES), str(table.columns[0]))
 
 
 def _give_way(obs: pd.DataFrame, joined: pd.DataFrame, path: Path, notes: list[str]) -> pd.DataFrame:

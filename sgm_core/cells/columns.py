@@ -1,4 +1,4 @@
-"""Columns that describe cells: text as written, without stray blanks, and numbers where nothing is lost."""
+"""Columns that describe cells: text as it was written, and numbers where nothing is lost."""
 
 import re
 import unicodedata
@@ -80,7 +80,7 @@ def type_columns(table: pd.DataFrame, text: Collection[str] = ()) -> tuple[pd.Da
     """
     columns: dict[str, pd.Series] = {}
     notes = []
-    for name in map(str, table):
+    for name in map(str, table.columns):
         values = table[name]
         codes, levels = pd.factorize(values.astype(object), use_na_sentinel=True)
         texts = [str(level).strip() for level in levels]

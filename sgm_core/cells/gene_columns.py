@@ -1,5 +1,6 @@
-"""Which column of a table of genes holds the symbols, by content; prefixes and compound names undone."""
+"""Which column of a table of genes holds the symbols, found by content; prefixes are taken off."""
 
+import re
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,14 +17,14 @@ _SYMBOL_COLUMNS = (
     "gene_symbol", "gene_symbols", "symbol", "symbols", "feature_name", "gene_name", "gene_names",
     "gene_short_name", "hgnc_symbol", "hgnc", "gene", "genes", "name", "features",
 )  # fmt: skip
-# Rows that HTSeq and STAR put below the genes.
-_SUMMARIES = ("N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous")
+# Rows that HTSeq and STAR put below the genes, and spike-ins.
+_NO_GENES = re.compile(r"__\w+|N_(unmapped|multimapping|noFeature|ambiguous)|ERCC-\d{5}")
 _FEW = 0.01
 
 
 @dataclass(frozen=True)
 class Symbols:
-    """The symbol ('' if there is none) and Ensembl id (None) of each column of a file, and what was done."""
+    """The symbol ('' where there is none) and Ensembl id (or None) of each gene, and what was done."""
 
     names: np.ndarray
     ensembl: np.ndarray
@@ -107,7 +108,7 @@ def find_symbols(var: pd.DataFrame, file_name: str, known: Collection[str] = ())
         found = np.where(_matches(column.names, ENSEMBL), column.names, column.ensembl)
         ids = np.where(ids == np.array(None), found, ids)
     report["ensembl_without_symbol"] = int(_matches(names, ENSEMBL).sum())
-    summaries = np.array([name.startswith("__") or name in _SUMMARIES for name in names], dtype=bool)
+    summaries = np.array([bool(_NO_GENES.fullmatch(name)) for name in names], dtype=bool)
     if summaries.any():
         shown = ", ".join(names[summaries][:3])
         notes.append(f"{int(summaries.sum()):,} rows that are no genes were left out ({shown} ...)")
@@ -153,7 +154,7 @@ def _interpret(title: str, values: pd.Series, file_name: str) -> _Column:
     names, notes = given.copy(), []
     ids = np.full(len(names), None, dtype=object)
     filled = max(1, int((names != "").sum()))
-    prefixes = [_prefix(name) for name in names]
+    prefixes = [genome_prefix(name) for name in names]
     genomes = Counter(prefix.rstrip("-_") for prefix in prefixes if prefix)
     if not genomes.total() > 0.5 * filled:
         shared = Counter(name.split("_", 1)[0] for name in names if "_" in name[1:])
@@ -165,8 +166,9 @@ def _interpret(title: str, values: pd.Series, file_name: str) -> _Column:
         several = [genome for genome, number in genomes.items() if number > _FEW * filled]
         if len(several) > 1:
             raise InputError(
-                f"the genes of {file_name} are of several genomes ({', '.join(several)}): keep the cells and "
-                "genes of one, and import again"
+                f"the genes of {file_name} are of several genomes ({', '.join(several)}): keep the "
+                "cells and genes "
+                "of one, and import again"
             )
         names = np.array([n[len(p) :] for n, p in zip(names, prefixes)], dtype=object)
         notes.append(
@@ -179,10 +181,6 @@ def _interpret(title: str, values: pd.Series, file_name: str) -> _Column:
         ids = np.array([part[1] if part else None for part in parts], dtype=object)
         notes.append(f"the genes' names were split into symbol and Ensembl id ({example} ...)")
     return _Column(title, names, ids, tuple(notes), given)
-
-
-def _prefix(name: str) -> str:
-    return genome_prefix(name)
 
 
 def clean(values: pd.Series) -> np.ndarray:

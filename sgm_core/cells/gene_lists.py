@@ -1,4 +1,4 @@
-"""Lists of genes as people save them: one a line, with commas, a column of a table, quoted, with a header."""
+"""Lists of genes as people save them: lines, words, a column of a table; quoted, with a header."""
 
 import re
 from collections.abc import Sequence
@@ -19,8 +19,9 @@ from sgm_core.errors import InputError, NotFoundError
 _HEADERS = (
     "gene", "genes", "gene_name", "gene_names", "symbol", "symbols", "gene_symbol", "gene_symbols",
     "hgnc_symbol", "hgnc", "approved_symbol", "approved.symbol", "feature_name", "features", "feature",
-    "gene_short_name", "external_gene_name", "genename", "genesymbol", "marker", "markers", "names", "name",
-    "x", "v1", "id", "ids",
+    "gene_short_name", "external_gene_name", "genename", "genesymbol", "marker",
+    "markers", "names", "name", "x",
+    "v1", "id", "ids",
 )  # fmt: skip
 _SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9.@_/-]*")
 _NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?%?")

@@ -1,4 +1,4 @@
-"""What happens to names of genes between an annotation and a file: renamings, dates, prefixes, dots, case."""
+"""What happens to names of genes on their way into a file: renamings, dates, prefixes, dots, case."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -95,7 +95,8 @@ def plain_forms(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Find what tools did to symbols where there is no list of genes to compare with.
 
     Dates that can mean one gene only; ``MT.CO1`` and ``HLA.A`` where no name has the hyphen; ``TP53.1``
-    beside ``TP53``; names that are all in lower case.
+    beside
+    ``TP53``; names that are all in lower case.
 
     Returns
     -------

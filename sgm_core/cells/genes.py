@@ -134,8 +134,9 @@ def harmonise(
         raise InputError(f"no known gene in {file_name}: its genes are named {examples} ...; {advice}")
     if mouse and known_genes:
         raise InputError(
-            f"the genes of {file_name} look like mouse symbols ({examples} ...) and the gene list or alias "
-            "table holds human ones: map them to human orthologues first"
+            f"the genes of {file_name} look like mouse symbols ({examples} ...) and the gene list or "
+            "alias table "
+            "holds human ones: map them to human orthologues first"
         )
     notes = [*symbols.notes, *describe_mapped(counts["otherwise"])]
     if mouse:
@@ -144,8 +145,9 @@ def harmonise(
         )
     if counts["dates"]:
         notes.append(
-            f"{len(counts['dates']):,} genes are named as dates that can mean two genes each and were left "
-            f"as they are ({', '.join(counts['dates'][:3])} ...): a spreadsheet changed them"
+            f"{len(counts['dates']):,} genes are named as dates that can mean two genes each and were "
+            "left as "
+            f"they are ({', '.join(counts['dates'][:3])} ...): a spreadsheet changed them"
         )
     genes, where = np.unique(result[known], return_inverse=True)
     target = np.full(len(names), -1, np.int64)

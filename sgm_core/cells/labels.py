@@ -112,8 +112,9 @@ def check_cells(
             ]
         if levels and all(level.lstrip("-").isdigit() for level in levels):
             notes.append(
-                f"the classes of column {roles['cell_type']!r} are numbers ({name_some(levels)}): if they "
-                "are codes, name the column that holds their names"
+                f"the classes of column {roles['cell_type']!r} are numbers ({name_some(levels)}): if "
+                "they are codes, "
+                "name the column that holds their names"
             )
     return obs, declared
 

@@ -115,8 +115,9 @@ def plain_table(obs: pd.DataFrame, text_columns: list[str], notes: list[str] | N
     """Return `obs` with a plain index and tidy text where there were categories; missing text is None.
 
     `text_columns` become text whatever they were (donor 1.0 becomes '1'). Blanks around and between words and
-    characters that can't be seen make no difference: a donor 'AML1 ' beside 'AML1' would be in training and
-    in test. `notes` is told which values became one.
+    characters that can't be seen make no difference: a donor 'AML1 ' beside 'AML1' would be in training
+    and in
+    test. `notes` is told which values became one.
     """
     columns: dict[str, pd.Series] = {}
     for name, values in obs.reset_index(drop=True).items():

@@ -177,7 +177,7 @@ def _enrich(args: argparse.Namespace, observer: Observer) -> Output:
 
 def _enrich_list(args: argparse.Namespace, path: Path, sets: GeneSets) -> Output:
     from sgm_core.analysis.enrichment import over_representation
-    from sgm_core.analysis.gene_lists import fit_list, fit_terms
+    from sgm_core.analysis.universe import fit_list, fit_terms
     from sgm_core.cells.gene_lists import read_genes
     from sgm_core.errors import InputError
 
@@ -201,7 +201,8 @@ def _enrich_list(args: argparse.Namespace, path: Path, sets: GeneSets) -> Output
     genes = fitted.genes or asked.genes
     table = over_representation(genes, universe, terms, args.min_size or None, args.max_size or None)
     counts = {str(name): value for name, value in table.attrs.items()}
-    counts["n_list_outside"] = outside = len(fitted.outside)
+    outside = len(fitted.outside)
+    counts["n_list_outside"] = outside
     data = {"genesets": path.name, **counts, "notes": notes, "terms": table.to_dict("records")}
     head = _counts_line(path, table.attrs["n_universe"], table.attrs["n_terms"])
     head += f"; list: {table.attrs['n_list']:,} genes" + (
@@ -245,8 +246,8 @@ def _enrich_run(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) 
 
 def _prerank(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) -> Output:
     from sgm_core.analysis.enrichment import prerank
-    from sgm_core.analysis.gene_lists import fit_terms
     from sgm_core.analysis.masks import default_arm, gene_statistics, lift_problem
+    from sgm_core.analysis.universe import fit_terms
     from sgm_core.errors import InputError
 
     masks = _table(run, "masks")
@@ -256,7 +257,8 @@ def _prerank(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) -> 
         raise InputError(f"run {run.id} can't be ranked by lift: {problem}")
     terms, changed = fit_terms(sets.terms, stats.index)
     table = prerank(stats[by], terms, args.min_size or 1, args.max_size or len(stats), seed=args.seed)
-    data = {"run": run.id, "arm": arm, "by": by, "genesets": path.name, "n_universe": len(stats)}
+    data: dict[str, Any] = {"run": run.id, "arm": arm, "by": by, "genesets": path.name}
+    data["n_universe"] = len(stats)
     notes = [*sets.put_right, *changed]
     data["notes"] = notes
     shown = table.reindex(table["p_value"].sort_values(kind="stable").index).head(args.show)

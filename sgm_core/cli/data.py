@@ -45,8 +45,8 @@ def _register_import(sub: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--timepoint", metavar="COL", help="column of the timepoint")
     parser.add_argument(
         "--unlabelled", metavar="VALUE", nargs="+", action="extend", default=[],
-        help="values of the cell type that mean 'no label' (nan: cells without a value); COLUMN=VALUE for "
-        "another label",
+        help="values of the cell type that mean 'no label' (nan: cells without a value); "
+        "COLUMN=VALUE for another label",
     )  # fmt: skip
     parser.add_argument(
         "--cells", metavar="TABLE", help="table of cells (CSV, TSV, parquet) to add, by cell name"

@@ -58,8 +58,9 @@ def read_gene_sets(path: str | Path) -> GeneSets:
     """Read a GMT file, gzipped or not, or a GMX file (by its name).
 
     Names and genes are stripped, each gene counts once a term, blank lines and lines that start with ``#``
-    are skipped, a term on several lines gets the genes of all, terms without a gene are left out, and
-    Enrichr's weights (``GENE,1.0``) are cut off.
+    are
+    skipped, a term on several lines gets the genes of all, terms without a gene are left out, and Enrichr's
+    weights (``GENE,1.0``) are cut off.
 
     Raises
     ------
@@ -132,9 +133,11 @@ def _check_descriptions(path: Path, found: list[tuple[str, str]], genes: set[str
     share = 0.2 if like > 0.9 * len(filled) else 0.5
     if len(filled) > 0.5 * len(found) and len(inside) > share * len(filled):
         raise InputError(
-            f"the descriptions of {path.name} seem to be missing: the second field of {len(inside):,} of its "
+            f"the descriptions of {path.name} seem to be missing: the second field of {len(inside):,} "
+            "of its "
             f"{len(found):,} lines is a gene (such as {inside[0]!r}), which would be lost; put an empty "
-            "field after each name"
+            "field "
+            "after each name"
         )
 
 

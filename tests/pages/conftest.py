@@ -23,12 +23,10 @@ def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
 
     def open_it(name: str = "home", **query: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
-        app.query_params.update(query)  # dataset and run are read at the session's start, as from a link
-        app.run()
-        if name == "home":
-            return app
         app.query_params.update(query)
-        return app.switch_page(f"pages/{name}.py").run()
+        if name != "home":
+            app.switch_page(f"pages/{name}.py")
+        return app.run()
 
     return open_it
 

@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 
 from sgm_core.errors import InputError, NotFoundError
@@ -49,3 +51,47 @@ def test_absent_file(tmp_path):
 def test_the_full_library_is_read_as_the_peer_reads_it(shared):
     sets = read_gene_sets(shared / "data" / "genesets" / "enrichr.GO_Biological_Process_2021.gmt")
     assert (len(sets.terms), len(sets.genes)) == (6036, 14937)
+
+
+GOOD = "good\tnote\tSPI1\tMYC\nother\t\tGATA1\tKLF1\n"
+TERMS = {"good": ["SPI1", "MYC"], "other": ["GATA1", "KLF1"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (GOOD.encode("utf-8-sig"), ""),
+        (GOOD.encode("utf-16"), "UTF-16"),
+        (GOOD.replace("\n", "\r").encode(), ""),
+        (gzip.compress(GOOD.encode()), ""),
+        (GOOD.replace("note", "nöte").encode("latin-1"), "cp1252"),
+        (b"# MSigDB\n" + GOOD.encode(), "lines that start with # skipped"),
+        (GOOD.replace("SPI1", '"SPI1"').encode(), ""),
+        (GOOD.encode() + b"empty\tnothing\n", "1 terms without a gene left out (such as 'empty')"),
+    ],
+)
+def test_gene_sets_as_people_save_them(tmp_path, content, said):
+    (tmp_path / "mine.gmt").write_bytes(content)
+    sets = read_gene_sets(tmp_path / "mine.gmt")
+    assert sets.terms == TERMS
+    assert said in sets.describe()
+    assert bool(sets.put_right) == bool(said)
+
+
+def test_sets_in_columns_are_read(tmp_path):
+    (tmp_path / "mine.gmx").write_text("good\tother\nnote\t\nSPI1\tGATA1\nMYC\tKLF1\n\tEKLF\n")
+    sets = read_gene_sets(tmp_path / "mine.gmx")
+    assert sets.terms == {"good": ["SPI1", "MYC"], "other": ["GATA1", "KLF1", "EKLF"]}
+    assert "one set a column" in sets.describe()
+
+
+def test_missing_descriptions_are_seen_before_a_gene_is_lost(tmp_path):
+    path = tmp_path / "mine.gmt"
+    path.write_text("one\tSPI1\tMYC\tKLF1\ntwo\tMYC\tSPI1\tGATA1\nthree\tKLF1\tGATA1\tMYC\n")
+    with pytest.raises(
+        InputError, match=r"descriptions of mine.gmt seem to be missing: .* 3 of its 3 lines .*'SPI1'"
+    ):
+        read_gene_sets(path)
+    # A description that is the name of the set itself loses nothing.
+    path.write_text("SPI1\tSPI1\tMYC\tKLF1\nMYC\tMYC\tSPI1\tGATA1\n")
+    assert read_gene_sets(path).terms == {"SPI1": ["MYC", "KLF1"], "MYC": ["SPI1", "GATA1"]}

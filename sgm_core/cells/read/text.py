@@ -39,17 +39,18 @@ _PEEK = 5
 _GENE_ABOUT = (
     "chr", "chrom", "chromosome", "chromosome_name", "start", "start_position", "end", "end_position",
     "strand", "length", "gene_length", "effective_length", "width", "symbol", "gene_symbol", "gene_name",
-    "genename", "hgnc_symbol", "hgnc", "gene_id", "geneid", "ensembl", "ensembl_id", "ensembl_gene_id",
-    "external_gene_name", "entrez", "entrezid", "entrez_id", "entrezgene", "gene_type", "gene_biotype",
-    "biotype", "description", "type", "transcript_id", "transcript_id(s)", "locus",
+    "genename", "hgnc_symbol",
+    "hgnc", "gene_id", "geneid", "ensembl", "ensembl_id", "ensembl_gene_id", "external_gene_name", "entrez",
+    "entrezid", "entrez_id", "entrezgene", "gene_type", "gene_biotype", "biotype", "description", "type",
+    "transcript_id", "transcript_id(s)", "locus",
 )  # fmt: skip
 # What tables of counts by cell say about cells: scanpy, Seurat, reductions, clinical data.
 _CELL_ABOUT = re.compile(
     r"(log1p_)?(n|total|num)[_.]?(counts?|genes?|umis?|features?|reads?)([_.]\w+)?|n(count|feature)_\w+|"
     r"pct[._]\w+|percent[._]?\w*|perc[._]\w+|mito(_\w+)?|age(_\w+)?|sex|gender|batch(_?id)?|sample(_?id)?|"
     r"patient(_?id)?|donor(_?id)?|day|time_?point|(seurat_)?cluster(s|_?id)?|leiden\w*|louvain\w*|rna_snn_res.*|"
-    r"(x_)?(umap|t-?sne|pca?|phate|harmony|diffmap|ica?)[_. -]?\d+|doublet\w*|scrublet\w*|"
-    r"(s|g2m|g1)[._]score|"
+    r"(x_)?(umap|t-?sne|pca?|phate|harmony|diffmap|ica?)[_. "
+    r"-]?\d+|doublet\w*|scrublet\w*|(s|g2m|g1)[._]score|"
     r"size_?factors?|library(_?\w+)?|lane|plate|well|is_\w+|score|weight|bmi|blasts?|survival\w*|unnamed: \d+"
 )
 _GENE_NAME = re.compile(
@@ -189,8 +190,9 @@ def _decimals(separator: str) -> Callable[[Path, str], bool] | None:
     def test(path: Path, line: str) -> bool:
         if found := thousands.search(line):
             raise InputError(
-                f"{path.name} has numbers such as {found[1]!r}, which may mean thousands or decimals: write "
-                "whole numbers without commas"
+                f"{path.name} has numbers such as {found[1]!r}, which may mean thousands or decimals: "
+                "write whole "
+                "numbers without commas"
             )
         return bool(decimal.search(line))
 
@@ -236,9 +238,12 @@ def read_text(path: Path, scratch: Path, columns: Collection[str] = ()) -> Count
 
     Parameters
     ----------
+
+
     path
         CSV or TSV, ``.gz`` allowed. In cells x genes, columns of text and those whose names are no genes'
-        while most are describe the cells; in genes x cells, such columns describe the genes.
+        while
+        most are describe the cells; in genes x cells, such columns describe the genes.
     scratch
         A folder for temporary files.
     columns
@@ -292,8 +297,10 @@ def _is_text(layout: Layout, place: int) -> bool:
 def cell_columns(path: Path, layout: Layout, columns: Collection[str]) -> tuple[list[int], list[str]]:
     """Return the fields of a cells x genes table that describe cells, and what was assumed.
 
+
     Those asked for; text or nothing in the first lines; names that are no genes' (``age``, ``n_counts``)
-    while most are.
+    while
+    most are.
     """
     with open_text(path, layout.encoding) as stream:
         head = pd.read_csv(stream, nrows=_LOOK, **layout.parsing)
@@ -317,7 +324,7 @@ def cell_columns(path: Path, layout: Layout, columns: Collection[str]) -> tuple[
 
 
 def _descriptions(path: Path, layout: Layout, about: Sequence[int]) -> pd.DataFrame:
-    """Read the fields `about` of every line as text, in blocks: the parser holds whole, long lines."""
+    """Read the fields `about` of every line as text, in blocks: the parser holds whole lines."""
     names = [layout.top[i - 1] for i in about]
     repeated = [name for name, number in Counter(names).items() if number > 1]
     if repeated:
@@ -388,8 +395,8 @@ def _first_text(path: Path, layout: Layout, places: Sequence[int]) -> str:
                         line -= sum(i < line for i in layout.empty)
                         return (
                             f"{wrong.iloc[0][:40]!r} in the line of {layout.left[line]!r}, column "
-                            f"{layout.top[place - 1]!r}; columns about cells belong into a table of their "
-                            "own (--cells)"
+                            f"{layout.top[place - 1]!r}; columns about cells belong into a table of "
+                            "their own (--cells)"
                         )
                 done += len(block)
     except ValueError:

@@ -27,8 +27,9 @@ def fit_list(
 ) -> FittedList:
     """Find the genes of a list in a universe.
 
-    A name that the universe lacks is looked up in the alias table, both ways, as a date, without the suffix
-    of make-unique (``TP53.1``), without a genome's prefix, with hyphens for dots, and in other case.
+    A name that the universe lacks is looked up in the alias table, both ways, as a date, without the
+    suffix of
+    make-unique (``TP53.1``), without a genome's prefix, with hyphens for dots, and in other case.
 
     Parameters
     ----------
@@ -52,8 +53,9 @@ def fit_list(
     if mouse_like(missing) and mouse_like(asked) and not mouse_like(pool):
         shown = ", ".join(repr(gene) for gene in missing[:3])
         raise InputError(
-            f"{len(missing):,} of the {len(asked):,} genes ({shown} ...) are written as mouse symbols and "
-            "the universe holds human ones: map the list to human orthologues first"
+            f"{len(missing):,} of the {len(asked):,} genes ({shown} ...) are written as mouse symbols "
+            "and the "
+            "universe holds human ones: map the list to human orthologues first"
         )
     resolve = Resolver(pool, {**FORMER, **(aliases or {})})
     found: dict[str, None] = {}
@@ -85,8 +87,10 @@ def check_universe(genes: Collection[str], universe: Collection[str]) -> None:
         outside = len(asked - pool)
         raise InputError(
             f"the universe holds {len(pool):,} genes and the list {len(asked):,} ({outside:,} of them "
-            "outside it): a universe must hold every gene that could have been in the list, such as all "
-            "genes measured"
+            "outside "
+            ""
+            "it): a universe must hold every gene that could have been in the list, such as all genes "
+            "measured"
         )
 
 
@@ -114,12 +118,14 @@ def fit_terms(
             return terms, ()
         raise InputError(
             f"the gene sets ({shown!r} ...) and the universe ({other!r} ...) share no gene: both need "
-            "symbols of the same species"
+            "symbols of "
+            "the same species"
         )
     if mouse_like(members) != mouse_like(pool):
         raise InputError(
             f"the gene sets ({shown!r} ...) and the universe ({other!r} ...) are written for different "
-            "species: take gene sets of human symbols"
+            "species: "
+            "take gene sets of human symbols"
         )
     changed = {name: [folded.get(gene.lower(), gene) for gene in genes] for name, genes in terms.items()}
     example = min(shared)
