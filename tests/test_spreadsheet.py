@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from sgm_core.cells.cell_table import read_table
+from sgm_core.cells.gene_lists import read_genes
+from sgm_core.cells.read import open_source
 from sgm_core.spreadsheet import csv_text, protect, restore, restored
 
 RISKY = [
@@ -70,3 +72,24 @@ def test_our_reader_of_cells_takes_off_what_the_download_put_on(tmp_path):
     assert back["cell"].tolist() == frame["cell"].tolist()
     assert back["type"].tolist() == frame["type"].tolist()
     assert back["score"].astype(float).tolist() == frame["score"].tolist()
+
+
+@pytest.mark.parametrize("of_genes", [False, True])
+def test_names_of_a_table_of_counts_are_those_before_the_download(tmp_path, of_genes):
+    cells, genes = ["-a", "=b", "c", "+d"], ["CD34", "GATA1", "-X1" if of_genes else "SPI1", "MPO", "KIT"]
+    counts = pd.DataFrame(np.arange(20).reshape(4, 5), cells, genes)
+    table = (counts.T if of_genes else counts).rename_axis("gene" if of_genes else "cell").reset_index()
+    if not of_genes:
+        table["state"] = ["=s", "@s", "-s", "t"]
+    (tmp_path / "counts.csv").write_text(csv_text(table), newline="")
+    source = open_source(tmp_path / "counts.csv", tmp_path)
+    assert source.obs["cell"].tolist() == cells
+    assert source.var["gene"].tolist() == genes
+    assert of_genes or source.obs["state"].tolist() == table["state"].tolist()
+
+
+def test_genes_of_a_downloaded_table_are_those_before_the_download(tmp_path):
+    genes = ["CD34", "-X1", "GATA1", "+Y2", "MPO", "KIT"]
+    frame = pd.DataFrame({"gene": genes, "note": ["=1+1", "b", "c", "d", "e", "f"], "lift": np.ones(6)})
+    (tmp_path / "genes.csv").write_text(csv_text(frame), newline="")
+    assert list(read_genes(tmp_path / "genes.csv").genes) == genes

@@ -38,7 +38,7 @@ def of_dataset(context: frame.Context) -> Run | None:
         if context.run is not None:
             context.run.check_dataset()
     except InputError as error:
-        st.warning(str(error), icon=":material/info:")
+        st.warning(escape(error), icon=":material/info:")
         return None
     return context.run
 

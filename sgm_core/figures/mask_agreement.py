@@ -5,6 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from sgm_core.escape import escape
 from sgm_core.figures.style import MUTED, NEUTRAL, finish, point_trace
 
 
@@ -28,7 +29,7 @@ def two_seeds(pairs: dict[str, pd.DataFrame], title: str) -> go.Figure:
         drawn = trace(
             x=table["first"].to_numpy("float32"),
             y=table["second"].to_numpy("float32"),
-            text=table["gene"],
+            text=table["gene"].map(escape),
             mode="markers",
             name=name,
             marker={"color": NEUTRAL, "size": 5, "opacity": 0.6},

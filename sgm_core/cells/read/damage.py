@@ -138,5 +138,9 @@ def open_hdf5(path: Path) -> h5py.File:
         raise InputError(f"{path.name} {what}{advice}")
     with reading(path):
         file = h5py.File(path, "r")
-        refuse_links(path, file)
+        try:
+            refuse_links(path, file)
+        except BaseException:
+            file.close()
+            raise
         return file

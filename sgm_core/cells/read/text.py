@@ -17,6 +17,7 @@ from sgm_core.cells.read.source import CHUNK_VALUES, CountSource, name_cells
 from sgm_core.cells.read.transpose import Transposer
 from sgm_core.cells.text_file import find_encoding, find_separator, header_fields, open_text, tidy_text
 from sgm_core.errors import InputError
+from sgm_core.spreadsheet import restore, restored
 
 _GENE_CORNER = (
     "gene",
@@ -123,7 +124,7 @@ def read_layout(path: Path) -> Layout:
         first = tidy_text(first).rstrip("\n")
         lines = [first, *(tidy_text(line).rstrip("\n") for line in head)]
         separator = find_separator(lines) or max("\t,;", key=first.count)
-        top = header_fields(first, separator)
+        top = [restore(name) for name in header_fields(first, separator)]
         sample = tuple(tuple(header_fields(line, separator)[1:]) for line in lines[1:])
         width = len(sample[0]) + 1 if sample else 0
         left: list[str] = []
@@ -138,7 +139,7 @@ def read_layout(path: Path) -> Layout:
                 continue
             if numbers and "," in line:
                 commas = numbers(path, line) or commas
-            left.append(_first_field(line, separator))
+            left.append(restore(_first_field(line, separator)))
     if not left or len(top) < 2:
         raise InputError(f"{path.name} is no table: names, then a line for each cell or gene, are expected")
     # R writes no field above the row names.
@@ -339,7 +340,7 @@ def _descriptions(path: Path, layout: Layout, about: Sequence[int]) -> pd.DataFr
         )  # fmt: skip
     table = pd.concat(blocks, ignore_index=True).drop(index=list(layout.empty))
     table = table[list(about)].reset_index(drop=True)
-    return table.fillna("").set_axis(names, axis=1)
+    return restored(table.fillna("").set_axis(names, axis=1))
 
 
 def _lines(n_fields: int) -> int:
