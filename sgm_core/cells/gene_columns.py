@@ -143,7 +143,7 @@ def _refuse(main: _Column, file_name: str) -> None:
     first = next(name for name in main.given if name)
     what = "are Ensembl ids" if main.ids > 0.5 else "are named by numbers"
     raise InputError(
-        f"the genes of {file_name} {what} ({first!r} ...) and it has no column of symbols: "
+        f"the genes of {file_name} {what} ({first} ...) and it has no column of symbols: "
         "add one to var, named gene_symbol, and import again"
     )
 

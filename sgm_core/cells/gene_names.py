@@ -82,8 +82,11 @@ def split_compound(name: str) -> tuple[str, str] | None:
 
 
 def without_suffix(name: str) -> str:
-    """Return a name without the number that make-unique or a version put behind it ('TP53.1')."""
-    return re.sub(r"\.\d{1,2}$", "", name)
+    """Return a name without the number that make-unique or a version put behind it ('TP53.1').
+
+    One digit only: CAND1.11 is a gene beside CAND1.
+    """
+    return re.sub(r"\.[1-9]$", "", name)
 
 
 def mouse_like(names: Iterable[str]) -> bool:

@@ -49,11 +49,11 @@ def htseq() -> str:
         (lambda: by_gene().to_csv(index_label="gene").encode("utf-16"), "UTF-16"),
         (lambda: by_gene().to_csv(index_label="gene", quoting=1), ""),
         (lambda: by_gene().to_csv(index_label="gene").replace("\n", ",\n"), ""),
-        (lambda: by_gene().to_csv(index_label="gene") + "," * 9 + "\n\n", "empty lines of a.csv"),
+        (lambda: by_gene().to_csv(index_label="gene") + "," * 60 + "\n\n", "empty lines of a.csv"),
         (lambda: by_gene().to_csv(index_label="gene").replace("\n", "\r\n"), ""),
         (lambda: "# Program:featureCounts\n" + by_gene().to_csv(sep="\t", index_label="Geneid"), "comments"),
         (lambda: by_gene().astype(float).to_csv(sep=";", decimal=",", index_label="gene"), "decimal comma"),
-        (lambda: by_gene().to_csv(sep=" ", header=True).removeprefix("\"\" "), "separated by blanks"),
+        (lambda: by_gene().to_csv(sep=" ", header=True).removeprefix('"" '), "separated by blanks"),
         (htseq, "4 rows that are no genes were left out (__no_feature, __ambiguous, N_unmapped"),
     ],
 )  # fmt: skip

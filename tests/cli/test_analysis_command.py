@@ -124,6 +124,43 @@ def test_enrich_a_list_agrees_with_scipy(
     assert first["p_value"] == pytest.approx(expected, rel=1e-10)
 
 
+def test_enrich_says_what_it_did_to_a_list(
+    tmp_path: Path, gmt: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = [line.split("\t")[2:] for line in gmt.read_text().splitlines() if line]
+    genes = members[0][:9]
+    rows = [f"{gene}.1,2.5" for gene in genes[:1]] + [f"{gene},2.5" for gene in genes[1:]]
+    (tmp_path / "genes.csv").write_text("\ufeffgene,logFC\n" + "\n".join(rows) + "\n")
+    argv = ("enrich", "--genes", tmp_path / "genes.csv", "--universe", "gmt", "--genesets", gmt)
+    data = json.loads(call(capsys, *argv, "--json")[1])
+    assert (data["n_list"], data["n_list_outside"]) == (9, 0)
+    assert data["terms"][0]["term"] == "term 0"
+    said = [
+        "1 blank lines skipped",
+        "genes.csv is a table of 2 columns: the genes are those of column 1 'gene'",
+        f"suffix taken off: {genes[0]}.1 -> {genes[0]}",
+    ]
+    assert data["notes"] == said
+    _, out, _ = call(capsys, *argv)
+    assert all(f"  {note}\n" in out for note in said)
+    code, _, err = call(capsys, *argv, "--exact", "--aliases", "absent")
+    assert (code, "no aliases 'absent'" in err) == (2, True)
+
+
+def test_enrich_uses_the_registered_aliases(
+    tmp_path: Path, gmt: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genes = [line.split("\t")[2] for line in gmt.read_text().splitlines() if line][:3]
+    (tmp_path / "map.tsv").write_text(f"Symbol\tApproved.Symbol\nFORMERLY\t{genes[0]}\n")
+    assert call(capsys, "resources", "add", "aliases", tmp_path / "map.tsv", "--name", "mine")[0] == 0
+    (tmp_path / "genes.txt").write_text("\n".join(["FORMERLY", *genes[1:]]))
+    argv = ("enrich", "--genes", tmp_path / "genes.txt", "--universe", "gmt", "--genesets", gmt, "--json")
+    data = json.loads(call(capsys, *argv)[1])
+    assert data["n_list"] == 3
+    assert "aliases from the registered table mine" in data["notes"]
+    assert f"mapped by alias: FORMERLY -> {genes[0]}" in data["notes"]
+
+
 def test_enrich_the_reference_list(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = shared / "data" / "genesets"
     argv = ["--genes", folder / "gene_list.txt", "--universe", "gmt", "--min-size", 0, "--max-size", 0]

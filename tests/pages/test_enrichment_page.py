@@ -64,3 +64,14 @@ def test_no_dataset_says_what_to_do(open_page):
     page = open_page("enrichment")
     assert not page.exception
     assert "Go to datasets" in [button.label for button in page.button]
+
+
+def test_what_was_done_to_ones_own_list_is_said(open_page, demo_dataset):
+    genes = [str(gene) for gene in demo_dataset.genes]
+    page = open_page("enrichment")
+    page.text_area(key="list").set_value("\n".join(["gene", *genes[:6], genes[7].lower(), "NOTAGENE"])).run()
+    assert not page.exception
+    said = " ".join(element.value for element in page.text)
+    assert "Note: the header 'gene' of your list left out" in said
+    assert f"Note: mapped by case: {genes[7].lower()} -> {genes[7]}" in said
+    assert "1 of 8 genes are outside the universe: NOTAGENE" in said
