@@ -112,8 +112,8 @@ def import_dataset(
         kept_obs = obs[survey.keep].reset_index(drop=True)
         check_enough(kept_obs, roles, declared, f"{path.name} (after the filters)")
         notes = [*source.notes, *_bare_codes(source, roles)]
-        for note in notes:
-            observer.message(f"note: {note}")
+        for said in notes:
+            observer.message(f"note: {said}")
         final = gene_map.keep(keep_genes)
         report = gene_map.report | {
             "genes_kept": len(final.genes),

@@ -191,12 +191,15 @@ def _match(
             continue
         there = set(wanted)
         best: tuple[int, int, str] | None = None
-        for column in map(str, table.columns):
+        likely_first = sorted(map(str, table.columns), key=lambda name: name.lower() not in _NAMES)
+        for column in likely_first:
             keys = as_text(table[column]).fillna("").map(form)
             hits = int(keys[keys.isin(there)].nunique())
             liked = str(column).lower() in _NAMES
             if hits and (best is None or (hits, liked) > best[:2]):
                 best = (hits, int(liked), str(column))
+            if hits == len(there):
+                break
         if best:
             return best[2], as_text(table[best[2]]).fillna("").map(form), wanted, how
     first = _first_names(table)
