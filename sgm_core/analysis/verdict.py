@@ -67,12 +67,12 @@ def agreement_sentence(d: dict[str, Any]) -> str:
         return f"Whether another seed prefers the same genes is unknown: {ONE_MODEL}"
     figures = f"rank agreement {_interval(d, 'agreement_between_seeds', '.2f')}"
     if not isnan(d["agreement_between_donors"]):
-        figures += f", with other training donors too {d['agreement_between_donors']:.2f}"
+        figures += f", with other training donors too {d['agreement_between_donors']:z.2f}"
     if not isnan(d["shared_top"]):
         figures += f"; two seeds share {d['shared_top']:.0f} of their first {TOP} genes"
         figures += f", {d['shared_top_chance']:.0f} by chance"
     if d["start"] is not None and d["start"]["seeds"] > 1:
-        figures += f"; before training {d['start']['agreement_between_seeds']:.2f}"
+        figures += f"; before training {d['start']['agreement_between_seeds']:z.2f}"
     if d["reproducible_sd_high"] < SMALL_RESIDUAL:
         again = _interval(d, "reproducible_sd", ".1%")
         return f"Beyond expression next to nothing comes back with another seed, {again}: {figures}"
@@ -134,4 +134,6 @@ def _beyond_expression(d: dict[str, Any]) -> Verdict:
 
 
 def _interval(d: dict[str, Any], name: str, form: str) -> str:
-    return f"{d[name]:{form}} ({d[f'{name}_low']:{form}} to {d[f'{name}_high']:{form}})"
+    # 'z': no minus before what rounds to zero
+    middle, low, high = (f"{d[key]:z{form}}" for key in (name, f"{name}_low", f"{name}_high"))
+    return f"{middle} ({low} to {high})"
