@@ -44,10 +44,10 @@ def verdict(d: dict[str, Any]) -> Verdict:
     if flat and not shifted:
         if d["effective_share"] < UNEVEN:
             sentence = f"Masks are uneven within a cell ({effective}), but prefer no gene across cells"
-            return Verdict(f"{sentence}: {spread}", "proven")
+            return Verdict(f"{sentence}: {spread}", "chance")
         within = " within zeros and within non-zeros" if d["basis"] == "strata" else ""
         sentence = f"Masks are indistinguishable from uniform{within}: {spread}, {effective}"
-        return Verdict(sentence, "proven")
+        return Verdict(sentence, "chance")
     alone = d["residual_sd"] < SMALL_RESIDUAL or d["residual_share"] < SMALL_SHARE
     if flat:
         side = "non-zeros" if shift > 0 else "zeros"

@@ -163,7 +163,7 @@ def test_compare_takes_a_preset_and_a_split(
     assert told["pretrain"]["preset"] == told["finetune"]["preset"] == "authors"
     assert told["split"] == "authors"
     told = answer(capsys, *command, "--preset", "paper", "--split", "holdout")
-    assert told["estimate"]["pretrainings"] == 4, "one a trained arm: there is one split"
+    assert told["estimate"]["pretrainings"] == 8, "a split, four trained arms, two of them with three seeds"
 
 
 def test_the_log_names_the_donors_of_run_folds_whatever_the_seed(

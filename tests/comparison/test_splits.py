@@ -46,18 +46,17 @@ def test_one_split_of_the_donors_is_compared_without_an_interval(
     config = CompareConfig(split=split, **QUICK)
     assert {task.fold for task in tasks_of(config)} == {0}
     run = create_run("compare", "small", config.to_dict())
-    (run.path / "tasks").mkdir()
     for task in tasks_of(config):  # in this process: starting others takes ten times as long
         run_task(config, task, run.path, "code", TaskObserver(Observer(), 0))
     Publisher(demo_dataset, config.schemes, tasks_of(config), run.path, Keep(run)).publish()
     (held,) = donor_folds(demo_dataset, "holdout")
     predictions = run.read_table("predictions")
     assert set(demo_dataset.donors().iloc[predictions["cell"]]) == set(held.test)
-    for _, table in predictions.groupby(["arm", "scheme"]):
+    for _, table in predictions.groupby(["arm", "scheme", "seed"]):
         assert table["cell"].is_unique, "each test cell is predicted once, however often it is drawn"
     folds = run.read_table("folds")
     draws = 5 if split == "authors" else 1
-    assert set(folds.groupby(["arm", "scheme"]).size()) == {draws} and set(folds["fold"]) == {0}
+    assert set(folds.groupby(["arm", "scheme", "seed"]).size()) == {draws} and set(folds["fold"]) == {0}
     assert (folds["test_donors"] == ", ".join(held.test)).all()
     summary = run.read_table("summary")
     assert (summary["n_folds"] == 1).all() and summary["low"].isna().all()

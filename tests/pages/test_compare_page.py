@@ -93,7 +93,7 @@ def test_table_1_has_every_arm_and_baseline(open_page, compare_run):
         "Confusion": "predicted against true",
         "Donors": "Macro F1 per donor",
         "Folds": "Test donors",
-        "All differences": "Smallest detectable",
+        "All differences": "Found with 80 % power",
     },
 )
 def test_each_detail_is_a_link(open_page, compare_run, detail):

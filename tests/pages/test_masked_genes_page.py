@@ -16,9 +16,9 @@ def test_the_answer_is_the_verdict_on_the_arm_with_the_uniform_control_beside_it
     found = diagnostic(masks, cells, "self-guided", start=start)
     assert verdict(found).sentence in text_of(page)
     assert agreement_sentence(found) in text_of(page)
-    assert "Uniform + summary. Masks are indistinguishable from uniform" in text_of(page)
-    assert titles(page)[0].startswith("Self-guided: frequency against expression")
-    assert titles(page)[1].startswith("Uniform + summary: frequency")
+    assert "Uniform + summary.** Masks are indistinguishable from uniform" in text_of(page)
+    assert titles(page)[0].startswith("Self-guided: mask frequency")
+    assert titles(page)[1].startswith("Uniform + summary: mask frequency")
 
 
 VIEWS = {  # what each view has and no other

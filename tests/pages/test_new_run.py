@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from page_text import text_of
+from page_text import read, text_of
 
 from sgm_core import home
 from sgm_core.cli import main
@@ -114,7 +114,7 @@ def test_what_cannot_fit_says_what_would(open_page, demo_dataset, queued, monkey
     page = open_page("new_run")
     page.segmented_control(key="kind").set_value("pretrain").run()
     page.number_input(key="pretrain.batch_size").set_value(512).run()
-    assert "would not fit" in page.error[0].value and "batch size" in page.error[0].value
+    assert "would not fit" in read(page.error[0].value) and "batch size" in read(page.error[0].value)
     assert "Start the run" not in labels(page)
     next(button for button in page.button if button.label.startswith("Change the form")).click().run()
     assert not page.exception and not page.error
@@ -212,7 +212,7 @@ def test_the_page_refuses_what_the_command_refuses_in_the_same_words(open_page, 
     page = open_page("new_run")
     page.segmented_control(key="kind").set_value("pretrain").run()
     page.number_input(key="pretrain.latent_heads").set_value(3).run()
-    assert str(refused.value) in page.error[0].value
+    assert str(refused.value) in read(page.error[0].value)
     assert "Start the run" not in labels(page)
 
 
@@ -230,7 +230,7 @@ def test_the_controls_of_numbers_end_where_their_ranges_do(open_page, demo_datas
 def test_nothing_to_compare_is_refused(open_page, demo_dataset):
     page = open_page("new_run")
     page.pills(key="compare.arms").set_value([]).run()
-    assert "arms is empty: choose at least one" in page.error[0].value
+    assert "arms is empty: choose at least one" in read(page.error[0].value)
     assert "Start the run" not in [button.label for button in page.button]
 
 
@@ -291,4 +291,6 @@ def test_a_run_with_impossible_fields_says_so_when_it_is_cloned(open_page, demo_
     page = open_page("runs")
     next(button for button in page.button if button.label == "Clone").click().run()
     assert not page.exception
-    assert any("mask_ratio is 1.5: it must be above 0 and below 1" in error.value for error in page.error)
+    assert any(
+        "mask_ratio is 1.5: it must be above 0 and below 1" in read(error.value) for error in page.error
+    )

@@ -36,7 +36,7 @@ def test_a_killed_process_of_a_comparison_is_named(
 ) -> None:
     # Seen: out of memory read 'BrokenProcessPool: A process in the process pool was terminated abruptly'.
     if number != signal.SIGKILL:  # which of several was killed is told for one signal
-        monkeypatch.setattr("sgm_core.comparison.protocol.usable_cores", lambda: 1)
+        monkeypatch.setattr("sgm_core.comparison.arms.usable_cores", lambda: 1)
     config = CompareConfig(data="few", folds=2, arms=("uniform",), device="cpu", umap=False)
     run = create_run("compare", "few", config.to_dict())
     with pytest.raises(raised, match=words):

@@ -35,7 +35,7 @@ def test_config_says_everything_needed_to_repeat_the_run(run: Run) -> None:
     assert config["hardware"]["memory_gib"] > 0.1
     assert config["hardware"]["torch"]
     assert run.state == "queued"
-    assert open_run(run.id).title == "Import aml"
+    assert open_run(run.id).title == "Import counts.h5ad as aml"
 
 
 def test_a_comparison_has_one_id_for_one_question(demo_dataset) -> None:

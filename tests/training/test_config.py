@@ -135,7 +135,7 @@ CLASSIFIER = {
     "lr": 1e-4, "weight_decay": 5e-4, "clip": 1.0, "batch_size": 1, "probe_batch_size": 8, "accumulation": 5,
     "patience": 5, "epochs": 10, "probe_epochs": 10, "head_hidden": 256, "pool": "max", "dropout": 0.0,
     "class_weights": True, "class_weighting": "authors", "amsgrad": True, "schedule": "constant",
-    "keep_summary": True, "trained_block": "last",
+    "keep_summary": True, "trained_block": "last", "choose_decay": False,
 }  # fmt: skip
 
 
