@@ -14,7 +14,7 @@ from sgm_core.training.config import PretrainConfig
 from sgm_core.training.counts import MaskCounter
 from sgm_core.training.data import batches
 from sgm_core.training.pretrain import arm_name, prepare, pretrain, pretrain_cells
-from sgm_core.training.start import begin
+from sgm_core.training.start import initial_state
 
 N_GENES = 200
 FIELDS: dict[str, Any] = {
@@ -51,7 +51,7 @@ def untrained_masks(
         Make the key projection random, whatever the configuration starts it from: masks are then not uniform.
     """
     train, _ = pretrain_cells(dataset, donor_folds(dataset, n_folds=3)[fold_index])
-    start = begin(dataset, config, train, torch.device("cpu"), SHAPE)
+    start = initial_state(dataset, config, train, torch.device("cpu"), SHAPE)
     model, arm = start.model, arm_name(config)
     if random_key:
         assert model.latents is not None

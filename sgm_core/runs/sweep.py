@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from sgm_core import home
-from sgm_core.cells.download import forget_abandoned
+from sgm_core.resources.download import forget_abandoned
 from sgm_core.runs.store import list_runs
 
 _UPLOAD_S = 86400.0

@@ -1,4 +1,4 @@
-"""The masks that a model draws before its first step: what training has to be held against."""
+"""The masks that a model draws before its first step: what trained masks are compared with."""
 
 from dataclasses import dataclass
 

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from sgm_core.cells.resources import add_resource
 
 from sgm_core.cli import main
+from sgm_core.resources.store import add_resource
 
 DAMAGE = ("", "[]", "{}", '{"schema_version": 1, "roles": 3, "source": []}', '{"schema_version": 99}')
 
