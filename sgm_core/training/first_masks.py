@@ -72,7 +72,7 @@ def first_masks(
         parts = (drawn.effective_share, drawn.masked, drawn.masked & nonzero, nonzero)
         sums += [float(part.double().sum()) for part in parts]
     model.train(was_training)
-    share, masked, masked_nonzero, base = sums
+    share, masked, masked_nonzero, base = sums.tolist()  # plain numbers: they go into the saved state
     room = len(rows) * int(values.measured.sum())
     cells = {
         "epoch": 0,

@@ -83,7 +83,6 @@ def schedule(optimiser: torch.optim.Optimizer, kind: str, updates: int) -> lr_sc
     """Return the learning rate over `updates` updates: constant, or 5 % warm-up and cosine decay to zero."""
     if kind == "constant":
         return lr_scheduler.ConstantLR(optimiser, factor=1.0)
-    updates = int(updates)  # plain numbers alone may be in the saved state
     warm = max(1, updates // 20)
     rise = lr_scheduler.LinearLR(optimiser, start_factor=1 / warm, total_iters=max(1, warm - 1))
     fall = lr_scheduler.CosineAnnealingLR(optimiser, T_max=max(1, updates - warm))
