@@ -250,7 +250,7 @@ def last_block(options: argparse.Namespace, variant: str) -> dict[str, Any]:
 
     def prefix(part: Tensor) -> Any:
         with torch.no_grad():
-            return model.through(model.begin(part, model.shown(part)), 0, before)
+            return model.through(model.embed_tokens(part, model.shown(part)), 0, before)
 
     kept = [prefix(part) for part in x.split(4)] if variant == "cached" else None
 

@@ -51,7 +51,7 @@ def difference_figure(path: str, stamp: int, metric: str, arm: str, _mine: pd.Da
 
 
 def controls(folds: pd.DataFrame) -> tuple[str, str, str, str]:
-    """Draw the page's controls; returns metric, scheme, the arm in question and what it is held against."""
+    """Draw the page's controls; returns metric, scheme, the arm in question and its reference."""
     trained = folds[folds["scheme"] != "baseline"]
     schemes = [scheme for scheme in SCHEMES if scheme in set(trained["scheme"])] or ["baseline"]
     arms = figures.in_order((trained if len(trained) else folds)["arm"])

@@ -121,13 +121,13 @@ def _column(role: str, known: picker.Peek | None) -> str | None:
         return st.text_input(f"{label}: column", key=f"import-{role}") or None
     options = list(known.columns)
     lowered = {name.lower(): name for name in reversed(options)}
-    guess = known.roles[role] or next((lowered[name] for name in _GUESSES[role] if name in lowered), None)
-    if guess is None:
-        guess = next((name for name in options if _GUESSES[role][0] in name.lower()), None)
+    suggested = known.roles[role] or next((lowered[name] for name in _GUESSES[role] if name in lowered), None)
+    if suggested is None:
+        suggested = next((name for name in options if _GUESSES[role][0] in name.lower()), None)
     return st.selectbox(
         f"{label}: column",
         options,
-        index=options.index(guess) if guess in options else None,
+        index=options.index(suggested) if suggested in options else None,
         placeholder="Choose a column",
         key=f"import-{role}-{hash(known.columns)}",
     )

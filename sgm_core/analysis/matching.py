@@ -1,6 +1,6 @@
 """What a gene's mask frequency would be if only its expression mattered, and how far it is from that.
 
-A frequently masked gene may simply be a highly expressed one. So each gene is held against the genes of about
+A frequently masked gene may simply be a highly expressed one. So each gene is compared with genes of about
 equal detection and equal expression where detected: a local linear fit (Cleveland 1979, doi:10.2307/2286407)
 of the log frequency, the gene itself left out.
 """

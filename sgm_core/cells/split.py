@@ -110,8 +110,8 @@ def _donor_folds(ds: Dataset, scheme: str, n_folds: int, seed: int, label: str |
         rest = np.flatnonzero(fold_of != index)
         validation = _validation(table, counts.to_numpy(), rest)
         parts = (np.setdiff1d(rest, validation), validation, np.flatnonzero(fold_of == index))
-        train, held, test = (tuple(sorted(counts.index[part])) for part in parts)
-        folds.append(Fold(index, train, held, test))
+        donors = [tuple(sorted(counts.index[part])) for part in parts]
+        folds.append(Fold(index, donors[0], donors[1], donors[2]))
     return folds
 
 

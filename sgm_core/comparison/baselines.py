@@ -99,31 +99,32 @@ _Model = tuple[str, Callable[[np.ndarray], np.ndarray]]
 
 
 def variable_genes(x: sparse.csr_matrix, n: int) -> np.ndarray:
-    """Return the columns of the `n` most variable genes, ascending: dispersion among equal means.
+    """Return the columns of the `n` most variable genes, ascending, by scanpy: dispersion among equal means.
 
     The measure is Seurat's (Satija et al. 2015, doi:10.1038/nbt.3192): log of variance / mean of the values
-    before the logarithm, as a z-score within 20 bins of the mean.
+    before the logarithm, as a z-score within 20 bins of the mean. Genes that no cell expresses are left out
+    first, since they would move the bins. Genes of equal score at the end are all taken.
 
     Parameters
     ----------
     x
-        Normalised ln1p values, cells x genes.
+        Normalised ln1p values, cells x genes. Beside them it takes two to three times their memory; nothing
+        becomes dense.
+    n
+        Number of genes; all that vary where there are fewer.
     """
-    linear = x.copy()
-    linear.data = np.expm1(linear.data)
-    mean = np.asarray(linear.mean(axis=0), dtype=np.float64).ravel()
-    linear.data **= 2
-    variance = np.asarray(linear.mean(axis=0), dtype=np.float64).ravel() - mean**2
-    seen = np.flatnonzero((mean > 0) & (variance > 0))
-    log_mean, dispersion = np.log1p(mean[seen]), np.log(variance[seen] / mean[seen])
-    edges = np.linspace(log_mean.min(), log_mean.max(), 21)
-    which = np.clip(np.digitize(log_mean, edges) - 1, 0, 19)
-    size = np.bincount(which, minlength=20)
-    centre = np.bincount(which, dispersion, 20) / np.maximum(size, 1)
-    spread = np.sqrt(np.bincount(which, (dispersion - centre[which]) ** 2, 20) / np.maximum(size - 1, 1))
-    # A bin of one gene has no spread of its own: the gene gets a typical variable one's score, as in Seurat.
-    score = np.where(spread[which] > 0, (dispersion - centre[which]) / np.maximum(spread[which], 1e-12), 1.0)
-    return np.sort(seen[np.argsort(-score, kind="stable")[:n]])
+    import scanpy as sc
+    from anndata import AnnData
+
+    expressed = np.bincount(x.indices, minlength=x.shape[1]) > 0
+    seen = np.flatnonzero(expressed)
+    if len(seen) < x.shape[1]:  # columns numbered anew: the values are shared
+        columns = (np.cumsum(expressed) - 1).astype(x.indices.dtype)[x.indices]
+        x = sparse.csr_matrix((x.data, columns, x.indptr), shape=(x.shape[0], len(seen)))
+    table = sc.pp.highly_variable_genes(
+        AnnData(x), flavor="seurat", n_top_genes=min(n, len(seen)), inplace=False
+    )
+    return seen[table["highly_variable"].to_numpy()]
 
 
 def _standardised(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:

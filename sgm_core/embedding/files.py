@@ -92,10 +92,10 @@ def embed_to_file(
             backbone.config, lengths, source.call, place, at_once, max_tokens,
             4 * len(lengths) * backbone.config.width * len(OFFICIAL_POOLS[pool]), 1 if decoder else 0,
         )  # fmt: skip
-        guess = seconds(backbone.config, lengths, decoder is not None)
+        estimate = seconds(backbone.config, lengths, decoder is not None)
         observer.message(
             f"{source.name}: {len(lengths):,} cells, {lengths.mean():,.0f} tokens a cell"
-            + (f", about {duration(guess)}" if place.type == "cpu" and guess >= 60 else "")
+            + (f", about {duration(estimate)}" if place.type == "cpu" and estimate >= 60 else "")
         )
         settings = {
             "weights": weights,

@@ -14,13 +14,13 @@ OBSM = "X_scfoundation"
 """Where an h5ad file has the vectors."""
 
 
-def check_outputs(out: Path, genes_out: Path | None, begun: list[str]) -> None:
+def check_outputs(out: Path, genes_out: Path | None, started: list[str]) -> None:
     """Check that the outputs can be written.
 
     Parameters
     ----------
     out, genes_out : the outputs
-    begun : outputs that an interrupted run was about to write; they may exist, but for `out`, the last one
+    started : outputs that an interrupted run was about to write; they may exist, but for `out`, the last one
 
     Raises
     ------
@@ -34,7 +34,7 @@ def check_outputs(out: Path, genes_out: Path | None, begun: list[str]) -> None:
             f"the gene embeddings' output {genes_out.name!r} must end in .npy, with its own name"
         )
     for path in all_outputs(out, genes_out):
-        if path.exists() and (path == out or str(path) not in begun):
+        if path.exists() and (path == out or str(path) not in started):
             raise InputError(f"{path} exists already: choose another name or delete it first")
 
 

@@ -172,7 +172,7 @@ def two_arms(
     table
         Columns arm, `rows` (name), `value` (0..1) and `size` (number of cells, for the label).
     arms
-        The arm in question and the arm it is held against.
+        The arm in question and the arm it is compared with.
     """
     wide = table.pivot_table(index=rows, columns="arm", values=value).reindex(columns=list(arms))
     wide = wide.assign(gain=wide[arms[0]] - wide[arms[1]]).sort_values("gain", na_position="first")

@@ -197,7 +197,7 @@ class Backbone(nn.Module):
             rows = rows * (1 + values).unsqueeze(-1)
         return self.values(values) + rows
 
-    def begin(self, values: Tensor, visible: Tensor, added: Tensor | None = None) -> Encoded:
+    def embed_tokens(self, values: Tensor, visible: Tensor, added: Tensor | None = None) -> Encoded:
         """Return the tokens that enter the first block (see `encode`)."""
         cell, at = visible.nonzero(as_tuple=True)
         tokens = self.embed(values[cell, at], at)
@@ -224,7 +224,7 @@ class Backbone(nn.Module):
         visible : (B, L) bool
         added : (B, D) a vector added to every token of its cell (the masker's summary)
         """
-        return self.through(self.begin(values, visible, added))
+        return self.through(self.embed_tokens(values, visible, added))
 
     def pool(self, encoded: Encoded, values: Tensor, parts: Sequence[str] | None = None) -> Tensor:
         """Pool the tokens of each cell into one vector.

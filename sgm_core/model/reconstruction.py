@@ -128,10 +128,10 @@ class MaskedModel(nn.Module):
 
     def encode(self, values: Tensor, keep_summary: bool) -> tuple[Encoded, Tensor]:
         """Encode whole cells and pool them: tokens and vectors (B, P)."""
-        encoded = self.backbone.through(self.begin(values, keep_summary))
+        encoded = self.backbone.through(self.embed_tokens(values, keep_summary))
         return encoded, self.backbone.pool(encoded, values)
 
-    def begin(self, values: Tensor, keep_summary: bool, genes_only: bool = False) -> Encoded:
+    def embed_tokens(self, values: Tensor, keep_summary: bool, genes_only: bool = False) -> Encoded:
         """Return the tokens of whole cells as they enter the first block.
 
         Parameters
@@ -147,7 +147,7 @@ class MaskedModel(nn.Module):
         visible = self.backbone.shown(values)
         if genes_only:
             visible[:, self.backbone.config.n_genes :] = False
-        return self.backbone.begin(values, visible, added)
+        return self.backbone.embed_tokens(values, visible, added)
 
     def _summarise(self, values: Tensor, masked: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
         if self.latents is None or not self.has_summary:

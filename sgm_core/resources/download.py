@@ -139,14 +139,14 @@ def _write(
     try:
         with part.open("r+b" if have else "wb") as stream:
             stream.seek(have)
-            told = have
+            reported = have
             for block in response.iter_content(_BLOCK):
                 stream.write(block)
                 have += len(block)
-                if have - told >= _TELL_EVERY or have == total:
+                if have - reported >= _TELL_EVERY or have == total:
                     observer.progress(have, total or have, f"downloading {name} ({_bytes(have)})")
                     observer.check()
-                    told = have
+                    reported = have
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InputError(_no_room(part, total)) from error

@@ -1,4 +1,4 @@
-"""The masks that a model draws before its first step: what training has to be held against."""
+"""The masks that a model draws before its first step: what trained masks are compared with."""
 
 from dataclasses import dataclass
 
@@ -72,7 +72,7 @@ def first_masks(
         parts = (drawn.effective_share, drawn.masked, drawn.masked & nonzero, nonzero)
         sums += [float(part.double().sum()) for part in parts]
     model.train(was_training)
-    share, masked, masked_nonzero, base = sums.tolist()
+    share, masked, masked_nonzero, base = sums.tolist()  # plain numbers: they go into the saved state
     room = len(rows) * int(values.measured.sum())
     cells = {
         "epoch": 0,

@@ -12,12 +12,12 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import lr_scheduler
 
 from sgm_core.errors import TrainingError
 from sgm_core.progress import Observer
 from sgm_core.training.config import FinetuneConfig, PretrainConfig
 from sgm_core.training.data import ahead, group_size
-from sgm_core.training.schedule import schedule
 from sgm_core.training.stopping import BestEpoch, Score
 
 _Made = TypeVar("_Made")
@@ -79,6 +79,16 @@ class Task(Generic[_Made]):
         """Go back to what `state_dict` returned."""
 
 
+def schedule(optimiser: torch.optim.Optimizer, kind: str, updates: int) -> lr_scheduler.LRScheduler:
+    """Return the learning rate over `updates` updates: constant, or 5 % warm-up and cosine decay to zero."""
+    if kind == "constant":
+        return lr_scheduler.ConstantLR(optimiser, factor=1.0)
+    warm = max(1, updates // 20)
+    rise = lr_scheduler.LinearLR(optimiser, start_factor=1 / warm, total_iters=max(1, warm - 1))
+    fall = lr_scheduler.CosineAnnealingLR(optimiser, T_max=max(1, updates - warm))
+    return lr_scheduler.SequentialLR(optimiser, [rise, fall], milestones=[warm])
+
+
 class Loop(Generic[_Made]):
     """Trains a task.
 
@@ -103,9 +113,7 @@ class Loop(Generic[_Made]):
             task.groups(), weight_decay=recipe.weight_decay, amsgrad=recipe.amsgrad
         )
         updates = recipe.epochs * -(-task.n_batches // recipe.accumulation)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimiser, lambda update: schedule(recipe.schedule, update, updates)
-        )
+        self.schedule = schedule(self.optimiser, recipe.schedule, updates)
         self.best = BestEpoch(task.modules, recipe.patience) if keep_best else None
         self.epoch = 0
         self._unseen: list[tuple[int, np.ndarray, Tensor]] = []  # step, cells, loss

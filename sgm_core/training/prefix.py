@@ -41,7 +41,7 @@ class Prefix:
     model : the model
     values : what it reads
     stop : number of frozen blocks
-    keep_summary, genes_only : see `MaskedModel.begin`
+    keep_summary, genes_only : see `MaskedModel.embed_tokens`
     padded : also follow a token of padding through the blocks (the released classifier pools it)
     precision : fp32 or bf16
     """
@@ -70,13 +70,13 @@ class Prefix:
         """Send the values (B, L) of some cells through the frozen part."""
         backbone = self.model.backbone
         with autocast(x.device, self.precision):
-            begun = self.model.begin(x, self.keep_summary, self.genes_only)
+            embedded = self.model.embed_tokens(x, self.keep_summary, self.genes_only)
             if not self.padded:
-                return Entered(backbone.through(begun, 0, self.stop), None)
+                return Entered(backbone.through(embedded, 0, self.stop), None)
             # all padding of a cell is alike and nothing attends to it, so one place stands for it
-            through = through_padded(backbone, pad(begun, pad_token(backbone), 1), 0, self.stop)
+            through = through_padded(backbone, pad(embedded, pad_token(backbone), 1), 0, self.stop)
             valid = through.tokens[through.valid]
-            return Entered(begun._replace(tokens=valid), through.tokens[:, -1])
+            return Entered(embedded._replace(tokens=valid), through.tokens[:, -1])
 
 
 class Store:

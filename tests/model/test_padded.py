@@ -31,7 +31,14 @@ def case(request: pytest.FixtureRequest, shared: Path):
     state |= {f"norm.running_{x}": inputs[f"cls.bn_running_{x}"] for x in ("mean", "var")}
     head.load_state_dict(state, strict=False)
     with torch.no_grad():
-        yield backbone, backbone.begin(values, visible), values, head, expected, TOLERANCE[request.param]
+        yield (
+            backbone,
+            backbone.embed_tokens(values, visible),
+            values,
+            head,
+            expected,
+            TOLERANCE[request.param],
+        )
 
 
 def close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float) -> bool:
@@ -39,16 +46,16 @@ def close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float) -> bool:
 
 
 def test_the_released_classifier_pools_its_padding(case) -> None:
-    backbone, begun, _, head, expected, tolerance = case
-    pooled = pool_padded(through_padded(backbone, pad(begun, pad_token(backbone))))
+    backbone, embedded, _, head, expected, tolerance = case
+    pooled = pool_padded(through_padded(backbone, pad(embedded, pad_token(backbone))))
     assert close(pooled, expected["gene.cls_pooled_official"], tolerance)
     assert close(head.eval()(pooled), expected["gene.cls_logits_eval_official"], tolerance)
     assert close(head.train()(pooled), expected["gene.cls_logits_train_official"], 10 * tolerance)
 
 
 def test_ours_does_not(case) -> None:
-    backbone, begun, values, head, expected, tolerance = case
-    pooled = backbone.pool(backbone.through(begun), values, ("max",))
+    backbone, embedded, values, head, expected, tolerance = case
+    pooled = backbone.pool(backbone.through(embedded), values, ("max",))
     assert close(pooled, expected["gene.cls_pooled_ignoring_padding"], tolerance)
     assert close(head.eval()(pooled), expected["gene.cls_logits_eval_ignoring_padding"], tolerance)
     assert not close(pooled, expected["gene.cls_pooled_official"], 0.01)
@@ -56,8 +63,8 @@ def test_ours_does_not(case) -> None:
 
 def test_all_padding_of_a_cell_is_alike_so_one_place_stands_for_it(case) -> None:
     """Which lets the cache keep one token of padding a cell."""
-    backbone, begun, _, _, _, tolerance = case
-    padded = through_padded(backbone, pad(begun, pad_token(backbone), 2), 0, 1)
+    backbone, embedded, _, _, _, tolerance = case
+    padded = through_padded(backbone, pad(embedded, pad_token(backbone), 2), 0, 1)
     for tokens, valid in zip(*padded, strict=True):
         assert close(tokens[~valid], tokens[-1].expand_as(tokens[~valid]), tolerance)
 
@@ -70,7 +77,7 @@ def test_a_backbone_without_padding_is_refused() -> None:
 @torch.no_grad()
 def test_a_cell_without_a_gene_stays_finite(case) -> None:
     backbone, _, values, _, _, _ = case
-    nothing = backbone.begin(values[:2], torch.zeros_like(values[:2], dtype=torch.bool))
+    nothing = backbone.embed_tokens(values[:2], torch.zeros_like(values[:2], dtype=torch.bool))
     assert torch.isfinite(through_padded(backbone, pad(nothing, pad_token(backbone), 1)).tokens).all()
 
 

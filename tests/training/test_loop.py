@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from sgm_core.training import loop as loop_module
 from sgm_core.training.classifier import Finetuning, train_classifier
 from sgm_core.training.config import FinetuneConfig, PretrainConfig
 from sgm_core.training.data import Values
-from sgm_core.training.loop import Loop, Task
+from sgm_core.training.loop import Loop, Task, schedule
 from sgm_core.training.pretrain import Pretraining, pretrain, pretrain_cells
 from sgm_core.training.probe import Probe, probe
 from sgm_core.training.schemes import Classifier
@@ -199,3 +200,27 @@ def test_finetuning_and_the_probe_break_down_alike(few_cells: Dataset, any_rate:
     x[5] = np.nan
     with pytest.raises(TrainingError, match="epoch 1: the loss of step 1 of 1 is nan"):
         probe(x, rows % 3, x, rows % 3, x, 3, FinetuneConfig(device="cpu"))
+
+
+@pytest.mark.parametrize("updates", [1, 2, 19, 40, 41, 999])
+def test_the_learning_rate_warms_up_and_falls_as_a_cosine(updates: int) -> None:
+    optimiser = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=1.0)
+    rates = schedule(optimiser, "cosine", updates)
+    warm = max(1, updates // 20)
+    for update in range(updates):
+        fall = 0.5 * (1 + math.cos(math.pi * (update - warm) / max(1, updates - warm)))
+        expected = (update + 1) / warm if update < warm else fall
+        assert optimiser.param_groups[0]["lr"] == pytest.approx(expected, abs=1e-12)
+        optimiser.step()
+        rates.step()
+
+
+def test_a_constant_learning_rate_stays() -> None:
+    optimiser = torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=0.3)
+    rates = schedule(optimiser, "constant", 50)
+    seen = set()
+    for _ in range(50):
+        seen.add(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        rates.step()
+    assert seen == {0.3}

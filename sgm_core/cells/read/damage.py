@@ -89,8 +89,8 @@ def _missing_filter(path: Path) -> str | None:
             settings = item.id.get_create_plist()
             for number, _, _, name in (settings.get_filter(i) for i in range(settings.get_nfilters())):
                 if not h5py.h5z.filter_avail(number):
-                    told = name.decode(errors="replace").split(";")[0]
-                    missing.append(_FILTERS.get(number) or told or f"HDF5 filter {number}")
+                    filter_name = name.decode(errors="replace").split(";")[0]
+                    missing.append(_FILTERS.get(number) or filter_name or f"HDF5 filter {number}")
 
     with contextlib.suppress(Exception), h5py.File(path, "r") as file:
         file.visititems(look)

@@ -38,7 +38,7 @@ def read_h5ad(path: Path, scratch: Path, layer: str | None = None) -> CountSourc
         if "obs" not in file or "var" not in file:
             raise InputError(f"{path.name} is an HDF5 file without obs and var: it is no h5ad file")
         obs, notes = read_table(file, "obs")
-        var, told = read_table(file, "var")
+        var, var_notes = read_table(file, "var")
         refuse_empty(path, len(obs), len(var))
         places = _places(path, file, layer)
         values = {place: _values(file[place]) for place in places}
@@ -47,12 +47,12 @@ def read_h5ad(path: Path, scratch: Path, layer: str | None = None) -> CountSourc
             # raw often holds more genes, and the symbols only in var.
             raw, more = read_table(file, where.replace("X", "var"))
             why = why or _said_raw(where, len(raw), len(var), layer)
-            var, told = raw.join(var[~var.index.duplicated()], rsuffix="_in_var"), told + more
+            var, var_notes = raw.join(var[~var.index.duplicated()], rsuffix="_in_var"), var_notes + more
         cells = name_cells(obs, obs.index)
         genes = var.reset_index(drop=True)
         genes.insert(0, "gene", var.index.astype(str), allow_duplicates=True)
         genes = genes.loc[:, ~genes.columns.duplicated()]
-        kind, shape, guessed = _layout(path, file[where], (len(cells), len(genes)))
+        kind, shape, layout_notes = _layout(path, file[where], (len(cells), len(genes)))
         if shape != (len(cells), len(genes)):
             raise InputError(
                 f"{path.name} is inconsistent: {where} is {shape[0]} x {shape[1]}, "
@@ -60,7 +60,7 @@ def read_h5ad(path: Path, scratch: Path, layer: str | None = None) -> CountSourc
             )
     chunks = _chunks(path, where, kind, shape, scratch)
     return CountSource(
-        path, f"h5ad ({kind})", where, cells, genes, chunks, notes=[*notes, *told, *why, *guessed]
+        path, f"h5ad ({kind})", where, cells, genes, chunks, notes=[*notes, *var_notes, *why, *layout_notes]
     )
 
 
@@ -108,7 +108,7 @@ def _values(item: h5py.Group | h5py.Dataset) -> h5py.Dataset:
 def _layout(
     path: Path, item: h5py.Group | h5py.Dataset, expected: tuple[int, int]
 ) -> tuple[str, tuple[int, int], list[str]]:
-    """Return how a matrix is stored (csr, csc or dense), its shape, and what had to be guessed.
+    """Return how a matrix is stored (csr, csc or dense), its shape, and what had to be assumed.
 
     anndata before 0.7 used other attributes; some tools write none, and then the length of indptr tells.
     """

@@ -107,9 +107,9 @@ def read_10x_folder(path: Path, scratch: Path) -> CountSource:
 
     def chunks() -> Iterator[sparse.csr_matrix]:
         yield from transposer.chunks()
-        told = f"{transposer.repeated:,} entries of {matrix.name} repeat a gene and cell: they were added up"
-        if transposer.repeated and told not in notes:
-            notes.append(told)
+        note = f"{transposer.repeated:,} entries of {matrix.name} repeat a gene and cell: they were added up"
+        if transposer.repeated and note not in notes:
+            notes.append(note)
 
     return CountSource(path, "10x folder", matrix.name, obs, var, chunks, notes=notes)
 

@@ -91,8 +91,8 @@ SPLITS = {
 
 def split_field(more: str = "") -> Any:
     """Return the field that says how the donors are split."""
-    told = "; ".join(f"{name} = {meaning}" for name, meaning in SPLITS.items())
-    return option("cv", "data", f"How the donors are split: {told}{more}", "authors", tuple(SPLITS))
+    meanings = "; ".join(f"{name} = {meaning}" for name, meaning in SPLITS.items())
+    return option("cv", "data", f"How the donors are split: {meanings}{more}", "authors", tuple(SPLITS))
 
 
 class Settings:
