@@ -140,7 +140,8 @@ def weights(demo_dataset):
     lines = [f"{gene}\t{number}" for number, gene in enumerate(demo_dataset.genes)]
     (path / "genes.tsv").write_text("\n".join(["gene_name\tindex", *lines]) + "\n")
     meta = {"schema_version": 1, "name": "released", "keys": ["cell", "gene", "rde"], "config": shape}
-    home.write_json(path / "bundle.json", {**meta, "n_parameters": 12345, "licence": LICENCE})
+    meta |= {"n_parameters": 12345, "licence": LICENCE, "source": {"file": "models.ckpt", "sha256": "0" * 64}}
+    home.write_json(path / "bundle.json", meta)
 
 
 def test_imported_weights_are_a_backbone_with_arms_and_rates_of_its_own(
