@@ -140,6 +140,7 @@ def weights(demo_dataset):
     lines = [f"{gene}\t{number}" for number, gene in enumerate(demo_dataset.genes)]
     (path / "genes.tsv").write_text("\n".join(["gene_name\tindex", *lines]) + "\n")
     meta = {"schema_version": 1, "name": "released", "keys": ["cell", "gene", "rde"], "config": shape}
+    meta["source"] = {"sha256": "0" * 64}
     home.write_json(path / "bundle.json", {**meta, "n_parameters": 12345, "licence": LICENCE})
 
 
