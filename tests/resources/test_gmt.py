@@ -69,6 +69,7 @@ TERMS = {"good": ["SPI1", "MYC"], "other": ["GATA1", "KLF1"]}
         (GOOD.replace("SPI1", '"SPI1"').encode(), ""),
         (GOOD.encode() + b"empty\tnothing\n", "1 terms without a gene left out (such as 'empty')"),
     ],
+    ids=["byte-order-mark", "utf-16", "cr", "gzip", "latin-1", "comment", "quotes", "empty-set"],
 )
 def test_gene_sets_as_people_save_them(tmp_path, content, said):
     (tmp_path / "mine.gmt").write_bytes(content)
