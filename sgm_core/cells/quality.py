@@ -67,6 +67,9 @@ def gene_families(genes: Sequence[str] | np.ndarray) -> pd.DataFrame:
 def cell_quality(ds: Dataset) -> pd.DataFrame:
     """Return the quality of each cell, computed once and kept in the dataset's folder.
 
+    The values of `scanpy.pp.calculate_qc_metrics` (tested), which wants the whole matrix in memory and takes
+    seconds to import, where a page waits.
+
     Returns
     -------
     quality

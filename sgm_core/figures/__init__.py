@@ -1,0 +1,1 @@
+"""Tables to plotly figures; nothing is computed and nothing drawn on a page here."""

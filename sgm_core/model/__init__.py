@@ -1,0 +1,1 @@
+"""The networks: backbone, maskers, reconstruction, heads, and weights on disk."""

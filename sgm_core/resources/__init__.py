@@ -1,0 +1,1 @@
+"""What cells are read with: gene sets, alias tables, the simulator's panel, downloads."""

@@ -1,3 +1,5 @@
+"""Runs as folders and processes: made, queued, carried out, measured, packed."""
+
 EXPORTED = (
     "configuration, log, metrics, tables, pooled vectors and checkpoints; of a comparison those of each "
     "finished task"

@@ -1,0 +1,1 @@
+"""One training loop, and what it trains: pretraining, finetuning, the probe; their configuration."""
