@@ -63,7 +63,7 @@ TERMS = {"good": ["SPI1", "MYC"], "other": ["GATA1", "KLF1"]}
         (GOOD.encode("utf-8-sig"), ""),
         (GOOD.encode("utf-16"), "UTF-16"),
         (GOOD.replace("\n", "\r").encode(), ""),
-        (gzip.compress(GOOD.encode()), ""),
+        (gzip.compress(GOOD.encode(), mtime=0), ""),
         (GOOD.replace("note", "nöte").encode("latin-1"), "cp1252"),
         (b"# MSigDB\n" + GOOD.encode(), "lines that start with # skipped"),
         (GOOD.replace("SPI1", '"SPI1"').encode(), ""),
