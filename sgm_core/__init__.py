@@ -7,14 +7,16 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     **dict.fromkeys(
-        ("compare", "enrich", "finetune", "masks", "pretrain", "split", "verdict"), "sgm_core.api"
+        ("compare", "enrich", "finetune", "masks", "pretrain", "split", "umap", "verdict"), "sgm_core.api"
     ),
     "embed": "sgm_core.embedding.cells",
     "import_dataset": "sgm_core.cells.build",
     "load_backbone": "sgm_core.model.weights",
+    "make_demo": "sgm_core.cells.simulate",
     "open_dataset": "sgm_core.cells.dataset",
     "open_run": "sgm_core.runs.store",
 }
+__all__ = ["__version__", *sorted(_PUBLIC)]
 
 
 def __getattr__(name: str) -> Any:

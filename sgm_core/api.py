@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sgm_core.cells.split import Fold
     from sgm_core.progress import Observer
     from sgm_core.runs.run import Run
+    from sgm_core.training.config import Settings
 
 
 def split(data: str | Dataset, folds: int = 5, label: str | None = None, scheme: str = "cv") -> list[Fold]:
@@ -67,8 +68,8 @@ def pretrain(
     """
     from sgm_core.training.config import pretrain_config
 
-    name = _name(data)
-    return _carry_out("pretrain", name, pretrain_config(preset, data=name, **fields).to_dict(), observer)
+    dataset = _dataset(data)
+    return carry_out("pretrain", pretrain_config(preset, data=dataset.name, **fields), dataset, observer)
 
 
 def finetune(
@@ -92,20 +93,29 @@ def finetune(
     Run
         Its tables: predictions, folds, pooled, per_class, per_donor.
 
+    Raises
+    ------
+    InputError
+        As in `pretrain`, or if the run's dataset has other cells than it was pretrained on.
+    TrainingError
+        If a loss is not a finite number.
+
     Examples
     --------
     >>> scores = sgm_core.finetune(run, scheme="partial").read_table("folds")  # doctest: +SKIP
     """
     from sgm_core.training.config import finetune_config
 
-    if data is not None:
-        name, given = _name(data), {"data": _name(data)}
-        config = finetune_config(str(source), preset, **given, **fields)
-    else:
+    if data is None:
         run = _run(source)
-        name = run.dataset_name
+        dataset = _dataset(run.dataset_name)
         config = finetune_config(run.parameters.get("backbone", ""), preset, run=run.id, **fields)
-    return _carry_out("finetune", name, config.to_dict(), observer)
+        return carry_out("finetune", config, dataset, observer, run.title)
+    if not isinstance(source, str):
+        raise InputError(f"run {source.id} has a dataset of its own: leave `data` out")
+    dataset = _dataset(data)
+    config = finetune_config(source, preset, data=dataset.name, **fields)
+    return carry_out("finetune", config, dataset, observer)
 
 
 def compare(data: str | Dataset, observer: Observer | None = None, **fields: Any) -> Run:
@@ -132,17 +142,21 @@ def compare(data: str | Dataset, observer: Observer | None = None, **fields: Any
     """
     from sgm_core.comparison.config import CompareConfig
 
-    name = _name(data)
-    return _carry_out("compare", name, CompareConfig.from_dict({"data": name, **fields}).to_dict(), observer)
+    dataset = _dataset(data)
+    return carry_out("compare", CompareConfig.from_dict({"data": dataset.name, **fields}), dataset, observer)
 
 
-def masks(run: str | Run, arm: str | None = None) -> pd.DataFrame:
+def masks(
+    run: str | Run, arm: str | None = None, fold: int = -1, by: str = "all", level: str = ""
+) -> pd.DataFrame:
     """Return how often each gene was hidden, against its expression and against other seeds.
 
     Parameters
     ----------
     run : a pretraining or comparison, or its ID
     arm : by default ``self-guided``
+    fold : one fold; -1 = all, summed
+    by, level : a group of cells, such as ``"cell_type", "HSC"``
 
     Returns
     -------
@@ -156,7 +170,7 @@ def masks(run: str | Run, arm: str | None = None) -> pd.DataFrame:
     from sgm_core.analysis.masks import gene_statistics
 
     run = _run(run)
-    return gene_statistics(_table(run, "masks"), _dataset(run.dataset_name), arm)
+    return gene_statistics(_table(run, "masks"), _dataset(run.dataset_name), arm, fold, by, level)
 
 
 def verdict(run: str | Run, arm: str | None = None) -> Verdict:
@@ -180,7 +194,13 @@ def verdict(run: str | Run, arm: str | None = None) -> Verdict:
 
 
 def enrich(
-    run: str | Run, genesets: str | Path, arm: str | None = None, by: str = "frequency", top: int = 200
+    run: str | Run,
+    genesets: str | Path,
+    arm: str | None = None,
+    by: str = "frequency",
+    top: int = 200,
+    min_size: int | None = 5,
+    max_size: int | None = 500,
 ) -> pd.DataFrame:
     """Return the over-representation of the most hidden genes among gene sets.
 
@@ -190,6 +210,13 @@ def enrich(
     genesets : a GMT file, or the name of registered gene sets
     by : ``frequency``, ``lift`` (genes whose lower bound is above 1) or ``expression`` (a control)
     top : how many genes
+    min_size, max_size : sizes, within the genes that could be hidden, that a term must have; None = no limit
+
+    Returns
+    -------
+    DataFrame
+        See `sgm_core.analysis.enrichment.over_representation`; ``attrs["notes"]`` lists what was put right in
+        the gene sets or left out.
 
     Raises
     ------
@@ -205,20 +232,72 @@ def enrich(
 
     run = _run(run)
     path = Path(genesets) if Path(genesets).is_file() else resource_path("genesets", str(genesets))
-    found = enrich_run(_table(run, "masks"), read_gene_sets(path).terms, arm, top)
+    sets = read_gene_sets(path)
+    found = enrich_run(_table(run, "masks"), sets.terms, arm, top, min_size, max_size)
     if by not in found.lists:
         raise InputError(f"run {run.id}: {found.notes.get(by, f'there is no ranking by {by!r}')}")
-    return found.table[found.table["ranking"] == by].reset_index(drop=True)
+    table = found.table[found.table["ranking"] == by].reset_index(drop=True)
+    table.attrs["notes"] = [*sets.put_right, *found.changes, *filter(None, [found.notes.get(by)])]
+    return table
+
+
+def umap(of: str | Dataset | Run, seed: int = 0, observer: Observer | None = None) -> pd.DataFrame:
+    """Map the cells of a dataset (by PCA), or a run's vectors of its cells, with UMAP, and keep the map.
+
+    Parameters
+    ----------
+    of : a dataset, a run, or the name or ID of one
+    seed : of the layout
+    observer : as in `pretrain`
+
+    Returns
+    -------
+    DataFrame
+        cell (row number), x, y and, of a run, source (arm and fold).
+
+    Examples
+    --------
+    >>> sgm_core.umap("aml").plot.scatter("x", "y")  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    return pd.read_parquet(run_umap(of, seed, observer)[1])
+
+
+def run_umap(of: str | Dataset | Run, seed: int = 0, observer: Observer | None = None) -> tuple[Run, Path]:
+    """Carry out what `umap` says; returns the run and the file of the map.
+
+    Raises
+    ------
+    NotFoundError
+        If there is neither a dataset nor a run of that name, or the run kept no vectors of its cells.
+    """
+    from sgm_core.analysis.embedding import DATASET_EMBEDDING, pooled_files
+    from sgm_core.cells.dataset import Dataset, list_datasets
+    from sgm_core.runs.store import create_run
+
+    if isinstance(of, str):
+        of = next((dataset for dataset in list_datasets() if dataset.name == of), of)
+    if isinstance(of, Dataset):
+        parameters: dict[str, Any] = {"data": of.name, "seed": seed}
+        run = create_run("umap", of.name, parameters, title=f"UMAP of {of.name}")
+        return _finished(run, observer), of.path / "embeddings" / f"{DATASET_EMBEDDING}.parquet"
+    try:
+        mapped = _run(of)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"{of!r} is neither a dataset nor a run: see 'sgm data list' and 'sgm runs list'"
+        ) from error
+    pooled_files(mapped.path)  # refused before a run is made that could only fail
+    parameters = {"run": mapped.id, "seed": seed}
+    run = create_run("umap", mapped.dataset_name, parameters, title=f"UMAP of {mapped.id}")
+    return _finished(run, observer), mapped.table_path("embedding")
 
 
 def _dataset(data: str | Dataset) -> Dataset:
     from sgm_core.cells.dataset import open_dataset
 
     return open_dataset(data) if isinstance(data, str) else data
-
-
-def _name(data: str | Dataset) -> str:
-    return data if isinstance(data, str) else data.name
 
 
 def _run(run: str | Run) -> Run:
@@ -236,10 +315,46 @@ def _table(run: Run, name: str) -> pd.DataFrame:
     return found
 
 
-def _carry_out(kind: str, dataset: str, parameters: dict[str, Any], observer: Observer | None) -> Run:
-    from sgm_core.progress import Observer as Silent
+def carry_out(
+    kind: str, config: Settings, dataset: Dataset, observer: Observer | None = None, source: str = ""
+) -> Run:
+    """Carry out a configuration in this process, for the functions above and the command line.
+
+    Parameters
+    ----------
+    kind : pretrain, finetune or compare
+    config : its configuration
+    dataset : what it works on
+    observer : is told messages, progress and metrics
+    source : title of the pretraining that a finetuning starts from
+
+    Raises
+    ------
+    InputError
+        If it can't fit into this machine's memory, with what would; it is not started then.
+    """
+    from sgm_core.estimate.fit import require_fit, warnings
+    from sgm_core.estimate.measured import kept
     from sgm_core.runs.store import create_run
+    from sgm_core.runs.titles import run_title
+
+    observer = observer or _silent()
+    for warning in warnings(require_fit(config, dataset, kept(config, dataset))):
+        observer.message(warning)
+    parameters = config.to_dict()
+    title = run_title(kind, dataset.name, parameters, source)
+    return _finished(create_run(kind, dataset.name, parameters, title, device=parameters["device"]), observer)
+
+
+def _finished(run: Run, observer: Observer | None) -> Run:
     from sgm_core.runs.worker import run_in_foreground
 
-    run = create_run(kind, dataset, parameters, device=parameters["device"])
-    return run_in_foreground(run, observer or Silent())
+    observer = observer or _silent()
+    observer.message(f"run {run.id}")
+    return run_in_foreground(run, observer)
+
+
+def _silent() -> Observer:
+    from sgm_core.progress import Observer
+
+    return Observer()

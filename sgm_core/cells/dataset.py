@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 TARGET_SUM = 1e4
 _MOST_LEVELS = 40
+_FLOAT32_EXACT = 2**24
 _NEEDED = ("n_cells", "n_genes", "n_donors", "unlabelled", "content_hash", "simulated", "created")
 
 
@@ -207,29 +208,44 @@ class Dataset:
         without = values.isna() | values.isin(self.unlabelled_in(column))
         return values.where(~without, None)
 
-    def to_anndata(self) -> "AnnData":
-        """Return the dataset as an AnnData; the whole matrix is read into memory.
+    def to_anndata(self, rows: np.ndarray | slice | None = None) -> "AnnData":
+        """Return the dataset, or some of its cells, as an AnnData in memory: 8 bytes for every stored count.
+
+        Parameters
+        ----------
+        rows
+            Row numbers or a slice; all cells by default.
 
         Returns
         -------
         AnnData
-            Raw counts as ``X`` (CSR), cells by name with their columns, genes by symbol; each stored map as
-            ``obsm["X_NAME"]`` (NaN where it leaves a cell out); where all comes from in ``uns["sgm_core"]``.
+            Raw counts as ``X`` (CSR, float32; float64 where a count needs it), cells by name with their
+            columns, genes by symbol; each stored map as ``obsm["X_NAME"]`` (NaN where it leaves a cell out);
+            where all comes from in ``uns["sgm_core"]``.
+
+        Examples
+        --------
+        >>> dataset.to_anndata().write_h5ad("aml.h5ad")  # doctest: +SKIP
         """
         from anndata import AnnData
 
-        obs = self.obs.set_index(self.obs["cell"].astype(str).rename(None)).drop(columns="cell")
+        rows = slice(None) if rows is None else rows
+        obs = self.obs.iloc[rows]
+        obs = obs.set_index(obs["cell"].astype(str).rename(None)).drop(columns="cell")
         var = self.var.set_index(self.var["gene"].astype(str).rename(None)).drop(columns="gene")
-        adata = AnnData(self.take(slice(None)), obs=obs, var=var)
+        counts = self.take(rows)
+        # the integers on disk are as small as they can be: twice 200 would be 144
+        exact = counts.max() <= _FLOAT32_EXACT if counts.nnz else True
+        adata = AnnData(counts.astype(np.float32 if exact else np.float64), obs=obs, var=var)
         for file in sorted((self.path / "embeddings").glob("*.parquet")):
             table = pd.read_parquet(file)
             place = np.full((self.n_cells, 2), np.nan, np.float32)
             place[table["cell"]] = table[["x", "y"]]
-            adata.obsm[f"X_{file.stem}"] = place
+            adata.obsm[f"X_{file.stem}"] = place[rows]
         adata.uns["sgm_core"] = {
             "dataset": self.name,
             "content_hash": self.content_hash,
-            **self.meta["roles"],
+            **{role: column for role, column in self.meta["roles"].items() if column},
         }
         return adata
 

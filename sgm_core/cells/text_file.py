@@ -115,8 +115,8 @@ def find_encoding(path: Path) -> tuple[str, tuple[str, ...]]:
     """
     with open_bytes(path) as stream:
         block = stream.read(_HEAD)
-        if guess := encoding_by_look(path, block):
-            return guess
+        if found := encoding_by_look(path, block):
+            return found
         decoder = codecs.getincrementaldecoder("utf-8")()
         try:
             while block:

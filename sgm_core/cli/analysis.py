@@ -271,31 +271,9 @@ def _prerank(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) -> 
 
 
 def _umap(args: argparse.Namespace, observer: Observer) -> Output:
-    from sgm_core.analysis.embedding import DATASET_EMBEDDING, pooled_files
-    from sgm_core.cells.dataset import list_datasets
-    from sgm_core.errors import NotFoundError
-    from sgm_core.runs.store import create_run, open_run
-    from sgm_core.runs.worker import run_in_foreground
+    from sgm_core.api import run_umap
 
-    datasets = {dataset.name: dataset for dataset in list_datasets()}
-    if args.name in datasets:
-        run = create_run(
-            "umap", args.name, {"data": args.name, "seed": args.seed}, title=f"UMAP of {args.name}"
-        )
-        target = datasets[args.name].path / "embeddings" / f"{DATASET_EMBEDDING}.parquet"
-    else:
-        try:
-            mapped = open_run(args.name)
-        except NotFoundError as error:
-            raise NotFoundError(
-                f"{args.name!r} is neither a dataset nor a run: see 'sgm data list' and 'sgm runs list'"
-            ) from error
-        mapped.check_dataset()
-        pooled_files(mapped.path)  # refused before a run is made that could only fail
-        parameters = {"run": mapped.id, "seed": args.seed}
-        run = create_run("umap", mapped.dataset_name, parameters, title=f"UMAP of {mapped.id}")
-        target = mapped.table_path("embedding")
-    run_in_foreground(run, observer)
+    run, target = run_umap(args.name, args.seed, observer)
     return Output({"run": run.id, "path": str(target)}, str(target))
 
 

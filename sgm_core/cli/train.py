@@ -125,7 +125,6 @@ def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 def _pretrain(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.cells.dataset import open_dataset
-    from sgm_core.runs.titles import run_title
     from sgm_core.training.config import pretrain_config
 
     dataset = open_dataset(args.data)
@@ -133,14 +132,12 @@ def _pretrain(args: argparse.Namespace, observer: Observer) -> Output:
         args, "data", "backbone", "weights_key", "masker", "split", "fold", "device", "precision", "seed"
     )
     config = pretrain_config(args.preset, **{**given, **_changes(args.set)})
-    title = run_title("pretrain", args.data, config.to_dict())
-    return _try_or_run("pretrain", config, dataset, title, args, observer)
+    return _try_or_run("pretrain", config, dataset, args, observer)
 
 
 def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.cells.dataset import open_dataset
     from sgm_core.runs.store import open_run
-    from sgm_core.runs.titles import run_title
     from sgm_core.training.config import finetune_config
 
     names = ("run", "scheme", "split", "fold", "label", "device", "precision", "seed")
@@ -165,14 +162,12 @@ def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
         backbone, title, data = args.backbone, "", args.data
         given |= _given(args, "data", "weights_key")
     config = finetune_config(backbone, **{"preset": args.preset, **given})
-    title = run_title("finetune", data, config.to_dict(), source=title)
-    return _try_or_run("finetune", config, open_dataset(data), title, args, observer)
+    return _try_or_run("finetune", config, open_dataset(data), args, observer, title)
 
 
 def _compare(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.cells.dataset import open_dataset
     from sgm_core.comparison.config import CompareConfig
-    from sgm_core.runs.titles import run_title
 
     dataset = open_dataset(args.data)
     nested: dict[str, dict[str, Any]] = {"pretrain": {}, "finetune": {}}
@@ -191,22 +186,23 @@ def _compare(args: argparse.Namespace, observer: Observer) -> Output:
     given = _given(args, "data", "backbone", "split", "folds", "label", "arms", "schemes", "seeds")
     given |= _given(args, "device", "seed")
     config = CompareConfig.from_dict({**given, **nested})
-    title = run_title("compare", args.data, config.to_dict())
-    return _try_or_run("compare", config, dataset, title, args, observer)
+    return _try_or_run("compare", config, dataset, args, observer)
 
 
 def _try_or_run(
-    kind: str, config: Settings, dataset: Dataset, title: str, args: argparse.Namespace, observer: Observer
+    kind: str,
+    config: Settings,
+    dataset: Dataset,
+    args: argparse.Namespace,
+    observer: Observer,
+    source: str = "",
 ) -> Output:
     """Say what the run would take, or carry it out; one that can't fit is refused either way."""
-    from sgm_core.estimate.fit import require_fit, warnings
-    from sgm_core.estimate.measured import kept
+    from sgm_core.api import carry_out
 
     if args.dry_run:
         return _dry_run(config, dataset, not args.no_probe, observer)
-    for warning in warnings(require_fit(config, dataset, kept(config, dataset))):
-        observer.message(warning)
-    return _carry_out(kind, dataset.name, config.to_dict(), title, observer)
+    return _result(carry_out(kind, config, dataset, observer, source))
 
 
 def _dry_run(config: Settings, dataset: Dataset, measures: bool, observer: Observer) -> Output:
@@ -224,15 +220,6 @@ def _dry_run(config: Settings, dataset: Dataset, measures: bool, observer: Obser
     estimate = require_fit(config, dataset, parts)
     said = {**asdict(estimate), "warnings": warnings(estimate), "parts": parts}
     return Output({"parameters": config.to_dict(), "estimate": said}, report(estimate))
-
-
-def _carry_out(kind: str, dataset: str, parameters: dict[str, Any], title: str, observer: Observer) -> Output:
-    from sgm_core.runs.store import create_run
-    from sgm_core.runs.worker import run_in_foreground
-
-    run = create_run(kind, dataset, parameters, title=title, device=parameters["device"])
-    observer.message(f"run {run.id}")
-    return _result(run_in_foreground(run, observer))
 
 
 def _result(run: Run) -> Output:

@@ -52,7 +52,7 @@ def test_masks_as_json_holds_every_gene(
     assert data["verdict"].startswith("Masks are indistinguishable from uniform")
     assert len(data["genes"]) == demo_dataset.n_genes
     assert set(data["arms"]) == {"uniform", "uniform+summary", "expression+summary", "self-guided"}
-    assert data["confidence"] == "proven"
+    assert data["confidence"] == "chance"
     assert data["diagnostic"]["effective_share"] == pytest.approx(1)
     guided = data["arms"]["self-guided"]["diagnostic"]
     assert guided["reproducible_sd_low"] > 0.05 > guided["start"]["reproducible_sd_high"]
