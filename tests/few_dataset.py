@@ -30,7 +30,8 @@ def few(demo_home: Path, home: Path, step: int = 4) -> Dataset:
     pd.read_parquet(source / "obs.parquet").iloc[rows].reset_index(drop=True).to_parquet(
         target / "obs.parquet"
     )
-    (target / "dataset.json").write_text(json.dumps(meta | {"name": "few", "n_cells": len(rows)}))
+    own = {"name": "few", "n_cells": len(rows), "content_hash": f"{step:02d}{meta['content_hash'][2:]}"}
+    (target / "dataset.json").write_text(json.dumps(meta | own))
     shutil.rmtree(target / "embeddings", ignore_errors=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SGM_HOME", str(home))
