@@ -19,7 +19,7 @@ from sgm_core.comparison.protocol import settings
 from sgm_core.model.checkpoint import load_model
 from sgm_core.runs.store import Run, list_runs, open_run
 from sgm_core.training.data import Values, batches
-from sgm_core.training.pretrain import random_numbers
+from sgm_core.training.draws import random_numbers
 
 
 def table(frame: pd.DataFrame) -> str:

@@ -27,7 +27,7 @@ _NO_MATTER = {
 _CODE = (
     "model/*.py",
     "estimate/measure.py",
-    *(f"training/{name}.py" for name in ("counts", "data", "loop", "pooling", "pretrain", "start")),
+    *(f"training/{name}.py" for name in ("counts", "data", "draws", "loop", "pooling", "pretrain", "start")),
 )
 
 

@@ -7,11 +7,11 @@ import pandas as pd
 import torch
 
 from sgm_core.device import autocast
-from sgm_core.model.masking import cell_noise
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.counts import MaskCounter
-from sgm_core.training.data import Values, to_device, token_batches
+from sgm_core.training.data import Values, token_batches
+from sgm_core.training.draws import mask_shares, mask_sums, random_numbers
 
 FIRST_CELLS = 2000
 _PURPOSE = 16  # of random numbers, apart from those of `sgm_core.training.pretrain`
@@ -53,34 +53,17 @@ def first_masks(
     counter = MaskCounter(values.dataset, genes, 1, positions, groups=False)
     was_training = model.training
     model.eval()
-    sums = np.zeros(4)  # effective share, masked, masked non-zero, non-zero
+    sums = torch.zeros(4, dtype=torch.float64, device=values.device)
     width = values.n_positions
     for batch in token_batches(rows, values.lengths, max(1, min(128, _POSITIONS // width))):
         x = values.batch(batch)
-        noise = cell_noise(config.seed, _PURPOSE, 0, batch, width + config.latents)
-        subset = noise[:, width:].topk(min(config.subset, config.latents), dim=1).indices
-        if config.subset_per == "batch":
-            subset = subset[:1].expand(len(batch), -1)
+        noise, subset = random_numbers(config, _PURPOSE, 0, batch, width, values.device)
         with autocast(values.device, config.precision):
-            drawn = model.draw(
-                x,
-                to_device(noise[:, :width].contiguous(), values.device),
-                to_device(subset.contiguous(), values.device),
-            )
+            drawn = model.draw(x, noise, subset)
         counter.add(batch, 0, x, drawn.masked, model.eligible)
-        nonzero = (x > 0) & model.eligible
-        parts = (drawn.effective_share, drawn.masked, drawn.masked & nonzero, nonzero)
-        sums += [float(part.double().sum()) for part in parts]
+        sums += mask_sums(x, drawn, model.eligible)
     model.train(was_training)
-    share, masked, masked_nonzero, base = sums.tolist()  # plain numbers: they go into the saved state
-    room = len(rows) * int(values.measured.sum())
-    cells = {
-        "epoch": 0,
-        "cells": len(rows),
-        "effective_share": share / len(rows),
-        "masked_share": masked / room,
-        "nonzero_share": masked_nonzero / max(1.0, masked),
-        "base_rate": base / room,
-    }
+    shares = mask_shares(sums.tolist(), len(rows), int(values.measured.sum()))
+    cells = {"epoch": 0, "cells": len(rows), **shares}
     table = counter.table("", -1, config.seed)
     return FirstMasks(table[table["by"] == "all"].reset_index(drop=True), cells)

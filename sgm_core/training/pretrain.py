@@ -17,13 +17,13 @@ from sgm_core.device import autocast, pick_device
 from sgm_core.home import whole_file
 from sgm_core.model.backbone import BackboneConfig
 from sgm_core.model.checkpoint import save_model
-from sgm_core.model.masking import cell_noise
-from sgm_core.model.reconstruction import Drawn, MaskedModel
+from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.backbones import corpus_sentence, is_bundle
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.counts import MaskCounter, sum_models
-from sgm_core.training.data import Values, ahead, batches, model_values, to_device, token_batches
+from sgm_core.training.data import Values, ahead, batches, model_values, token_batches
+from sgm_core.training.draws import mask_shares, mask_sums, random_numbers
 from sgm_core.training.first_masks import first_masks
 from sgm_core.training.folds import run_fold
 from sgm_core.training.loop import Loop, Task
@@ -226,24 +226,21 @@ class Pretraining(Task[Batch]):
             result = self.model(batch.x, drawn.masked, batch.target)
         eligible = self.model.eligible
         self.counter.add(batch.rows, self._epoch, batch.x, drawn.masked, eligible, batch.target)
-        self._sums += _sums(batch.x, drawn, result.error.detach(), eligible)
+        error = (result.error.detach() * len(batch.x)).double()
+        self._sums += torch.cat([error[None], mask_sums(batch.x, drawn, eligible)])
         return result.loss  # type: ignore[no-any-return]
 
     def end_epoch(self, epoch: int, seconds: float) -> tuple[float]:
         """Measure the validation loss and report the epoch."""
-        error, share, masked, nonzero, base = self._sums.tolist()
+        error, *sums = self._sums.tolist()
         loss = validation_loss(self.model, self.values, self.validation, self.config, epoch)
         n_cells = len(self.train)
-        positions = n_cells * int(self.values.measured.sum())
         row = {
             "epoch": epoch + 1,
             "train_loss": error / n_cells,
             "validation_loss": loss,
             "cells_per_s": n_cells / seconds,
-            "effective_share": share / n_cells,
-            "masked_share": masked / positions,
-            "nonzero_share": nonzero / max(1.0, masked),
-            "base_rate": base / positions,
+            **mask_shares(sums, n_cells, int(self.values.measured.sum())),
             "rank_correlation": self.counter.rank_correlation(epoch),
         }
         self.history.append(row | {"cells": n_cells})
@@ -283,35 +280,6 @@ class Pretraining(Task[Batch]):
         masks = self.counter.table(self.arm, self.fold, self.config.seed)
         masks_start = self.first.masks.assign(arm=self.arm, fold=self.fold)
         return Pretrained(self.model, self.start.genes, self.start.names, masks, mask_cells, masks_start)
-
-
-def _sums(x: Tensor, drawn: Drawn, error: Tensor, eligible: Tensor) -> Tensor:
-    """Return a batch's sums over cells (5,): error, effective share, masked, masked non-zero, non-zero."""
-    nonzero = (x > 0) & eligible
-    parts = (
-        error * len(x),
-        drawn.effective_share.sum(),
-        drawn.masked.sum(),
-        (drawn.masked & nonzero).sum(),
-        nonzero.sum(),
-    )
-    return torch.stack([part.double() for part in parts])
-
-
-def random_numbers(
-    config: PretrainConfig,
-    purpose: int,
-    epoch: int,
-    rows: np.ndarray,
-    n_positions: int,
-    device: torch.device,
-) -> tuple[Tensor, Tensor]:
-    """Return each cell's noise (B, L) and subset of latents (B, R), keyed by (purpose, epoch, cell)."""
-    noise = cell_noise(config.seed, purpose, epoch, rows, n_positions + config.latents)
-    subset = noise[:, n_positions:].topk(min(config.subset, config.latents), dim=1).indices
-    if config.subset_per == "batch":
-        subset = subset[:1].expand(len(rows), -1)
-    return to_device(noise[:, :n_positions].contiguous(), device), to_device(subset.contiguous(), device)
 
 
 @torch.no_grad()

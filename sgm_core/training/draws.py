@@ -1,0 +1,59 @@
+"""The random numbers that masks are drawn with, and what is summed over the masks drawn."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgm_core.model.masking import cell_noise
+from sgm_core.model.reconstruction import Drawn
+from sgm_core.training.config import PretrainConfig
+from sgm_core.training.data import to_device
+
+
+def random_numbers(
+    config: PretrainConfig,
+    purpose: int,
+    epoch: int,
+    rows: np.ndarray,
+    n_positions: int,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Return each cell's noise (B, L) and subset of latents (B, R), keyed by (purpose, epoch, cell)."""
+    noise = cell_noise(config.seed, purpose, epoch, rows, n_positions + config.latents)
+    subset = noise[:, n_positions:].topk(min(config.subset, config.latents), dim=1).indices
+    if config.subset_per == "batch":
+        subset = subset[:1].expand(len(rows), -1)
+    return to_device(noise[:, :n_positions].contiguous(), device), to_device(subset.contiguous(), device)
+
+
+def mask_sums(x: Tensor, drawn: Drawn, eligible: Tensor) -> Tensor:
+    """Return a batch's sums over cells (4,): effective share, masked, masked non-zero, non-zero."""
+    nonzero = (x > 0) & eligible
+    parts = (
+        drawn.effective_share.sum(),
+        drawn.masked.sum(),
+        (drawn.masked & nonzero).sum(),
+        nonzero.sum(),
+    )
+    return torch.stack([part.double() for part in parts])
+
+
+def mask_shares(sums: Sequence[float], n_cells: int, n_measured: int) -> dict[str, float]:
+    """Return the shares of the run table `mask_cells` from the `mask_sums` of all its cells.
+
+    Parameters
+    ----------
+    sums : the four, as plain numbers
+    n_cells : cells that they are of
+    n_measured : positions that the dataset has a gene for
+    """
+    share, masked, nonzero, base = sums
+    positions = n_cells * n_measured
+    return {
+        "effective_share": share / n_cells,
+        "masked_share": masked / positions,
+        "nonzero_share": nonzero / max(1.0, masked),
+        "base_rate": base / positions,
+    }
