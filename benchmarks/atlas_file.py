@@ -1,9 +1,9 @@
 """An atlas of any number of cells as an h5ad file, made of the real van Galen counts: repeated and thinned.
 
 ``python benchmarks/atlas_file.py FILE --cells 345897`` repeats the 12,811 cells in order. Each repeat after the
-first keeps every molecule with a probability of 0.95 (seeded), so that no two cells are equal, and gives its
-donors new names three times over (`a`, `b`, `c`): 54 donors. ``--genes 16000 --merge`` is the shape of the
-paper's atlas: the most detected genes, and two cells of one type and donor added up, 8 % dense.
+first keeps every molecule with a probability of 0.95 (seeded), so that no two cells are equal, and names its
+donors anew, three times over (`a`, `b`, `c`): 54 donors. ``--genes 16000 --merge`` is the shape of the paper's
+atlas: the most detected genes, and two cells of one type and donor added up.
 
 The file is never committed. It is written in chunks, so memory stays flat.
 """
@@ -86,7 +86,9 @@ def make(path: Path, n_cells: int, n_genes: int | None = None, merge: bool = Fal
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", type=Path)
     parser.add_argument("--cells", type=int, default=345_897)
     parser.add_argument("--genes", type=int, help="the most detected ones (default: all)")
