@@ -1,9 +1,9 @@
 """An atlas of any number of cells as an h5ad file, made of the real van Galen counts: repeated and thinned.
 
-``python benchmarks/atlas_file.py FILE --cells 345897`` repeats the 12,811 cells in order. Each repeat after the
-first keeps every molecule with a probability of 0.95 (seeded), so that no two cells are equal, and names its
-donors anew, three times over (`a`, `b`, `c`): 54 donors. ``--genes 16000 --merge`` is the shape of the paper's
-atlas: the most detected genes, and two cells of one type and donor added up.
+``python benchmarks/atlas_file.py FILE --cells 345897`` repeats the 12,811 cells in order. Each repeat
+after the first keeps every molecule with a probability of 0.95 (seeded), so that no two cells are equal,
+and names its donors anew, three times over (`a`, `b`, `c`): 54 donors. ``--genes 16000 --merge`` is the
+shape of the paper's atlas: the most detected genes, and two cells of one type and donor added up.
 
 The file is never committed. It is written in chunks, so memory stays flat.
 """
