@@ -107,7 +107,8 @@ def check_rows(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     if rows.size and (rows[0] < 0 or rows[-1] >= dataset.n_cells):
         wrong = rows[0] if rows[0] < 0 else rows[-1]
         raise InputError(
-            f"there is no cell {wrong:,} in dataset {dataset.name!r}: its cells are 0 to {dataset.n_cells - 1:,}"
+            f"there is no cell {wrong:,} in dataset {dataset.name!r}: its cells are 0 to "
+            f"{dataset.n_cells - 1:,}"
         )
     check_cells(rows.size)
     return rows

@@ -67,7 +67,7 @@ def standardised_pca(vectors: np.ndarray, n: int = N_COMPONENTS) -> np.ndarray:
 
 
 def add_maps(run_folder: Path, maps: dict[str, pd.DataFrame]) -> None:
-    """Write maps (cell, x, y) by source into the run's table ``embedding``; one of that source is replaced."""
+    """Write maps (cell, x, y) by source into the run's table ``embedding``, in place of older ones."""
     path = run_folder / "embedding.parquet"
     kept = [pd.read_parquet(path).query("source not in @maps")] if path.exists() else []
     frames = [frame.assign(source=source) for source, frame in maps.items()]

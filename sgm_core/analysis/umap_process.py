@@ -44,7 +44,7 @@ class UmapProcess:
         Cancelled
             If the observer says so.
         SGMError
-            If the process ended before its time.
+            If it can't be computed, or the process ended before its time.
         """
         check_cells(len(vectors))
         source, target = self._folder / "vectors.npy", self._folder / "xy.npy"
@@ -59,6 +59,8 @@ class UmapProcess:
         for answer in self._answers():
             if "done" in answer:
                 return np.load(target)
+            if "error" in answer:
+                raise SGMError(f"the map can't be computed: {answer['error']}")
             tell(answer["share"], answer["what"])
         raise self._died()
 
@@ -138,7 +140,11 @@ def serve(asked: IO[str], answers: IO[str]) -> None:
 
     for line in asked:
         source, target, seed = json.loads(line)
-        xy = umap(np.load(source), seed, lambda share, what: say(share=share, what=what))
+        try:
+            xy = umap(np.load(source), seed, lambda share, what: say(share=share, what=what))
+        except Exception as error:
+            say(error=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+            continue
         np.save(target, xy)
         say(done=True)
 
