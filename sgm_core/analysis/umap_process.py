@@ -56,16 +56,20 @@ class UmapProcess:
             stream.flush()
         except BrokenPipeError:
             raise self._died() from None
+        said: tuple[float, str] | None = None
         for answer in self._answers():
             if "done" in answer:
                 return np.load(target)
             if "error" in answer:
                 raise SGMError(f"the map can't be computed: {answer['error']}")
-            tell(answer["share"], answer["what"])
+            if answer:
+                said = answer["share"], answer["what"]
+            if said:
+                tell(*said)
         raise self._died()
 
     def _answers(self) -> Iterator[dict[str, Any]]:
-        """Give what the child says, until it ends."""
+        """Give what the child says, until it ends; an empty answer where it has nothing new to say."""
         out = self._child.stdout
         assert out is not None
         with selectors.DefaultSelector() as selector:
@@ -73,6 +77,7 @@ class UmapProcess:
             while True:
                 self._observer.check()
                 if not selector.select(_LOOK_S):
+                    yield {}
                     continue
                 read = os.read(out.fileno(), 65536)
                 if not read:

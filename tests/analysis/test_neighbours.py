@@ -52,8 +52,10 @@ def test_the_rounds_of_a_search_are_progress() -> None:
 
 
 @pytest.mark.slow
-def test_the_search_by_descent_finds_the_neighbours() -> None:
+def test_the_search_by_descent_finds_the_neighbours(request: pytest.FixtureRequest) -> None:
     """Slow: compiling it takes 40 seconds."""
+    if "slow" not in request.config.getoption("-m"):
+        pytest.skip("run with -m slow")
     vectors = np.random.default_rng(0).normal(size=(4000, 10)).astype(np.float32)
     said: list[str] = []
     index, distance = by_descent(vectors, 15, 0, 1, lambda share, what: said.append(what))
