@@ -22,7 +22,7 @@ from sgm_core.analysis.pooled_maps import (
 from sgm_core.analysis.umap_map import Steps, check_cells, seconds, threads_of, umap
 from sgm_core.analysis.umap_process import umap_process
 from sgm_core.cells.dataset import Dataset, open_dataset
-from sgm_core.errors import InputError
+from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
 
 __all__ = [
@@ -65,6 +65,8 @@ def umap_run(parameters: dict[str, Any], folder: Path, observer: Observer) -> No
     ------
     InputError
         If the cells or the map's name can't be used.
+    NotFoundError
+        If the dataset, the run's vectors or the file of cells is not there.
     """
     seed = parameters.get("seed")
     seed = None if seed is None else int(seed)
@@ -73,6 +75,8 @@ def umap_run(parameters: dict[str, Any], folder: Path, observer: Observer) -> No
         if parameters.get("cells"):
             name = check_map_name(dataset, str(parameters.get("name") or ""))
             file = folder / home.check_name(str(parameters["cells"]), "file of cells")
+            if not file.is_file():
+                raise NotFoundError(f"run {folder.name!r} has no file {file.name} of the cells to map")
             rows = check_rows(dataset, np.load(file, allow_pickle=False))
         table = dataset_umap(dataset, seed, observer, rows)
         home.write_table(dataset.path / "embeddings" / f"{name}.parquet", table)

@@ -144,6 +144,12 @@ def test_cells_that_cannot_be_mapped(
     assert sorted((demo_dataset.path / "embeddings").glob("*")) == before
 
 
+def test_a_run_without_its_file_of_cells(demo_dataset, tmp_path: Path) -> None:
+    parameters = {"data": demo_dataset.name, "cells": "cells.npy", "name": "few"}
+    with pytest.raises(NotFoundError, match=r"has no file cells\.npy of the cells to map"):
+        umap_run(parameters, tmp_path / "umap-1", Observer())
+
+
 def test_a_map_stops_while_blocks_are_read(
     demo_dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
