@@ -28,4 +28,5 @@ def run_title(kind: str, dataset: str, parameters: Mapping[str, Any], source: st
         return ", ".join(filter(None, [f"Finetune {start}", scheme]))
     if kind == "import":
         return f"Import {Path(str(parameters.get('path') or 'a file')).name} as {dataset}"
-    return f"Map of {parameters.get('run') or dataset}"
+    some = f", the cells of {parameters['name']}" if parameters.get("cells") else ""
+    return f"Map of {parameters.get('run') or dataset}{some}"
