@@ -1,7 +1,7 @@
 """What pages have read or computed, kept for all sessions: one version of each thing, and bounded in bytes.
 
-``st.cache_resource`` keeps a number of entries, whatever their size, and the old version of a table beside the
-new one until then; six versions of one table of predictions took half a gigabyte.
+``st.cache_resource`` keeps a number of entries, whatever their size, and the old version of a table beside
+the new one until then; six versions of one table of predictions took half a gigabyte.
 """
 
 import functools
