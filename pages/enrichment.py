@@ -182,8 +182,8 @@ if context.dataset is None:
     frame.empty("No dataset yet: import one, or start with the demo.", "Go to datasets", "pages/datasets.py")
 dataset = context.dataset
 run = tables.of_dataset(context)
-masks = tables.read(run, "masks") if run is not None else None
-run = run if masks is not None and len(masks) else None  # only a run with masks counts here
+if run is not None and not (tables.exists(run, "masks") and mask_tables.arms(run)):
+    run = None  # only a run with masks counts here
 answer_line = st.container()
 order, top, library, arm, sizes = controls(run)
 try:

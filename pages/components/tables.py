@@ -1,6 +1,7 @@
 """Tables of the run in view: read once, shared by all sessions, never changed."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 import streamlit as st
@@ -97,6 +98,11 @@ def require(context: frame.Context, name: str, what: str) -> tuple[Dataset, Run,
     table = read(run, name)
     if table is not None and len(table):
         return context.dataset, run, table
+    lacking(run, what)
+
+
+def lacking(run: Run, what: str) -> NoReturn:
+    """Say that a run has no `what` (yet), and what to do; ends the page."""
     if run.state in ACTIVE:
         _waiting(run, what)
     reason = f" It {_ENDS[run.state]}: {escape(run.status['error'])}." if run.status.get("error") else ""

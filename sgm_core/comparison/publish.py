@@ -48,7 +48,7 @@ class Publisher:
         self._next = 0.0
         self._donors = donor_codes(dataset.donors())
         self._counted: dict[str, tuple[int, pd.DataFrame]] = {}  # part -> its stamp and counts
-        self._summed: dict[str, tuple[int, ...]] = {}  # arm -> stamps of the counts of its models
+        self._summed: dict[str, dict[Path, int]] = {}  # arm -> the counts of its models, and their stamps
         self._thread: threading.Thread | None = None
         self._problem: BaseException | None = None
 
@@ -134,10 +134,14 @@ class Publisher:
         from sgm_core.training.counts import sum_models  # torch, which the first look at a run does without
 
         found = [self.folder / FOLDER / task.name / "masks.parquet" for task in self._done(arm)]
-        paths = [path for path in found if path.exists()]
-        stamps = tuple(map(tables.stamp, paths))
-        if not paths or self._summed.get(arm) == stamps:
+        stamps = {path: tables.stamp(path) for path in found if path.exists()}
+        known = self._summed.get(arm, {})
+        if stamps == known:
             return
+        part = tables.part_path(self.folder, "masks", f"sum.{arm}")
+        # models are added to the sum that is there, unless one of it was made anew
+        goes_on = bool(known) and known.items() <= stamps.items() and part.exists()
+        paths = [part, *(stamps.keys() - known.keys())] if goes_on else list(stamps)
 
         def read() -> Iterator[pd.DataFrame]:
             for path in paths:
@@ -146,8 +150,7 @@ class Publisher:
 
         total = sum_models(read())
         # a page shows one grouping at a time: its rows lie together
-        genes = max(1, total["gene"].nunique())
-        tables.write(tables.part_path(self.folder, "masks", f"sum.{arm}"), total, group=genes)
+        tables.write(part, total, group=max(1, total["gene"].nunique()))
         self._summed[arm] = stamps
 
     def _gather(self, name: str) -> pd.DataFrame | None:

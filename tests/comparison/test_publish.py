@@ -98,10 +98,13 @@ def test_what_is_derived_from_counts_is_what_the_predictions_say(few_cells, run)
     pd.testing.assert_frame_equal(run.read_table("paired"), paired)
 
 
-def test_masks_are_summed_one_model_after_the_other(few_cells, run) -> None:
-    for task in TASKS:
-        make(few_cells, run, task)
-    publisher(few_cells, run).publish()
+@pytest.mark.parametrize("pieces", [1, 4])
+def test_masks_are_summed_one_model_after_the_other(few_cells, run, pieces: int) -> None:
+    mine = publisher(few_cells, run)
+    for number in range(pieces):
+        for task in TASKS[number::pieces]:
+            make(few_cells, run, task)
+        mine.publish()
     every = pd.concat([counts(task) for task in TASKS])
     expected = every.groupby(["arm", "by", "level", "gene"])[list(STATISTICS)].sum()
     found = run.read_table("masks", fold=-1)
