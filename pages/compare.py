@@ -9,11 +9,11 @@ import streamlit as st
 
 from pages.components import compare_text, confidence, frame, scores, show, tables
 from pages.components.kept import kept
+from sgm_core import tables as run_tables
 from sgm_core.analysis.metrics import METRICS, confusion, pair_in_view
 from sgm_core.escape import escape
 from sgm_core.figures import compare as figures
 from sgm_core.figures.palette import SCHEMES, arm_name
-from sgm_core.runs import tables as run_tables
 from sgm_core.runs.store import Run
 
 VIEWS = {

@@ -7,6 +7,7 @@ import pandas as pd
 
 from pages.components import tables
 from pages.components.kept import kept
+from sgm_core import tables as run_tables
 from sgm_core.analysis import mask_models
 from sgm_core.analysis.diagnostic import diagnostic, mask_basis
 from sgm_core.analysis.mask_models import ModelResiduals, model_residuals, model_rows
@@ -14,7 +15,6 @@ from sgm_core.analysis.masks import gene_statistics, level_frequencies, mask_arm
 from sgm_core.analysis.verdict import Verdict, verdict
 from sgm_core.errors import NotFoundError
 from sgm_core.figures.compare import in_order
-from sgm_core.runs import tables as run_tables
 from sgm_core.runs.store import Run
 
 # Column of a diagnostic, how it is called, how it is written, what it means. A column of `start`, what the

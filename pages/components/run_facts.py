@@ -8,10 +8,10 @@ import streamlit as st
 
 from pages.components import words
 from pages.components.kept import kept
+from sgm_core import tables as run_tables
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.escape import escape
 from sgm_core.figures.palette import arm_name
-from sgm_core.runs import tables as run_tables
 from sgm_core.runs.store import STATES, Run
 from sgm_core.training.config import FINETUNE_PRESETS, PRESETS, FinetuneConfig, PretrainConfig
 

@@ -8,10 +8,10 @@ import streamlit as st
 
 from pages.components import frame, run_facts, state
 from pages.components.kept import kept
+from sgm_core import tables as run_tables
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
 from sgm_core.escape import escape
-from sgm_core.runs import tables as run_tables
 from sgm_core.runs.store import ACTIVE, Run
 
 _ENDS = {"failed": "failed", "cancelled": "was cancelled", "lost": "was lost"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sgm_core.runs import tables
+from sgm_core import tables
 
 PARTS = ("predictions", "masks", "masks_start")
 """Tables of a comparison that are folders of parts."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from sgm_core import tables
 from sgm_core.analysis import statistics
 from sgm_core.analysis.pooled import score_tables, with_pooled
 from sgm_core.analysis.tally import DonorCounts, donor_codes, tally
@@ -15,14 +16,13 @@ from sgm_core.comparison.parts import parts_of, settle
 from sgm_core.comparison.tasks import FOLDER, Task, is_done
 from sgm_core.errors import Cancelled
 from sgm_core.progress import Observer
-from sgm_core.runs import tables
 
 
 class Publisher:
     """Publishes the tables of a comparison as its tasks finish, beside its work.
 
-    What a task made is read once: its predictions are counted (`sgm_core.analysis.tally`), and the tables that
-    follow are derived from the counts of all tasks.
+    What a task made is read once: its predictions are counted (`sgm_core.analysis.tally`), and the tables
+    that follow are derived from the counts of all tasks.
 
     Parameters
     ----------

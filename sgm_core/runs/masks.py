@@ -1,4 +1,4 @@
-"""The mask counts of a run, of which no one needs all: a vocabulary has a million rows a model and grouping."""
+"""The mask counts of a run, of which no one needs all: a vocabulary makes millions of rows a model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a comparison publishes as its tasks finish.
 
-Seen: every finished piece read and wrote all predictions again, 21 s at 345,897 cells, and the loop that looks
-for a wish to cancel waited for it.
+Seen: every finished piece read and wrote all predictions again, 21 s at 345,897 cells, and the loop that
+looks for a wish to cancel waited for it.
 """
 
 import time
