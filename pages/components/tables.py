@@ -87,6 +87,7 @@ def require(context: frame.Context, name: str, what: str) -> tuple[Dataset, Run,
         frame.empty(
             "No dataset yet: import one, or start with the demo.", "Go to datasets", "pages/datasets.py"
         )
+    frame.need_counts(context.dataset, f"A run, where {what} come from,")
     run = context.run
     if run is None:
         frame.empty(
