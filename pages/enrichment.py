@@ -106,8 +106,8 @@ def no_run() -> None:
         st.caption("No run with mask counts is in view: test any list of yours meanwhile.")
         return
     st.caption(
-        f"{escape(dataset.name)} holds coordinates and labels only, so no run can hide its genes: test any list "
-        "of yours, or look at its cells."
+        f"{escape(dataset.name)} holds coordinates and labels only, so no run can hide its genes: test any "
+        "list of yours, or look at its cells."
     )
     st.page_link("pages/cells.py", label="Look at its cells", icon=":material/scatter_plot:")
 

@@ -1,4 +1,4 @@
-"""How sure a sentence is, in a word and a mark, the same on every page: proven, undecided, described, or chance."""
+"""How sure a sentence is, in a word and a mark, the same on every page: proven, undecided, chance ..."""
 
 from collections.abc import Mapping
 from typing import Any

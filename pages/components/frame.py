@@ -84,8 +84,8 @@ def answer(text: str, confidence: str | None = None) -> None:
     text
         Markdown; names in it are escaped (`sgm_core.escape`).
     confidence
-        ``proven``, ``undecided``, ``described`` or ``chance``, shown as word and mark before the sentence; None where the
-        sentence only counts.
+        ``proven``, ``undecided``, ``described`` or ``chance``, shown as word and mark before the sentence;
+        None where the sentence only counts.
     """
     help_text = sure.MEANING if confidence else None
     st.markdown(f"##### {sure.mark(confidence)}{text}", help=help_text)
@@ -110,8 +110,8 @@ def need_counts(dataset: Dataset, what: str) -> None:
     """
     if not dataset.has_counts:
         empty(
-            f"{escape(dataset.name)} holds coordinates and labels only. {what} needs the counts of its cells: "
-            "import a file that has them. Its map is on the page Cells.",
+            f"{escape(dataset.name)} holds coordinates and labels only. {what} needs counts: import a file "
+            "that has them. The map of its cells is on the page Cells.",
             "Look at its cells",
             "pages/cells.py",
         )
