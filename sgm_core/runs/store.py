@@ -32,7 +32,7 @@ __all__ = [
     "packed_run",
 ]
 
-KINDS = ("pretrain", "finetune", "compare", "import", "umap")
+KINDS = ("pretrain", "finetune", "compare", "import", "umap", "export")
 _DENSE = (".safetensors", ".parquet", ".npy")  # deflating them takes minutes and gains little
 CANCEL_GRACE_S = 10.0  # from the wish to the signal
 
