@@ -166,8 +166,8 @@ def _named(
     if isinstance(step, Polygon):
         if step.map not in maps:
             raise NotFoundError(
-                f"the map {step.map!r} on which the selection was drawn is not there: choose its run above, or "
-                "clear the selection"
+                f"the map {step.map!r} on which the selection was drawn is not there: choose its run "
+                "above, or clear the selection"
             )
         table = maps[step.map]
         inside = points_in_polygon(table["x"].to_numpy(), table["y"].to_numpy(), np.array(step.corners))

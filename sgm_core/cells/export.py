@@ -33,9 +33,10 @@ def stored_values(dataset: Dataset, rows: np.ndarray) -> int:
 def export_h5ad(dataset: Dataset, rows: np.ndarray, path: Path, observer: Observer | None = None) -> Path:
     """Write some cells as an h5ad, as `Dataset.to_anndata` would make it, a block at a time.
 
-    Raw counts in ``X`` (CSR, float32; float64 where a count needs it), columns of the cells in ``obs``, genes in
-    ``var``, each stored map in ``obsm["X_NAME"]``, where all comes from in ``uns["sgm_core"]``. Without counts
-    the file has no ``X`` and no genes. The file is whole or absent; memory doesn't grow with the cells.
+    Raw counts in ``X`` (CSR, float32; float64 where a count needs it), columns of the cells in ``obs``, genes
+    in ``var``, each stored map in ``obsm["X_NAME"]``, where all comes from in ``uns["sgm_core"]``. Without
+    counts the file has no ``X`` and no genes. The file is whole or absent; memory doesn't grow with the
+    counts.
 
     Parameters
     ----------

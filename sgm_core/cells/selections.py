@@ -1,7 +1,7 @@
 """Selections of cells that were given a name: which cells, how they were chosen, when, on which content.
 
-A selection NAME of a dataset is ``DATASET/selections/NAME.json`` and the row numbers, ``NAME.npy``. The JSON is
-written last and carries the hash of the rows, so a selection is whole or absent.
+A selection NAME of a dataset is ``DATASET/selections/NAME.json`` and the row numbers, ``NAME.npy``. The JSON
+is written last and carries the hash of the rows, so a selection is whole or absent.
 """
 
 import hashlib
