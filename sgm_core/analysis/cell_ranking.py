@@ -1,4 +1,4 @@
-"""Genes ranked by single cells, where there are too few donors for a test: a description, without p-values."""
+"""Genes ranked by single cells, where donors are too few for a test: it describes, without p-values."""
 
 import warnings
 
@@ -49,9 +49,9 @@ def cell_ranking(dataset: Dataset, rows_a: np.ndarray, rows_b: np.ndarray) -> pd
     Returns
     -------
     DataFrame
-        One row a gene with a count: gene, log2_fold_change (of mean expression, a over b), score (z of the rank
-        sum, ties corrected), share_a, share_b (of cells with a count), mean_a, mean_b (of ln(1 + 10,000 *
-        count / total)). It has no p-values on purpose: cells are no independent samples.
+        One row a gene with a count: gene, log2_fold_change (of mean expression, a over b), score (z of the
+        rank sum, ties corrected), share_a, share_b (of cells with a count), mean_a, mean_b (of ln(1 + 10,000
+        * count / total)). It has no p-values on purpose: cells are no independent samples.
     """
     import scanpy as sc
     from anndata import AnnData

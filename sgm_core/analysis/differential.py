@@ -73,7 +73,7 @@ def check_sides(
         if len(rows) < MIN_SIDE:
             raise InputError(f"{name} has {len(rows)} cells: a comparison needs at least {MIN_SIDE}")
         sides.append(rows)
-    shared = len(np.intersect1d(*sides, assume_unique=True))
+    shared = len(np.intersect1d(sides[0], sides[1], assume_unique=True))
     if shared:
         raise InputError(f"{shared:,} cells are in {name_a} and in {name_b}: take them out of one")
     return sides[0], sides[1]
@@ -82,7 +82,7 @@ def check_sides(
 def plan(
     dataset: Dataset, rows_a: np.ndarray, rows_b: np.ndarray, min_cells: int | None = None
 ) -> Plan | None:
-    """Return which donors a comparison would go over (`plan_donors`); None where the dataset has no donors."""
+    """Return which donors a comparison would go over (`plan_donors`); None without a donor column."""
     if dataset.donor_column is None:
         return None
     donors = dataset.donors()
@@ -95,8 +95,8 @@ def no_test(plan: Plan | None) -> str:
         return "the dataset has no donor column"
     if plan.enough:
         return ""
-    donors = f"{len(plan.donors_a)} and {len(plan.donors_b)} donors have at least {plan.min_cells} cells in A and B"
-    return f"{donors}, and a test needs {MIN_DONORS} on each side"
+    donors = f"{len(plan.donors_a)} and {len(plan.donors_b)} donors"
+    return f"{donors} have {plan.min_cells} cells in A and B, and a test needs {MIN_DONORS} on each side"
 
 
 def differential(
@@ -110,10 +110,10 @@ def differential(
 ) -> Differential:
     """Compare the expression of two groups of cells.
 
-    ``pseudobulk`` sums counts by donor and side and tests over donors (`donor_test`). ``wilcoxon`` ranks genes
-    by single cells (`cell_ranking`) of at most 2,000 cells a side drawn evenly over donors, and describes
-    only: cells of a donor are no independent samples, and cells chosen by their expression differ in it.
-    ``auto`` takes the first wherever each side has three donors.
+    ``pseudobulk`` sums counts by donor and side and tests over donors (`donor_test`). ``wilcoxon`` ranks
+    genes by single cells (`cell_ranking`) of at most 2,000 cells a side drawn evenly over donors, and
+    describes only: cells of a donor are no independent samples, and cells chosen by their expression differ
+    in it. ``auto`` takes the first wherever each side has three donors.
 
     Parameters
     ----------
@@ -133,8 +133,8 @@ def differential(
     Returns
     -------
     Differential
-        Its table has gene, log2_fold_change (a over b), share_a, share_b (of cells with a count), mean_a, mean_b
-        (of ln(1 + 10,000 * count / total)), the flags of `gene_families`; by pseudobulk base_mean,
+        Its table has gene, log2_fold_change (a over b), share_a, share_b (of cells with a count), mean_a,
+        mean_b (of ln(1 + 10,000 * count / total)), the flags of `gene_families`; by pseudobulk base_mean,
         standard_error, statistic, p_value, q_value and remark too, by wilcoxon score.
 
     Raises
@@ -228,7 +228,8 @@ def answer(facts: Mapping[str, Any], name_a: str = "A", name_b: str = "B") -> st
         )
         return f"No test of {name_a} against {name_b}: {facts['why']}{top} (descriptive)"
     higher, lower = facts["n_higher"], facts["n_lower"]
-    genes = f"{higher:,} {'gene' if higher == 1 else 'genes'} higher and {lower:,} lower in {name_a} than in {name_b}"
+    noun = "gene" if higher == 1 else "genes"
+    genes = f"{higher:,} {noun} higher and {lower:,} lower in {name_a} than in {name_b}"
     if not higher + lower:
         genes = f"No gene of {facts['n_tested']:,} is proven higher or lower in {name_a} than in {name_b}"
     donors = (
@@ -259,11 +260,10 @@ def differential_run(parameters: Mapping[str, Any], folder: Path, observer: Obse
     sides = [folder / f"cells_{name}.npy" for name in "ab"]
     if not all(path.is_file() for path in sides):
         raise InputError(f"{folder.name} lacks the cells it compares: ask the question again")
-    cells = [np.load(path, allow_pickle=False) for path in sides]
+    a, b = (np.load(path, allow_pickle=False) for path in sides)
     dataset = open_dataset(parameters["data"])
-    found = differential(
-        dataset, *cells, parameters["method"], parameters["min_cells"], parameters["seed"], observer
-    )
+    asked = (parameters["method"], parameters["min_cells"], parameters["seed"])
+    found = differential(dataset, a, b, *asked, observer)
     home.write_json(folder / FACTS, found.facts)
     observer.table(TABLE, found.table)
     observer.message(answer(found.facts, parameters["name_a"], parameters["name_b"]))

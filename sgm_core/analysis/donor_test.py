@@ -26,8 +26,8 @@ _MOST_PROCESSES = 8
 def donor_test(sums: Sums, genes: np.ndarray, paired: bool, observer: Observer | None = None) -> pd.DataFrame:
     """Test every gene between the sides, donors being the samples (DESeq2 by PyDESeq2, its defaults).
 
-    Negative binomial model ~ side, or ~ donor + side where paired; Wald test of the side; false discovery rate
-    of 5 % with independent filtering and Cook's distance (Love, Huber and Anders 2014,
+    Negative binomial model ~ side, or ~ donor + side where paired; Wald test of the side; false discovery
+    rate of 5 % with independent filtering and Cook's distance (Love, Huber and Anders 2014,
     doi:10.1186/s13059-014-0550-8; Muzellec et al. 2023, doi:10.1093/bioinformatics/btad547).
 
     Parameters

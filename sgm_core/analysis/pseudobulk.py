@@ -1,7 +1,7 @@
 """Counts summed over the cells of a donor, and which donors can be compared.
 
-A donor, not a cell, is what a study draws: cells of one donor resemble each other, so tests over single cells call
-thousands of genes that the next donors don't show (Squair et al. 2021, doi:10.1038/s41467-021-25960-2).
+A donor, not a cell, is what a study draws: cells of one donor resemble each other, so tests over single
+cells call many genes that the next donors don't show (Squair et al. 2021, doi:10.1038/s41467-021-25960-2).
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from sgm_core.progress import Observer
 
 MIN_DONORS = 3
 MIN_CELLS = (10, 5)
-"""Least cells of a donor on a side: the first, unless only the second leaves `MIN_DONORS` donors on each side."""
+"""Least cells of a donor on a side: the first, unless only the second leaves enough donors on each."""
 MOST_DONORS, MOST_PAIRS = 60, 24
 _BLOCK = 8192
 
@@ -66,9 +66,9 @@ class Plan:
 def plan_donors(donors_a: pd.Series, donors_b: pd.Series, min_cells: int | None = None) -> Plan:
     """Choose the donors of a comparison.
 
-    Where at least three donors, and half of those of the side with fewer, have enough cells on both sides, the
-    comparison goes over them alone, each against itself; else over the donors of either side. Of more donors
-    than a test can use those with the most cells are taken.
+    Where at least three donors, and half of those of the side with fewer, have enough cells on both sides,
+    the comparison goes over them alone, each against itself; else over the donors of either side. Of more
+    donors than a test can use those with the most cells are taken.
 
     Parameters
     ----------
@@ -87,21 +87,15 @@ def plan_donors(donors_a: pd.Series, donors_b: pd.Series, min_cells: int | None 
     for name, side, mine in zip("AB", sizes, kept):
         if len(mine) < len(side):
             few = len(side) - len(mine)
-            donors = "1 donor has" if few == 1 else f"{few} donors have"
-            notes.append(
-                f"{donors} fewer than {least} cells in {name} and {'is' if few == 1 else 'are'} left out"
-            )
+            donors = "1 donor" if few == 1 else f"{few} donors"
+            notes.append(f"{donors} of {name} with fewer than {least} cells left out")
     both = kept[0].index.intersection(kept[1].index)
     paired = len(both) >= MIN_DONORS and 2 * len(both) >= min(map(len, kept))
     if paired:
         alone = len(kept[0].index.union(kept[1].index)) - len(both)
         if alone:
-            donors = (
-                "1 donor with cells on one side only is"
-                if alone == 1
-                else (f"{alone} donors with cells on one side only are")
-            )
-            notes.append(f"{donors} left out of the comparison of each donor with itself")
+            donors = "1 donor" if alone == 1 else f"{alone} donors"
+            notes.append(f"{donors} with cells on one side only left out: each is compared with itself")
         kept = [side.loc[both] for side in kept]
         order = pd.concat(kept, axis=1).min(axis=1).sort_values(ascending=False, kind="stable").index
         chosen = [order[:MOST_PAIRS], order[:MOST_PAIRS]]
