@@ -1,5 +1,7 @@
 """Select cells by their labels and by a value, without drawing."""
 
+import hashlib
+
 import numpy as np
 import streamlit as st
 
@@ -32,7 +34,7 @@ def by_labels(state: Selecting) -> None:
         counts = _counts(labels)
         with places[i % len(places)]:
             chosen = st.multiselect(
-                words.column(column), list(counts), placeholder="Any", key=f"filter-{column}",
+                words.column(column), list(counts), placeholder="Any", key=f"filter-{state.dataset.content_hash[:8]}-{i}",
                 format_func=lambda level, counts=counts: f"{level} ({counts[level]:,})",
             )  # fmt: skip
         if chosen:
@@ -61,10 +63,11 @@ def by_value(state: Selecting, numbers: dict[str, str]) -> None:
         st.caption("No cell has this value.")
         return
     low, high = float(finite.min()), float(finite.max())
+    token = hashlib.sha256(source.encode()).hexdigest()[:8]  # a name from a file is no key
     st.caption(f"From {low:.4g} to {high:.4g}, median {float(np.median(finite)):.4g}.")
     with st.container(horizontal=True):
-        least = st.number_input("At least", value=None, placeholder="any", key=f"least-{source}", format="%g")
-        most = st.number_input("At most", value=None, placeholder="any", key=f"most-{source}", format="%g")
+        least = st.number_input("At least", value=None, placeholder="any", key=f"least-{token}", format="%g")
+        most = st.number_input("At most", value=None, placeholder="any", key=f"most-{token}", format="%g")
     given = least is not None or most is not None
     _apply(state, "value", lambda mode: Range(source, least, most, mode) if given else None)
 

@@ -187,8 +187,8 @@ def test_cells_are_selected_by_their_labels(open_page, own_map, browser):
     page = open_page("cells")
     kind, donor = str(own_map.labels().value_counts().index[0]), str(own_map.donors().iloc[0])
     expected = ((own_map.labels() == kind) & (own_map.donors() == donor)).to_numpy()
-    page.multiselect(key="filter-cell_type").set_value([kind]).run()
-    page.multiselect(key="filter-donor").set_value([donor]).run()
+    for label, level in (("Cell type", kind), ("Donor", donor)):
+        next(each for each in page.multiselect if each.label == label).set_value([level]).run()
     press(page, f"Select {expected.sum()} cells" if expected.sum() != 1 else "Select 1 cell")
     assert f"{expected.sum():,} cell" in text_of(page)
     np.testing.assert_array_equal(np.sort(browser.chosen(0)), np.flatnonzero(expected))
@@ -199,7 +199,7 @@ def test_cells_are_selected_by_a_threshold_on_what_is_shown(open_page, own_map, 
     gene = str(own_map.genes[5])
     page = open_page("cells", colour="A gene's expression", gene=gene)
     values = own_map.lognorm(genes=[gene]).toarray().ravel()
-    page.number_input(key=f"least-gene:{gene}").set_value(0.5).run()
+    next(each for each in page.number_input if each.label == "At least").set_value(0.5).run()
     press(page, f"Select {(values >= 0.5).sum()} cells")
     np.testing.assert_array_equal(browser.chosen(0), np.flatnonzero(values >= 0.5))
 
