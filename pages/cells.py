@@ -100,7 +100,7 @@ def explorer(dataset: Dataset, maps: Maps, context: frame.Context) -> None:
         values = PageValues(dataset, context.run)
         selecting = Selecting(dataset, maps, values)
         models = cell_views.models(context.run)
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        with st.container(horizontal=True, vertical_alignment="top", gap="small"):
             by_hand = st.container(width="stretch")
             saved = list_selections(dataset)
             with st.popover(f"Saved ({len(saved)})", icon=":material/bookmarks:"):

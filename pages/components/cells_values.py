@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import streamlit as st
 
 from pages.components import cell_views, tables
 from pages.components.kept import everything, kept
@@ -55,7 +56,12 @@ class PageValues:
     def numbers(self, source: str) -> np.ndarray:
         """Return the numbers of a source, float32 (n_cells,)."""
         where = ("numbers", str(self.dataset.path), source)
-        return everything.get(where, self.stamp(source), lambda: self._find_numbers(source))
+
+        def find() -> np.ndarray:
+            with st.spinner("Reading the values"):
+                return self._find_numbers(source)
+
+        return everything.get(where, self.stamp(source), find)
 
     def _find_labels(self, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
         kind, name = split_source(source)
