@@ -7,10 +7,11 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import cell_views, show, tables, words
-from sgm_core.analysis.selection import composition, points_in_box, points_in_polygon
+from sgm_core.analysis.composition import composition
+from sgm_core.analysis.selection import points_in_box, points_in_polygon
 from sgm_core.cells.dataset import Dataset
 from sgm_core.escape import escape
-from sgm_core.figures import cells as figures
+from sgm_core.figures import composition as figures
 from sgm_core.runs.store import Run
 from sgm_core.spreadsheet import csv_text
 
@@ -81,7 +82,7 @@ def panel(dataset: Dataset, run: Run | None, model: tuple[str, str] | None, sele
         "Composition by", columns, default=columns[0], format_func=words.column,
         key="composition", bind="query-params", required=True,
     )  # fmt: skip
-    table = composition(dataset.labels(by).to_numpy(), selected)
+    table = composition(dataset.labels(by).to_numpy(), selected).table
     left, right = st.columns(2, gap="medium")
     title = f"Selected cells by {by.replace('_', ' ')}"
     with left:
