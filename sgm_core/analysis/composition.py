@@ -20,8 +20,8 @@ class Composition:
     Parameters
     ----------
     table : label, n_selected, share_selected, n_rest, share_rest, difference (of the shares), ratio (infinite
-        where the rest has none), low, high (95 % interval of the difference, for all labels together); one row
-        a label among all cells, most selected first. Shares are NaN where a side is empty.
+        where the rest has none), low, high (95 % interval of the difference, for all labels together); one
+        row a label among all cells, most selected first. Shares are NaN where a side is empty.
     n_donors : donors that the intervals are over; 0 without
     reason : why there are no intervals, empty if there are
     """
@@ -38,11 +38,11 @@ class Composition:
 
 
 def composition(
-    labels: pd.Series | np.ndarray,
+    labels: pd.Series | np.ndarray | pd.Categorical,
     selected: np.ndarray,
-    donors: pd.Series | np.ndarray | None = None,
-    among: np.ndarray | None = None,
+    donors: pd.Series | np.ndarray | pd.Categorical | None = None,
     seed: int = 0,
+    why: str = "the dataset has no donor column",
 ) -> Composition:
     """Return what the selected cells are, against the rest, with intervals by donor bootstrap.
 
@@ -60,23 +60,15 @@ def composition(
         Bool (cells,).
     donors
         The donor of each cell; None gives no intervals.
-    among
-        Bool (cells,), the cells that count; all by default.
     seed
         Of the bootstrap.
+    why
+        Why there are no donors.
     """
-    names = pd.Series(np.asarray(labels, dtype=object))
-    codes, levels = pd.factorize(names.where(names.notna(), NO_LABEL).astype(str), sort=True)
-    inside = np.ones(len(codes), dtype=bool) if among is None else among
-    side = np.asarray(selected, dtype=bool)[inside]
-    codes = codes[inside]
-    if donors is None:
-        donor, n_donors = np.zeros(len(codes), dtype=np.int64), 1
-    else:
-        donor, found = pd.factorize(np.asarray(donors, dtype=object)[inside])
-        donor, n_donors = donor.astype(np.int64), len(found)
-        known = donor >= 0
-        donor, n_donors = np.where(known, donor, n_donors), n_donors + int(not known.all())
+    codes, levels = _codes(labels, NO_LABEL)
+    side = np.asarray(selected, dtype=bool)
+    donor, names = (np.zeros(len(codes), dtype=np.int64), [""]) if donors is None else _codes(donors, "")
+    n_donors = len(names)
     n = len(levels)
     place = (donor * n + codes) * 2 + side
     counts = np.bincount(place, minlength=n_donors * n * 2).reshape(n_donors, n, 2).astype(float)
@@ -96,12 +88,22 @@ def composition(
             "ratio": ratio,
         }
     )
-    reason = "the dataset has no donor column" if donors is None else _too_few(chosen, rest)
+    reason = why if donors is None else _too_few(chosen, rest)
     half = np.full(n, np.nan) if reason else _half_widths(chosen, rest, seed)
     table["low"], table["high"] = table["difference"] - half, table["difference"] + half
     order = ["n_selected", "label"]
     table = table.sort_values(order, ascending=[False, True], ignore_index=True)
     return Composition(table, 0 if reason else n_donors, reason)
+
+
+def _codes(values: pd.Series | np.ndarray | pd.Categorical, missing: str) -> tuple[np.ndarray, list[str]]:
+    """Return the number of each cell's level, and the levels in order; `missing` is one where it occurs."""
+    if not isinstance(values, pd.Categorical):
+        values = pd.Categorical(pd.Series(np.asarray(values, dtype=object)).map(str, na_action="ignore"))
+    codes, levels = values.codes.astype(np.int64), [str(level) for level in values.categories]
+    if (codes < 0).any():
+        codes, levels = np.where(codes < 0, len(levels), codes), [*levels, missing]
+    return codes, levels
 
 
 def effective_donors(cells: np.ndarray) -> float:

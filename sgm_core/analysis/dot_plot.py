@@ -21,8 +21,8 @@ def kept_groups(groups: pd.Series, most: int = MOST_GROUPS) -> list[str]:
     groups
         The group of each cell, missing where it has none.
     """
-    sizes = groups.dropna().astype(str).value_counts()
-    return sorted(sizes.index[:most], key=str.casefold)
+    sizes = groups.value_counts()
+    return sorted(map(str, sizes.index[sizes > 0][:most]), key=str.casefold)
 
 
 def dot_plot(
@@ -121,8 +121,11 @@ def violin_values(
 
 def _codes(groups: pd.Series, shown: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
     levels = list(shown) if shown is not None else kept_groups(groups)
-    text = groups.where(groups.notna(), None)
-    found = pd.Categorical(text.map(str, na_action="ignore"), categories=levels).codes.astype(np.int64)
+    kind = groups if isinstance(groups.dtype, pd.CategoricalDtype) else groups.map(str, na_action="ignore")
+    text = pd.Categorical(kind)
+    place = {str(level): number for number, level in enumerate(levels)}
+    number = np.array([place.get(str(level), -1) for level in text.categories] + [-1])
+    found = number[text.codes]
     if not (found >= 0).any():
         raise InputError("no cell has a value of this column: group by another one")
     return found, levels
