@@ -47,8 +47,8 @@ def draw(dataset: Dataset, selected: np.ndarray) -> None:
         height = min(460, 38 + 35 * len(shown))
         show.table(shown, f"selected-by-{by}", column_config=config, column_order=order, height=height)
         st.caption(
-            "Intervals: donors resampled with all their cells, corrected for the number of rows. Where the cells "
-            "were chosen by this very column, or by a map that it follows, a difference is no finding."
+            "Intervals: donors resampled with all their cells, corrected for the number of rows. Where the "
+            "cells were chosen by this very column, or by a map that it follows, a difference is no finding."
             if not found.reason
             else f"Counts only, no intervals: {escape(found.reason)}."
         )

@@ -1,4 +1,4 @@
-"""What a run's mask counts say about a selection of cells: masks were counted by cell type, not cell by cell."""
+"""What a run's mask counts say about a selection: masks are counted by cell type, not cell by cell."""
 
 from dataclasses import dataclass
 
@@ -35,9 +35,9 @@ def selected_masks(
 ) -> SelectedMasks:
     """Weight the mask counts of the cell types by the make-up of a selection.
 
-    A run counts masks gene by gene within each cell type while it trains, and keeps no cell's own. So this is
-    what the selected cells get if they are hidden like others of their type; cells of one type all get the same,
-    and whether a cell was trained on or tested plays no part.
+    A run counts masks gene by gene within each cell type while it trains, and keeps no cell's own. So this
+    is what the selected cells get if they are hidden like others of their type; cells of one type all get the
+    same, and whether a cell was trained on or tested plays no part.
 
     Parameters
     ----------
@@ -62,9 +62,8 @@ def selected_masks(
     sizes = types.value_counts()
     sizes = sizes[[name for name in sizes.index if drawn.get(name, 0) > 0]]
     if sizes.empty:
-        raise InputError(
-            f"no selected cell is of a type that the run counted masks of ({', '.join(map(str, drawn.index))})"
-        )
+        counted = ", ".join(map(str, drawn.index)) or "none"
+        raise InputError(f"no selected cell is of a type whose masks the run counted ({counted})")
     weights = sizes / sizes.sum()
     # As many draws as leave the noise of the weighted frequency what it is.
     n = 1 / float((weights**2 / drawn[weights.index]).sum())
@@ -73,8 +72,8 @@ def selected_masks(
     inside = scale.notna()
     scaled = mine.loc[inside, counts].mul(scale[inside], axis=0)
     total = scaled.groupby(mine.loc[inside, "gene"], sort=False).sum().reset_index()
-    keys = {"arm": arm, "fold": SUMMED, "seed": SUMMED, "by": _BY, "level": ""}
-    table = gene_statistics(total.assign(**keys), arm=arm, by=_BY)
+    total = total.assign(arm=arm, fold=SUMMED, seed=SUMMED, by=_BY, level="")
+    table = gene_statistics(total, arm=arm, by=_BY)
     every = select_masks(masks, arm).set_index("gene")
     table["frequency_all"] = table["gene"].map(every["masked"] / every["opportunities"])
     return SelectedMasks(table, weights, float(sizes.sum() / max(1, int(np.sum(selected)))))
