@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.components import frame, questions_genes, questions_sides, run_facts, show, state, tables, words
+from pages.components import frame, questions_genes, questions_handover, questions_sides, run_facts, show, tables, words
 from sgm_core import home
 from sgm_core.analysis.differential import (
     FACTS,
@@ -28,7 +28,6 @@ from sgm_core.runs.launch import launch
 from sgm_core.runs.store import ACTIVE, Run, cancel_run
 from sgm_core.spreadsheet import csv_text
 
-HANDED = "handed-to-enrichment"
 _SHOWN = 500
 _MOST_GENES = 1000
 _COLUMNS = {
@@ -164,7 +163,7 @@ def _result(dataset: Dataset, run: Run, sides: questions_sides.Sides) -> None:
             on_select=lambda: _pick(dataset, table), selection_mode=("points", "box", "lasso"),
         )  # fmt: skip
         st.caption(
-            ":material/ads_click: Click genes, or draw a box around them, to choose them: they are drawn below."
+            ":material/ads_click: Click genes, or draw a box around them, to choose them for the plots below."
         )
     with right:
         _table(table, run)
@@ -182,10 +181,11 @@ def _method(facts: dict[str, Any]) -> str:
             "independent samples, and cells that were chosen by their expression differ in it anyway."
         )
     return (
-        f"DESeq2 (PyDESeq2), design ~ {escape(facts['design'])}, on counts summed over {facts['used_a']:,} "
-        f"cells of A and {facts['used_b']:,} of B; donors with at least {facts['min_cells']} cells on a side; "
-        f"{facts['n_tested']:,} genes with counts enough.{notes} If A and B were told apart by expression (a "
-        "lasso on a map, a cell type), the test says that donors agree on a gene, not that the groups are real."
+        f"DESeq2 (PyDESeq2), design ~ {escape(facts['design'])}, on counts summed over "
+        f"{facts['used_a']:,} cells of A and {facts['used_b']:,} of B, donors with at least "
+        f"{facts['min_cells']} cells on a side; {facts['n_tested']:,} genes with counts enough.{notes} If A "
+        "and B were told apart by expression (a lasso on a map, a cell type), the test says that donors "
+        "agree on a gene, not that the groups are real."
     )
 
 
@@ -268,5 +268,4 @@ def _hand_over(dataset: Dataset, run: Run, table: pd.DataFrame, tested: bool) ->
             if st.button(
                 f"{word} ({len(genes):,})", disabled=not genes, key=f"enrich-{word}", icon=":material/hub:"
             ):
-                st.session_state[HANDED] = (run.id, genes)
-                state.go("pages/enrichment.py")
+                questions_handover.hand(run, genes)

@@ -1,11 +1,9 @@
 """What a run hid in the selected cells, as far as its tables tell."""
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from pages.components import confidence, frame, mask_tables, questions_columns, show, tables
-from sgm_core.analysis.masks import lift_problem, top_genes
 from sgm_core.analysis.selected_masks import SelectedMasks, selected_masks
 from sgm_core.cells.dataset import Dataset
 from sgm_core.escape import escape
@@ -51,21 +49,17 @@ def draw(dataset: Dataset, run: Run | None, model: tuple[str, str] | None, selec
         fig = figures.frequency_expression(found.table, title)
         show.figure(fig, "selected-masks", found.table, alt=title, simulated=dataset.simulated)
     with right:
-        by = "frequency" if lift_known(found.table) is None else "lift"
+        by = "lift" if found.table["lift"].notna().any() else "frequency"
         rows = found.table.sort_values(by, ascending=False).head(_SHOWN)
         order = list(_COLUMNS)
         show.table(rows, "selected-masks-table", column_config=_COLUMNS, column_order=order, height=470)
 
 
-def lift_known(table: pd.DataFrame) -> str | None:
-    """Return ``lift`` where genes have one in these cells, else None."""
-    return "lift" if table["lift"].notna().any() else None
-
-
 def _sentence(found: SelectedMasks, arm: str) -> str:
     table = found.table
     gene = table.loc[table["frequency"].idxmax()]
-    text = f"{arm_name(arm)} hides {gene['gene']} most in cells of these types: {gene['frequency']:.1%} of the draws"
+    text = f"{arm_name(arm)} hides {gene['gene']} most in cells of these types"
+    text += f": {gene['frequency']:.1%} of the draws"
     if np.isfinite(gene["matched_frequency"]):
         text += f", genes of equal expression {gene['matched_frequency']:.1%}"
     return f"{text}, in all cells {gene['frequency_all']:.1%}"
