@@ -32,7 +32,7 @@ __all__ = [
     "packed_run",
 ]
 
-KINDS = ("pretrain", "finetune", "compare", "import", "umap", "differential")
+KINDS = ("pretrain", "finetune", "compare", "import", "umap", "differential", "export")
 _DENSE = (".safetensors", ".parquet", ".npy")  # deflating them takes minutes and gains little
 CANCEL_GRACE_S = 10.0  # from the wish to the signal
 
