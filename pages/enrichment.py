@@ -5,7 +5,16 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from pages.components import confidence, frame, gene_sets, mask_tables, questions_handover, show, tables, words
+from pages.components import (
+    confidence,
+    frame,
+    gene_sets,
+    mask_tables,
+    questions_handover,
+    show,
+    tables,
+    words,
+)
 from sgm_core.analysis.enrichment import Enrichment
 from sgm_core.errors import InputError
 from sgm_core.escape import escape

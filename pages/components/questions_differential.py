@@ -7,7 +7,16 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.components import frame, questions_genes, questions_handover, questions_sides, run_facts, show, tables, words
+from pages.components import (
+    frame,
+    questions_genes,
+    questions_handover,
+    questions_sides,
+    run_facts,
+    show,
+    tables,
+    words,
+)
 from sgm_core import home
 from sgm_core.analysis.differential import (
     FACTS,

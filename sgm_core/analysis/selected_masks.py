@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sgm_core.analysis.masks import gene_statistics, select_masks
 from sgm_core.analysis.mask_models import SUMMED
+from sgm_core.analysis.masks import gene_statistics, select_masks
 from sgm_core.errors import InputError
 
 _BY = "selection"
