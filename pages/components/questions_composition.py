@@ -28,12 +28,12 @@ def draw(dataset: Dataset, selected: np.ndarray) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         by = st.selectbox(
             "By", columns, format_func=lambda name: name.replace("_", " ").capitalize(),
-            key="composition", bind="query-params", width=260,
+            index=_start(dataset, columns, selected), key="composition", bind="query-params", width=260,
         )  # fmt: skip
     what = by.replace("_", " ")
     found = _composition(dataset, by, selected)
-    clear = not found.reason and len(found.different) > 0
-    confidence = None if found.reason else "proven" if clear else "undecided"
+    judged = not found.reason and found.table["share_selected"].iloc[0] < 1
+    confidence = ("proven" if len(found.different) else "undecided") if judged else None
     frame.answer(f"{escape(sentence(found, what))}.", confidence)
     title = f"Selected cells by {what}"
     left, right = st.columns(2, gap="medium")
@@ -52,6 +52,17 @@ def draw(dataset: Dataset, selected: np.ndarray) -> None:
             if not found.reason
             else f"Counts only, no intervals: {escape(found.reason)}."
         )
+
+
+def _start(dataset: Dataset, columns: list[str], selected: np.ndarray) -> int:
+    """Return the first column, not the donor's, in which the selected cells differ from one another."""
+    for number, column in enumerate(columns):
+        if column == dataset.donor_column:
+            continue
+        codes = questions_columns.values(dataset, column).codes[selected]
+        if (codes != codes[0]).any():
+            return number
+    return 0
 
 
 def _composition(dataset: Dataset, by: str, selected: np.ndarray) -> Composition:

@@ -82,21 +82,21 @@ def _split(dataset: Dataset, selected: np.ndarray, name: str) -> Sides | None:
 
 
 def _columns_within(dataset: Dataset, selected: np.ndarray) -> list[str]:
-    """Return the columns in which the selected cells differ, those of fewest levels first."""
+    """Return the columns in which the selected cells differ, those that tell donors apart first."""
     found = {}
     for column in dataset.grouping_columns():
         codes = questions_columns.values(dataset, column).codes[selected]
         levels = int((np.bincount(codes[codes >= 0]) > 0).sum()) if (codes >= 0).any() else 0
         if levels > 1:
             found[column] = levels
-    return sorted(found, key=lambda column: (found[column], column != "condition", column))
+    of_donors = questions_columns.of_donors(dataset)
+    return sorted(found, key=lambda column: (column not in of_donors, found[column]))
 
 
 def _group(dataset: Dataset, selected: np.ndarray, name: str) -> Sides | None:
     """Filter by up to two columns; the second one starts with the cell type that most selected cells have."""
     columns = dataset.grouping_columns()
-    apart = [column for column in columns if column not in (dataset.cell_type_column, dataset.donor_column)]
-    starts = [*apart, *columns][:1], [dataset.cell_type_column]
+    starts = [*questions_columns.of_donors(dataset), *columns][:1], [dataset.cell_type_column]
     other, words = np.ones(dataset.n_cells, dtype=bool), []
     for number, start in zip(range(_FILTERS), starts):
         options: list[str | None] = [*columns] if number == 0 else [None, *columns]

@@ -90,7 +90,8 @@ def composition(
     )
     reason = why if donors is None else _too_few(chosen, rest)
     half = np.full(n, np.nan) if reason else _half_widths(chosen, rest, seed)
-    table["low"], table["high"] = table["difference"] - half, table["difference"] + half
+    table["low"] = (table["difference"] - half).clip(lower=-1)
+    table["high"] = (table["difference"] + half).clip(upper=1)
     order = ["n_selected", "label"]
     table = table.sort_values(order, ascending=[False, True], ignore_index=True)
     return Composition(table, 0 if reason else n_donors, reason)
@@ -173,6 +174,11 @@ def sentence(found: Composition, what: str) -> str:
     table = found.table
     if not len(table) or not table["n_rest"].sum() or not table["n_selected"].sum():
         return "There is nothing to compare with: one side has no cells"
+    if table["share_selected"].iloc[0] == 1:
+        row = table.iloc[0]
+        return (
+            f"Every selected cell is {row['label']} by {what}, as are {row['share_rest']:.1%} of the others"
+        )
     if found.reason:
         row = table.loc[table["difference"].abs().idxmax()]
         return (

@@ -10,8 +10,8 @@ from sgm_core.figures.style import MUTED, finish, label
 def composition(table: pd.DataFrame, title: str, top: int = 20) -> go.Figure:
     """Draw what the selected cells are against all others.
 
-    The whisker is the 95 % interval of the difference, put at the others' share: where it leaves the others'
-    mark out, the shares differ.
+    The whisker is the 95 % interval of the difference, put at the selection's share: where it leaves the
+    others' mark out, the shares differ.
 
     Parameters
     ----------
@@ -23,8 +23,10 @@ def composition(table: pd.DataFrame, title: str, top: int = 20) -> go.Figure:
     largest = table[["share_selected", "share_rest"]].max(axis=1)
     rows = table.loc[largest.sort_values(ascending=False, kind="stable").index].head(top).iloc[::-1]
     names = [label(value, 28) for value in rows["label"]]
-    bounds = 100 * (rows["high"] - rows["difference"]).to_numpy(float)
-    known = bool(np.isfinite(bounds).any())
+    above = 100 * (rows["high"] - rows["difference"]).to_numpy(float)
+    below = 100 * (rows["difference"] - rows["low"]).to_numpy(float)
+    known = bool(np.isfinite(above).any())
+    bounds = {"array": above, "arrayminus": below, "color": MUTED, "thickness": 2, "width": 4}
     fig = go.Figure()
     fig.add_bar(
         x=100 * rows["share_selected"],
@@ -32,9 +34,7 @@ def composition(table: pd.DataFrame, title: str, top: int = 20) -> go.Figure:
         orientation="h",
         name="selected cells",
         marker={"color": "#0072B2"},
-        error_x={"type": "data", "array": bounds, "color": MUTED, "thickness": 2, "width": 4}
-        if known
-        else None,
+        error_x=bounds if known else None,
         customdata=np.column_stack([rows["n_selected"], 100 * rows[["difference", "low", "high"]]]),
         hovertemplate="%{y}: %{customdata[0]:,} cells, %{x:.1f} % of the selection"
         + (
