@@ -16,7 +16,7 @@ PICKED = "picked"
 _FIRST = ("CD34", "MPO", "LYZ", "CD3E", "MS4A1", "HBB")
 _VIOLINS = 4
 _MOST = 40
-_SIDES = "Selected and others"
+_SIDES = "A against B"
 _COLUMNS = {
     "group": st.column_config.TextColumn("Group", pinned=True),
     "gene": st.column_config.TextColumn("Gene"),

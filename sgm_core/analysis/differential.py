@@ -184,10 +184,20 @@ def _by_donors(
         "n_tested": int(table["p_value"].notna().sum()),
         "n_higher": int((found & (table["log2_fold_change"] > 0)).sum()),
         "n_lower": int((found & (table["log2_fold_change"] < 0)).sum()),
+        "closest": _closest(table),
         "notes": list(planned.notes),
         "samples": sums.samples.to_dict("list"),
     }
     return table, facts
+
+
+def _closest(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the gene that is nearest to be called higher, and its adjusted p; empty if none has one."""
+    up = table[(table["log2_fold_change"] > 0) & table["q_value"].notna()]
+    if up.empty:
+        return {}
+    row = up.loc[up["p_value"].idxmin()]
+    return {"gene": str(row["gene"]), "q_value": float(row["q_value"])}
 
 
 def _by_cells(
@@ -228,10 +238,12 @@ def answer(facts: Mapping[str, Any], name_a: str = "A", name_b: str = "B") -> st
         )
         return f"No test of {name_a} against {name_b}: {facts['why']}{top} (descriptive)"
     higher, lower = facts["n_higher"], facts["n_lower"]
+    near = facts["closest"]
+    closest = f" (closest: {near['gene']}, adjusted p {near['q_value']:.2g})" if near and not higher else ""
     noun = "gene" if higher == 1 else "genes"
-    genes = f"{higher:,} {noun} higher and {lower:,} lower in {name_a} than in {name_b}"
+    genes = f"{higher:,} {noun} higher{closest} and {lower:,} lower in {name_a} than in {name_b}"
     if not higher + lower:
-        genes = f"No gene of {facts['n_tested']:,} is proven higher or lower in {name_a} than in {name_b}"
+        genes = f"No gene of {facts['n_tested']:,} is higher or lower in {name_a} than in {name_b}{closest}"
     donors = (
         f"{facts['n_donors_a']} donors, each against itself"
         if facts["paired"]

@@ -13,6 +13,7 @@ from sgm_core.figures.style import MUTED, finish, label
 
 MEANS = {"mean": "Mean of all cells", "mean_expressing": "Mean of expressing cells"}
 _LARGEST = 20.0
+_BANDWIDTH = 0.2  # of ln(1 + counts per 10,000); a rule of thumb fails where most values are zero
 _LEGEND = (0.1, 0.5, 1.0)
 
 
@@ -118,6 +119,7 @@ def violins(
                 points=False,
                 spanmode="hard",
                 scalemode="width",
+                bandwidth=_BANDWIDTH,
                 hoverinfo="y+name",
                 row=row,
                 col=1,
