@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from sgm_core import home
+from sgm_core.cells.by_gene import Step
 from sgm_core.cells.cell_table import add_cells
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.genes import GeneMap, harmonise, read_aliases, read_gene_list
@@ -139,6 +140,7 @@ def import_dataset(
             note=note,
             largest=survey.largest,
             n_stored=int(survey.gene_cells[keep_genes].sum()),
+            step=_step(observer, len(obs)),
         )
     observer.message(f"dataset {name}: {dataset.n_cells:,} cells x {dataset.n_genes:,} genes")
     return dataset
@@ -178,7 +180,7 @@ def _survey(source: CountSource, gene_map: GeneMap, min_genes: int, observer: Ob
     done = 0
     for chunk in source.chunks():
         observer.check()
-        observer.progress(done, 2 * n_cells, "reading counts")
+        observer.progress(done, 3 * n_cells, "reading counts")
         mapped = gene_map.apply(chunk)
         found = np.diff(mapped.indptr)
         keep = found >= max(min_genes, 1)
@@ -199,10 +201,19 @@ def _kept_chunks(
     done = 0
     for chunk in source.chunks():
         observer.check()
-        observer.progress(len(keep) + done, 2 * len(keep), "writing counts")
+        observer.progress(len(keep) + done, 3 * len(keep), "writing counts")
         yield final.apply(chunk[keep[done : done + chunk.shape[0]]])
         done += chunk.shape[0]
-    observer.progress(2 * len(keep), 2 * len(keep), "writing counts")
+
+
+def _step(observer: Observer, n_cells: int) -> Step:
+    """Return what shows the last third of the progress, the copy by gene and what is worked out from it."""
+
+    def step(share: float) -> None:
+        observer.check()
+        observer.progress((2 + share) * n_cells, 3 * n_cells, "sorting counts by gene")
+
+    return step
 
 
 def _file(given: str | Path, kind: str | None = None) -> Path:

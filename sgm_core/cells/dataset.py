@@ -1,11 +1,13 @@
-"""A dataset on disk: raw counts as memory-mapped CSR, cells and genes as tables.
+"""A dataset on disk: raw counts as CSR, cells and genes as tables.
 
 The folder ``$SGM_HOME/datasets/NAME`` holds ``dataset.json``, ``indptr.npy``, ``indices.npy``,
-``counts.npy``, ``totals.npy``, ``obs.parquet``, ``var.parquet`` and ``embeddings/``; `sgm_core.cells.write`
-writes it.
+``counts.npy``, ``totals.npy``, ``obs.parquet``, ``var.parquet``, ``quality.parquet``, ``embeddings/``, the
+counts by gene in ``by_gene/`` and what was worked out once in ``facts/``; `sgm_core.cells.write` writes it.
+A table of coordinates and labels becomes one without counts and genes.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from scipy import sparse
 
 from sgm_core import home
+from sgm_core.cells.by_gene import add_by_gene, stored_by_gene
 from sgm_core.cells.columns import as_text
+from sgm_core.cells.compressed import Compressed
 from sgm_core.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -26,6 +32,8 @@ SCHEMA_VERSION = 1
 TARGET_SUM = 1e4
 _MOST_LEVELS = 40
 _FLOAT32_EXACT = 2**24
+_AT_ONCE = 20_000_000  # values: the copy by gene of a dataset that lacks it is made in passing, in seconds
+_BLOCK = 8_000_000
 _NEEDED = ("n_cells", "n_genes", "n_donors", "unlabelled", "content_hash", "simulated", "created")
 
 
@@ -60,8 +68,37 @@ class Dataset:
         return self.meta["n_genes"]
 
     @property
-    def donor_column(self) -> str:
-        """The column of `obs` that names the donor."""
+    def has_counts(self) -> bool:
+        """Whether there are counts, and not coordinates and labels only."""
+        return self.n_genes > 0
+
+    def require_counts(self, what: str) -> None:
+        """Refuse a dataset without counts.
+
+        Parameters
+        ----------
+        what
+            What needs them, as a noun: "a comparison".
+
+        Raises
+        ------
+        InputError
+            If there are none.
+        """
+        if not self.has_counts:
+            raise InputError(
+                f"dataset {self.name!r} has coordinates and labels only, no counts, which {what} needs: "
+                "import a file with the counts of its cells"
+            )
+
+    @property
+    def has_donors(self) -> bool:
+        """Whether it is known which donor each cell is from."""
+        return self.donor_column is not None
+
+    @property
+    def donor_column(self) -> str | None:
+        """The column of `obs` that names the donor; None for coordinates and labels without donors."""
         return self.meta["roles"]["donor"]
 
     @property
@@ -95,8 +132,17 @@ class Dataset:
 
     @cached_property
     def obs(self) -> pd.DataFrame:
-        """One row a cell; column ``cell`` is its name."""
-        return pd.read_parquet(self.path / "obs.parquet")
+        """One row a cell; column ``cell`` is its name.
+
+        Texts are objects that equal cells share, 8 bytes a cell; the names, of which no two are equal, stay
+        in Arrow's memory, a quarter of what as many Python texts take.
+        """
+        table = pq.read_table(self.path / "obs.parquet")
+        names = table.column("cell").combine_chunks().cast(pa.string())
+        obs = table.drop_columns(["cell"]).to_pandas(split_blocks=True, self_destruct=True)
+        obs.index = pd.RangeIndex(len(names))
+        obs.insert(0, "cell", pd.array(names, dtype=pd.ArrowDtype(pa.string())))
+        return obs
 
     @cached_property
     def var(self) -> pd.DataFrame:
@@ -109,14 +155,30 @@ class Dataset:
         return self.var["gene"].to_numpy(dtype=str)
 
     @cached_property
-    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        load = [np.load(self.path / f"{name}.npy", mmap_mode="r") for name in ("indptr", "indices", "counts")]
-        return load[0], load[1], load[2]
+    def _by_cell(self) -> Compressed:
+        self.require_counts("reading counts")
+        return Compressed(self.path)
 
     def counts(self) -> sparse.csr_matrix:
-        """Return the raw counts, cells x genes, memory-mapped; `take` for some cells of a huge dataset."""
-        indptr, indices, counts = self._arrays
-        return sparse.csr_matrix((counts, indices, indptr), shape=(self.n_cells, self.n_genes), copy=False)
+        """Return the raw counts, cells x genes, memory-mapped; `take` for some cells of a huge dataset.
+
+        Raises
+        ------
+        InputError
+            If there are more than 2^31 counts: they would not stay mapped.
+        """
+        self.require_counts("reading counts")
+        load = [np.load(self.path / f"{name}.npy", mmap_mode="r") for name in ("indptr", "indices", "counts")]
+        if load[0][-1] > np.iinfo(np.int32).max:
+            raise InputError(
+                f"dataset {self.name!r} has {load[0][-1]:,} counts, more than fit one matrix: take some "
+                "cells at a time"
+            )
+        return sparse.csr_matrix((load[2], load[1], load[0]), (self.n_cells, self.n_genes), copy=False)
+
+    def n_genes_per_cell(self) -> np.ndarray:
+        """Return how many genes each cell has a count of, int64 (n_cells,)."""
+        return self._by_cell.lengths()
 
     def take(self, rows: np.ndarray | slice) -> sparse.csr_matrix:
         """Return the raw counts of some cells; nothing else is read from disk.
@@ -125,21 +187,71 @@ class Dataset:
         ----------
         rows
             Row numbers (n,) in any order, or a slice.
+
+        Raises
+        ------
+        InputError
+            If the dataset has no counts, or these cells more than 2^31.
         """
-        indptr, indices, counts = self._arrays
-        if isinstance(rows, slice):
-            start, stop, step = rows.indices(self.n_cells)
-            if step == 1:
-                low, high = int(indptr[start]), int(indptr[max(start, stop)])
-                pointers = np.asarray(indptr[start : max(start, stop) + 1]) - low
-                parts = (np.asarray(counts[low:high]), np.asarray(indices[low:high]), pointers)
-                return sparse.csr_matrix(parts, shape=(pointers.size - 1, self.n_genes))
-            rows = np.arange(start, stop, step)
-        rows = np.asarray(rows, dtype=np.int64)
-        starts, ends = np.asarray(indptr[rows]), np.asarray(indptr[rows + 1])
-        pointers = np.concatenate([[0], np.cumsum(ends - starts)])
-        where = np.arange(pointers[-1]) + np.repeat(starts - pointers[:-1], ends - starts)
-        return sparse.csr_matrix((counts[where], indices[where], pointers), shape=(rows.size, self.n_genes))
+        counts, indices, pointers = self._by_cell.take(rows)
+        return sparse.csr_matrix((counts, indices, pointers), shape=(len(pointers) - 1, self.n_genes))
+
+    def gene(self, name: str, normalised: bool = True) -> np.ndarray:
+        """Return one gene's values, float32 (n_cells,).
+
+        Parameters
+        ----------
+        name
+            The symbol.
+        normalised
+            ln(1 + 10,000 * count / total) as `lognorm` has it; the raw counts if False.
+
+        Raises
+        ------
+        InputError
+            If the dataset has no such gene, or no counts.
+        """
+        column = self.genes_matrix([name], normalised)
+        values = np.zeros(self.n_cells, np.float32)
+        values[column.indices] = column.data
+        return values
+
+    def genes_matrix(self, names: Sequence[str] | np.ndarray, normalised: bool = True) -> sparse.csc_matrix:
+        """Return the values of some genes, cells x genes in the order of `names`, float32.
+
+        Only these genes are read where the dataset has its counts by gene. Datasets of older programs get
+        that on first use if it takes seconds, else with ``sgm data complete``; until then all is read, block
+        by block.
+
+        Parameters
+        ----------
+        names
+            Symbols or column numbers.
+        normalised
+            As for `gene`.
+
+        Raises
+        ------
+        InputError
+            If the dataset lacks one of them, or has no counts.
+        """
+        self.require_counts("the expression of a gene")
+        columns = self.gene_columns(names)
+        by_gene = stored_by_gene(self.path)
+        if by_gene is None and self._by_cell.indptr[-1] <= _AT_ONCE:
+            with suppress(OSError):  # it may be that this user may not write there
+                by_gene = add_by_gene(self.path, self.n_genes)
+        shape = (self.n_cells, len(columns))
+        if by_gene is not None:
+            values = sparse.csc_matrix(by_gene.take(columns), shape=shape).astype(np.float32)
+        else:
+            blocks = self._by_cell.blocks(_BLOCK)
+            parts = [self.take(slice(*block))[:, columns].astype(np.float32) for block in blocks]
+            values = sparse.vstack(parts, format="csc")
+        if normalised:
+            scale = TARGET_SUM / np.maximum(self.totals(), 1)
+            values.data = np.log1p(values.data * scale[values.indices]).astype(np.float32)
+        return values
 
     @cached_property
     def _totals(self) -> np.ndarray:
@@ -147,6 +259,7 @@ class Dataset:
 
     def totals(self) -> np.ndarray:
         """Return the counts per cell over all genes of the dataset, float64 (n_cells,)."""
+        self.require_counts("reading counts")
         return self._totals
 
     def lognorm(
@@ -189,6 +302,8 @@ class Dataset:
     def labels(self, column: str | None = None) -> pd.Series:
         """Return the label of each cell as text, None where it has none (a declared value, or no value).
 
+        Each column is worked out once and kept; treat it as read-only.
+
         Parameters
         ----------
         column
@@ -204,9 +319,15 @@ class Dataset:
             raise NotFoundError(
                 f"dataset {self.name!r} has no column {column!r}; it has {', '.join(self.grouping_columns())}"
             )
-        values = as_text(self.obs[column])
-        without = values.isna() | values.isin(self.unlabelled_in(column))
-        return values.where(~without, None)
+        if column not in self._labels:
+            values = as_text(self.obs[column])
+            without = values.isna() | values.isin(self.unlabelled_in(column))
+            self._labels[column] = values.where(~without, None)
+        return self._labels[column]
+
+    @cached_property
+    def _labels(self) -> dict[str, pd.Series]:
+        return {}
 
     def to_anndata(self, rows: np.ndarray | slice | None = None) -> "AnnData":
         """Return the dataset, or some of its cells, as an AnnData in memory: 8 bytes for every stored count.
@@ -237,11 +358,11 @@ class Dataset:
         # the integers on disk are as small as they can be: twice 200 would be 144
         exact = counts.max() <= _FLOAT32_EXACT if counts.nnz else True
         adata = AnnData(counts.astype(np.float32 if exact else np.float64), obs=obs, var=var)
-        for file in sorted((self.path / "embeddings").glob("*.parquet")):
+        for name, file in self.maps().items():
             table = pd.read_parquet(file)
             place = np.full((self.n_cells, 2), np.nan, np.float32)
             place[table["cell"]] = table[["x", "y"]]
-            adata.obsm[f"X_{file.stem}"] = place[rows]
+            adata.obsm[f"X_{name}"] = place[rows]
         adata.uns["sgm_core"] = {
             "dataset": self.name,
             "content_hash": self.content_hash,
@@ -249,8 +370,27 @@ class Dataset:
         }
         return adata
 
+    def maps(self) -> dict[str, Path]:
+        """Return the stored maps by name: parquet files with the columns cell (row number), x and y."""
+        return {file.stem: file for file in sorted((self.path / "embeddings").glob("[!.]*.parquet"))}
+
+    def colours(self, column: str) -> dict[str, str] | None:
+        """Return the colour that the imported file has for each level of a column, ``#rrggbb``, or None."""
+        return self.meta.get("colours", {}).get(column)
+
     def donors(self) -> pd.Series:
-        """Return the donor of each cell."""
+        """Return the donor of each cell.
+
+        Raises
+        ------
+        InputError
+            If the dataset has no donors.
+        """
+        if self.donor_column is None:
+            raise InputError(
+                f"dataset {self.name!r} does not say which donor a cell is from: import its table again with "
+                "--donor COL"
+            )
         return self.obs[self.donor_column]
 
     def grouping_columns(self) -> list[str]:

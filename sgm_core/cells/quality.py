@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -79,23 +80,24 @@ def cell_quality(ds: Dataset) -> pd.DataFrame:
     path = ds.path / "quality.parquet"
     if path.is_file():
         return pd.read_parquet(path)
-    counts = ds.counts()
-    totals = ds.totals()
+    ds.require_counts("the quality of cells")
     mito = np.flatnonzero(gene_families(ds.genes)["mitochondrial"].to_numpy())
-    in_mito = np.zeros(ds.n_cells)
-    step = 50_000
-    for start in range(0, ds.n_cells, step):
-        block = ds.take(slice(start, start + step))[:, mito]
-        in_mito[start : start + step] = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
-    quality = pd.DataFrame(
+    in_mito = ds.genes_matrix(mito, normalised=False).sum(axis=1, dtype=np.float64)
+    quality = quality_table(ds.n_genes_per_cell(), ds.totals(), np.asarray(in_mito).ravel())
+    with suppress(OSError):  # it may be that this user may not write there
+        home.write_table(path, quality)
+    return quality
+
+
+def quality_table(n_genes: np.ndarray, totals: np.ndarray, in_mito: np.ndarray) -> pd.DataFrame:
+    """Return the table of `cell_quality` from genes, counts and mitochondrial counts of each cell (n,)."""
+    return pd.DataFrame(
         {
-            "n_genes": np.diff(counts.indptr).astype(np.int64),
+            "n_genes": n_genes.astype(np.int64),
             "n_counts": totals,
             "percent_mito": 100 * in_mito / np.maximum(totals, 1),
         }
     )
-    home.write_table(path, quality)
-    return quality
 
 
 def donor_table(ds: Dataset) -> pd.DataFrame:

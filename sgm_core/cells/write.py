@@ -16,9 +16,14 @@ from scipy import sparse
 
 from sgm_core import home
 from sgm_core.cells.arrays import GrowingArray
+from sgm_core.cells.by_gene import FOLDER as BY_GENE
+from sgm_core.cells.by_gene import Step, ignore, write_by_gene
 from sgm_core.cells.columns import as_text, differing_in_blanks, name_some
+from sgm_core.cells.compressed import Compressed
 from sgm_core.cells.dataset import SCHEMA_VERSION, Dataset, open_dataset
+from sgm_core.cells.facts import moments_folder, write_moments
 from sgm_core.cells.labels import split_declared
+from sgm_core.cells.quality import gene_families, quality_table
 from sgm_core.errors import InputError
 
 _LARGEST = np.iinfo(np.uint32).max
@@ -38,6 +43,7 @@ def write_dataset(
     note: str = "",
     largest: int = _LARGEST,
     n_stored: int | None = None,
+    step: Step = ignore,
 ) -> Dataset:
     """Write cells and counts as the dataset `name` and open it.
 
@@ -61,6 +67,8 @@ def write_dataset(
         The largest count, if it is known: decides the integer type on disk.
     n_stored
         The number of non-zero counts, if it is known: lets a full disk be seen before it is full.
+    step
+        Is told, once the counts are written, the share that is done of what is worked out from them.
 
     Raises
     ------
@@ -75,7 +83,11 @@ def write_dataset(
     plain, others = split_declared(unlabelled, obs, str(roles["cell_type"]))
     dtype = np.min_scalar_type(min(largest, _LARGEST))
     target = home.folder("datasets") / home.check_name(name, "dataset name")
-    need = None if n_stored is None else n_stored * (4 + dtype.itemsize) + 16 * len(obs)
+    n_donors = int(obs[roles["donor"]].nunique())
+    need = None
+    if n_stored is not None:
+        # By cell, by gene, and the pieces of the second; sums per donor and gene.
+        need = 3 * n_stored * (4 + dtype.itemsize) + 40 * len(obs) + 20 * len(genes) * n_donors
     with room(target, need), home.whole_folder(target) as folder:
         digest, sums = _write_counts(folder, chunks, len(obs), len(genes), dtype)
         var["n_cells"], var["total_counts"] = sums
@@ -83,6 +95,7 @@ def write_dataset(
         home.write_table(folder / "obs.parquet", obs)
         home.write_table(folder / "var.parquet", var)
         (folder / "embeddings").mkdir()
+        _write_derived(folder, genes, obs[roles["donor"]], step)
         meta = {
             "schema_version": SCHEMA_VERSION,
             "name": name,
@@ -94,7 +107,7 @@ def write_dataset(
             "unlabelled_in": others,
             "n_cells": len(obs),
             "n_genes": len(genes),
-            "n_donors": int(obs[roles["donor"]].nunique()),
+            "n_donors": n_donors,
             "simulated": simulated,
             "gene_report": gene_report or {},
             "note": note,
@@ -168,6 +181,21 @@ def _write_counts(
         raise ValueError(f"{done} rows of counts for {n_cells} cells")
     np.save(folder / "totals.npy", totals)
     return hashlib.sha256(b"".join(digest.digest() for digest in digests)), (gene_cells, gene_counts)
+
+
+def _write_derived(folder: Path, genes: np.ndarray, donors: pd.Series, step: Step) -> None:
+    """Write what pages and runs read in place of all counts: by gene, sums per donor, quality of cells."""
+    cells = Compressed(folder)
+    by_gene, moments = folder / BY_GENE, moments_folder(folder)
+    by_gene.mkdir()
+    columns = write_by_gene(cells, len(genes), by_gene, folder, lambda share: step(0.6 * share))
+    moments.mkdir(parents=True)
+    totals = np.load(folder / "totals.npy")
+    write_moments(columns, totals, donors, moments, lambda share: step(0.6 + 0.4 * share))
+    counts, places, _ = columns.take(np.flatnonzero(gene_families(genes)["mitochondrial"].to_numpy()))
+    in_mito = np.bincount(places, counts, len(totals))
+    home.write_table(folder / "quality.parquet", quality_table(cells.lengths(), totals, in_mito))
+    step(1.0)
 
 
 @contextmanager

@@ -98,6 +98,6 @@ def test_a_disk_too_small_is_seen_before_writing(monkeypatch):
 
     usage = shutil.disk_usage("/")._replace(free=1000)
     monkeypatch.setattr("sgm_core.cells.write.shutil.disk_usage", lambda path: usage)
-    with pytest.raises(InputError, match=r"needs about 5\.0 GB and 0\.0 MB is left"):
+    with pytest.raises(InputError, match=r"needs about 15\.0 GB and 0\.0 MB is left"):
         write("big", np.eye(3, dtype=int), largest=9, n_stored=1_000_000_000)
     assert list(home.folder("datasets").iterdir()) == []
