@@ -1,6 +1,7 @@
 """What a selection of cells is made of, against the rest, and how far donors vouch for a difference."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -99,9 +100,11 @@ def composition(
 
 def _codes(values: pd.Series | np.ndarray | pd.Categorical, missing: str) -> tuple[np.ndarray, list[str]]:
     """Return the number of each cell's level, and the levels in order; `missing` is one where it occurs."""
-    if not isinstance(values, pd.Categorical):
-        values = pd.Categorical(pd.Series(np.asarray(values, dtype=object)).map(str, na_action="ignore"))
-    codes, levels = values.codes.astype(np.int64), [str(level) for level in values.categories]
+    if isinstance(values, pd.Categorical):
+        kinds: Any = values
+    else:
+        kinds = pd.Categorical(pd.Series(np.asarray(values, dtype=object)).map(str, na_action="ignore"))
+    codes, levels = kinds.codes.astype(np.int64), [str(level) for level in kinds.categories]
     if (codes < 0).any():
         codes, levels = np.where(codes < 0, len(levels), codes), [*levels, missing]
     return codes, levels
@@ -180,7 +183,7 @@ def sentence(found: Composition, what: str) -> str:
             f"Every selected cell is {row['label']} by {what}, as are {row['share_rest']:.1%} of the others"
         )
     if found.reason:
-        row = table.loc[table["difference"].abs().idxmax()]
+        row = table.iloc[int(table["difference"].abs().argmax())]
         return (
             f"Largest difference by {what}: {row['label']}, {row['share_selected']:.1%} here and "
             f"{row['share_rest']:.1%} elsewhere; no interval, since {found.reason}"

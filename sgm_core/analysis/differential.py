@@ -83,7 +83,7 @@ def plan(
     dataset: Dataset, rows_a: np.ndarray, rows_b: np.ndarray, min_cells: int | None = None
 ) -> Plan | None:
     """Return which donors a comparison would go over (`plan_donors`); None without a donor column."""
-    if dataset.donor_column is None:
+    if not dataset.has_donors:
         return None
     donors = dataset.donors()
     return plan_donors(donors.iloc[rows_a], donors.iloc[rows_b], min_cells)
@@ -144,6 +144,7 @@ def differential(
     """
     if method not in METHODS:
         raise InputError(f"method {method!r} is unknown: take {', '.join(METHODS)}")
+    dataset.require_counts("differential expression")
     observer = observer or Observer()
     a, b = check_sides(dataset, cells_a, cells_b)
     planned = plan(dataset, a, b, min_cells)
@@ -196,14 +197,14 @@ def _closest(table: pd.DataFrame) -> dict[str, Any]:
     up = table[(table["log2_fold_change"] > 0) & table["q_value"].notna()]
     if up.empty:
         return {}
-    row = up.loc[up["p_value"].idxmin()]
+    row = up.sort_values("p_value", kind="stable").iloc[0]
     return {"gene": str(row["gene"]), "q_value": float(row["q_value"])}
 
 
 def _by_cells(
     dataset: Dataset, a: np.ndarray, b: np.ndarray, seed: int, observer: Observer
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    donors = None if dataset.donor_column is None else dataset.donors()
+    donors = dataset.donors() if dataset.has_donors else None
     drawn = [balanced_sample(donors, rows, MOST_CELLS, seed) for rows in (a, b)]
     observer.message(f"Wilcoxon on {len(drawn[0]):,} and {len(drawn[1]):,} cells")
     observer.progress(0, 1, "ranking genes")

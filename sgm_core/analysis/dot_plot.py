@@ -105,7 +105,7 @@ def violin_values(
         gene, group, value (ln(1 + 10,000 * count / total)); one row a gene and cell drawn.
     """
     code, levels = _codes(groups, shown)
-    donors = None if dataset.donor_column is None else dataset.donors()
+    donors = dataset.donors() if dataset.has_donors else None
     drawn = [
         balanced_sample(donors, np.flatnonzero(code == number), most, seed) for number in range(len(levels))
     ]

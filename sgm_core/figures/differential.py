@@ -143,8 +143,9 @@ def _with_room(rows: pd.DataFrame, picked: Sequence[int]) -> pd.DataFrame:
     high = float(np.ptp(rows["height"])) or 1.0
     kept: list[int] = []
     taken: list[tuple[float, float]] = []
+    x_of, y_of = rows["log2_fold_change"].astype(float), rows["height"].astype(float)
     for index in picked:
-        place = (float(rows.at[index, "log2_fold_change"]), float(rows.at[index, "height"]))
+        place = (x_of[index], y_of[index])
         if all(abs(place[0] - x) > 0.12 * wide or abs(place[1] - y) > 0.05 * high for x, y in taken):
             kept.append(index)
             taken.append(place)
