@@ -83,7 +83,7 @@ def plan(
     dataset: Dataset, rows_a: np.ndarray, rows_b: np.ndarray, min_cells: int | None = None
 ) -> Plan | None:
     """Return which donors a comparison would go over (`plan_donors`); None without a donor column."""
-    if dataset.donor_column is None:
+    if not dataset.has_donors:
         return None
     donors = dataset.donors()
     return plan_donors(donors.iloc[rows_a], donors.iloc[rows_b], min_cells)
@@ -144,6 +144,7 @@ def differential(
     """
     if method not in METHODS:
         raise InputError(f"method {method!r} is unknown: take {', '.join(METHODS)}")
+    dataset.require_counts("differential expression")
     observer = observer or Observer()
     a, b = check_sides(dataset, cells_a, cells_b)
     planned = plan(dataset, a, b, min_cells)
@@ -184,16 +185,26 @@ def _by_donors(
         "n_tested": int(table["p_value"].notna().sum()),
         "n_higher": int((found & (table["log2_fold_change"] > 0)).sum()),
         "n_lower": int((found & (table["log2_fold_change"] < 0)).sum()),
+        "closest": _closest(table),
         "notes": list(planned.notes),
         "samples": sums.samples.to_dict("list"),
     }
     return table, facts
 
 
+def _closest(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the gene that is nearest to be called higher, and its adjusted p; empty if none has one."""
+    up = table[(table["log2_fold_change"] > 0) & table["q_value"].notna()]
+    if up.empty:
+        return {}
+    row = up.sort_values("p_value", kind="stable").iloc[0]
+    return {"gene": str(row["gene"]), "q_value": float(row["q_value"])}
+
+
 def _by_cells(
     dataset: Dataset, a: np.ndarray, b: np.ndarray, seed: int, observer: Observer
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    donors = None if dataset.donor_column is None else dataset.donors()
+    donors = dataset.donors() if dataset.has_donors else None
     drawn = [balanced_sample(donors, rows, MOST_CELLS, seed) for rows in (a, b)]
     observer.message(f"Wilcoxon on {len(drawn[0]):,} and {len(drawn[1]):,} cells")
     observer.progress(0, 1, "ranking genes")
@@ -228,10 +239,12 @@ def answer(facts: Mapping[str, Any], name_a: str = "A", name_b: str = "B") -> st
         )
         return f"No test of {name_a} against {name_b}: {facts['why']}{top} (descriptive)"
     higher, lower = facts["n_higher"], facts["n_lower"]
+    near = facts["closest"]
+    closest = f" (closest: {near['gene']}, adjusted p {near['q_value']:.2g})" if near and not higher else ""
     noun = "gene" if higher == 1 else "genes"
-    genes = f"{higher:,} {noun} higher and {lower:,} lower in {name_a} than in {name_b}"
+    genes = f"{higher:,} {noun} higher{closest} and {lower:,} lower in {name_a} than in {name_b}"
     if not higher + lower:
-        genes = f"No gene of {facts['n_tested']:,} is proven higher or lower in {name_a} than in {name_b}"
+        genes = f"No gene of {facts['n_tested']:,} is higher or lower in {name_a} than in {name_b}{closest}"
     donors = (
         f"{facts['n_donors_a']} donors, each against itself"
         if facts["paired"]

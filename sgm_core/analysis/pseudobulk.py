@@ -101,10 +101,10 @@ def plan_donors(donors_a: pd.Series, donors_b: pd.Series, min_cells: int | None 
         chosen = [order[:MOST_PAIRS], order[:MOST_PAIRS]]
     else:
         chosen = [side.sort_values(ascending=False, kind="stable").index[:MOST_DONORS] for side in kept]
-    for name, side, mine in zip("AB", kept, chosen):
-        if len(mine) < len(side):
-            notes.append(f"the {len(mine)} of {len(side)} donors with the most cells are taken for {name}")
-    a, b = (tuple(sorted(map(str, mine))) for mine in chosen)
+    for name, side, taken in zip("AB", kept, chosen):
+        if len(taken) < len(side):
+            notes.append(f"the {len(taken)} of {len(side)} donors with the most cells are taken for {name}")
+    a, b = (tuple(sorted(map(str, taken))) for taken in chosen)
     return Plan(least, a, b, paired, tuple(notes))
 
 

@@ -1,4 +1,4 @@
-"""Maps of cells, coloured by a category or a number, and what a selection holds."""
+"""Maps of cells, coloured by a category or a number."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -137,42 +137,6 @@ def by_number(
     )
     _map_look(fig, title, axes)
     fig.update_layout(height=470, showlegend=False)
-    return fig
-
-
-def composition(table: pd.DataFrame, title: str, top: int = 20) -> go.Figure:
-    """Draw what the selected cells are against all others.
-
-    Parameters
-    ----------
-    table
-        From `sgm_core.analysis.selection.composition`.
-    top
-        How many labels to draw, the most selected first.
-    """
-    rows = table[table["n_selected"] > 0].head(top).iloc[::-1]
-    names = [label(value, 28) for value in rows["label"]]
-    fig = go.Figure()
-    fig.add_bar(
-        x=100 * rows["share_selected"],
-        y=names,
-        orientation="h",
-        name="selected cells",
-        marker={"color": "#0072B2"},
-        customdata=rows["n_selected"],
-        hovertemplate="%{y}: %{customdata:,} cells, %{x:.1f} % of the selection<extra></extra>",
-    )
-    fig.add_scatter(
-        x=100 * rows["share_rest"],
-        y=names,
-        mode="markers",
-        name="all other cells",
-        marker={"symbol": "line-ns-open", "size": 14, "color": "#E69F00", "line": {"width": 2.5}},
-        hovertemplate="%{y}: %{x:.1f} % of the other cells<extra></extra>",
-    )
-    finish(fig, title, "% of cells", None, 150 + 20 * len(rows), row=True)
-    fig.update_yaxes(type="category", dtick=1, showgrid=False)
-    fig.update_xaxes(showgrid=True)
     return fig
 
 
