@@ -110,7 +110,7 @@ def test_a_gene_can_be_shown_and_is_part_of_the_link(open_page, compare_run, dem
 def test_pasted_genes_are_scored(open_page, own_map, browser):
     genes = ", ".join(own_map.genes[:4])
     page = open_page(
-        "cells", colour="A gene set's score", library="Genes that I paste", genes=f"{genes}, NOGENE"
+        "cells", colour="A gene set's score", setfrom="Genes that I paste", setgenes=f"{genes}, NOGENE"
     )
     assert not page.exception and not page.error
     assert "4 of its 5 genes are in" in text_of(page)
