@@ -199,7 +199,7 @@ run = tables.of_dataset(context)
 masks = tables.read(run, "masks") if run is not None else None
 run = run if masks is not None and len(masks) else None  # only a run with masks counts here
 answer_line = st.container()
-questions_handover.take(MINE, COMPARED)
+questions_handover.take(MINE, _ORDERS[MINE], COMPARED)
 order, top, library, arm, sizes = controls(run)
 try:
     if run is None or order == MINE:

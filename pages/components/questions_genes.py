@@ -74,7 +74,7 @@ def chosen(
     with st.container(horizontal=True, vertical_alignment="bottom"):
         by = st.selectbox(
             "Over", [_SIDES, *dataset.grouping_columns()], key="dots-over", bind="query-params", width=230,
-            format_func=lambda each: each.replace("_", " ").capitalize(),
+            format_func=lambda each: each if each == _SIDES else each.replace("_", " ").capitalize(),
         )  # fmt: skip
         colour = st.selectbox(
             "Colour", list(figures.MEANS), format_func=figures.MEANS.__getitem__, key="dots-colour",
