@@ -213,7 +213,7 @@ def _path(dataset: Dataset, name: str) -> Path:
 
 
 def _hash(rows: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(rows)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
 
 
 def _read(path: Path) -> Selection:
