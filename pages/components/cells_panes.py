@@ -118,7 +118,9 @@ def _gene_set(dataset: Dataset, end: str) -> tuple[str, str] | None:
     libraries = _libraries()
     library = st.selectbox("Library", [*libraries, _PASTED], key=f"setfrom{end}", bind="query-params")
     if library == _PASTED:
-        text = st.text_input("Genes", key=f"setgenes{end}", bind="query-params", placeholder="CD34, SPINK2, HLF")
+        text = st.text_input(
+            "Genes", key=f"setgenes{end}", bind="query-params", placeholder="CD34, SPINK2, HLF"
+        )
         genes, name = gene_sets.symbols(text or "").genes, "pasted genes"
     else:
         terms = gene_sets.read(libraries[library]).terms

@@ -95,13 +95,15 @@ def plan_donors(donors_a: pd.Series, donors_b: pd.Series, min_cells: int | None 
         alone = len(kept[0].index.union(kept[1].index)) - len(both)
         if alone:
             donors = "1 donor" if alone == 1 else f"{alone} donors"
-            notes.append(f"{donors} with cells on one side only left out: each is compared with itself")
+            notes.append(
+                f"{donors} with enough cells on one side only left out: each is compared with itself"
+            )
         kept = [side.loc[both] for side in kept]
         order = pd.concat(kept, axis=1).min(axis=1).sort_values(ascending=False, kind="stable").index
         chosen = [order[:MOST_PAIRS], order[:MOST_PAIRS]]
     else:
         chosen = [side.sort_values(ascending=False, kind="stable").index[:MOST_DONORS] for side in kept]
-    for name, side, taken in zip("AB", kept, chosen):
+    for name, side, taken in zip(["the pairs"] if paired else "AB", kept, chosen):
         if len(taken) < len(side):
             notes.append(f"the {len(taken)} of {len(side)} donors with the most cells are taken for {name}")
     a, b = (tuple(sorted(map(str, taken))) for taken in chosen)
