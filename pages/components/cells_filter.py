@@ -8,6 +8,7 @@ import streamlit as st
 from pages.components import words
 from pages.components.cells_selection import Selecting
 from pages.components.cells_values import grouping_columns
+from pages.components.kept import everything
 from sgm_core.analysis.cell_values import NO_LABEL, Labels
 from sgm_core.analysis.selection_steps import ADD, KEEP, REPLACE, SUBTRACT, Levels, Range, Step
 from sgm_core.escape import escape
@@ -26,15 +27,16 @@ def by_labels(state: Selecting) -> None:
     """Choose labels of any columns; a cell must have one of the chosen labels in each column."""
     st.caption("A cell is selected if it has one of the chosen labels in every column where you choose any.")
     conditions = []
-    columns = grouping_columns(state.dataset)[:_MOST_COLUMNS]
-    places = st.columns(min(4, len(columns)), gap="small")
+    columns = _telling(state)[:_MOST_COLUMNS]
+    places = st.columns(min(3, len(columns)), gap="small")
     for i, column in enumerate(columns):
         source = f"obs:{column}"
         labels = state.values.labels(source)
         counts = _counts(labels)
         with places[i % len(places)]:
             chosen = st.multiselect(
-                words.column(column), list(counts), placeholder="Any", key=f"filter-{state.dataset.content_hash[:8]}-{i}",
+                words.column(column), list(counts), placeholder="Any",
+                key=f"filter-{state.dataset.content_hash[:8]}-{i}",
                 format_func=lambda level, counts=counts: f"{level} ({counts[level]:,})",
             )  # fmt: skip
         if chosen:
@@ -70,6 +72,28 @@ def by_value(state: Selecting, numbers: dict[str, str]) -> None:
         most = st.number_input("At most", value=None, placeholder="any", key=f"most-{token}", format="%g")
     given = least is not None or most is not None
     _apply(state, "value", lambda mode: Range(source, least, most, mode) if given else None)
+
+
+def _telling(state: Selecting) -> list[str]:
+    """Return the columns to choose from; one that divides the cells as an earlier one does is left out."""
+
+    def find() -> list[str]:
+        found: list[tuple[str, Labels]] = []
+        for column in grouping_columns(state.dataset):
+            labels = state.values.labels(f"obs:{column}")
+            if not any(_alike(labels, other) for _, other in found):
+                found.append((column, labels))
+        return [column for column, _ in found]
+
+    return everything.get(("telling columns", str(state.dataset.path)), state.dataset.content_hash, find)
+
+
+def _alike(one: Labels, other: Labels) -> bool:
+    if len(one.levels) != len(other.levels):
+        return False
+    width = len(one.levels) + 1
+    pairs = np.bincount((one.codes + 1).astype(np.int64) * width + other.codes + 1)
+    return int((pairs > 0).sum()) <= width
 
 
 def _counts(labels: Labels) -> dict[str, int]:
