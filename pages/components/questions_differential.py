@@ -198,7 +198,7 @@ def _method(facts: dict[str, Any]) -> str:
     )
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner=False)
 def _volcano(
     run_id: str,
     stamp: int,

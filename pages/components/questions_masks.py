@@ -39,7 +39,8 @@ def draw(dataset: Dataset, run: Run | None, model: tuple[str, str] | None, selec
         width=230,
     )  # fmt: skip
     labels = questions_columns.values(dataset, dataset.cell_type_column)
-    found = selected_masks(masks, labels, selected, arm)
+    question = "masks", *mask_tables.key(run), arm, questions_columns.digest(selected)
+    found = questions_columns.once(dataset, question, lambda: selected_masks(masks, labels, selected, arm))
     frame.answer(f"{escape(_sentence(found, arm))}.")
     st.caption(_what_it_is(found, dataset))
     st.caption(f"Over all cells: {confidence.masks_line(arm_name(arm), mask_tables.judge(run, arm))}")
