@@ -9,6 +9,7 @@ from pages.components import (
     cell_views,
     cells_background,
     cells_filter,
+    cells_gestures,
     cells_panes,
     cells_saved,
     cells_values,
@@ -19,7 +20,6 @@ from pages.components import (
     tables,
 )
 from pages.components.cell_views import Maps
-from pages.components.cells_gestures import gesture
 from pages.components.cells_panes import Pane
 from pages.components.cells_selection import Selecting, short_name
 from pages.components.cells_values import PageValues
@@ -109,6 +109,7 @@ def explorer(dataset: Dataset, maps: Maps, context: frame.Context) -> None:
         options = cells_panes.options(dataset, cells_values.of_run(context.run, model))
         bar = st.container()
         shown, places = panes(dataset, maps, values, options, n_panes)
+        cells_gestures.waiting(selecting, shown)
         with by_hand:
             choose_cells(selecting, shown, values)
         selected = selecting.selected()
@@ -123,10 +124,10 @@ def explorer(dataset: Dataset, maps: Maps, context: frame.Context) -> None:
             if pane is None:
                 continue
             with column, frame.guard():
-                event, colours = cells_panes.draw(
+                event = cells_panes.draw(
                     dataset, maps, values, pane, place, n_panes, selected, context.colour_blind
                 )
-                moved = gesture(selecting, pane, place, event, colours) or moved
+                moved = cells_gestures.carry_out(selecting, pane, place, event) or moved
         if moved:
             again()
         if selected is not None and selected.any():

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from pages.components import tables
@@ -67,7 +68,9 @@ def _sources(path: str, stamp: int) -> list[str]:
 def _read(path: str, token: str, source: str | None) -> pd.DataFrame:
     equal = {} if source is None else {"source": source}
     table = run_tables.read(Path(path), ["cell", "x", "y"], equal=equal)
-    return table.astype({"cell": "int64", "x": "float32", "y": "float32"}).reset_index(drop=True)
+    placed = np.isfinite(table["x"].to_numpy()) & np.isfinite(table["y"].to_numpy())
+    table = table[placed].astype({"cell": "int64", "x": "float32", "y": "float32"})
+    return table.reset_index(drop=True)
 
 
 def models(run: Run | None) -> list[tuple[str, str]]:

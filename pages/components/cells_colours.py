@@ -86,6 +86,20 @@ def _code_labels(
     return codes.astype(np.uint8), levels, palette, counts
 
 
+def labels_of(values: PageValues, source: str, codes: list[int]) -> tuple[str, ...]:
+    """Return the labels that codes of `of_labels` stand for; the last one may stand for many, or for none."""
+    levels = values.labels(source).levels
+    shown = levels if len(levels) <= _MOST_LABELS else levels[: _MOST_LABELS - 1]
+    rest = levels[len(shown) :]
+    found: list[str] = []
+    for code in codes:
+        if code < len(shown):
+            found.append(shown[code])
+        else:
+            found += rest if code == len(shown) and rest else [NO_LABEL]
+    return tuple(found)
+
+
 def _palette(values: PageValues, source: str, levels: list[str], safe: bool) -> list[str]:
     """Return the file's own colours where it has them; predicted types have those of the true ones."""
     kind, name = split_source(source)

@@ -11,7 +11,7 @@ from pages.components.cell_views import Maps
 from pages.components.cells_colours import AUTOMATIC, PALETTES, Scale
 from pages.components.cells_values import PageValues
 from pages.components.kept import everything
-from pages.components.scatter import Colours, Event, Points, scatter
+from pages.components.scatter import Event, Points, scatter
 from sgm_core.analysis.cell_values import COUNTS, GENE, SCORE
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
@@ -163,6 +163,11 @@ def _scale(values: PageValues, found: tuple[str, str], end: str) -> tuple[tuple[
     return (source, text), Scale(palette, clip, least, most)
 
 
+def key_of(place: int) -> str:
+    """Return the key of a map, which its state in the session has."""
+    return f"cells-map-{place}"
+
+
 def draw(
     dataset: Dataset,
     maps: Maps,
@@ -172,8 +177,8 @@ def draw(
     n_panes: int,
     selected: np.ndarray | None,
     safe: bool,
-) -> tuple[Event | None, Colours]:
-    """Draw one map; returns what the person did on it, and its colours.
+) -> Event | None:
+    """Draw one map; returns what the person did on it.
 
     Parameters
     ----------
@@ -192,7 +197,7 @@ def draw(
     event = scatter(
         Points(table["x"].to_numpy(), table["y"].to_numpy(), cells, token),
         colours,
-        key=f"cells-map-{place}",
+        key=key_of(place),
         group="cells",
         selected=None if selected is None else selected[cells],
         title=f"{pane.words[:1].upper()}{pane.words[1:]} · {pane.map}{simulated}",
@@ -203,7 +208,7 @@ def draw(
         ":small[CSV]", lambda: _csv(maps, values, pane), f"{dataset.name}-map.csv", mime="text/csv",
         key=f"csv-map-{place}", on_click="ignore", type="tertiary", help="Download the map's numbers as CSV",
     )  # fmt: skip
-    return event, colours
+    return event
 
 
 def _csv(maps: Maps, values: PageValues, pane: Pane) -> bytes:

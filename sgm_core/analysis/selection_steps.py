@@ -23,11 +23,15 @@ _MOST_CORNERS = 1000
 
 @dataclass(frozen=True)
 class Polygon:
-    """The cells inside a lasso or a box on the map `map`; `corners` in the map's coordinates."""
+    """The cells inside a lasso or a box on the map `map`; `corners` in the map's coordinates.
+
+    `hidden` are the labels of a source whose cells the map did not show: they are left out.
+    """
 
     map: str
     corners: tuple[tuple[float, float], ...]
     mode: str = REPLACE
+    hidden: tuple[str, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,11 @@ _KINDS: dict[str, type] = {
 
 
 def polygon(
-    table: pd.DataFrame, name: str, corners: Sequence[Sequence[float]], mode: str = REPLACE
+    table: pd.DataFrame,
+    name: str,
+    corners: Sequence[Sequence[float]],
+    mode: str = REPLACE,
+    hidden: tuple[str, tuple[str, ...]] | None = None,
 ) -> Polygon:
     """Return a lasso on a map, its corners rounded to less than 1/5,000 of the map.
 
@@ -85,12 +93,16 @@ def polygon(
         The map's name.
     corners
         (x, y) of each corner, in order.
+    mode
+        One of `MODES`.
+    hidden
+        A source of labels and those of them that the map did not show.
     """
     x, y = table["x"].to_numpy(), table["y"].to_numpy()
     extent = max(float(np.nanmax(v) - np.nanmin(v)) if len(v) else 0.0 for v in (x, y))
     digits = int(np.ceil(np.log10(5000 / extent))) if extent > 0 else 3
     rounded = [(round(float(a), digits), round(float(b), digits)) for a, b in corners]
-    return Polygon(name, tuple(rounded), mode)
+    return Polygon(name, tuple(rounded), mode, hidden)
 
 
 def add_step(steps: Steps, step: Step) -> Steps:
@@ -172,6 +184,9 @@ def _named(
         table = maps[step.map]
         inside = points_in_polygon(table["x"].to_numpy(), table["y"].to_numpy(), np.array(step.corners))
         named[table["cell"].to_numpy()[inside]] = True
+        if step.hidden is not None:
+            source, levels = step.hidden
+            named &= ~values.labels(source).among(levels)
     elif isinstance(step, Levels):
         named[:] = True
         for source, levels in step.conditions:
@@ -203,7 +218,11 @@ def describe(steps: Steps) -> str:
 
 def _words(step: Polygon | Levels | Range | Saved) -> str:
     if isinstance(step, Polygon):
-        return f"drawn on {step.map}"
+        if step.hidden is None:
+            return f"drawn on {step.map}"
+        source, levels = step.hidden
+        more = f" and {len(levels) - 3} more" if len(levels) > 3 else ""
+        return f"drawn on {step.map} without {source_words(source)} {', '.join(levels[:3])}{more}"
     if isinstance(step, Levels):
         return " and ".join(
             f"{source_words(source)} {' or '.join(levels)}" for source, levels in step.conditions
@@ -257,6 +276,9 @@ def _step(item: dict[str, Any]) -> Step:
         if not 3 <= len(corners) <= _MOST_CORNERS or not np.isfinite(corners).all():
             raise ValueError(f"{len(corners)} corners")
         item["corners"] = tuple(corners)
+        if item.get("hidden") is not None:
+            source, levels = item["hidden"]
+            item["hidden"] = (str(source), tuple(map(str, levels)))
     elif kind is Levels:
         item["conditions"] = tuple((str(s), tuple(map(str, levels))) for s, levels in item["conditions"])
     elif kind is Range:

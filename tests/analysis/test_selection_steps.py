@@ -91,7 +91,7 @@ def test_a_link_brings_back_the_very_same_steps(maps):
     angle = np.sort(rng.uniform(0, 2 * np.pi, 200))
     lasso = np.column_stack([np.cos(angle), np.sin(angle)]) * rng.uniform(0.8, 1.2, 200)[:, None]
     steps = (
-        steps_.polygon(maps["one"], "one", lasso),
+        steps_.polygon(maps["one"], "one", lasso, hidden=("obs:donor", ("D1", "D2"))),
         Levels((("obs:cell type", ("HSC", "β-cell; ø")), ("obs:donor", (NO_LABEL,))), "keep"),
         Range("gene:HLA-A", None, 1.5, "add"),
         Saved("x", "subtract"),

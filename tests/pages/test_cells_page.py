@@ -29,8 +29,8 @@ class Browser:
         self.drawn[key] = {"points": points, "colours": colours, **given}
         return self.does.get(key)
 
-    def lasso(self, place: int, sequence: int, polygon=(), kind="lasso", mode="replace") -> None:
-        event = Event(sequence=sequence, kind=kind, mode=mode, polygon=list(polygon), categories=[])
+    def lasso(self, place: int, sequence: int, polygon=(), kind="lasso", mode="replace", hidden=()) -> None:
+        event = Event(sequence=sequence, kind=kind, mode=mode, polygon=list(polygon), categories=list(hidden))
         self.does[f"cells-map-{place}"] = event
 
     @property
@@ -90,7 +90,7 @@ def test_two_maps_with_their_own_colours(open_page, compare_run, demo_dataset, b
 def test_four_maps_and_one(open_page, compare_run, demo_dataset, browser):
     open_page("cells", maps="Four")
     assert len(browser.drawn) == 4
-    assert len({title for title in browser.titles}) == 4
+    assert len(set(browser.titles)) == 4
     browser.drawn.clear()
     open_page("cells", maps="One")
     assert len(browser.drawn) == 1
@@ -130,6 +130,27 @@ def test_a_lasso_selects_over_all_cells_on_every_map(open_page, compare_run, own
     browser.lasso(0, 1, box(-0.5, 49.5))
     page.run()
     assert "100 cells selected" in text_of(page)
+
+
+def test_a_lasso_leaves_out_what_the_legend_hides(open_page, own_map, browser):
+    page = open_page("cells")
+    categories = browser.drawn["cells-map-0"]["colours"].categories
+    browser.lasso(0, 1, box(-1, 99.5), hidden=[0, 2])
+    page.run()
+    hidden = own_map.labels()[:100].isin([categories[0], categories[2]]).to_numpy()
+    np.testing.assert_array_equal(browser.chosen(0), np.flatnonzero(~hidden))
+    assert 0 < hidden.sum() < 100
+
+
+def test_codes_of_the_legend_stand_for_their_labels(demo_dataset):
+    demo_dataset.obs["barcode"] = [f"b{i % 150:03}" if i else None for i in range(demo_dataset.n_cells)]
+    values = PageValues(demo_dataset, None)
+    levels = values.labels("obs:barcode").levels
+    assert cells_colours.labels_of(values, "obs:barcode", [3]) == (levels[3],)
+    assert set(cells_colours.labels_of(values, "obs:barcode", [99])) == set(levels[99:])
+    assert cells_colours.labels_of(values, "obs:barcode", [100]) == ("(no label)",)
+    few = values.labels("obs:cell_type").levels
+    assert cells_colours.labels_of(values, "obs:cell_type", [len(few)]) == ("(no label)",)
 
 
 def test_gestures_add_take_out_and_are_undone(open_page, own_map, browser):
