@@ -112,7 +112,7 @@ def violins(
                 x=np.repeat(label(group, 24), len(drawn)),
                 y=drawn,
                 name=label(group, 24),
-                legendgroup=group,
+                legendgroup=label(group, 24),
                 showlegend=False,
                 line={"color": colours[group], "width": 1.5},
                 meanline={"visible": True},

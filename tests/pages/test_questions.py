@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import streamlit as st
+from hostile import COLUMNS, GENES, hostile_dataset, hostile_run
 from page_text import text_of, titles
 from streamlit.testing.v1 import AppTest
+from test_names_are_text import obeyed
 
 from sgm_core.progress import Observer
 from sgm_core.runs.store import list_runs
@@ -17,10 +19,10 @@ from pages.components import questions, frame
 from sgm_core.cells.dataset import open_dataset
 from sgm_core.runs.store import open_run
 
-dataset = open_dataset("small")
+dataset = open_dataset(st.session_state["dataset-in-test"])
 run = open_run(st.session_state["run-in-test"]) if st.session_state.get("run-in-test") else None
 with frame.guard():
-    questions.panel(dataset, run, None, st.session_state["selected"], "My cells")
+    questions.panel(dataset, run, None, st.session_state["selected"], st.session_state["name-in-test"])
 """
 
 
@@ -33,8 +35,16 @@ def ask(monkeypatch, demo_dataset):
         "pages.components.questions_differential.launch", lambda run: run_in_foreground(run, Observer())
     )
 
-    def open_it(selected: np.ndarray, question: str, run: str = "", **query: str) -> AppTest:
+    def open_it(
+        selected: np.ndarray,
+        question: str,
+        run: str = "",
+        dataset: str = "small",
+        name: str = "My cells",
+        **query: str,
+    ) -> AppTest:
         app = AppTest.from_string(SCRIPT, default_timeout=120)
+        app.session_state["dataset-in-test"], app.session_state["name-in-test"] = dataset, name
         app.session_state["selected"], app.session_state["run-in-test"] = selected, run
         app.query_params.update({"ask": question, **query})
         return app.run()
@@ -101,6 +111,12 @@ def test_another_group_starts_with_the_same_cell_type(ask, gmp, demo_dataset) ->
     assert f"B GMP, Healthy: {other.sum()} cells" in text_of(page).replace("*", "")
 
 
+def test_a_group_that_is_selected_already_is_no_other_side(ask, gmp) -> None:
+    page = ask(gmp, "Which genes differ?", **{"de-against": "Another group of cells"})
+    assert not page.exception and not page.error
+    assert "are selected already" in text_of(page) and list_runs() == []
+
+
 def test_too_few_donors_are_described_without_p(ask, demo_dataset) -> None:
     mine = demo_dataset.donors().isin(["AML01", "AML02"]).to_numpy()
     page = press(ask(mine, "Which genes differ?"), "Compare")
@@ -165,3 +181,29 @@ def test_handed_genes_arrive_with_the_tested_genes_as_universe(open_page, demo_d
     assert "that the comparison tested" not in text_of(
         open_page("enrichment", genes="My own list", list="MPO")
     )
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_no_question_obeys_a_name(ask, demo_dataset, tmp_path, column: int) -> None:
+    dataset = hostile_dataset(demo_dataset, tmp_path)
+    run = hostile_run(dataset, tmp_path)
+    kind = dataset.labels().value_counts().index[column]
+    selected = (dataset.labels() == kind).to_numpy()
+    views = [
+        ("What are they?", {}),
+        ("Which genes differ?", {"de-cells": "4", "picked": GENES[0]}),
+        ("Which genes differ?", {"de-cells": "4", "de-families": "true"}),
+        ("Which genes differ?", {"de-against": "Another group of cells"}),
+        ("Which genes differ?", {"de-against": "Two groups of these cells", "de-method": "Wilcoxon"}),
+        ("How much of a gene?", {"dots-over": COLUMNS["cell_type"].capitalize(), "picked": GENES[2]}),
+        ("Which genes are hidden?", {}),
+    ]
+    told = ""
+    for question, query in views:
+        page = ask(selected, question, run.id, dataset.name, kind, **query)
+        if any(button.label == "Compare" for button in page.button):
+            page = press(page, "Compare")
+        assert not page.exception and not page.error, (question, query)
+        assert obeyed(page) == [], (question, query)
+        told += text_of(page)
+    assert kind in told
