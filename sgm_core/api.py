@@ -171,7 +171,7 @@ def masks(
     from sgm_core.analysis.masks import gene_statistics
 
     run = _run(run)
-    return gene_statistics(_table(run, "masks"), _dataset(run.dataset_name), arm, fold, by, level)
+    return gene_statistics(_masks(run, by), _dataset(run.dataset_name), arm, fold, by, level)
 
 
 def verdict(run: str | Run, arm: str | None = None) -> Verdict:
@@ -190,7 +190,7 @@ def verdict(run: str | Run, arm: str | None = None) -> Verdict:
 
     run = _run(run)
     basis, start = mask_basis(run.parameters), run.read_table("masks_start")
-    found = diagnostic(_table(run, "masks"), _table(run, "mask_cells"), arm, basis=basis, start=start)
+    found = diagnostic(_masks(run), _table(run, "mask_cells"), arm, basis=basis, start=start)
     return judged.verdict(found)
 
 
@@ -234,7 +234,7 @@ def enrich(
     run = _run(run)
     path = Path(genesets) if Path(genesets).is_file() else resource_path("genesets", str(genesets))
     sets = read_gene_sets(path)
-    found = enrich_run(_table(run, "masks"), sets.terms, arm, top, min_size, max_size)
+    found = enrich_run(_masks(run), sets.terms, arm, top, min_size, max_size)
     if by not in found.lists:
         raise InputError(f"run {run.id}: {found.notes.get(by, f'there is no ranking by {by!r}')}")
     table = found.table[found.table["ranking"] == by].reset_index(drop=True)
@@ -332,8 +332,17 @@ def _run(run: str | Run) -> Run:
     return found
 
 
+def _masks(run: Run, by: str = "all") -> pd.DataFrame:
+    from sgm_core.runs.masks import mask_counts
+
+    return _there(run, "masks", mask_counts(run, by))
+
+
 def _table(run: Run, name: str) -> pd.DataFrame:
-    found = run.read_table(name)
+    return _there(run, name, run.read_table(name))
+
+
+def _there(run: Run, name: str, found: pd.DataFrame | None) -> pd.DataFrame:
     if found is None:
         raise NotFoundError(f"run {run.id} ({run.state}) has no table {name!r} (yet)")
     return found

@@ -1,20 +1,21 @@
-"""Columns of a dataset as codes, made once and shared by all questions."""
+"""What all questions share: columns of a dataset as codes, and answers that are kept."""
+
+import hashlib
+from collections.abc import Callable, Hashable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from pages.components.kept import everything
 from sgm_core.cells.dataset import Dataset
 
 
 def values(dataset: Dataset, column: str) -> pd.Categorical:
     """Return the label of each cell as a categorical; missing where it has none."""
-    return _values(str(dataset.path), dataset.content_hash, column, dataset)
-
-
-@st.cache_resource(max_entries=48, show_spinner=False)
-def _values(path: str, content_hash: str, column: str, _dataset: Dataset) -> pd.Categorical:
-    return pd.Categorical(_dataset.labels(column))
+    kept: pd.Series = once(dataset, ("column", column), lambda: _codes(dataset, column))
+    return kept.array  # type: ignore[return-value]
 
 
 def donors(dataset: Dataset) -> pd.Categorical | None:
@@ -44,3 +45,20 @@ def _of_donors(path: str, content_hash: str, _dataset: Dataset) -> list[str]:
 def of_donors(dataset: Dataset) -> list[str]:
     """Return the columns with one level a donor, such as a diagnosis; empty without donors."""
     return _of_donors(str(dataset.path), dataset.content_hash, dataset)
+
+
+def _codes(dataset: Dataset, column: str) -> pd.Series:
+    return pd.Series(pd.Categorical(dataset.labels(column)))
+
+
+def once(dataset: Dataset, question: tuple[Hashable, ...], make: Callable[[], Any]) -> Any:
+    """Return what `make` returns, made once for a question about these cells and shared: don't change it."""
+    return everything.get(("question", str(dataset.path), *question), dataset.content_hash, make)
+
+
+def digest(*sides: np.ndarray) -> str:
+    """Return what tells selections (n_cells,) bool from others, as part of a question."""
+    found = hashlib.blake2b(digest_size=16)
+    for side in sides:
+        found.update(np.packbits(side).tobytes())
+    return found.hexdigest()

@@ -31,7 +31,8 @@ def draw(dataset: Dataset, selected: np.ndarray) -> None:
             index=_start(dataset, columns, selected), key="composition", bind="query-params", width=260,
         )  # fmt: skip
     what = by.replace("_", " ")
-    found = _composition(dataset, by, selected)
+    question = "composition", by, questions_columns.digest(selected)
+    found = questions_columns.once(dataset, question, lambda: _composition(dataset, by, selected))
     judged = not found.reason and found.table["share_selected"].iloc[0] < 1
     confidence = ("proven" if len(found.different) else "undecided") if judged else None
     frame.answer(f"{escape(sentence(found, what))}.", confidence)

@@ -61,6 +61,13 @@ def draw(dataset: Dataset, selected: np.ndarray, name: str) -> None:
     if sides is None:
         st.caption("Choose the cells to compare with.")
         return
+    if sides.shared and not sides.b.any():
+        st.info(
+            f"All {sides.shared:,} cells of B ({escape(sides.name_b)}) are selected already: select one group "
+            "alone, or compare two groups of these cells.",
+            icon=":material/info:",
+        )
+        return
     method, min_cells = _options()
     rows = check_sides(dataset, sides.a, sides.b, f"A ({sides.name_a})", f"B ({sides.name_b})")
     run_id = differential_id(dataset, *rows, method, min_cells)
@@ -198,7 +205,7 @@ def _method(facts: dict[str, Any]) -> str:
     )
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner=False)
 def _volcano(
     run_id: str,
     stamp: int,

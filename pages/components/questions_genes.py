@@ -1,6 +1,6 @@
 """Expression of chosen genes over groups of cells: dot plot and violins."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -74,7 +74,7 @@ def chosen(
     with st.container(horizontal=True, vertical_alignment="bottom"):
         by = st.selectbox(
             "Over", [_SIDES, *dataset.grouping_columns()], key="dots-over", bind="query-params", width=230,
-            format_func=lambda each: each.replace("_", " ").capitalize(),
+            format_func=lambda each: each if each == _SIDES else each.replace("_", " ").capitalize(),
         )  # fmt: skip
         colour = st.selectbox(
             "Colour", list(figures.MEANS), format_func=figures.MEANS.__getitem__, key="dots-colour",
@@ -85,7 +85,10 @@ def chosen(
             within = st.toggle("Selected cells only", key="dots-within", bind="query-params")
     groups = _groups(dataset, by, a, b, names, within)
     shown = list(names) if by == _SIDES else kept_groups(groups)
-    table = dot_plot(dataset, genes, groups, shown)
+    question = by, within, tuple(genes), tuple(shown), questions_columns.digest(a, b)
+    table = questions_columns.once(
+        dataset, ("dots", *question), lambda: dot_plot(dataset, genes, groups, shown)
+    )
     what = "side" if by == _SIDES else by.replace("_", " ")
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -98,7 +101,7 @@ def chosen(
         if n_groups > MOST_GROUPS and by != _SIDES:
             st.caption(f"The {MOST_GROUPS} largest of {n_groups:,} groups are drawn.")
     with right:
-        _violins(dataset, genes[:_VIOLINS], groups, shown, what)
+        _violins(dataset, genes[:_VIOLINS], groups, shown, what, question)
     with st.expander("Numbers"):
         show.table(table, "dot-plot-numbers", column_config=_COLUMNS)
 
@@ -120,10 +123,17 @@ def _apart(names: tuple[str, str]) -> list[str]:
 
 
 def _violins(
-    dataset: Dataset, genes: Sequence[str], groups: pd.Series, shown: Sequence[str], what: str
+    dataset: Dataset,
+    genes: Sequence[str],
+    groups: pd.Series,
+    shown: Sequence[str],
+    what: str,
+    question: tuple[Hashable, ...],
 ) -> None:
     some = list(shown)[:12]
-    values = violin_values(dataset, genes, groups, some)
+    values = questions_columns.once(
+        dataset, ("violins", *question), lambda: violin_values(dataset, genes, groups, some)
+    )
     colours = {level: colour for level, (colour, _) in categorical(some).items()}
     title = f"{', '.join(genes)} by {what}"
     fig = figures.violins(values, title, some, colours, what.capitalize())

@@ -20,13 +20,15 @@ def hand(run: Run, genes: Sequence[str]) -> None:
     state.go("pages/enrichment.py")
 
 
-def take(order: str, universe: str) -> None:
-    """Put genes that were handed over into the page's own controls, before they are drawn.
+def take(order: str, label: str, universe: str) -> None:
+    """Put genes that were handed over into the page's own controls and its link, before they are drawn.
 
     Parameters
     ----------
-    order, universe
-        Values of the page's controls ``genes`` and ``universe`` for an own list, and for the compared genes.
+    order, label
+        Value of the page's control ``genes`` that means an own list, and its words.
+    universe
+        Value of its control ``universe`` that means the compared genes.
     """
     handed = st.session_state.pop(_HANDED, None)
     if handed is None:
@@ -34,7 +36,7 @@ def take(order: str, universe: str) -> None:
     run_id, genes = handed
     st.session_state["genes"], st.session_state["universe"] = order, universe
     st.session_state["list"] = " ".join(genes)
-    st.query_params[RUN] = run_id
+    st.query_params.update({"genes": label, "list": " ".join(genes), RUN: run_id})
 
 
 def compared(dataset: Dataset) -> tuple[str, ...]:

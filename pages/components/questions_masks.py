@@ -1,6 +1,7 @@
 """What a run hid in the selected cells, as far as its tables tell."""
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from pages.components import confidence, frame, mask_tables, questions_columns, show, tables
@@ -25,8 +26,7 @@ _COLUMNS = {
 
 def draw(dataset: Dataset, run: Run | None, model: tuple[str, str] | None, selected: np.ndarray) -> None:
     """Show how often genes are hidden in cells of the selection's types."""
-    masks = tables.read(run, "masks") if run is not None else None
-    if run is None or masks is None or not len(masks):
+    if run is None or not tables.exists(run, "masks") or not mask_tables.arms(run):
         st.info(
             "No run with mask counts is in view: choose a comparison or a pretraining above.",
             icon=":material/info:",
@@ -39,7 +39,10 @@ def draw(dataset: Dataset, run: Run | None, model: tuple[str, str] | None, selec
         width=230,
     )  # fmt: skip
     labels = questions_columns.values(dataset, dataset.cell_type_column)
-    found = selected_masks(masks, labels, selected, arm)
+    question = "masks", *mask_tables.key(run), arm, questions_columns.digest(selected)
+    found = questions_columns.once(
+        dataset, question, lambda: selected_masks(_masks(run, arm), labels, selected, arm)
+    )
     frame.answer(f"{escape(_sentence(found, arm))}.")
     st.caption(_what_it_is(found, dataset))
     st.caption(f"Over all cells: {confidence.masks_line(arm_name(arm), mask_tables.judge(run, arm))}")
@@ -53,6 +56,12 @@ def draw(dataset: Dataset, run: Run | None, model: tuple[str, str] | None, selec
         rows = found.table.sort_values(by, ascending=False).head(_SHOWN)
         order = list(_COLUMNS)
         show.table(rows, "selected-masks-table", column_config=_COLUMNS, column_order=order, height=470)
+
+
+def _masks(run: Run, arm: str) -> pd.DataFrame:
+    """Return the counts of one arm over all cells and by cell type; no others are read."""
+    parts = [tables.read(run, "masks", arm=arm, by=by) for by in ("all", "cell_type")]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _sentence(found: SelectedMasks, arm: str) -> str:

@@ -38,7 +38,7 @@ def choose(dataset: Dataset, selected: np.ndarray, name: str) -> Sides | None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         against = st.selectbox(
             "Selected cells (A) against (B)", options, format_func=_AGAINST.__getitem__,
-            key="against", bind="query-params", width=230,
+            key="de-against", bind="query-params", width=230,
         )  # fmt: skip
         if against == SPLIT:
             return _split(dataset, selected, name)
@@ -46,7 +46,7 @@ def choose(dataset: Dataset, selected: np.ndarray, name: str) -> Sides | None:
             return _sides(selected, ~selected, name, "all other cells")
         if against == SAVED:
             names = [each.name for each in saved]
-            chosen = st.selectbox("Saved selection", names, key="against-saved", bind="query-params")
+            chosen = st.selectbox("Saved selection", names, key="de-saved", bind="query-params")
             rows = next(each for each in saved if each.name == chosen).rows()
             other = np.zeros(dataset.n_cells, dtype=bool)
             other[rows] = True
@@ -67,14 +67,14 @@ def _split(dataset: Dataset, selected: np.ndarray, name: str) -> Sides | None:
             "the selected cells don't differ in any column: choose another group to compare with"
         )
     column = st.selectbox(
-        "Split by", columns, format_func=_words, key="split-by", bind="query-params", width=200
+        "Split by", columns, format_func=_words, key="de-split-by", bind="query-params", width=200
     )
     codes = questions_columns.values(dataset, column)
     sizes = np.bincount(codes.codes[selected & (codes.codes >= 0)], minlength=len(codes.categories))
     levels = [str(codes.categories[number]) for number in np.argsort(-sizes, kind="stable") if sizes[number]]
-    first = st.selectbox("A", levels, key="split-a", bind="query-params", width=190)
+    first = st.selectbox("A", levels, key="de-split-a", bind="query-params", width=190)
     others = [level for level in levels if level != first]
-    second = st.selectbox("B", others, key="split-b", bind="query-params", width=190)
+    second = st.selectbox("B", others, key="de-split-b", bind="query-params", width=190)
     if first is None or second is None:
         return None
     a, b = (selected & (codes == level) for level in (first, second))
@@ -102,7 +102,7 @@ def _group(dataset: Dataset, selected: np.ndarray, name: str) -> Sides | None:
         options: list[str | None] = [*columns] if number == 0 else [None, *columns]
         column = st.selectbox(
             "B: cells whose" if number == 0 else "and whose", options, options.index(start[0]),
-            format_func=lambda each: _words(each) if each else "nothing more", key=f"against-by-{number}",
+            format_func=lambda each: _words(each) if each else "nothing more", key=f"de-by-{number}",
             bind="query-params", width=180,
         )  # fmt: skip
         if column is None:
@@ -110,7 +110,8 @@ def _group(dataset: Dataset, selected: np.ndarray, name: str) -> Sides | None:
         levels = questions_columns.levels(dataset, column)
         chosen = st.multiselect(
             "is", levels, _first_level(dataset, selected, column, levels, number == 1),
-            key=f"against-is-{number}-{column}", bind="query-params", width=230,
+            key=f"de-is-{number}-{columns.index(column)}-{dataset.content_hash[:6]}",
+            bind="query-params", width=230,
         )  # fmt: skip
         if not chosen:
             return None

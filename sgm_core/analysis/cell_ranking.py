@@ -61,8 +61,8 @@ def cell_ranking(dataset: Dataset, rows_a: np.ndarray, rows_b: np.ndarray) -> pd
     there = np.flatnonzero(np.bincount(values.indices, minlength=dataset.n_genes))
     values, names = values[:, there].tocsr(), dataset.genes[there]
     side = np.repeat(["a", "b"], [len(rows_a), len(rows_b)])
-    cells = AnnData(values, obs=pd.DataFrame({"side": pd.Categorical(side)}), var=pd.DataFrame(index=names))
-    cells.obs_names = cells.obs_names.astype(str)
+    obs = pd.DataFrame({"side": pd.Categorical(side)}, index=rows.astype(str))
+    cells = AnnData(values, obs=obs, var=pd.DataFrame(index=names))
     cells.uns["log1p"] = {"base": None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

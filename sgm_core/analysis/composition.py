@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 from scipy.stats import t as student
 
 NO_LABEL = "(no label)"
@@ -48,10 +49,10 @@ def composition(
     """Return what the selected cells are, against the rest, with intervals by donor bootstrap.
 
     Donors are resampled with all their cells (each side's own donors where no donor has cells on both sides):
-    cells of a donor are not independent. The interval is the difference of the shares +- a quantile of
-    Student's t times the bootstrap's standard error, with the degrees of freedom of the donors that really
-    carry the side (Kish's effective number), and Bonferroni's correction for the number of labels: two equal
-    sides differ in any label in at most about 5 of 100 cases.
+    cells of a donor are not independent. The interval is the difference of the shares +- its bootstrap
+    standard error times the 95 % quantile, over resamples, of the largest standardised deviation of any label
+    (so it holds for all labels together), widened as Student's t is for the donors that really carry the side
+    (Kish's effective number): two equal sides differ in any label in at most about 5 of 100 cases.
 
     Parameters
     ----------
@@ -93,8 +94,8 @@ def composition(
     half = np.full(n, np.nan) if reason else _half_widths(chosen, rest, seed)
     table["low"] = (table["difference"] - half).clip(lower=-1)
     table["high"] = (table["difference"] + half).clip(upper=1)
-    order = ["n_selected", "label"]
-    table = table.sort_values(order, ascending=[False, True], ignore_index=True)
+    order = ["n_selected", "n_rest", "label"]
+    table = table.sort_values(order, ascending=[False, False, True], ignore_index=True)
     return Composition(table, 0 if reason else n_donors, reason)
 
 
@@ -146,8 +147,12 @@ def _half_widths(chosen: np.ndarray, rest: np.ndarray, seed: int) -> np.ndarray:
         difference = _shares(weights, chosen) - _shares(weights, rest)
     error = np.nanstd(difference, axis=0, ddof=1)
     n = min(effective_donors(side) for side in cells)
-    edge = student.ppf(1 - _LEVEL / 2 / chosen.shape[1], n - 1)
-    return edge * error * np.sqrt(n / (n - 1))
+    centre = chosen.sum(0) / chosen.sum() - rest.sum(0) / rest.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        away = np.where(error > 0, np.abs(difference - centre) / error, 0)
+    largest = np.nanquantile(np.nanmax(away, axis=1), 1 - _LEVEL)
+    few = student.ppf(1 - _LEVEL / 2, n - 1) / norm.ppf(1 - _LEVEL / 2)
+    return largest * few * error * np.sqrt(n / (n - 1))
 
 
 def _weights(n_donors: int, rng: np.random.Generator) -> np.ndarray:

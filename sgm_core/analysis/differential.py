@@ -60,23 +60,30 @@ def check_sides(
     """
     sides = []
     for name, cells in ((name_a, cells_a), (name_b, cells_b)):
-        cells = np.asarray(cells)
-        if cells.dtype == bool:
-            if len(cells) != dataset.n_cells:
-                raise InputError(
-                    f"{name} marks {len(cells):,} cells, but dataset {dataset.name!r} has {dataset.n_cells:,}"
-                )
-            cells = np.flatnonzero(cells)
-        rows = np.unique(cells.astype(np.int64))
-        if len(rows) and (rows[0] < 0 or rows[-1] >= dataset.n_cells):
-            raise InputError(f"{name} has cells that dataset {dataset.name!r} has not: select them again")
-        if len(rows) < MIN_SIDE:
-            raise InputError(f"{name} has {len(rows)} cells: a comparison needs at least {MIN_SIDE}")
-        sides.append(rows)
-    shared = len(np.intersect1d(sides[0], sides[1], assume_unique=True))
+        mask = _mask(dataset, np.asarray(cells), name)
+        n = int(mask.sum())
+        if n < MIN_SIDE:
+            raise InputError(f"{name} has {n} cells: a comparison needs at least {MIN_SIDE}")
+        sides.append(mask)
+    shared = int((sides[0] & sides[1]).sum())
     if shared:
         raise InputError(f"{shared:,} cells are in {name_a} and in {name_b}: take them out of one")
-    return sides[0], sides[1]
+    return np.flatnonzero(sides[0]), np.flatnonzero(sides[1])
+
+
+def _mask(dataset: Dataset, cells: np.ndarray, name: str) -> np.ndarray:
+    """Return cells, given as row numbers or bool, as bool (n_cells,)."""
+    if cells.dtype == bool:
+        if len(cells) != dataset.n_cells:
+            raise InputError(
+                f"{name} marks {len(cells):,} cells, but dataset {dataset.name!r} has {dataset.n_cells:,}"
+            )
+        return cells
+    if len(cells) and (cells.min() < 0 or cells.max() >= dataset.n_cells):
+        raise InputError(f"{name} has cells that dataset {dataset.name!r} has not: select them again")
+    mask = np.zeros(dataset.n_cells, dtype=bool)
+    mask[cells.astype(np.int64)] = True
+    return mask
 
 
 def plan(

@@ -93,10 +93,10 @@ def model_residuals(models: pd.DataFrame) -> ModelResiduals:
     models
         From `model_rows`.
     """
+    models = models[models["opportunities"] > 0]
     genes = pd.Index(models["gene"].unique())
     keys, residual, variance = [], [], []
     for key, rows in models.groupby(["seed", "fold"]):
-        rows = rows[rows["opportunities"] > 0]
         n = rows["opportunities"].to_numpy(float)
         table = matched_residuals(
             rows["masked"].to_numpy(float),

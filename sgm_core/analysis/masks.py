@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from sgm_core.analysis.lift import ONE_MODEL, lift_over_models
-from sgm_core.analysis.mask_models import SUMMED, model_residuals, model_rows, one_model, seeds_of
+from sgm_core.analysis.mask_models import (
+    SUMMED,
+    ModelResiduals,
+    model_residuals,
+    model_rows,
+    one_model,
+    seeds_of,
+)
 from sgm_core.analysis.matching import MIN_OPPORTUNITIES, matched_residuals
 from sgm_core.cells.quality import gene_families
 from sgm_core.errors import InputError, NotFoundError
@@ -29,7 +36,7 @@ def default_arm(masks: pd.DataFrame) -> str:
 
 def mask_levels(masks: pd.DataFrame) -> dict[str, list[str]]:
     """Return what the counts are split by, with the levels of each: cell_type, donor, timepoint, epoch."""
-    split = masks.loc[masks["by"] != "all", ["by", "level"]].drop_duplicates()
+    split = masks.loc[masks["by"] != "all", ["by", "level"]].drop_duplicates().astype(object)
     levels = {str(by): sorted(group["level"]) for by, group in split.groupby("by", sort=False)}
     if "epoch" in levels:
         levels["epoch"].sort(key=int)
@@ -93,6 +100,7 @@ def gene_statistics(
     by: str = "all",
     level: str = "",
     seed: int = SUMMED,
+    models: ModelResiduals | None = None,
 ) -> pd.DataFrame:
     """Return the mask statistics of every gene that could be hidden.
 
@@ -102,6 +110,8 @@ def gene_statistics(
         The run table `masks`; see `select_masks` for `arm`, `fold`, `by`, `level` and `seed`.
     dataset
         Adds ``n_cells``, the number of cells of the dataset that express the gene.
+    models
+        The `model_residuals` of these models, where they are at hand: they take most of the time.
 
     Returns
     -------
@@ -129,7 +139,10 @@ def gene_statistics(
     columns = ("masked", "opportunities", "mean_expression", "detection")
     matched = matched_residuals(*(stats[c].to_numpy(dtype=float) for c in columns))
     stats["matched_frequency"] = matched["matched_frequency"]
-    models = model_residuals(model_rows(masks, arm, fold, seed)) if by == "all" else None
+    if by != "all":
+        models = None
+    elif models is None:
+        models = model_residuals(model_rows(masks, arm, fold, seed))
     if models is None or models.n_seeds < 2:
         names = stats["gene"].to_numpy(dtype=str)
         lift = lift_over_models(one_model(names, matched))

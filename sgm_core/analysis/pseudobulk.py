@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from sgm_core.cells.dataset import Dataset
 from sgm_core.progress import Observer
@@ -95,13 +94,15 @@ def plan_donors(donors_a: pd.Series, donors_b: pd.Series, min_cells: int | None 
         alone = len(kept[0].index.union(kept[1].index)) - len(both)
         if alone:
             donors = "1 donor" if alone == 1 else f"{alone} donors"
-            notes.append(f"{donors} with cells on one side only left out: each is compared with itself")
+            notes.append(
+                f"{donors} with enough cells on one side only left out: each is compared with itself"
+            )
         kept = [side.loc[both] for side in kept]
         order = pd.concat(kept, axis=1).min(axis=1).sort_values(ascending=False, kind="stable").index
         chosen = [order[:MOST_PAIRS], order[:MOST_PAIRS]]
     else:
         chosen = [side.sort_values(ascending=False, kind="stable").index[:MOST_DONORS] for side in kept]
-    for name, side, taken in zip("AB", kept, chosen):
+    for name, side, taken in zip(["the pairs"] if paired else "AB", kept, chosen):
         if len(taken) < len(side):
             notes.append(f"the {len(taken)} of {len(side)} donors with the most cells are taken for {name}")
     a, b = (tuple(sorted(map(str, taken))) for taken in chosen)
@@ -148,26 +149,24 @@ def pseudobulk(
             continue
         whole = slice(start, min(start + _BLOCK, dataset.n_cells))
         block = dataset.take(whole)[mine - start] if 2 * mine.size > _BLOCK else dataset.take(mine)
-        block = block.astype(np.float64)
-        counts += _sum(block, code[mine], len(samples))
-        sides = side_of[code[mine]]
-        per_count = np.repeat(1e4 / np.maximum(dataset.totals()[mine], 1), np.diff(block.indptr))
-        seen += _sum(_like(block, np.ones_like(block.data)), sides, 2)
-        total += _sum(_like(block, np.log1p(block.data * per_count)), sides, 2)
+        per_cell = np.diff(block.indptr)
+        gene = block.indices.astype(np.int64)
+        value = block.data.astype(np.float64)
+        counts += _sum(np.repeat(code[mine], per_cell), gene, value, counts.shape)
+        half = np.repeat(side_of[code[mine]], per_cell)
+        seen += _sum(half, gene, None, seen.shape)
+        per_count = np.repeat(1e4 / np.maximum(dataset.totals()[mine], 1), per_cell)
+        total += _sum(half, gene, np.log1p(value * per_count), total.shape)
     cells = np.bincount(code[code >= 0], minlength=len(samples))
     table = pd.DataFrame(samples, columns=["side", "donor"]).assign(n_cells=cells)
     per_side = np.maximum(np.bincount(side_of, cells, minlength=2), 1)[:, None]
     return Sums(table, counts, seen / per_side, total / per_side)
 
 
-def _like(block: sparse.csr_matrix, data: np.ndarray) -> sparse.csr_matrix:
-    return sparse.csr_matrix((data, block.indices, block.indptr), shape=block.shape)
-
-
-def _sum(block: sparse.csr_matrix, code: np.ndarray, n: int) -> np.ndarray:
-    """Sum the rows of `block` that have the same code: (n, genes)."""
-    member = sparse.csr_matrix((np.ones(len(code)), (code, np.arange(len(code)))), shape=(n, len(code)))
-    return (member @ block).toarray()
+def _sum(code: np.ndarray, gene: np.ndarray, value: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    """Sum values (how many there are, if None) that have the same code and gene, float64 of `shape`."""
+    place = code * shape[1] + gene
+    return np.bincount(place, value, shape[0] * shape[1]).reshape(shape)
 
 
 def countable(counts: np.ndarray, n_smaller: int) -> np.ndarray:

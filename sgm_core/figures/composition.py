@@ -56,7 +56,8 @@ def composition(table: pd.DataFrame, title: str, top: int = 20) -> go.Figure:
     note = (
         "whisker: 95 % interval over donors; clear of the orange mark, the shares differ" if known else None
     )
-    finish(fig, title, "% of cells", None, 150 + 22 * len(rows), note=note, row=True)
+    finish(fig, title, "% of cells", None, 175 + 22 * len(rows), note=note, row=True)
+    fig.update_layout(margin_t=104 if note else 76)  # the legend is as high as the marks in it
     fig.update_yaxes(type="category", dtick=1, showgrid=False)
     fig.update_xaxes(showgrid=True, rangemode="tozero", range=_range(rows))
     return fig

@@ -2,7 +2,7 @@
 
 The folder is the truth: every process reads it, and nothing else has to be kept in step. ``config.json``
 is written once, ``status.json`` is replaced atomically, ``metrics.jsonl`` and ``log.txt`` only grow, and
-tables are parquet (`sgm_core.runs.tables`).
+tables are parquet (`sgm_core.tables`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sgm_core import home
+from sgm_core import home, tables
 from sgm_core.documents import document
 from sgm_core.errors import Cancelled, NotFoundError
 from sgm_core.progress import Observer, Pace
-from sgm_core.runs import tables
 from sgm_core.runs.plain import plain
 from sgm_core.runs.process import alive, end_helpers, identity
 

@@ -12,9 +12,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from sgm_core import home
+from sgm_core import home, tables
 from sgm_core.errors import Cancelled, InputError, NotFoundError
-from sgm_core.runs import tables
 from sgm_core.runs.process import identity
 from sgm_core.runs.run import Run
 from sgm_core.runs.store import cancel_run, create_run, export_run, export_size, list_runs, open_run
