@@ -5,7 +5,16 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from pages.components import confidence, frame, gene_sets, mask_tables, show, tables, words
+from pages.components import (
+    confidence,
+    frame,
+    gene_sets,
+    mask_tables,
+    questions_handover,
+    show,
+    tables,
+    words,
+)
 from sgm_core.analysis.enrichment import Enrichment
 from sgm_core.analysis.masks import lift_problem, preferred_genes
 from sgm_core.errors import InputError
@@ -16,7 +25,7 @@ from sgm_core.figures.style import p_text
 from sgm_core.resources.store import Resource
 from sgm_core.runs.store import Run
 
-MINE = "mine"
+MINE, COMPARED = "mine", "compared"
 _ORDERS = {"lift": "Highest lift", "frequency": "Most masked", MINE: "My own list"}
 _COLUMNS = {
     "term": st.column_config.TextColumn("Term", width="large", pinned=True),
@@ -73,6 +82,9 @@ def own_list(
     if run:
         n_genes = len(mask_tables.universe(run))
         universes = {"run": f"The {n_genes:,} genes that the run could hide", **universes}
+    compared = questions_handover.compared(dataset)
+    if compared:
+        universes = {COMPARED: f"The {len(compared):,} genes that the comparison tested", **universes}
     left, right = st.columns([2, 1], gap="medium")
     with left:
         text = st.text_area(
@@ -92,7 +104,9 @@ def own_list(
         st.info("Paste a list of gene symbols to see which terms hold more of them than chance.")
         st.stop()
     universe: tuple[str, ...]
-    if run and pool == "run":
+    if pool == COMPARED:
+        universe = compared
+    elif run and pool == "run":
         universe = mask_tables.universe(run)
     else:
         universe = tuple(dataset.genes) if pool == "dataset" else tuple(sorted(gene_sets.read(library).genes))
@@ -206,6 +220,7 @@ run = tables.of_dataset(context)
 if run is not None and not (tables.exists(run, "masks") and mask_tables.arms(run)):
     run = None  # only a run with masks counts here
 answer_line = st.container()
+questions_handover.take(MINE, _ORDERS[MINE], COMPARED)
 order, top, library, arm, sizes = controls(run)
 try:
     if run is None or order == MINE:
