@@ -9,9 +9,9 @@ import pandas as pd
 
 from pages.components import tables
 from pages.components.kept import kept
+from sgm_core import tables as run_tables
 from sgm_core.cells.dataset import Dataset
 from sgm_core.figures.palette import SCHEMES, arm_name
-from sgm_core.runs import tables as run_tables
 from sgm_core.runs.store import Run
 
 _OWN_MAPS = {"pca_umap": "Expression (PCA, UMAP)"}

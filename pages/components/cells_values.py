@@ -7,11 +7,11 @@ import streamlit as st
 
 from pages.components import cell_views, tables
 from pages.components.kept import everything, kept
+from sgm_core import tables as run_tables
 from sgm_core.analysis.cell_masks import masked_share, masking_rates
 from sgm_core.analysis.cell_values import DatasetValues, Labels, encode, is_number, split_source
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
-from sgm_core.runs import tables as run_tables
 from sgm_core.runs.store import Run
 
 PREDICTED, CONFIDENCE, RIGHT, MASKED = "predicted", "confidence", "right", "masked"
