@@ -132,6 +132,11 @@ def explorer(dataset: Dataset, maps: Maps, context: frame.Context) -> None:
             again()
         if selected is not None and selected.any():
             questions.panel(dataset, context.run, model, selected, short_name(selecting.history.steps))
+        else:
+            st.caption(
+                ":material/gesture: Draw around cells on a map, or **select cells by label or value** above, to "
+                "see what they are, which genes differ between them and others, and which a model hides in them."
+            )
 
 
 def choose_cells(selecting: Selecting, shown: list[Pane | None], values: PageValues) -> None:

@@ -20,6 +20,7 @@ MODES = {
     SUBTRACT: "Take out",
 }
 _MOST_COLUMNS = 12
+_MANY_LEVELS = 8
 
 
 @st.fragment
@@ -75,7 +76,7 @@ def by_value(state: Selecting, numbers: dict[str, str]) -> None:
 
 
 def _telling(state: Selecting) -> list[str]:
-    """Return the columns to choose from; one that divides the cells as an earlier one does is left out."""
+    """Return the columns to choose from; another name of each donor (a sample, an accession) is left out."""
 
     def find() -> list[str]:
         found: list[tuple[str, Labels]] = []
@@ -89,7 +90,7 @@ def _telling(state: Selecting) -> list[str]:
 
 
 def _alike(one: Labels, other: Labels) -> bool:
-    if len(one.levels) != len(other.levels):
+    if len(one.levels) != len(other.levels) or len(one.levels) < _MANY_LEVELS:
         return False
     width = len(one.levels) + 1
     pairs = np.bincount((one.codes + 1).astype(np.int64) * width + other.codes + 1)

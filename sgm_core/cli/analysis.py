@@ -81,7 +81,13 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         sub, "umap", "map a dataset's cells (PCA), or a run's pooled vectors, with UMAP", _umap
     )
     umap.add_argument("name", metavar="RUN|NAME", help="ID of a run, or name of a dataset")
-    umap.add_argument("--seed", type=int, default=0, help="seed (default 0)")
+    umap.add_argument(
+        "--seed", type=int, help="the same map each time, on one thread (default: no seed, all cores, faster)"
+    )
+    umap.add_argument(
+        "--cells", type=Path, metavar="FILE", help="map these cells alone: names or row numbers, text or .npy"
+    )
+    umap.add_argument("--name", dest="map_name", metavar="MAP", help="what the map of --cells is called")
 
 
 def _masks(args: argparse.Namespace, observer: Observer) -> Output:
@@ -277,8 +283,14 @@ def _prerank(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) -> 
 
 def _umap(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.api import run_umap
+    from sgm_core.cells.cell_list import read_cells
+    from sgm_core.cells.dataset import open_dataset
+    from sgm_core.errors import InputError
 
-    run, target = run_umap(args.name, args.seed, observer)
+    if bool(args.cells) != bool(args.map_name):
+        raise InputError("give --cells FILE and --name MAP together: the cells to map, and the map's name")
+    cells = read_cells(open_dataset(args.name), args.cells) if args.cells else None
+    run, target = run_umap(args.name, args.seed, observer, cells, args.map_name or "")
     return Output({"run": run.id, "path": str(target)}, str(target))
 
 

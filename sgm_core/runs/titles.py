@@ -30,4 +30,5 @@ def run_title(kind: str, dataset: str, parameters: Mapping[str, Any], source: st
         return f"{parameters.get('name_a') or 'A'} against {parameters.get('name_b') or 'B'}"
     if kind == "import":
         return f"Import {Path(str(parameters.get('path') or 'a file')).name} as {dataset}"
-    return f"Map of {parameters.get('run') or dataset}"
+    some = f", the cells of {parameters['name']}" if parameters.get("cells") else ""
+    return f"Map of {parameters.get('run') or dataset}{some}"

@@ -11,6 +11,8 @@ from sgm_core.cli.frame import main
 from sgm_core.home import write_table
 from sgm_core.runs.store import create_run, open_run
 
+_UMAP = "sgm_core.analysis.umap_process.UmapProcess.umap"
+
 
 @pytest.fixture
 def run_id(demo_dataset) -> str:
@@ -184,7 +186,7 @@ def test_umap_of_a_run_is_a_run_of_its_own(
     run_id: str, demo_dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Real maps are tested in analysis/test_embedding: numba takes ten seconds to compile them in a process.
-    monkeypatch.setattr("sgm_core.analysis.embedding.umap", lambda vectors, seed=0: vectors[:, :2])
+    monkeypatch.setattr(_UMAP, lambda self, vectors, tell: vectors[:, :2])
     folder = open_run(run_id).path / "pooled"
     folder.mkdir()
     vectors = np.random.default_rng(0).normal(size=(demo_dataset.n_cells, 8)).astype(np.float32)

@@ -349,3 +349,12 @@ def test_a_scale_clips_at_percentiles_or_at_given_ends():
     assert cells_colours.ends(np.array([np.nan]), Scale()) == (0, 1)
     codes, _, _ = cells_colours._code_numbers(numbers, np.array([0, 50, 99, 100]), Scale(clip=(0, 50)))
     assert codes.tolist()[2:] == [254, 255] and codes[0] == 0 and codes[1] == 254
+
+
+def test_columns_with_another_name_for_each_donor_are_offered_once(open_page, own_map, browser):
+    obs = own_map.obs.assign(accession="GSM" + own_map.donors(), sick=np.arange(own_map.n_cells) % 2)
+    obs["sick"] = obs["sick"].map({0: "yes", 1: "no"})
+    write_table(own_map.path / "obs.parquet", obs.assign(again=obs["sick"].map({"yes": "AML", "no": "none"})))
+    labels = [each.label for each in open_page("cells").multiselect]
+    assert {"Donor", "Sick", "Again"} <= set(labels)
+    assert "Accession" not in labels

@@ -1,8 +1,8 @@
 """A map of a million cells: points drawn by WebGL2 in the browser, selections made on the server.
 
-Coordinates, colours and words travel in messages of their own. Streamlit's browser side keeps those that it
-has (by content), so that a new colour sends one or two bytes a cell and a selection one bit; a lasso sends its
-corners only. Hover, zoom and the legend never leave the browser.
+Coordinates, colours and words travel in messages of their own. Streamlit's browser side keeps
+those that it has (by content), so that a new colour sends one or two bytes a cell and a selection one
+bit; a lasso sends its corners only. Hover, zoom and the legend never leave the browser.
 """
 
 import hashlib
@@ -208,9 +208,11 @@ def _check(points: Points, colours: Colours, selected: np.ndarray | None) -> Non
             f"shape {codes.shape}"
         )
     levels = len(colours.palette)
-    if not 0 < levels <= _MOST_CODES or (n and int(codes.max()) >= levels):
+    most = int(codes.max(initial=0))
+    if not most < levels <= _MOST_CODES:
         raise InputError(
-            f"a palette of {levels:,} colours can't show code {int(codes.max()) if n else 0:,}: give one colour a code"
+            f"a palette of {levels:,} colours can't show codes up to {most:,}: give each code one, at most "
+            f"{_MOST_CODES:,}"
         )
     for colour in colours.palette:
         if not _COLOUR.fullmatch(colour):
@@ -224,8 +226,8 @@ def _check(points: Points, colours: Colours, selected: np.ndarray | None) -> Non
         allowed = range(levels) if colours.categories is not None else (0, levels - 1)
         if colours.missing not in allowed:
             raise InputError(
-                f"code {colours.missing} can't mean 'no value': on a scale that is the first or the last of the "
-                f"{levels:,} codes"
+                f"code {colours.missing} can't mean 'no value': on a scale that is the first or the last "
+                f"of the {levels:,} codes"
             )
     if colours.categories is None and not (math.isfinite(colours.low) and math.isfinite(colours.high)):
         raise InputError(f"a scale goes from a number to a number, not from {colours.low} to {colours.high}")

@@ -21,14 +21,12 @@ function drawLegend(box, view, hidden, act) {
   box.setAttribute("aria-label", `Legend: ${title}`);
   if (title) box.append(element("div", "name", title));
   if (!categories) {
-    const scale = element("div", "scale"), ends = element("div", "ends");
-    const ramp = element("div", "ramp");
+    const scale = element("div", "scale"), ramp = element("div", "ramp");
     const levels = palette.filter((_, code) => code !== missing);
     const steps = Math.min(24, levels.length);
     const stops = Array.from({ length: steps }, (_, i) => levels[Math.round((i * (levels.length - 1)) / Math.max(1, steps - 1))]);
     ramp.style.setProperty("--ramp", stops.length > 1 ? stops.join(", ") : `${stops[0]}, ${stops[0]}`);
-    ends.append(element("div", "high", number(view.high)), element("div", "low", number(view.low)));
-    scale.append(ramp, ends);
+    scale.append(element("div", "low", number(view.low)), ramp, element("div", "high", number(view.high)));
     box.append(scale);
     if (missing !== null) {
       const none = element("div", "none"), swatch = element("span", "swatch");

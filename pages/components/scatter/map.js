@@ -182,9 +182,7 @@ class ScatterMap {
   }
 
   showModes() {
-    const useful = this.dim !== null || this.gestures > 0;
-    for (const name of OF_SELECTION) this.buttons[name].hidden = !useful;
-    this.buttons.replace.previousElementSibling.hidden = !useful;
+    for (const name of OF_SELECTION) this.buttons[name].disabled = this.dim === null && !this.gestures;
   }
 
   // --- the view: `at` is its middle in 0..1 of the bounding box and the zoom; 1 shows all ---
@@ -259,17 +257,18 @@ class ScatterMap {
 
   // Size and opacity follow how densely the cells in view cover the places where there are any.
   look() {
-    const { points, width, height, painter } = this;
+    const { width, height, painter } = this;
     const ratio = painter.canvas.width / width;
     const [x0, y1] = this.toMap(0, 0), [x1, y0] = this.toMap(width, height);
     const { cells, squares } = this.grid.inside(x0, x1, y0, y1);
     const [sx, sy] = this.scale();
     const room = Math.max(1, squares) * (sx / GRID) * (sy / GRID);
     const wanted = Math.sqrt((1.3 * room) / Math.max(1, cells));
-    const size = Math.max(1.6, Math.min(9, wanted));
-    const layers = (cells * size * size) / room;
+    let size = Math.max(1.2, Math.min(9, wanted)) * ratio;
+    if (size < 3) size = Math.round(size); // small points would differ from each other by a whole pixel
+    const layers = (cells * (size / ratio) ** 2) / room;
     const opacity = Math.max(0.35, Math.min(0.9, 2.2 / Math.sqrt(layers + 1)));
-    return { size: Math.max(1, size * ratio), opacity, points };
+    return { size, opacity };
   }
 
   draw() {

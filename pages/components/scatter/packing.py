@@ -20,7 +20,9 @@ def pack(header: dict[str, Any], *arrays: np.ndarray) -> bytes:
 
 
 def stride(n: int) -> int:
-    """Return the step s, coprime to n, near n times the golden ratio: 0, s, 2s, ... modulo n is every row once.
+    """Return the step s, coprime to n, near n times the golden ratio.
+
+    0, s, 2s, ... modulo n is every row once.
 
     In this order any first part of the rows is an even sample of all, so cells of the last donor don't cover
     those of the first, and a moving map may draw a part.

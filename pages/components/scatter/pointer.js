@@ -22,7 +22,6 @@ function listen(map, signal) {
 
   stage.addEventListener("pointerdown", (event) => {
     if (!map.points || (event.pointerType === "mouse" && event.button > 1)) return;
-    stage.focus({ preventScroll: true });
     stage.setPointerCapture(event.pointerId);
     const [x, y] = at(event);
     fingers.set(event.pointerId, [x, y]);
@@ -36,7 +35,6 @@ function listen(map, signal) {
     const mode = event.shiftKey ? "add" : event.altKey ? "subtract" : map.mode;
     drag = { kind, x, y, mode, path: [[x, y]] };
     if (kind === "pan") stage.classList.add("dragging");
-    event.preventDefault();
   }, options);
 
   stage.addEventListener("pointermove", (event) => {
