@@ -245,6 +245,17 @@ def test_the_legend_hides_isolates_and_shows_names_as_text(tab):
     assert legend.locator("[aria-pressed=false]").count() == 0
 
 
+def test_colours_that_change_fast_end_with_the_last_and_nothing_is_left_behind(tab):
+    for name in ("number", "types", "number", "types", "number", "types"):
+        tab.page.get_by_text(name, exact=True).click()
+    tab.page.locator(".st-key-map0 .legend", has_text="Left").wait_for()
+    tab.page.wait_for_timeout(1000)
+    pixels = tab.pixels()
+    assert reds(pixels).sum() > 1000 and blues(pixels).sum() > 1000
+    held = tab.page.evaluate("[...globalThis.__sgmScatter.columns.values()].map(column => column.holders)")
+    assert len(held) == 4 and set(held) == {1}, "points and codes of two maps"
+
+
 def test_keys_move_zoom_and_choose_the_tool(tab):
     whole = tab.pixels()
     tab.stage().focus()
