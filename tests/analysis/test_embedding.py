@@ -144,6 +144,12 @@ def test_cells_that_cannot_be_mapped(
     assert sorted((demo_dataset.path / "embeddings").glob("*")) == before
 
 
+def test_a_run_without_its_file_of_cells(demo_dataset, tmp_path: Path) -> None:
+    parameters = {"data": demo_dataset.name, "cells": "cells.npy", "name": "few"}
+    with pytest.raises(NotFoundError, match=r"has no file cells\.npy of the cells to map"):
+        umap_run(parameters, tmp_path / "umap-1", Observer())
+
+
 def test_a_map_stops_while_blocks_are_read(
     demo_dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -156,11 +162,14 @@ def test_a_map_stops_while_blocks_are_read(
 
 def test_standardised_vectors_equal_sklearn_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sgm_core.analysis.pooled_maps.BLOCK", 64)
+    monkeypatch.setattr("sgm_core.analysis.pooled_maps.REOPEN", 2)
     rng = np.random.default_rng(0)
     vectors = (rng.normal(size=(300, 6)) @ rng.normal(size=(6, 6)) * 10.0 ** np.arange(6) + 50).astype("f4")
     np.save(tmp_path / "v.npy", vectors)
     expected = PCA(3, svd_solver="full").fit_transform((vectors - vectors.mean(0)) / vectors.std(0))
-    scores = standardised_pca(np.load(tmp_path / "v.npy", mmap_mode="r"), 3)
+    shares: list[float] = []
+    scores = standardised_pca(tmp_path / "v.npy", lambda share, what: shares.append(share), 3)
+    assert shares == sorted(shares) and len(shares) == 15 and shares[-1] > 0.9
     signs = np.sign((scores * expected).sum(axis=0))
     np.testing.assert_allclose(scores, expected * signs, atol=1e-3)
 
@@ -173,7 +182,10 @@ def test_a_run_s_pooled_vectors_are_mapped_beside_what_is_there(tmp_path: Path) 
     np.save(run / "pooled" / "uniform+summary.fold0.npy", vectors)
     kept = pd.DataFrame({"source": ["pca", "self-guided/fold 0"], "cell": 0, "x": 0.5, "y": 0.5})
     kept.to_parquet(run / "embedding.parquet")
-    umap_run({"run": run.name}, tmp_path / "umap-1", Observer())
+    heard = Heard()
+    umap_run({"run": run.name, "seed": 0}, tmp_path / "umap-1", heard)
+    assert heard.shares == sorted(heard.shares) and heard.shares[-1] == 1
+    assert any(step.startswith("UMAP of uniform+summary/fold 0: layout: epoch") for step in heard.steps)
     table = pd.read_parquet(run / "embedding.parquet")
     assert table.groupby("source").size().to_dict() == {
         "pca": 1, "self-guided/fold 0": 40, "uniform+summary/fold 0": 40,

@@ -199,9 +199,31 @@ def test_umap_of_a_run_is_a_run_of_its_own(
     assert table["cell"].tolist() == list(range(demo_dataset.n_cells)) and np.isfinite(table["x"]).all()
 
 
+def test_umap_of_some_cells(
+    demo_dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_UMAP, lambda self, vectors, tell: vectors[:, :2])
+    (tmp_path / "cells.csv").write_text(
+        "cell\n" + "\n".join(demo_dataset.obs["cell"].iloc[[7, 1, 90, 4, 5, 6]])
+    )
+    argv = ("umap", demo_dataset.name, "--cells", tmp_path / "cells.csv", "--name", "some")
+    code, out, err = call(capsys, *argv, "--json")
+    assert code == 0, err
+    assert "on all cores" in err
+    data = json.loads(out)
+    assert pd.read_parquet(data["path"])["cell"].tolist() == [1, 4, 5, 6, 7, 90]
+    assert open_run(data["run"]).parameters["seed"] is None
+    code, _, err = call(capsys, *argv)
+    assert code == 2 and "has a map 'some': choose another name" in err
+
+
 @pytest.mark.parametrize(
     ("argv", "reason"),
     [
+        (("umap", "small", "--cells", "cells.csv"), "give --cells FILE and --name MAP together"),
+        (("umap", "small", "--name", "mine"), "give --cells FILE and --name MAP together"),
+        (("umap", "small", "--cells", "absent.csv", "--name", "mine"), "no file absent.csv"),
+        (("umap", "RUN", "--cells", "absent.csv", "--name", "mine"), "no dataset"),
         (("masks", "nothing"), "no run 'nothing'"),
         (("masks", "RUN", "--arm", "magic"), "no masks of arm 'magic'"),
         (("masks", "RUN", "--fold", 9), "no masks of arm 'self-guided', fold 9"),
