@@ -61,12 +61,8 @@ def draw(dataset: Dataset, selected: np.ndarray, name: str) -> None:
     if sides is None:
         st.caption("Choose the cells to compare with.")
         return
-    if sides.shared and not sides.b.any():
-        st.info(
-            f"All {sides.shared:,} cells of B ({escape(sides.name_b)}) are selected already: select one group "
-            "alone, or compare two groups of these cells.",
-            icon=":material/info:",
-        )
+    if not sides.b.any():
+        _nothing_in_b(sides)
         return
     method, min_cells = _options()
     rows = check_sides(dataset, sides.a, sides.b, f"A ({sides.name_a})", f"B ({sides.name_b})")
@@ -84,6 +80,15 @@ def draw(dataset: Dataset, selected: np.ndarray, name: str) -> None:
         _result(dataset, run, sides)
     else:
         _ended(run)
+
+
+def _nothing_in_b(sides: questions_sides.Sides) -> None:
+    """Say why there is no cell to compare with."""
+    text = f"No cell is in B ({escape(sides.name_b)}): choose another group."
+    if sides.shared:
+        text = f"All {sides.shared:,} cells of B ({escape(sides.name_b)}) are selected already: select one "
+        text += "group alone, or compare two groups of these cells."
+    st.info(text, icon=":material/info:")
 
 
 def _options() -> tuple[str, int | None]:

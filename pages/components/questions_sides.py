@@ -96,7 +96,8 @@ def _columns_within(dataset: Dataset, selected: np.ndarray) -> list[str]:
 def _group(dataset: Dataset, selected: np.ndarray, name: str) -> Sides | None:
     """Filter by up to two columns; the second one starts with the cell type that most selected cells have."""
     columns = dataset.grouping_columns()
-    starts = [*questions_columns.of_donors(dataset), *columns][:1], [dataset.cell_type_column]
+    apart = [column for column in columns if column != dataset.cell_type_column]
+    starts = [*questions_columns.of_donors(dataset), *apart, *columns][:1], [dataset.cell_type_column]
     other, words = np.ones(dataset.n_cells, dtype=bool), []
     for number, start in zip(range(_FILTERS), starts):
         options: list[str | None] = [*columns] if number == 0 else [None, *columns]
