@@ -63,7 +63,7 @@ def of_labels(
     )
     return Colours(
         codes=codes, palette=palette, categories=levels, counts=counts, low=0.0, high=0.0, title=title,
-        missing=len(levels) - 1 if levels[-1] == NO_LABEL else None,
+        missing=len(levels) - 1 if palette[-1] == NO_VALUE else None,
     )  # fmt: skip
 
 
@@ -80,7 +80,8 @@ def _code_labels(
     codes = np.where(codes < 0, len(levels), codes)
     counts = [int(n) for n in np.bincount(codes, minlength=len(levels) + 1)]
     if counts[-1]:
-        levels, palette = [*levels, NO_LABEL], [*palette, NO_VALUE]
+        none = NO_LABEL if split_source(source)[0] == "obs" else "not tested"
+        levels, palette = [*levels, none], [*palette, NO_VALUE]
     else:
         counts = counts[:-1]
     return codes.astype(np.uint8), levels, palette, counts
@@ -127,7 +128,7 @@ def of_numbers(
         How numbers become colours.
     """
     where = ("number colours", str(values.dataset.path), source, token, scale)
-    codes, low, high = everything.get(
+    codes, low, high, lacking = everything.get(
         where, values.stamp(source), lambda: _code_numbers(values.numbers(source), cells, scale)
     )
     name = scale.palette
@@ -137,18 +138,20 @@ def of_numbers(
             kind, "Viridis"
         )
     return Colours(
-        codes=codes, palette=[*ramp(name, _STEPS), NO_VALUE], categories=None, counts=None,
-        low=low, high=high, title=title, missing=_STEPS,
+        codes=codes, palette=[*ramp(name, _STEPS), *([NO_VALUE] if lacking else [])], categories=None,
+        counts=None, low=low, high=high, title=title, missing=_STEPS if lacking else None,
     )  # fmt: skip
 
 
-def _code_numbers(numbers: np.ndarray, cells: np.ndarray, scale: Scale) -> tuple[np.ndarray, float, float]:
+def _code_numbers(
+    numbers: np.ndarray, cells: np.ndarray, scale: Scale
+) -> tuple[np.ndarray, float, float, bool]:
     low, high = ends(numbers, scale)
     mine = numbers[cells]
     with np.errstate(invalid="ignore"):
         places = np.clip((mine - np.float32(low)) * np.float32((_STEPS - 1) / (high - low)), 0, _STEPS - 1)
         codes = np.where(np.isfinite(mine), np.rint(places), _STEPS).astype(np.uint8)
-    return codes, low, high
+    return codes, low, high, not bool(np.isfinite(mine).all())
 
 
 def ends(numbers: np.ndarray, scale: Scale) -> tuple[float, float]:
