@@ -41,7 +41,7 @@ def no_map(dataset: Dataset) -> None:
             st.markdown("Making the map: the page shows it as soon as it is there.")
             cells_background.watch(making)
         else:
-            cells_background.failures()
+            cells_background.news()
             st.markdown(
                 f"No map of {escape(dataset.name)} yet. A UMAP of its expression (PCA of the 2,000 most "
                 "detected genes) is made in the background; a comparison adds maps of its models."
@@ -95,7 +95,7 @@ def explorer(dataset: Dataset, maps: Maps, context: frame.Context) -> None:
     """Draw the maps and what is selected; a lasso draws this part of the page again, not the whole."""
     with frame.guard():
         answer_line = st.container()
-        cells_background.failures()
+        cells_background.news()
         cells_background.in_progress(dataset)
         values = PageValues(dataset, context.run)
         selecting = Selecting(dataset, maps, values)
