@@ -350,7 +350,8 @@ def test_a_scale_clips_at_percentiles_or_at_given_ends():
     rare[0] = 3
     assert cells_colours.ends(rare, Scale()) == (0, 3)
     assert cells_colours.ends(np.array([np.nan]), Scale()) == (0, 1)
-    codes, _, _, lacking = cells_colours._code_numbers(numbers, np.array([0, 50, 99, 100]), Scale(clip=(0, 50)))
+    rows = np.array([0, 50, 99, 100])
+    codes, _, _, lacking = cells_colours._code_numbers(numbers, rows, Scale(clip=(0, 50)))
     assert lacking and codes.tolist()[2:] == [254, 255] and codes[0] == 0 and codes[1] == 254
 
 
