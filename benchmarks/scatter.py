@@ -158,7 +158,7 @@ def wait_for_look(page: Any, kind: str, before: int) -> int:
 
 
 def tab_memory(before: set[int]) -> float:
-    """Return the memory (proportional, GB) of the renderers that are not in `before` and of the GPU process."""
+    """Return the memory (proportional, GB) of renderers that are not in `before` and of the GPU process."""
     total = 0
     for process in psutil.Process().children(recursive=True):
         try:

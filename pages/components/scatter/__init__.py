@@ -165,6 +165,7 @@ def scatter(
     bits = np.zeros(0, dtype=np.uint8) if selected is None else pack_bits(selected)
     codes = np.ascontiguousarray(colours.codes)
     codes_token = hashlib.blake2b(codes.data, digest_size=12, person=codes.dtype.str.encode()).hexdigest()
+    heard = f"_scatter-{key}"  # the gesture that the page had seen when its last run ended here
     words = {
         "key": key,
         "points": points.token,
@@ -181,6 +182,7 @@ def scatter(
         "low": float(colours.low),
         "high": float(colours.high),
         "missing": colours.missing,
+        "heard": st.session_state.get(heard, 0),
     }
     with st.container(gap=None):
         result = _map(
@@ -188,7 +190,10 @@ def scatter(
         )  # fmt: skip
         _column(key=f"{key}-points", data=_packed(points.token, points))
         _column(key=f"{key}-codes", data=pack_codes(codes, codes_token))
-    return read_event(result.get("gesture"))
+    event = read_event(result.get("gesture"))
+    if event is not None:
+        st.session_state[heard] = event.sequence
+    return event
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

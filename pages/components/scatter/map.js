@@ -1,6 +1,7 @@
 // One map: its columns, its view, what it shows and what it tells the server.
 
 const MOST_ZOOM = 200;
+const MOST_NAMES = 60; // on the map
 const REACH = 7; // pixels around the pointer in which a cell counts as meant
 
 function rgb(text, fallback) {
@@ -25,6 +26,8 @@ class ScatterMap {
     this.hidden = new Set();
     this.path = [];
     this.gestures = 0;
+    this.untold = [];
+    this.asked = 0;
     this.tool = "lasso";
     this.mode = "replace";
     this.stop = new AbortController();
@@ -77,6 +80,7 @@ class ScatterMap {
     this.join(header.group);
     this.readTheme();
     this.refresh();
+    this.heard(header.heard);
   }
 
   join(group) {
@@ -137,10 +141,11 @@ class ScatterMap {
       this.codes = codes.codes;
       uploaded.codes = codes.token;
     }
-    const places = view.categories && view.categories.length <= 60 ? `${points.token} ${codes.token}` : null;
-    if (places !== this.placesOf) {
-      this.placesOf = places;
-      this.places = places ? densest(points, codes.codes, view.categories.length) : [];
+    const named = view.categories && view.categories.length <= MOST_NAMES;
+    const placesOf = named ? `${points.token} ${codes.token}` : "";
+    if (placesOf !== this.placesOf) {
+      this.placesOf = placesOf;
+      this.places = null;
     }
     this.dim = this.bits ? dimmed(this.bits, points.n) : null;
     painter.setDim(this.dim);
@@ -294,7 +299,22 @@ class ScatterMap {
     }
     this.root.dataset.drawn = `${this.uploaded.points} ${this.uploaded.codes}`;
     this.root.dataset.frames = Number(this.root.dataset.frames ?? 0) + 1;
+    this.root.dataset.zoom = this.at.zoom;
     this.drawOverlay();
+    if (!this.places) setTimeout(() => this.findNames()); // after the points are on the screen
+  }
+
+  findNames() {
+    if (this.places) return;
+    this.places = this.placesOf ? densest(this.points, this.codes, this.view.categories.length) : [];
+    this.drawOverlay();
+  }
+
+  drawOverlaySoon() {
+    this.overlaid ??= requestAnimationFrame(() => {
+      this.overlaid = null;
+      this.drawOverlay();
+    });
   }
 
   drawOverlay() {
@@ -302,10 +322,9 @@ class ScatterMap {
     const context = this.overlay.getContext("2d"), sharp = this.overlay.width / this.width;
     context.setTransform(sharp, 0, 0, sharp, 0, 0);
     context.clearRect(0, 0, this.width, this.height);
-    const { places, view, hidden, theme } = this;
-    if (places.length) {
-      this.root.dataset.names = drawNames(context, places, view, hidden, this.toScreen, theme, this.width, this.height);
-    }
+    const { view, hidden, theme } = this;
+    const places = this.places ?? [];
+    this.root.dataset.names = drawNames(context, places, view, hidden, this.toScreen, theme, this.width, this.height);
     drawPath(context, this.path, theme);
   }
 
@@ -367,7 +386,25 @@ class ScatterMap {
     shared.sequence = Math.max((shared.sequence ?? 0) + 1, Date.now());
     this.gestures += 1;
     this.showModes();
-    this.send({ sequence: shared.sequence, kind, mode, polygon, categories: [...this.hidden].sort((a, b) => a - b) });
+    const categories = [...this.hidden].sort((a, b) => a - b);
+    this.untold.push({ sequence: shared.sequence, kind, mode, polygon, categories });
+    this.tellNext();
+  }
+
+  // One gesture at a time: the next one would take its place before the server has looked at it.
+  tellNext() {
+    if (this.asked || !this.untold.length) return;
+    const gesture = this.untold.shift();
+    this.asked = gesture.sequence;
+    this.patience = setTimeout(() => this.heard(gesture.sequence), 2000);
+    this.send(gesture);
+  }
+
+  heard(sequence) {
+    if (!this.asked || sequence < this.asked) return;
+    clearTimeout(this.patience);
+    this.asked = 0;
+    this.tellNext();
   }
 
   select(kind, path, mode) {
@@ -415,6 +452,7 @@ class ScatterMap {
     this.stop.abort();
     this.watch?.disconnect();
     clearTimeout(this.settle);
+    clearTimeout(this.patience);
     if (this.frame) cancelAnimationFrame(this.frame);
     shared.waiting.delete(this);
     this.leave();

@@ -61,11 +61,11 @@ function listen(map, signal) {
         if (Math.hypot(px - lx, py - ly) >= 1.5) drag.path.push([px, py]);
       }
       map.path = drag.path;
-      map.drawOverlay();
+      map.drawOverlaySoon();
     } else {
       drag.path = [[drag.x, drag.y], [x, drag.y], [x, y], [drag.x, y]];
       map.path = drag.path;
-      map.drawOverlay();
+      map.drawOverlaySoon();
     }
     fingers.set(event.pointerId, [x, y]);
   }, options);
