@@ -32,22 +32,13 @@ def browser():
 @pytest.fixture(scope="module")
 def home(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Home folder with the published map of Ennis et al., coordinates and labels alone."""
-    from sgm_core.home import whole_folder, write_json, write_table
+    from sgm_core.cells.build import import_dataset
 
     home = tmp_path_factory.mktemp("ennis") / "home"
-    table = pd.read_parquet(shared / "data" / "ennis2023_atlas_meta" / "ennis_atlas_umap_labels.parquet")
+    table = shared / "data" / "ennis2023_atlas_meta" / "ennis_atlas_umap_labels.parquet"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SGM_HOME", str(home))
-        with whole_folder(home / "datasets" / "ennis") as folder:
-            obs = table[["cell_type", "timepoint"]].assign(cell=table["ix"].astype(str))
-            write_table(folder / "obs.parquet", obs)
-            write_table(folder / "var.parquet", pd.DataFrame({"gene": [], "n_cells": []}))
-            places = pd.DataFrame({"cell": range(len(table)), "x": table["umap_x"], "y": table["umap_y"]})
-            write_table(folder / "embeddings" / "umap.parquet", places)
-            meta = {"schema_version": 1, "name": "ennis", "created": "2026-01-01T00:00:00+00:00"}
-            meta |= {"roles": {"donor": None, "cell_type": "cell_type", "timepoint": "timepoint"}}
-            meta |= {"n_cells": len(table), "n_genes": 0, "n_donors": 0, "simulated": False}
-            write_json(folder / "dataset.json", meta | {"unlabelled": [], "content_hash": "e" * 64})
+        import_dataset(table, "ennis")
     return home
 
 
