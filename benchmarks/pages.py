@@ -7,9 +7,9 @@ prints the median and the slowest switch of each page, in seconds from the click
 * said: the page's title is there and its script has ended;
 * drawn: every chart of the page is drawn too.
 
-The goal is 0.5 s for a warm switch (said, median); with an atlas in view (``--home`` of a folder that holds
-one, ``--dataset NAME``) 1 s warm and 3 s cold for Datasets, and less than 1 GB for the dashboard's process after
-every page and every view was opened, which is printed too.
+The goal is 0.5 s for a warm switch (said, median); with an atlas in view (``--home`` of a folder with
+one, ``--dataset NAME``) 1 s warm and 3 s cold for Datasets, and less than 1 GB for the dashboard's process
+after every page and every view was opened, which is printed too.
 """
 
 import argparse

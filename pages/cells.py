@@ -41,7 +41,7 @@ def no_map(dataset: Dataset) -> None:
             st.markdown("Making the map: the page shows it as soon as it is there.")
             cells_background.watch(making)
         else:
-            cells_background.failures()
+            cells_background.news()
             st.markdown(
                 f"No map of {escape(dataset.name)} yet. A UMAP of its expression (PCA of the 2,000 most "
                 "detected genes) is made in the background; a comparison adds maps of its models."
@@ -95,7 +95,7 @@ def explorer(dataset: Dataset, maps: Maps, context: frame.Context) -> None:
     """Draw the maps and what is selected; a lasso draws this part of the page again, not the whole."""
     with frame.guard():
         answer_line = st.container()
-        cells_background.failures()
+        cells_background.news()
         cells_background.in_progress(dataset)
         values = PageValues(dataset, context.run)
         selecting = Selecting(dataset, maps, values)
@@ -130,18 +130,25 @@ def explorer(dataset: Dataset, maps: Maps, context: frame.Context) -> None:
                 moved = cells_gestures.carry_out(selecting, pane, place, event) or moved
         if moved:
             again()
+        if not dataset.has_counts:
+            st.caption(
+                f":material/info: {escape(dataset.name)} has coordinates and labels only. Colours by gene or "
+                "gene set, a map of selected cells and genes that differ need a file with counts."
+            )
         if selected is not None and selected.any():
             questions.panel(dataset, context.run, model, selected, short_name(selecting.history.steps))
         else:
             st.caption(
-                ":material/gesture: Draw around cells on a map, or **select cells by label or value** above, to "
-                "see what they are, which genes differ between them and others, and which a model hides in them."
+                ":material/gesture: Draw around cells on a map, or **select cells by label or value** above, "
+                "to see what they are, which genes differ between them and others, and which a model hides."
             )
 
 
 def choose_cells(selecting: Selecting, shown: list[Pane | None], values: PageValues) -> None:
     """Offer the selection of cells by labels and by values, without drawing."""
-    with st.expander("Select cells by label or value", icon=":material/filter_alt:"):
+    # a key of its own for each state of the selection: the box closes once it has done its work
+    place = f"select-{selecting.history.place}"
+    with st.expander("Select cells by label or value", icon=":material/filter_alt:", key=place):
         labels, numbers = st.tabs(["Labels", "A value"])
         with labels:
             cells_filter.by_labels(selecting)

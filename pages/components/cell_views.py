@@ -14,7 +14,7 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.figures.palette import SCHEMES, arm_name
 from sgm_core.runs.store import Run
 
-_OWN_MAPS = {"pca_umap": "Expression (PCA, UMAP)"}
+_OWN_MAPS = {"pca_umap": "Expression (PCA, UMAP)", "umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ _DOWNLOAD_VALUES = 25_000_000
 """Non-zero counts up to which a file is made while the browser waits (about 4 s) and fits its memory."""
 _BYTES_A_VALUE = 2.5
 _FEWEST = 30
+_ENDED = "cells-ended"
 
 
 def map_form(selecting: Selecting, selected: np.ndarray) -> None:
@@ -123,8 +124,7 @@ def watch(jobs: list[Run]) -> None:
         for run in jobs:
             status = run.status
             if status["state"] not in ACTIVE:
-                if status["state"] == "failed":
-                    st.session_state["cells-failed"] = f"{run.title}: {status['error']}"
+                st.session_state[_ENDED] = (run.title, status["state"], status.get("error"))
                 st.rerun()
             done = status.get("progress") or {}
             what = done.get("what") or "waiting for its turn"
@@ -136,8 +136,10 @@ def watch(jobs: list[Run]) -> None:
                     st.rerun()
 
 
-def failures() -> None:
-    """Say which background work failed since the page was last drawn."""
-    failed = st.session_state.pop("cells-failed", None)
-    if failed:
-        st.error(escape(failed), icon=":material/error:")
+def news() -> None:
+    """Say how background work ended since the page was last drawn."""
+    title, ended, error = st.session_state.pop(_ENDED, ("", "", None))
+    if ended == "done":
+        st.toast(f"{escape(title)}: ready", icon=":material/check_circle:")
+    elif ended == "failed":
+        st.error(escape(f"{title}: {error}"), icon=":material/error:")

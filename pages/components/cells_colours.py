@@ -1,6 +1,6 @@
 """The colour of every cell of a map: a code per cell and what each code looks like."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from sgm_core.figures.ramps import NO_VALUE, RAMPS, distinct, is_colour, ramp
 AUTOMATIC = "Automatic"
 PALETTES = (AUTOMATIC, *RAMPS)
 _STEPS = 255
+_DIVERGING = "Blue to red"
 _MOST_LABELS = 100
 _RIGHT_COLOURS = {"right": "#0072B2", "wrong": "#D55E00"}
 
@@ -63,7 +64,7 @@ def of_labels(
     )
     return Colours(
         codes=codes, palette=palette, categories=levels, counts=counts, low=0.0, high=0.0, title=title,
-        missing=len(levels) - 1 if levels[-1] == NO_LABEL else None,
+        missing=len(levels) - 1 if palette[-1] == NO_VALUE else None,
     )  # fmt: skip
 
 
@@ -80,7 +81,8 @@ def _code_labels(
     codes = np.where(codes < 0, len(levels), codes)
     counts = [int(n) for n in np.bincount(codes, minlength=len(levels) + 1)]
     if counts[-1]:
-        levels, palette = [*levels, NO_LABEL], [*palette, NO_VALUE]
+        none = NO_LABEL if split_source(source)[0] == "obs" else "not tested"
+        levels, palette = [*levels, none], [*palette, NO_VALUE]
     else:
         counts = counts[:-1]
     return codes.astype(np.uint8), levels, palette, counts
@@ -126,35 +128,42 @@ def of_numbers(
     scale
         How numbers become colours.
     """
+    scale = settled(scale, source)
     where = ("number colours", str(values.dataset.path), source, token, scale)
-    codes, low, high = everything.get(
+    codes, low, high, lacking = everything.get(
         where, values.stamp(source), lambda: _code_numbers(values.numbers(source), cells, scale)
     )
-    name = scale.palette
-    if name == AUTOMATIC:
-        kind, _ = split_source(source)
-        name = {"gene": "Grey to orange", "counts": "Grey to orange", "score": "Blue to red"}.get(
-            kind, "Viridis"
-        )
+    palette = [*ramp(scale.palette, _STEPS), *([NO_VALUE] if lacking else [])]
     return Colours(
-        codes=codes, palette=[*ramp(name, _STEPS), NO_VALUE], categories=None, counts=None,
-        low=low, high=high, title=title, missing=_STEPS,
+        codes=codes, palette=palette, categories=None, counts=None, low=low, high=high, title=title,
+        missing=_STEPS if lacking else None,
     )  # fmt: skip
 
 
-def _code_numbers(numbers: np.ndarray, cells: np.ndarray, scale: Scale) -> tuple[np.ndarray, float, float]:
+def settled(scale: Scale, source: str) -> Scale:
+    """Return the scale with the palette that suits the source where the person chose none."""
+    if scale.palette != AUTOMATIC:
+        return scale
+    suited = {"gene": "Grey to orange", "counts": "Grey to orange", "score": _DIVERGING}
+    return replace(scale, palette=suited.get(split_source(source)[0], "Viridis"))
+
+
+def _code_numbers(
+    numbers: np.ndarray, cells: np.ndarray, scale: Scale
+) -> tuple[np.ndarray, float, float, bool]:
     low, high = ends(numbers, scale)
     mine = numbers[cells]
     with np.errstate(invalid="ignore"):
         places = np.clip((mine - np.float32(low)) * np.float32((_STEPS - 1) / (high - low)), 0, _STEPS - 1)
         codes = np.where(np.isfinite(mine), np.rint(places), _STEPS).astype(np.uint8)
-    return codes, low, high
+    return codes, low, high, not bool(np.isfinite(mine).all())
 
 
 def ends(numbers: np.ndarray, scale: Scale) -> tuple[float, float]:
     """Return the values at the two ends of the palette; the second is larger.
 
-    A gene that few cells have is 0 at almost every percentile: its scale goes to its maximum then.
+    A gene that few cells have is 0 at almost every percentile: its scale goes to its maximum then. Blue to
+    red has its grey at 0 where there are values below and above it.
     """
     finite = numbers[np.isfinite(numbers)]
     if not finite.size:
@@ -162,6 +171,9 @@ def ends(numbers: np.ndarray, scale: Scale) -> tuple[float, float]:
     low, high = (float(value) for value in np.percentile(finite, scale.clip))
     if high <= low:
         high = float(finite.max())
+    if scale.palette == _DIVERGING and low < 0 < high:
+        high = max(-low, high)
+        low = -high
     low = low if scale.low is None else scale.low
     high = high if scale.high is None else scale.high
     return low, (high if high > low else low + 1.0)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.components import cells_colours, cells_values, gene_sets, words
 from pages.components.cell_views import Maps
-from pages.components.cells_colours import AUTOMATIC, PALETTES, Scale
+from pages.components.cells_colours import PALETTES, Scale
 from pages.components.cells_values import PageValues
 from pages.components.kept import everything
 from pages.components.scatter import Event, Points, scatter
@@ -154,7 +154,9 @@ def _scale(values: PageValues, found: tuple[str, str], end: str) -> tuple[tuple[
         "Ends of the palette at these percentiles", 0.0, 100.0, (0.0, 99.5), 0.5, key=f"clip{end}",
         bind="query-params", help="Values beyond take the colour of the end.",
     )  # fmt: skip
-    low, high = cells_colours.ends(values.numbers(source), Scale(AUTOMATIC, clip))
+    low, high = cells_colours.ends(
+        values.numbers(source), cells_colours.settled(Scale(palette, clip), source)
+    )
     with st.container(horizontal=True):
         least = st.number_input("From", value=None, placeholder=f"{low:.3g}", key=f"low{end}", format="%g")
         most = st.number_input("To", value=None, placeholder=f"{high:.3g}", key=f"high{end}", format="%g")

@@ -54,7 +54,7 @@ def masked_share(dataset: Dataset, rates: pd.Series) -> np.ndarray:
     ndarray
         float32 (n_cells,), 0 to 1; NaN where a cell expresses none of the genes.
     """
-    dataset.require_counts("how often a cell's genes were masked")
+    dataset.require_counts("the masked share of a cell's genes")
     rate = rates.reindex(pd.Index(dataset.genes)).to_numpy(np.float64)
     known = np.isfinite(rate)
     both = np.column_stack([np.where(known, rate, 0), known]).astype(np.float64)

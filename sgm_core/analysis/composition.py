@@ -194,12 +194,16 @@ def sentence(found: Composition, what: str) -> str:
             f"{row['share_rest']:.1%} elsewhere; no interval, since {found.reason}"
         )
     clear = found.different
-    over = f"95 % interval over {found.n_donors} donors"
-    if clear.empty:
-        return f"No {what} has a share that differs beyond what donors differ by ({over})"
-    row = clear.iloc[0]
+    row = clear.iloc[0] if len(clear) else _nearest(table)
+    shares = f"{row['label']}, {row['share_selected']:.1%} here and {row['share_rest']:.1%} elsewhere"
     bounds = f"{100 * row['difference']:+.1f} points, {100 * row['low']:+.1f} to {100 * row['high']:+.1f}"
-    return (
-        f"{len(clear)} of {len(table)} shares by {what} differ; most {row['label']}: "
-        f"{row['share_selected']:.1%} here, {row['share_rest']:.1%} elsewhere ({bounds}; {over})"
-    )
+    over = f"{bounds}; 95 % interval over {found.n_donors} donors"
+    if clear.empty:
+        return f"No {what} has a share that differs beyond what donors differ by; nearest {shares} ({over})"
+    return f"{len(clear)} of {len(table)} shares by {what} differ; most {shares} ({over})"
+
+
+def _nearest(table: pd.DataFrame) -> pd.Series:
+    """Return the label whose difference is the largest part of its interval's half width."""
+    half = (table["high"] - table["difference"]).clip(lower=1e-12)
+    return table.iloc[int((table["difference"].abs() / half).argmax())]

@@ -6,6 +6,7 @@ import pandas as pd
 
 from sgm_core.analysis.lift import ONE_MODEL, lift_over_models
 from sgm_core.analysis.mask_models import (
+    RESIDUAL,
     SUMMED,
     ModelResiduals,
     model_residuals,
@@ -86,7 +87,7 @@ def _summed(models: pd.DataFrame) -> pd.DataFrame:
     """Add up the counts of several models, gene by gene."""
     if not models["gene"].duplicated().any():
         return models
-    keys = {"arm", "fold", "seed", "by", "level", "gene"}
+    keys = {"arm", "fold", "seed", "by", "level", "gene", *RESIDUAL}
     counts = [name for name in models if name not in keys]
     total = models.groupby("gene", sort=False)[counts].sum().reset_index()
     return total.assign(arm=models["arm"].iloc[0], by="all", level="")

@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from sgm_core import tables
 from sgm_core.analysis import statistics
+from sgm_core.analysis.mask_models import RESIDUAL
 from sgm_core.analysis.pooled import score_tables, with_pooled
 from sgm_core.analysis.tally import DonorCounts, donor_codes, tally
 from sgm_core.cells.dataset import Dataset
@@ -150,6 +152,7 @@ class Publisher:
 
         total = sum_models(read())
         # a page shows one grouping at a time: its rows lie together
+        total[list(RESIDUAL)] = np.nan  # all parts have the same columns
         tables.write(part, total, group=max(1, total["gene"].nunique()))
         self._summed[arm] = stamps
 

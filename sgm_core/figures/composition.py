@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from sgm_core.figures.style import MUTED, finish, label
+from sgm_core.figures.style import NEUTRAL, finish, label
 
 
 def composition(table: pd.DataFrame, title: str, top: int = 20) -> go.Figure:
@@ -26,14 +26,14 @@ def composition(table: pd.DataFrame, title: str, top: int = 20) -> go.Figure:
     above = 100 * (rows["high"] - rows["difference"]).to_numpy(float)
     below = 100 * (rows["difference"] - rows["low"]).to_numpy(float)
     known = bool(np.isfinite(above).any())
-    bounds = {"array": above, "arrayminus": below, "color": MUTED, "thickness": 2, "width": 4}
+    bounds = {"array": above, "arrayminus": below, "color": NEUTRAL, "thickness": 2, "width": 4}
     fig = go.Figure()
     fig.add_bar(
         x=100 * rows["share_selected"],
         y=names,
         orientation="h",
         name="selected cells",
-        marker={"color": "#0072B2"},
+        marker={"color": "#0072B2", "opacity": 0.6},
         error_x=bounds if known else None,
         customdata=np.column_stack([rows["n_selected"], 100 * rows[["difference", "low", "high"]]]),
         hovertemplate="%{y}: %{customdata[0]:,} cells, %{x:.1f} % of the selection"

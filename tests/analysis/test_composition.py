@@ -1,5 +1,7 @@
 """Composition: counts against the rest, and intervals that two equal sides rarely leave zero out of."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,6 +44,9 @@ def test_two_equal_sides_are_rarely_different_and_a_true_difference_is_found() -
     equal = [composition(*simulated(rng, 12), seed=i) for i in range(60)]
     assert not any(found.reason for found in equal)
     assert sum(len(found.different) > 0 for found in equal) <= 6  # 3 expected; 7 or more: 1 in 30
+    quiet = next(found for found in equal if found.different.empty)
+    row = quiet.table.set_index("label").loc[re.search("nearest (.)", sentence(quiet, "type"))[1]]
+    assert row["low"] <= 0 <= row["high"]
     unequal = [composition(*simulated(rng, 12, 3.0), seed=i) for i in range(20)]
     assert sum("0" in set(found.different["label"]) for found in unequal) >= 18
 

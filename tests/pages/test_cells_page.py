@@ -343,12 +343,16 @@ def test_a_scale_clips_at_percentiles_or_at_given_ends():
     low, high = cells_colours.ends(numbers, Scale(clip=(10, 90)))
     assert (low, high) == pytest.approx((9.9, 89.1))
     assert cells_colours.ends(numbers, Scale(low=-5, high=5)) == (-5, 5)
+    scores = np.array([-1, 0, 3], dtype="float32")
+    assert cells_colours.ends(scores, cells_colours.settled(Scale(clip=(0, 100)), "score:A")) == (-3, 3)
+    assert cells_colours.ends(scores, cells_colours.settled(Scale(clip=(0, 100)), "obs:x")) == (-1, 3)
     rare = np.zeros(1000, dtype="float32")
     rare[0] = 3
     assert cells_colours.ends(rare, Scale()) == (0, 3)
     assert cells_colours.ends(np.array([np.nan]), Scale()) == (0, 1)
-    codes, _, _ = cells_colours._code_numbers(numbers, np.array([0, 50, 99, 100]), Scale(clip=(0, 50)))
-    assert codes.tolist()[2:] == [254, 255] and codes[0] == 0 and codes[1] == 254
+    rows = np.array([0, 50, 99, 100])
+    codes, _, _, lacking = cells_colours._code_numbers(numbers, rows, Scale(clip=(0, 50)))
+    assert lacking and codes.tolist()[2:] == [254, 255] and codes[0] == 0 and codes[1] == 254
 
 
 def test_columns_with_another_name_for_each_donor_are_offered_once(open_page, own_map, browser):

@@ -8,6 +8,7 @@ from page_text import text_of, titles
 from streamlit.testing.v1 import AppTest
 from test_names_are_text import obeyed
 
+from sgm_core.home import write_json
 from sgm_core.progress import Observer
 from sgm_core.runs.store import list_runs
 from sgm_core.runs.worker import run_in_foreground
@@ -161,6 +162,18 @@ def test_masks_speak_of_cell_types_and_of_what_is_not_known(ask, gmp, compare_ru
     assert not page.exception and not page.error
     assert "kept none of a single cell" in text and "GMP 100%" in text
     assert "No run with mask counts" in text_of(ask(gmp, "Which genes are hidden?"))
+
+
+def test_coordinates_and_labels_are_counted_and_what_needs_counts_is_said(ask, gmp, demo_dataset) -> None:
+    roles = {**demo_dataset.meta["roles"], "donor": None}
+    write_json(demo_dataset.path / "dataset.json", {**demo_dataset.meta, "n_genes": 0, "roles": roles})
+    page = ask(gmp, "What are they?")
+    assert not page.exception and not page.error
+    assert "no interval, since the dataset has no donor column" in text_of(page)
+    for question in ("Which genes differ?", "How much of a gene?"):
+        page = ask(gmp, question)
+        assert not page.exception
+        assert "has coordinates and labels only" in text_of(page)
 
 
 def test_no_cell_no_question(ask) -> None:
