@@ -166,3 +166,12 @@ def test_a_map_gets_a_name_that_a_file_can_have():
     assert map_name("X_a/b ../c") == "a_b___c"
     assert map_name("../..") == "map"
     assert map_name("umap", {"umap": 1}) == "umap_in_file"
+
+
+def test_no_run_is_made_of_a_dataset_without_counts(tmp_path):
+    from sgm_core.runs.store import create_run, list_runs
+
+    import_dataset(saved(tmp_path, table()), "mine")
+    with pytest.raises(InputError, match="no counts, which a run of kind 'compare' needs"):
+        create_run("compare", "mine", {"data": "mine"})
+    assert list_runs() == []
