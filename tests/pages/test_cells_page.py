@@ -362,3 +362,23 @@ def test_columns_with_another_name_for_each_donor_are_offered_once(open_page, ow
     labels = [each.label for each in open_page("cells").multiselect]
     assert {"Donor", "Sick", "Again"} <= set(labels)
     assert "Accession" not in labels
+
+
+def test_coordinates_and_labels_alone_are_enough(open_page, sgm_home, tmp_path, browser):
+    from sgm_core.cells.build import import_dataset
+
+    n = 90
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"umap_x": rng.normal(size=n), "umap_y": rng.normal(size=n)})
+    table.assign(cell_type=["HSC", "GMP", "T"] * 30).to_csv(tmp_path / "map.csv", index=False)
+    import_dataset(tmp_path / "map.csv", "mapped")
+    page = open_page("cells")
+    assert not page.exception and not page.error
+    assert "90 cells of 3 types." in text_of(page)
+    assert "coordinates and labels only" in text_of(page)
+    assert not any("gene" in option.lower() for option in page.selectbox(key="colour").options)
+    browser.lasso(0, 1, box(0, 100))
+    page.run()
+    assert not page.exception and not page.error
+    assert f"{(table['umap_x'] > 0).sum()} cells selected" in text_of(page)
+    assert "Make the map" not in [button.label for button in page.button]
