@@ -26,6 +26,9 @@ def cells() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 if __name__ == "__main__":
     st.set_page_config(layout="wide")
+    if st.checkbox("Away"):
+        st.text("told {}")
+        st.stop()
     x, y, kind = cells()
     by = st.radio("Colour", ["types", "number"], horizontal=True)
     types = Colours(

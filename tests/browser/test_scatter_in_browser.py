@@ -60,8 +60,9 @@ def browser() -> Iterator[object]:
 class Tab:
     """A tab on the two maps, and what went over the wire."""
 
-    def __init__(self, browser, address: str, script: str = "") -> None:
-        self.page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    def __init__(self, browser, address: str, script: str = "", touch: bool = False) -> None:
+        size = {"width": 1280, "height": 800}
+        self.page = browser.new_context(viewport=size, has_touch=touch).new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.complaints: list[str] = []
         self.received: list[int] = []
@@ -243,6 +244,59 @@ def test_the_legend_hides_isolates_and_shows_names_as_text(tab):
     assert reds(pixels).any() and not blues(pixels).any()
     left.dblclick()
     assert legend.locator("[aria-pressed=false]").count() == 0
+
+
+def test_colours_that_change_fast_end_with_the_last_and_nothing_is_left_behind(tab):
+    for name in ("number", "types", "number", "types", "number", "types"):
+        tab.page.get_by_text(name, exact=True).click()
+    tab.page.locator(".st-key-map0 .legend", has_text="Left").wait_for()
+    tab.page.wait_for_timeout(1000)
+    pixels = tab.pixels()
+    assert reds(pixels).sum() > 1000 and blues(pixels).sum() > 1000
+    held = tab.page.evaluate("[...globalThis.__sgmScatter.columns.values()].map(column => column.holders)")
+    assert len(held) == 4 and set(held) == {1}, "points and codes of two maps"
+
+
+def test_a_map_that_went_away_comes_back_where_it_was(tab):
+    tab.page.locator(".st-key-map0 [data-tool=in]").click()
+    tab.page.locator(".st-key-map0 [data-zoom='1.5']").wait_for()
+    before = tab.pixels()
+    away = tab.page.get_by_text("Away", exact=True)
+    away.click()
+    tab.page.locator(".sgm-scatter").first.wait_for(state="detached")
+    tab.page.wait_for_timeout(200)
+    kept = "[globalThis.__sgmScatter.columns.size, globalThis.__sgmScatter.groups.size]"
+    assert tab.page.evaluate(kept) == [0, 0], "what nobody shows takes no memory"
+    away.click()
+    tab.ready()
+    assert tab.root().get_attribute("data-zoom") == "1.5"
+    assert (tab.pixels() == before).mean() > 0.99
+
+
+def test_two_fingers_zoom_and_one_draws_a_lasso(browser, address):
+    tab = Tab(browser, address, touch=True).ready()
+    send = tab.page.context.new_cdp_session(tab.page).send
+
+    def touch(kind: str, *fingers: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(fingers)]
+        send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    corners = [(-14, 4), (-6, 4), (-6, -4), (-14, -4)]
+    touch("touchStart", tab.at(-14, 0))
+    for corner in corners:
+        touch("touchMove", tab.at(*corner))
+    touch("touchEnd")
+    assert tab.told(events=1)["n"] > 0.9 * N / 2
+    x, y = tab.at(0, 0)
+    touch("touchStart", (x - 20, y))
+    touch("touchStart", (x - 20, y), (x + 20, y))
+    for far in (30, 40, 50, 60):
+        touch("touchMove", (x - far, y), (x + far, y))
+    touch("touchEnd")
+    tab.page.wait_for_timeout(400)
+    assert float(tab.root().get_attribute("data-zoom")) == pytest.approx(3, rel=0.1)
+    assert tab.told()["events"] == 1 and tab.complaints == []
+    tab.page.context.close()
 
 
 def test_keys_move_zoom_and_choose_the_tool(tab):

@@ -20,8 +20,10 @@ export default function ({ data, parentElement }) {
     release(before);
     for (const map of [...shared.waiting]) map.refresh();
   }
-  return () => {
+  // Streamlit also ends a call that a newer one has overtaken; the column goes with its place on the page.
+  return () => setTimeout(() => {
+    if (parentElement.isConnected || !held.has(parentElement)) return;
     release(held.get(parentElement));
     held.delete(parentElement);
-  };
+  });
 }

@@ -7,8 +7,10 @@ export default function ({ data, parentElement, setStateValue }) {
   if (!maps.has(root)) maps.set(root, new ScatterMap(root, unpack(data).header.key));
   const map = maps.get(root);
   map.update(data, (gesture) => setStateValue("gesture", gesture));
-  return () => {
+  // Streamlit also ends a call that a newer one has overtaken; the map ends with its place on the page.
+  return () => setTimeout(() => {
+    if (root.isConnected || maps.get(root) !== map) return;
     map.dispose();
     maps.delete(root);
-  };
+  });
 }

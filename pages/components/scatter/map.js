@@ -67,16 +67,11 @@ class ScatterMap {
     if (!this.painter.gl) return;
     const { header, body } = unpack(data);
     this.send = send;
-    const before = this.view;
-    this.view = header;
-    this.bits = header.selected ? body : null;
+    this.next = { view: header, bits: header.selected ? body : null };
     this.root.style.height = `${header.height}px`;
     this.root.querySelector(".title").textContent = header.title_of_map;
     this.root.querySelector(".title").title = header.title_of_map;
     this.stage.setAttribute("aria-label", header.alt);
-    const same = before && JSON.stringify(before.categories) === JSON.stringify(header.categories)
-      && before.title === header.title;
-    if (!same) this.hidden.clear();
     this.join(header.group);
     this.readTheme();
     this.refresh();
@@ -115,16 +110,21 @@ class ScatterMap {
     };
   }
 
-  // Take the columns that have come; wait for those that have not.
+  // Words and columns come in messages of their own: what is on the screen changes when all are there.
   refresh() {
-    if (this.lost || !this.view) return;
-    const points = readPoints(this.view.points), codes = readCodes(this.view.codes);
+    if (this.lost || !this.next) return;
+    const { view, bits } = this.next, before = this.view;
+    const points = readPoints(view.points), codes = readCodes(view.codes);
     if (!points || !codes) {
       shared.waiting.add(this);
       return;
     }
     shared.waiting.delete(this);
-    const { uploaded, painter, view } = this;
+    const same = before?.title === view.title
+      && JSON.stringify(before.categories) === JSON.stringify(view.categories);
+    if (!same) this.hidden.clear();
+    this.view = view;
+    const { uploaded, painter } = this;
     if (uploaded.points !== points.token) {
       if (this.points?.token !== points.token) {
         this.points = points;
@@ -147,7 +147,7 @@ class ScatterMap {
       this.placesOf = placesOf;
       this.places = null;
     }
-    this.dim = this.bits ? dimmed(this.bits, points.n) : null;
+    this.dim = bits ? dimmed(bits, points.n) : null;
     painter.setDim(this.dim);
     this.showLevels();
     this.showModes();

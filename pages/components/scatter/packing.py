@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,12 @@ def stride(n: int) -> int:
     return step
 
 
+@lru_cache(maxsize=4)
 def drawing_order(n: int) -> np.ndarray:
-    """Return the rows in the order in which they are drawn, int64 (n,)."""
-    return np.arange(n, dtype=np.int64) * stride(n) % n if n else np.zeros(0, dtype=np.int64)
+    """Return the rows in the order in which they are drawn, int64 (n,), read-only; kept for a few sizes."""
+    order = np.arange(n, dtype=np.int64) * stride(n) % max(1, n)
+    order.flags.writeable = False
+    return order
 
 
 def ends(values: np.ndarray) -> tuple[float, float]:
