@@ -11,6 +11,7 @@ from pages.components import cells_colours, selection_panel
 from pages.components.cells_colours import Scale
 from pages.components.cells_values import PageValues
 from pages.components.scatter import Event
+from sgm_core.cells.dataset import open_dataset
 from sgm_core.cells.selections import list_selections, open_selection
 from sgm_core.home import write_json, write_table
 from sgm_core.runs.store import list_runs
@@ -143,7 +144,9 @@ def test_a_lasso_leaves_out_what_the_legend_hides(open_page, own_map, browser):
 
 
 def test_codes_of_the_legend_stand_for_their_labels(demo_dataset):
-    demo_dataset.obs["barcode"] = [f"b{i % 150:03}" if i else None for i in range(demo_dataset.n_cells)]
+    barcodes = [f"b{i % 150:03}" if i else None for i in range(demo_dataset.n_cells)]
+    write_table(demo_dataset.path / "obs.parquet", demo_dataset.obs.assign(barcode=barcodes))
+    demo_dataset = open_dataset(demo_dataset.name)
     values = PageValues(demo_dataset, None)
     levels = values.labels("obs:barcode").levels
     assert cells_colours.labels_of(values, "obs:barcode", [3]) == (levels[3],)
@@ -329,7 +332,9 @@ def test_the_files_own_colours_are_used_unless_safe_ones_are_asked_for(demo_data
 
 
 def test_labels_past_a_hundred_share_one_colour_and_none_is_lost(demo_dataset):
-    demo_dataset.obs["barcode"] = [f"b{i % 150}" for i in range(demo_dataset.n_cells)]
+    barcodes = [f"b{i % 150}" for i in range(demo_dataset.n_cells)]
+    write_table(demo_dataset.path / "obs.parquet", demo_dataset.obs.assign(barcode=barcodes))
+    demo_dataset = open_dataset(demo_dataset.name)
     cells = np.arange(demo_dataset.n_cells)
     found = cells_colours.of_labels(PageValues(demo_dataset, None), "obs:barcode", "t", cells, "many", True)
     assert len(found.categories) == 100 and found.categories[-1] == "51 other labels"
