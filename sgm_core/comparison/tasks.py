@@ -126,7 +126,8 @@ def _baselines(
     from sgm_core.training.finetune import fold_row, prediction_table
     from sgm_core.training.labelled import labelled_fold
 
-    part = labelled_fold(dataset, fold, config.label, config.train_cells, config.seed)
+    asked = settings(config, config.arms[0], fold.index)[1].train_cells
+    part = labelled_fold(dataset, fold, config.label, asked, config.seed)
     known = dataset.labels(config.label).astype(str).to_numpy()
     train, test = part.once[0], part.test
     parts = [(dataset.lognorm(rows), known[rows]) for rows in (train, part.validation)]
@@ -192,7 +193,7 @@ def _arm(
         model, values = start.model, start.values
     pretrain_seconds = time.perf_counter() - started
     set_pool(model.backbone, finetuning.pool)
-    part = labelled_fold(dataset, fold, config.label, config.train_cells, task.seed)
+    part = labelled_fold(dataset, fold, config.label, finetuning.train_cells, task.seed)
     if not len(part.validation):
         observer.message(f"{task.name}: no validation cells of its classes, so the last epoch is kept")
     tables, rows = [], []
