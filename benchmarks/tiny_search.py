@@ -122,9 +122,8 @@ def main() -> None:
         x_train, x_scored = dataset.lognorm(train), dataset.lognorm(validation)
         fitted = run_baseline(name, x_train, known, x_scored[:0], known[:0], x_scored)
         seconds = time.process_time() - started
-        lines.append(
-            f"| {name} | | {macro(dataset, true, fitted.classes, fitted.probabilities):.3f} | {seconds:.0f} | |"
-        )
+        score = macro(dataset, true, fitted.classes, fitted.probabilities)
+        lines.append(f"| {name} | | {score:.3f} | {seconds:.0f} | |")
         print(lines[-1], flush=True)
     for name, fields in (UNTRAINED | PRETRAINED).items():
         probed, tuned, seconds = evaluate(dataset, fold, **fields)

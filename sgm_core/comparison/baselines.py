@@ -19,13 +19,14 @@ from scipy import sparse
 
 from sgm_core.analysis.pca import BLOCK, apply_pca, fit_blocks, most_counted
 from sgm_core.cells.dataset import Dataset
+from sgm_core.comparison.config import N_VARIABLE
 from sgm_core.comparison.variable_genes import GeneSums, sums_of, variable_genes
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
 from sgm_core.training.validation import validation_score
 
 BASELINES = ("majority", "hvg-logistic", "pca-logistic", "pca-knn")
-N_VARIABLE, N_DETECTED, N_COMPONENTS = 1500, 2000, 50
+N_DETECTED, N_COMPONENTS = 2000, 50
 C_GENES = (0.0003, 0.001, 0.003, 0.01, 0.03)
 """Inverse strengths of the penalty on 1,500 genes that the validation donors choose from."""
 C_PCA = (0.003, 0.01, 0.1, 1.0)
@@ -130,13 +131,16 @@ def run_baseline(
         models = _logistics(
             _standardised(train, *scale), codes, C_PCA if name == "pca-logistic" else C_GENES, seed
         )
-    validation = _filled(x_validation, features)[known]
+
+    def named(predict: Callable[[np.ndarray], np.ndarray], x: Values) -> np.ndarray:
+        return np.concatenate([predict(features(block)) for block in _blocks(x)])
+
     best, probabilities, chosen = (-np.inf, -np.inf), np.empty(0), ""
     for what, predict in models:
-        score = validation_score(truth, predict(validation)) if len(truth) else (0.0, 0.0)
+        score = validation_score(truth, named(predict, x_validation)[known]) if len(truth) else (0.0, 0.0)
         if score > best:
             best, chosen = score, what
-            probabilities = np.concatenate([predict(features(block)) for block in _blocks(x_test)])
+            probabilities = named(predict, x_test)
     return Fitted(classes, probabilities, chosen)
 
 

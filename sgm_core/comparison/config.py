@@ -36,6 +36,8 @@ ARMS: dict[str, dict[str, Any]] = {
 they are, `no-pretraining` random ones."""
 PRIMARY = ("self-guided", "uniform+summary")
 """The comparison that was chosen before any result: arms that differ in the masks alone."""
+N_VARIABLE = 1500
+"""Genes of the baseline `hvg-logistic`."""
 SEEDED = PRIMARY
 """Arms that run with every seed: what is said of masking and of genes has to come back with another one."""
 

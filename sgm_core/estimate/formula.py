@@ -28,7 +28,8 @@ _GPU = {"fp32": 1e13, "bf16": 1e14}
 _CPU_BF16 = 0.7  # of the speed of fp32, on a processor without AMX
 _STEP_S, _GPU_STEP_S = 0.004, 0.02  # that a step takes at least
 _VALUES = 13  # that a step keeps a token, block and unit of width; an attention head a pair of tokens 2.25
-_PROCESS = 6e8  # Python with torch, or a GPU's context
+PROCESS = 6e8  # Python with torch, or a GPU's context
+_PER_CELL = 250.0  # bytes: a dozen numbers, and its row of labels as text
 ENCODED = 128, 32768  # cells and tokens that a pass without gradient has at most
 
 Shape = dict[str, Any]
@@ -127,11 +128,17 @@ def encoding(shape: Shape, tokens: Tokens) -> float:
     return 4.0 * _VALUES * shape["width"] * at_once
 
 
-def cell_bytes(source: PretrainConfig, dataset: Dataset, tokens: Tokens) -> float:
-    """Return the bytes of the cells: a size looks at every count three times over to choose its genes."""
-    if source.backbone in SIZES:
-        return 32.0 * float(dataset.counts().nnz)
-    return 16.0 * float(np.sum(tokens.counts))  # brought into the vocabulary in blocks, then joined
+def cell_bytes(dataset: Dataset) -> float:
+    """Return the bytes of what a process knows of every cell: totals, tokens, labels, donors, places.
+
+    The counts themselves are read by the batch.
+    """
+    return _PER_CELL * dataset.n_cells
+
+
+def pooled_width(shape: Shape) -> int:
+    """Return the width P of a cell's vector."""
+    return int(shape["width"]) * len(shape.get("pool", ("max", "mean", "weighted")))
 
 
 def memory(
@@ -154,7 +161,7 @@ def memory(
         "gradients": 4.0 * trained,
         "optimiser": (12.0 if config.amsgrad else 8.0) * trained,
         "activations": max(in_step, encoding(shape, tokens)),
-        "process": _PROCESS,
+        "process": PROCESS,
     }
     return parts if on_gpu(config.device) else {**parts, "cells": cells}
 

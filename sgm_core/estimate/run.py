@@ -16,19 +16,22 @@ from sgm_core import home
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import fold_cells
 from sgm_core.comparison.arms import process_count, seeds_of, settings
-from sgm_core.comparison.config import ARMS, CompareConfig
+from sgm_core.comparison.config import ARMS, N_VARIABLE, CompareConfig
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.estimate import formula
 from sgm_core.model.sizes import parameters
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, Settings, fold_count
 from sgm_core.training.folds import run_fold
 from sgm_core.training.tokens import Tokens
+from sgm_core.training.train_cells import cells_an_epoch
 
 _VALIDATION = 512
 _SETUP_S = 5.0
 _HEADS = 4  # that a linear probe trains to choose its weight decay
 _HEAD_S = 1.7e-5  # of one cell in a step of a head
-_BASELINE_S = 0.0013  # of one cell in the baselines of a fold
+_BASELINE_S = 0.0016  # of one cell that the baselines of a fold train on
+_NAMED_S = 0.0006  # of one cell that they name
+_BASELINE_BYTES = 2.2 * 4 * N_VARIABLE  # of one cell that they train on: its features, and a copy of part
 _GATHERS = 1e9  # bytes of the process that gathers the tables of a comparison's others
 
 Measured = Mapping[str, Mapping[str, Any]]
@@ -99,7 +102,12 @@ def estimate_run(config: Settings, dataset: Dataset, measured: Measured | None =
     if isinstance(config, FinetuneConfig):
         return _finetuning(config, dataset, measured or {}, threads, source_of(config))
     assert isinstance(config, PretrainConfig)
-    return _pretraining(config, dataset, measured or {}, threads)
+    estimate = _pretraining(config, dataset, measured or {}, threads)
+    tokens = formula.tokens_of(dataset, config)
+    shape = formula.shape_of(config, tokens.n_genes)
+    encode_s = (measured or {}).get("encode", {}).get("cell_s")
+    encode_s = encode_s or formula.pass_seconds(config, shape, tokens, threads)
+    return replace(estimate, seconds=estimate.seconds + dataset.n_cells * encode_s)
 
 
 def processes_of(config: Settings) -> int:
@@ -149,15 +157,15 @@ def costliest(config: CompareConfig) -> PretrainConfig:
 
 
 def _pretraining(config: PretrainConfig, dataset: Dataset, measured: Measured, threads: int) -> Estimate:
+    """Estimate a pretraining without the pass over all cells that ends a run of its own."""
     tokens = formula.tokens_of(dataset, config)
     shape = formula.shape_of(config, tokens.n_genes)
     batch = formula.longest(tokens, config.batch_size)
     in_step = formula.activations(config, shape, (1 - config.mask_ratio) * batch, len(batch) * tokens.n_genes)
-    cell_bytes = formula.cell_bytes(config, dataset, tokens)
+    cell_bytes = formula.cell_bytes(dataset)
     memory = formula.memory(config, shape, tokens, sum(parameters(shape)), in_step, cell_bytes)
     step, encode = measured.get("pretrain", {}), measured.get("encode", {})
     cell_s = step.get("cell_s") or formula.train_seconds(config, shape, tokens, threads)
-    encode_s = encode.get("cell_s") or formula.pass_seconds(config, shape, tokens, threads)
     train, validation = _cells(config, dataset)
     epoch = (train + 0.4 * min(validation, _VALIDATION)) * cell_s
     return Estimate(
@@ -171,7 +179,7 @@ def _pretraining(config: PretrainConfig, dataset: Dataset, measured: Measured, t
         cells_per_s=1 / cell_s,
         epochs=config.epochs,
         seconds_per_epoch=epoch,
-        seconds=config.epochs * epoch + dataset.n_cells * encode_s + step.get("setup_s", _SETUP_S),
+        seconds=config.epochs * epoch + step.get("setup_s", _SETUP_S),
     )
 
 
@@ -182,29 +190,36 @@ def _finetuning(
     shape = formula.shape_of(source, tokens.n_genes)
     encode = measured.get("encode", {})
     encode_s = encode.get("cell_s") or formula.pass_seconds(config, shape, tokens, threads)
-    cells = _labelled(dataset, dataset.content_hash, config.label)
-    train, folds = 0.8 * cells, fold_count(source.split, source.n_folds)
+    folds = fold_count(source.split, source.n_folds)
+    test, validation, train = _parts(dataset, config.label, folds)
     if config.fold is not None or source.fold is not None:
         folds = 1
+    drawn = cells_an_epoch(config.train_cells, dataset, train)
+    cells = min(folds * (drawn + validation + test), test + validation + train)
     # the released code trains the second-to-last block, so the last one is passed through too
     blocks = 2 if config.scheme == "official" or config.trained_block == "second-to-last" else 1
     blocks = min(blocks, shape["depth"])
     per_block, disk = parameters(shape).encoder // shape["depth"], 0.0
     batch = formula.longest(tokens, config.batch_size)
     epochs, passes = config.epochs, folds
+    step_s = 3 * encode_s
     if config.scheme == "linear-probe":
         # folds that share one model share its pooled vectors
         epochs, passes, trained, in_step = config.probe_epochs, 1, 0, 0.0
-        once, per_epoch = cells * encode_s, train * _HEAD_S * (_HEADS if config.choose_decay else 1)
+        once, per_epoch = cells * encode_s, drawn * _HEAD_S * (_HEADS if config.choose_decay else 1)
     elif config.scheme == "partial":
-        once, per_epoch = 0.2 * cells * encode_s, train * 3 * encode_s
+        once, per_epoch = test * encode_s, drawn * step_s + validation * encode_s
         trained = blocks * per_block + tokens.n_genes * shape["width"]
         in_step = formula.activations(config, shape, batch)
     else:
-        once, per_epoch = cells * encode_s, train * 3 * encode_s * blocks / shape["depth"]
-        trained, disk = blocks * per_block, 2.0 * shape["width"] * tokens.mean * cells
+        share = blocks / shape["depth"]
+        kept = min(epochs * drawn, train) + validation + test
+        once, per_epoch = kept * encode_s, (drawn * step_s + validation * encode_s) * share
+        trained, disk = blocks * per_block, 2.0 * shape["width"] * tokens.mean * kept
         in_step = formula.activations(config, shape, batch, blocks=blocks)
-    cell_bytes = formula.cell_bytes(source, dataset, tokens)
+    cell_bytes = formula.cell_bytes(dataset)
+    if config.scheme == "linear-probe":
+        cell_bytes += 8.0 * formula.pooled_width(shape) * cells  # the vectors, and those of a part
     memory = formula.memory(config, shape, tokens, trained, in_step, cell_bytes)
     # what was measured encodes; a step that trains needs more
     same = bool(encode) and config.scheme == "linear-probe"
@@ -230,7 +245,11 @@ def _comparison(config: CompareConfig, dataset: Dataset, measured: Measured, thr
     """Estimate a comparison: its pretrainings, finetunings and baselines over folds and seeds."""
     n_folds, processes = fold_count(config.split, config.folds), processes_of(config)
     largest = first = _pretraining(costliest(config), dataset, measured, threads)
-    seconds, disk, pretrainings = n_folds * dataset.n_cells * _BASELINE_S, 0, 0
+    test, validation, train = _parts(dataset, config.label, n_folds)
+    drawn = cells_an_epoch(settings(config, config.arms[0])[1].train_cells, dataset, train)
+    seconds = n_folds * (drawn * _BASELINE_S + (validation + test) * _NAMED_S)
+    baselines = formula.PROCESS + formula.cell_bytes(dataset) + _BASELINE_BYTES * drawn
+    disk, pretrainings = 0, 0
     for arm in config.arms:
         pretraining, finetuning = settings(config, arm)
         models = n_folds * len(seeds_of(config, arm))
@@ -249,7 +268,7 @@ def _comparison(config: CompareConfig, dataset: Dataset, measured: Measured, thr
         first,
         seconds=seconds / processes,
         memory=largest.memory,
-        memory_bytes=int(processes * largest.memory_bytes + gathers),
+        memory_bytes=int(processes * max(largest.memory_bytes, baselines) + gathers),
         processes=processes,
         pretrainings=pretrainings,
         folds=n_folds,
@@ -275,16 +294,31 @@ def _per_cell(tokens: Tokens, limit: int) -> TokensPerCell:
     return TokensPerCell(tokens.mean, tokens.p95, tokens.longest, limit, tokens.over(limit))
 
 
+def _parts(dataset: Dataset, label: str | None, folds: int) -> tuple[int, int, int]:
+    """Return about how many labelled cells test, validate and train in one of so many folds."""
+    labelled = _labelled(dataset, dataset.content_hash, label)
+    test = labelled // folds if folds > 1 else labelled // 10
+    validation = int(0.15 * (labelled - test))
+    return test, validation, labelled - test - validation
+
+
 @lru_cache(maxsize=64)
 def _labelled(dataset: Dataset, content_hash: str, label: str | None) -> int:
     return int(dataset.labels(label).notna().sum())
 
 
-def _cells(config: PretrainConfig, dataset: Dataset) -> tuple[int, int]:
-    """Return how many cells train and how many validate."""
+@lru_cache(maxsize=64)
+def _fold_sizes(dataset: Dataset, content_hash: str, config: PretrainConfig) -> tuple[int, int]:
     fold = run_fold(dataset, config)
     if fold is not None:
         train, validation, _ = fold_cells(dataset, fold)
         return len(train), len(validation)
     held_out = max(1, dataset.n_cells // 20)
     return dataset.n_cells - held_out, held_out
+
+
+def _cells(config: PretrainConfig, dataset: Dataset) -> tuple[int, int]:
+    """Return how many cells train an epoch and how many validate."""
+    where = {name: getattr(config, name) for name in ("data", "fold", "split", "n_folds", "label")}
+    train, validation = _fold_sizes(dataset, dataset.content_hash, PretrainConfig(**where))
+    return cells_an_epoch(config.train_cells, dataset, train), validation

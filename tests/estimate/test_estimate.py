@@ -1,5 +1,7 @@
 """What a run will take: tokens, parameters, memory, time; and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -101,10 +103,17 @@ def test_estimates_grow_with_the_work(demo_dataset: Dataset) -> None:
     assert estimate(amsgrad=True).memory["optimiser"] == 1.5 * estimate().memory["optimiser"]
 
 
-def test_the_cells_that_choose_the_genes_count(demo_dataset: Dataset) -> None:
-    """Seen: 12,811 real cells take 1.4 GB a process; by the chosen genes alone it was 0.7."""
-    few = estimate_run(PretrainConfig(data="small", device="cpu", n_genes=60), demo_dataset)
-    assert few.memory["cells"] >= 24 * demo_dataset.counts().nnz
+def test_memory_does_not_go_with_the_counts_and_time_not_with_all_cells(demo_dataset: Dataset) -> None:
+    """Seen: every process held all counts three times over, 11 GB at 345,897 cells."""
+    counts = replace(demo_dataset, meta={**demo_dataset.meta, "n_cells": 600_000})
+    small, large = (formula.cell_bytes(dataset) for dataset in (demo_dataset, counts))
+    assert large - small < 0.3e9
+    config = PretrainConfig(data="small", device="cpu", n_genes=60, fold=0)
+    whole, part = (estimate_run(replace(config, train_cells=n), demo_dataset) for n in (None, 40))
+    assert part.cells == 40 and part.seconds_per_epoch < whole.seconds_per_epoch / 3
+    comparison = CompareConfig(data="small", folds=3, pretrain={"n_genes": 60}, device="cpu")
+    whole, part = (estimate_run(replace(comparison, train_cells=n), demo_dataset) for n in (None, 40))
+    assert part.seconds < whole.seconds
 
 
 def test_a_comparison_counts_folds_seeds_and_processes(
