@@ -86,7 +86,9 @@ def make(path: Path, n_cells: int, n_genes: int | None = None, merge: bool = Fal
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", type=Path)
     parser.add_argument("--cells", type=int, default=345_897)
     parser.add_argument("--genes", type=int, help="the most detected ones (default: all)")

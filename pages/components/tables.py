@@ -6,30 +6,57 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import frame, run_facts, state
+from pages.components.kept import kept
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
 from sgm_core.escape import escape
+from sgm_core.runs import tables as run_tables
 from sgm_core.runs.store import ACTIVE, Run
 
 _ENDS = {"failed": "failed", "cancelled": "was cancelled", "lost": "was lost"}
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def cached(path: str, stamp: int) -> pd.DataFrame:
-    """Return a parquet file, read once; `stamp` changes when the file does."""
-    return pd.read_parquet(path)
+@kept()
+def cached(path: str, stamp: int, columns: tuple[str, ...] | None = None, **equal: str | int) -> pd.DataFrame:
+    """Return a parquet table, or the rows of it where columns have a value; it is shared: don't change it.
+
+    Parameters
+    ----------
+    path, stamp
+        See `key`.
+    columns
+        Those to read; all by default.
+    equal
+        Column and value: ``arm="self-guided", scheme="partial"``. Other rows are not read.
+    """
+    return run_tables.read(Path(path), list(columns) if columns else None, equal=equal)
 
 
 def stamp(path: Path) -> int:
     """Return what changes when a file is replaced, as part of a cache's key; 0 when there is none."""
-    return path.stat().st_mtime_ns if path.exists() else 0
+    return run_tables.stamp(path)
 
 
-def read(run: Run, name: str) -> pd.DataFrame | None:
-    """Return a run's table, or None if it does not exist (yet). It is shared: don't change it."""
+def key(run: Run, name: str) -> tuple[str, int]:
+    """Return what a cache knows a run's table by: its path, and a stamp that changes when the table does."""
     path = run.table_path(name)
-    when = stamp(path)
-    return cached(str(path), when) if when else None
+    return str(path), stamp(path)
+
+
+def exists(run: Run, name: str) -> bool:
+    """Say whether a run has a table (yet), without reading it."""
+    return bool(key(run, name)[1])
+
+
+def read(
+    run: Run, name: str, columns: tuple[str, ...] | None = None, **equal: str | int
+) -> pd.DataFrame | None:
+    """Return a run's table, or None if it does not exist (yet). It is shared: don't change it.
+
+    `columns` and `equal` (``arm="self-guided"``) say which part of it, and no other part is read.
+    """
+    path, when = key(run, name)
+    return cached(path, when, columns, **equal) if when else None
 
 
 def of_dataset(context: frame.Context) -> Run | None:

@@ -15,6 +15,7 @@ from sgm_core.analysis.statistics import (
     paired_table,
     summary_table,
 )
+from sgm_core.analysis.tally import KEYS, DonorCounts, weights_of
 
 __all__ = [
     "METRICS",
@@ -119,13 +120,18 @@ def expected_calibration_error(right: np.ndarray, confidence: np.ndarray, bins: 
     return float(np.abs(gap).sum() / len(right))
 
 
-def _class_scores(true: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
-    """Precision, recall, F1 (0 where undefined) and support of each class."""
+def _class_scores(
+    true: np.ndarray, predicted: np.ndarray, classes: Sequence[str], cells: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Precision, recall, F1 (0 where undefined) and support of each class; `cells` = how many a row is."""
     codes = pd.Index(classes)
     t, p = codes.get_indexer(pd.Index(true)), codes.get_indexer(pd.Index(predicted))
-    n = len(classes)
-    hits = np.bincount(t[(t == p) & (t >= 0)], minlength=n)
-    support, named = np.bincount(t[t >= 0], minlength=n), np.bincount(p[p >= 0], minlength=n)
+    n, one = len(classes), np.ones(len(t), np.int64) if cells is None else cells
+    right, of, so = (t == p) & (t >= 0), t >= 0, p >= 0
+    hits, support, named = (
+        np.bincount(which, one[rows], n).astype(np.int64)
+        for which, rows in ((t[right], right), (t[of], of), (p[so], so))
+    )
     precision, recall = hits / np.maximum(named, 1), hits / np.maximum(support, 1)
     f1 = 2 * hits / np.maximum(support + named, 1)
     return pd.DataFrame(
@@ -142,17 +148,17 @@ def per_class(predictions: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     predictions
-        The run table: fold, arm, scheme, seed, true, predicted, scored.
+        The run table (fold, arm, scheme, seed, true, predicted, scored), or its `tally`.
     """
-    keys = ["arm", "scheme", "fold", "seed"]
     frames = []
     for frame in (predictions, predictions.assign(fold=-1)):
-        for _, group in frame.groupby(keys, sort=False):
+        for _, group in frame.groupby(KEYS, sort=False):
             for scored in (True, False):
                 classes = sorted(group.loc[group["scored"] == scored, "true"].unique())
                 cells = group[group["scored"]] if scored else group
-                table = _class_scores(cells["true"].to_numpy(), cells["predicted"].to_numpy(), classes)
-                table[keys] = group[keys].iloc[0].to_list()
+                true, predicted = cells["true"].to_numpy(), cells["predicted"].to_numpy()
+                table = _class_scores(true, predicted, classes, weights_of(cells))
+                table[KEYS] = group[KEYS].iloc[0].to_list()
                 frames.append(table.assign(scored=scored))
     table = pd.concat(frames, ignore_index=True)
     groups = table.groupby(["arm", "scheme", "fold", "cell_type", "scored"], sort=False, as_index=False)
@@ -160,7 +166,9 @@ def per_class(predictions: pd.DataFrame) -> pd.DataFrame:
     return table[["arm", "scheme", "fold", "cell_type", "precision", "recall", "f1", "support", "scored"]]
 
 
-def per_donor(predictions: pd.DataFrame, donors: pd.Series | np.ndarray) -> pd.DataFrame:
+def per_donor(
+    predictions: pd.DataFrame | DonorCounts, donors: pd.Series | np.ndarray | None = None
+) -> pd.DataFrame:
     """Return macro F1 and accuracy per donor, seeds averaged.
 
     Macro F1 runs over the scored classes of which the donor has at least `MIN_TEST_CELLS` cells (their number
@@ -168,30 +176,49 @@ def per_donor(predictions: pd.DataFrame, donors: pd.Series | np.ndarray) -> pd.D
 
     Parameters
     ----------
+    predictions
+        The run table, its `tally`, or the counts of either.
     donors
-        Donor of every cell of the dataset (shape ``n_cells``); `predictions["cell"]` indexes it.
+        Donor of every cell of the dataset (shape ``n_cells``), which the run table indexes; a tally names
+        donors itself.
     """
-    cells = predictions[predictions["scored"]]
-    cells = cells.assign(donor=np.asarray(donors, dtype=object)[cells["cell"].to_numpy()])
-    rows = []
-    for (arm, scheme, seed, donor), group in cells.groupby(["arm", "scheme", "seed", "donor"], sort=False):
-        true, predicted = group["true"].to_numpy(), group["predicted"].to_numpy()
-        table = _class_scores(true, predicted, sorted(set(true)))
-        f1 = table.loc[table["support"] >= MIN_TEST_CELLS, "f1"]
-        accuracy = float((true == predicted).mean())
-        rows.append((arm, scheme, donor, seed, len(group), len(f1), f1.mean(), accuracy))
-    columns = ["arm", "scheme", "donor", "seed", "n_cells", "classes", "macro_f1", "accuracy"]
-    table = pd.DataFrame(rows, columns=columns)
-    groups = table.groupby(["arm", "scheme", "donor"], sort=False, as_index=False)
-    means = groups[["n_cells", "classes", "macro_f1", "accuracy"]].mean()
+    counts = predictions if isinstance(predictions, DonorCounts) else DonorCounts(predictions, donors)
+    frames = []
+    for (arm, scheme), seeds in counts.counts.items():
+        for folds in seeds.values():
+            hits, support, named = np.sum(list(folds.values()), axis=0)
+            tested = support.sum(1) > 0
+            hits, support, named = hits[tested], support[tested], named[tested]
+            enough = support >= MIN_TEST_CELLS
+            classes = enough.sum(1)
+            f1 = (2 * hits / np.maximum(support + named, 1)).sum(1, where=enough)
+            frame = pd.DataFrame({"donor": counts.donors[tested], "n_cells": support.sum(1)})
+            frame["classes"] = classes
+            frame["macro_f1"] = np.where(classes > 0, f1 / np.maximum(classes, 1), np.nan)
+            frame["accuracy"] = hits.sum(1) / support.sum(1)
+            frames.append(frame.assign(arm=arm, scheme=scheme))
+    columns = ["n_cells", "classes", "macro_f1", "accuracy"]
+    if not frames:
+        return pd.DataFrame(columns=["arm", "scheme", "donor", *columns])
+    table = pd.concat(frames, ignore_index=True)
+    means = table.groupby(["arm", "scheme", "donor"], sort=False, as_index=False)[columns].mean()
     return means.astype({"n_cells": int, "classes": int})
 
 
-def confusion(predictions: pd.DataFrame, arm: str, scheme: str, fold: int | None = None) -> pd.DataFrame:
-    """Return counts of cells, true class (rows) by predicted class (columns), over all folds or one."""
-    chosen = predictions[(predictions["arm"] == arm) & (predictions["scheme"] == scheme)]
-    if fold is not None:
-        chosen = chosen[chosen["fold"] == fold]
-    table = pd.crosstab(chosen["true"], chosen["predicted"])
+def confusion(
+    predictions: pd.DataFrame, arm: str | None = None, scheme: str | None = None, fold: int | None = None
+) -> pd.DataFrame:
+    """Return counts of cells, true class (rows) by predicted class (columns), over all folds or one.
+
+    Parameters
+    ----------
+    predictions
+        The run table or its `tally`; the rows of one arm and scheme if neither is named.
+    """
+    chosen = predictions
+    for name, value in (("arm", arm), ("scheme", scheme), ("fold", fold)):
+        if value is not None:
+            chosen = chosen[chosen[name] == value]
+    table = pd.crosstab(chosen["true"], chosen["predicted"], weights_of(chosen), aggfunc="sum")
     columns = sorted(set(table.index) | set(table.columns))
-    return table.reindex(index=sorted(table.index), columns=columns, fill_value=0)
+    return table.reindex(index=sorted(table.index), columns=columns).fillna(0).astype(int)

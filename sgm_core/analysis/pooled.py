@@ -4,8 +4,8 @@ A fold's score hangs on its few donors; pooled, every scored class is counted ov
 cells, are drawn with replacement. The trained models stay as they are, so the interval speaks of new donors,
 not of new training runs: it stands beside the interval over folds and doesn't replace it.
 
-Every cell is looked at once, for its donor's counts per class (hits, support, named); a draw of donors is
-then a weighted sum of these, so 2,000 draws cost the same for 10,000 cells and for a million.
+Every cell is looked at once, for its donor's counts per class (hits, support, named: `DonorCounts`); a draw of
+donors is then a weighted sum of these, so 2,000 draws cost the same for 10,000 cells and for a million.
 """
 
 from typing import Any
@@ -15,54 +15,15 @@ import pandas as pd
 from scipy.stats import norm
 
 from sgm_core.analysis.inference import t_edge
-from sgm_core.analysis.metrics import MIN_TEST_CELLS
-from sgm_core.analysis.statistics import PRIMARY_METRIC, Side
+from sgm_core.analysis.metrics import MIN_TEST_CELLS, per_class, per_donor
+from sgm_core.analysis.statistics import PRIMARY_METRIC
+from sgm_core.analysis.tally import DonorCounts, Side
 from sgm_core.errors import InputError
 
+Predictions = pd.DataFrame | DonorCounts
+Donors = pd.Series | np.ndarray | None
 DRAWS = 2000
 POOLED_COLUMNS = ["pooled_difference", "pooled_low", "pooled_high"]
-
-
-class DonorCounts:
-    """Per side, seed, fold and donor: cells named right, of the class, and named so, for each scored class.
-
-    Parameters
-    ----------
-    predictions
-        The run table: cell, arm, scheme, fold, seed, true, predicted, scored.
-    donors
-        Donor of every cell of the dataset (shape ``n_cells``); `predictions["cell"]` indexes it.
-    """
-
-    def __init__(self, predictions: pd.DataFrame, donors: pd.Series | np.ndarray) -> None:
-        cells = predictions[predictions["scored"].to_numpy(bool)]
-        every, names = pd.factorize(np.asarray(donors, dtype=object), use_na_sentinel=False)
-        self.n_donors = len(names)
-        donor = every[cells["cell"].to_numpy()]
-        true, classes = pd.factorize(cells["true"])
-        predicted = pd.Index(classes).get_indexer(pd.Index(cells["predicted"]))
-        self.n_classes = len(classes)
-        # side -> seed -> fold -> (3, n_donors, n_classes)
-        self.counts: dict[Side, dict[int, dict[int, np.ndarray]]] = {}
-        groups: Any = cells.groupby(["arm", "scheme", "seed", "fold"], sort=False).indices
-        for (arm, scheme, seed, fold), rows in groups.items():
-            d, t, p = donor[rows], true[rows], predicted[rows]
-            right, known = t == p, p >= 0
-            found = [self._count(d[right], t[right]), self._count(d, t), self._count(d[known], p[known])]
-            self.counts.setdefault((arm, scheme), {}).setdefault(seed, {})[fold] = np.stack(found)
-
-    def _count(self, donor: np.ndarray, which: np.ndarray) -> np.ndarray:
-        flat = np.bincount(donor * self.n_classes + which, minlength=self.n_donors * self.n_classes)
-        return flat.reshape(self.n_donors, self.n_classes)
-
-    def folds(self, side: Side) -> set[int]:
-        """Return the folds of the side's seed that has most of them."""
-        return max((set(seed) for seed in self.counts.get(side, {}).values()), key=len, default=set())
-
-    def pooled(self, side: Side, folds: set[int]) -> list[np.ndarray]:
-        """Return the counts over `folds`, (3, n_donors, n_classes), of each seed that has all of them."""
-        seeds = self.counts.get(side, {}).values()
-        return [np.sum([seed[f] for f in folds], 0) for seed in seeds if folds and folds <= set(seed)]
 
 
 def _scores(seeds: list[np.ndarray], weights: np.ndarray) -> np.ndarray:
@@ -107,8 +68,8 @@ def _bootstrap(sides: list[list[np.ndarray]], n: int, seed: int) -> dict[str, An
 
 
 def donor_bootstrap(
-    predictions: pd.DataFrame,
-    donors: pd.Series | np.ndarray,
+    predictions: Predictions,
+    donors: Donors,
     a: Side,
     b: Side | None = None,
     n: int = DRAWS,
@@ -128,7 +89,7 @@ def donor_bootstrap(
     InputError
         If a side has no scored predictions, or the two have no fold in common.
     """
-    counts = DonorCounts(predictions, donors)
+    counts = _counted(predictions, donors)
     folds = counts.folds(a) & (counts.folds(b) if b else counts.folds(a))
     sides = [counts.pooled(side, folds) for side in (a, b) if side]
     if not all(sides):
@@ -137,16 +98,23 @@ def donor_bootstrap(
 
 
 def pooled_table(
-    predictions: pd.DataFrame, donors: pd.Series | np.ndarray, n: int = DRAWS, seed: int = 0
+    predictions: Predictions, donors: Donors = None, n: int = DRAWS, seed: int = 0
 ) -> pd.DataFrame:
     """Return the run table `pooled`: macro F1 over all folds together with its donor bootstrap.
+
+    Parameters
+    ----------
+    predictions
+        The run table, its `tally`, or the counts of either.
+    donors
+        Donor of every cell of the dataset; only the run table needs it.
 
     Returns
     -------
     DataFrame
         arm, scheme, value, low, high, n_donors, n_cells, n_folds, n_seeds; in the order of appearance.
     """
-    counts = DonorCounts(predictions, donors)
+    counts = _counted(predictions, donors)
     rows = []
     for side in counts.counts:
         folds = counts.folds(side)
@@ -158,8 +126,8 @@ def pooled_table(
 
 def with_pooled(
     paired: pd.DataFrame,
-    predictions: pd.DataFrame,
-    donors: pd.Series | np.ndarray,
+    predictions: Predictions,
+    donors: Donors = None,
     n: int = DRAWS,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -167,7 +135,7 @@ def with_pooled(
 
     They describe, over the folds that both sides have; the verdict stays that of the folds.
     """
-    counts = DonorCounts(predictions, donors)
+    counts = _counted(predictions, donors)
     table = paired.copy()
     table[POOLED_COLUMNS] = np.nan
     for index, row in paired[paired["metric"] == PRIMARY_METRIC].iterrows():
@@ -178,3 +146,25 @@ def with_pooled(
             found = _bootstrap(seeds, n, seed)
             table.loc[index, POOLED_COLUMNS] = [found["value"], found["low"], found["high"]]
     return table
+
+
+def score_tables(counted: pd.DataFrame, counts: DonorCounts | None = None) -> dict[str, pd.DataFrame]:
+    """Return the run tables that follow from the predictions: `pooled`, `per_class` and `per_donor`.
+
+    Parameters
+    ----------
+    counted
+        The `tally` of all predictions.
+    counts
+        Its counts by donor, if they are at hand.
+    """
+    counts = DonorCounts(counted) if counts is None else counts
+    return {
+        "pooled": pooled_table(counts),
+        "per_class": per_class(counted),
+        "per_donor": per_donor(counts),
+    }
+
+
+def _counted(predictions: Predictions, donors: Donors) -> DonorCounts:
+    return predictions if isinstance(predictions, DonorCounts) else DonorCounts(predictions, donors)

@@ -119,6 +119,7 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
             for process in processes:
                 process.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
+            publisher.wait()
             raise
     publisher.publish()
     _report_folds(folds, observer)

@@ -1,20 +1,28 @@
 """The tables of a comparison, put together from its finished tasks."""
 
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from sgm_core.analysis import statistics
-from sgm_core.analysis.pooled import with_pooled
+from sgm_core.analysis.pooled import score_tables, with_pooled
+from sgm_core.analysis.tally import DonorCounts, donor_codes, tally
 from sgm_core.cells.dataset import Dataset
-from sgm_core.comparison.tasks import FOLDER, Task
+from sgm_core.comparison.parts import parts_of, settle
+from sgm_core.comparison.tasks import FOLDER, Task, is_done
+from sgm_core.errors import Cancelled
 from sgm_core.progress import Observer
-from sgm_core.training.counts import sum_models
+from sgm_core.runs import tables
 
 
 class Publisher:
-    """Publishes the tables of a comparison as its tasks finish, without spending its time on that.
+    """Publishes the tables of a comparison as its tasks finish, beside its work.
+
+    What a task made is read once: its predictions are counted (`sgm_core.analysis.tally`), and the tables that
+    follow are derived from the counts of all tasks.
 
     Parameters
     ----------
@@ -38,48 +46,111 @@ class Publisher:
         self.dataset, self.schemes = dataset, schemes
         self.tasks, self.folder, self.observer = tasks, folder, observer
         self._next = 0.0
+        self._donors = donor_codes(dataset.donors())
+        self._counted: dict[str, tuple[int, pd.DataFrame]] = {}  # part -> its stamp and counts
+        self._summed: dict[str, tuple[int, ...]] = {}  # arm -> stamps of the counts of its models
+        self._thread: threading.Thread | None = None
+        self._problem: BaseException | None = None
 
     def when_due(self) -> None:
-        """Publish, unless that was done a moment ago."""
+        """Publish in a thread, unless that is under way or was done a moment ago.
+
+        Raises
+        ------
+        Exception
+            What went wrong the last time.
+        """
+        if self._thread is not None and self._thread.is_alive():
+            return
+        if self._problem is not None:
+            raise self._problem
         if time.monotonic() >= self._next:
-            started = time.monotonic()
-            self.publish()
-            self._next = time.monotonic() + self._PAUSE * (time.monotonic() - started)
+            self._thread = threading.Thread(target=self._aside, name="publish", daemon=True)
+            self._thread.start()
 
     def publish(self) -> None:
-        """Put the finished tasks' tables together and derive what follows from them."""
-        from sgm_core.training.finetune import publish  # torch, which the first look at a run does without
+        """Put the finished tasks' tables together and derive what follows from them.
 
-        folds, predictions = self._gather("folds"), self._gather("predictions")
-        if folds is None or predictions is None:
+        Raises
+        ------
+        Cancelled
+            If the user asked for it; looked at between one task's tables and the next.
+        """
+        self.wait()
+        self._publish()
+
+    def wait(self) -> None:
+        """Wait for what is being published beside the work; a cancelled run gives it up."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _aside(self) -> None:
+        started = time.monotonic()
+        try:
+            self._publish()
+        except Cancelled:
+            return  # the run's own loop sees it too
+        except Exception as error:
+            self._problem = error
+        self._next = time.monotonic() + self._PAUSE * (time.monotonic() - started)
+
+    def _publish(self) -> None:
+        for task in self._done():
+            settle(self.folder / FOLDER / task.name, self.folder)
+        folds, counted = self._gather("folds"), self._tally()
+        if folds is None or counted is None:
             return
-        publish(predictions, folds, self.dataset, self.observer)
+        self.observer.table("folds", folds)
         self.observer.table("summary", statistics.summary_table(folds))
-        paired = statistics.paired_table(folds, schemes=self.schemes)
-        self.observer.table("paired", with_pooled(paired, predictions, self.dataset.donors()))
-        for name in ("mask_cells", "masks_start"):
-            self._keep(name, self._gather(name))
-        self._keep("masks", self._masks())
-
-    def _keep(self, name: str, table: pd.DataFrame | None) -> None:
-        if table is not None:
+        counts = DonorCounts(counted)
+        for name, table in score_tables(counted, counts).items():
             self.observer.table(name, table)
-
-    def _masks(self) -> pd.DataFrame | None:
-        """Return every model's counts over all cells, and for each arm all counts summed over its models."""
-        # one arm at a time: a full vocabulary has a million rows a model
-        parts = []
+        paired = statistics.paired_table(folds, schemes=self.schemes)
+        self.observer.table("paired", with_pooled(paired, counts))
+        cells = self._gather("mask_cells")
+        if cells is not None:
+            self.observer.table("mask_cells", cells)
         for arm in dict.fromkeys(task.arm for task in self.tasks):
-            masks = self._gather("masks", arm)
-            if masks is not None:
-                parts += [masks[masks["by"] == "all"], sum_models(masks)]
-        return pd.concat(parts, ignore_index=True) if parts else None
+            self._sum_masks(arm)
 
-    def _gather(self, name: str, arm: str | None = None) -> pd.DataFrame | None:
-        paths = [
-            self.folder / FOLDER / task.name / f"{name}.parquet"
-            for task in self.tasks
-            if arm in (None, task.arm)
-        ]
+    def _done(self, arm: str | None = None) -> Iterator[Task]:
+        for task in self.tasks:
+            self.observer.check()
+            if arm in (None, task.arm) and is_done(self.folder, task):
+                yield task
+
+    def _tally(self) -> pd.DataFrame | None:
+        """Return the counts of all predictions; of what was counted before, nothing is read."""
+        for path in parts_of(self.folder, "predictions"):
+            self.observer.check()
+            when = tables.stamp(path)
+            if self._counted.get(path.name, (0,))[0] != when:
+                self._counted[path.name] = (when, tally(tables.read(path, categories=True), self._donors))
+        frames = [table for _, table in self._counted.values()]
+        return pd.concat(frames, ignore_index=True) if frames else None
+
+    def _sum_masks(self, arm: str) -> None:
+        """Write an arm's counts summed over its models, by group; once for each model that it has more."""
+        from sgm_core.training.counts import sum_models  # torch, which the first look at a run does without
+
+        found = [self.folder / FOLDER / task.name / "masks.parquet" for task in self._done(arm)]
+        paths = [path for path in found if path.exists()]
+        stamps = tuple(map(tables.stamp, paths))
+        if not paths or self._summed.get(arm) == stamps:
+            return
+
+        def read() -> Iterator[pd.DataFrame]:
+            for path in paths:
+                self.observer.check()
+                yield tables.read(path, categories=True)
+
+        total = sum_models(read())
+        # a page shows one grouping at a time: its rows lie together
+        genes = max(1, total["gene"].nunique())
+        tables.write(tables.part_path(self.folder, "masks", f"sum.{arm}"), total, group=genes)
+        self._summed[arm] = stamps
+
+    def _gather(self, name: str) -> pd.DataFrame | None:
+        paths = [self.folder / FOLDER / task.name / f"{name}.parquet" for task in self._done()]
         frames = [pd.read_parquet(path) for path in paths if path.exists()]
         return pd.concat(frames, ignore_index=True) if frames else None

@@ -14,6 +14,7 @@ from sgm_core.cells.split import Fold
 from sgm_core.comparison.arms import settings
 from sgm_core.comparison.baselines import BASELINES, run_baseline
 from sgm_core.comparison.config import ARMS, CompareConfig
+from sgm_core.comparison.parts import PARTS, write_predictions
 from sgm_core.home import read_json, whole_file, whole_folder, write_json, write_table
 from sgm_core.progress import Observer
 from sgm_core.training.config import SCHEMES, FinetuneConfig
@@ -58,7 +59,7 @@ def drop_what_other_code_made(folder: Path, code: str) -> bool:
     described = (read_json(path) for path in (folder / FOLDER).glob("[!.]*/task.json"))
     if all(task["code"] == code for task in described):
         return False
-    for name in (FOLDER, "pooled"):
+    for name in (FOLDER, "pooled", *PARTS):
         shutil.rmtree(folder / name, ignore_errors=True)
     return True
 
@@ -149,7 +150,7 @@ def _baselines(
             macro_f1=rows[-1]["macro_f1"],
         )
         observer.progress(number + 1, len(BASELINES))
-    write_table(target / "predictions.parquet", pd.concat(tables, ignore_index=True))
+    write_predictions(target, tables)
     write_table(target / "folds.parquet", pd.DataFrame(rows))
 
 
@@ -254,7 +255,7 @@ def _arm(
             seed=task.seed,
             macro_f1=rows[-1]["macro_f1"],
         )
-    write_table(target / "predictions.parquet", pd.concat(tables, ignore_index=True))
+    write_predictions(target, tables)
     write_table(target / "folds.parquet", pd.DataFrame(rows))
 
 

@@ -2,7 +2,7 @@
 
 The folder is the truth: every process reads it, and nothing else has to be kept in step. ``config.json``
 is written once, ``status.json`` is replaced atomically, ``metrics.jsonl`` and ``log.txt`` only grow, and
-tables are parquet.
+tables are parquet (`sgm_core.runs.tables`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgm_core import home
+from sgm_core.documents import document
 from sgm_core.errors import Cancelled, NotFoundError
 from sgm_core.progress import Observer
+from sgm_core.runs import tables
 from sgm_core.runs.plain import plain
 from sgm_core.runs.process import alive, end_helpers, identity
 
@@ -59,7 +61,7 @@ class Run(Observer):
     @cached_property
     def config(self) -> dict[str, Any]:
         """Everything needed to repeat the run (``config.json``)."""
-        return home.read_json(self.path / "config.json")
+        return document(self.path / "config.json")
 
     @property
     def kind(self) -> str:
@@ -177,7 +179,7 @@ class Run(Observer):
             yield
 
     def _read_status(self) -> dict[str, Any]:
-        return home.read_json(self.path / "status.json")
+        return dict(document(self.path / "status.json"))
 
     def _ended_silently(self, status: dict[str, Any]) -> bool:
         if status["state"] not in ACTIVE:
@@ -238,7 +240,7 @@ class Run(Observer):
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Keep `frame` as ``NAME.parquet``."""
-        home.write_table(self.table_path(name), frame)
+        home.write_table(self.path / f"{home.check_name(name, 'table')}.parquet", frame)
 
     def check(self) -> None:
         """Raise `Cancelled` if someone asked for it."""
@@ -248,21 +250,45 @@ class Run(Observer):
     # ---- what came out
 
     def table_path(self, name: str) -> Path:
-        """Return where the table `name` is or would be."""
-        return self.path / f"{home.check_name(name, 'table')}.parquet"
+        """Return where the table `name` is or would be: a file, or a folder of parts."""
+        return tables.table_path(self.path, name)
 
     def tables(self) -> list[str]:
         """Return the names of the tables that exist."""
-        return sorted(path.stem for path in self.path.glob("*.parquet") if not path.name.startswith("."))
+        return tables.table_names(self.path)
 
     def read_table(
-        self, name: str, columns: list[str] | None = None, filters: list[Any] | None = None
+        self,
+        name: str,
+        columns: list[str] | None = None,
+        filters: list[Any] | None = None,
+        *,
+        categories: bool = False,
+        **equal: Any,
     ) -> pd.DataFrame | None:
-        """Return a table, or None if it does not exist (yet); `filters` as in `pandas.read_parquet`."""
-        import pandas as pd
+        """Return a table or a part of it, None if it does not exist (yet).
 
+        Parameters
+        ----------
+        name
+            The table.
+        columns
+            Those to read; all by default.
+        filters
+            As in `pandas.read_parquet`.
+        categories
+            Text columns as categories, which take an eighth of the memory.
+        equal
+            Column and the value that its rows must have: ``arm="self-guided", scheme="partial"``. What lies
+            elsewhere in the file is not read.
+
+        Raises
+        ------
+        InputError
+            If the table lacks one of the columns.
+        """
         path = self.table_path(name)
-        return pd.read_parquet(path, columns=columns, filters=filters) if path.exists() else None
+        return tables.read(path, columns, filters, equal, categories) if path.exists() else None
 
     def metrics(self) -> pd.DataFrame:
         """Return the rows of ``metrics.jsonl`` that count; a torn line is left out.

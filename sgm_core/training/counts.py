@@ -1,5 +1,7 @@
 """Counting what was masked, gene by gene, while it is masked."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 import torch
@@ -50,14 +52,17 @@ class MaskCounter:
         self.genes = genes
         self._positions = None if positions is None else torch.from_numpy(positions)
         self.levels: list[tuple[str, str]] = [("all", "")]
-        memberships = [np.ones((dataset.n_cells, 1), np.float32)]
+        # of each cell its level in every column, not a table of cells x levels; -1 = none
+        member = [np.zeros(dataset.n_cells, np.int32)]
         for by, column in (_groups(dataset) if groups else {}).items():
-            names = sorted(column.dropna().astype(str).unique())
+            codes, found = pd.factorize(column)
+            text = [str(name) for name in found]
+            names = sorted(set(text))
             if len(names) <= MAX_LEVELS or by != "donor":
+                places = np.array([len(self.levels) + names.index(name) for name in text] + [-1], np.int32)
                 self.levels += [(by, name) for name in names]
-                text = column.astype(object).where(column.notna(), "").astype(str).to_numpy()
-                memberships.append((text[:, None] == np.array(names)[None]).astype(np.float32))
-        self._membership = torch.from_numpy(np.concatenate(memberships, axis=1))
+                member.append(places[codes])
+        self._member = np.column_stack(member)
         self._groups = len(self.levels)
         self.levels += [("epoch", str(epoch + 1)) for epoch in range(epochs)]
         self.sums = torch.zeros(len(STATISTICS), len(self.levels), len(genes), dtype=torch.float64)
@@ -109,10 +114,10 @@ class MaskCounter:
             value * hit,
         )
         # a few cells touch a few levels: only those rows of the large table are worth a visit
-        member = self._membership[torch.from_numpy(rows)].T
-        touched = member.any(1).nonzero().squeeze(1)
-        member = member[touched].to(device)
-        touched, self.sums = touched.to(device), self.sums.to(device)
+        own = self._member[rows]
+        levels = np.unique(own[own >= 0])
+        member = torch.from_numpy((own[None] == levels[:, None, None]).any(2).astype(np.float32)).to(device)
+        touched, self.sums = torch.from_numpy(levels).long().to(device), self.sums.to(device)
         for i, part in enumerate(parts):
             sums = (member @ part).double()
             self.sums[i].index_add_(0, touched, sums)
@@ -121,21 +126,13 @@ class MaskCounter:
     def table(self, arm: str, fold: int, seed: int) -> pd.DataFrame:
         """Return the counts as the run table `masks` (one row per by, level and gene)."""
         n_levels, n_genes = len(self.levels), len(self.genes)
-        by = pd.Categorical([by for by, _ in self.levels for _ in range(n_genes)])
-        level = pd.Categorical([level for _, level in self.levels for _ in range(n_genes)])
-        frame = pd.DataFrame(
-            {
-                "arm": arm,
-                "fold": fold,
-                "seed": seed,
-                "by": by,
-                "level": level,
-                "gene": np.tile(self.genes, n_levels),
-            }
-        )
-        for name, sums in zip(STATISTICS, self.sums.cpu().numpy()):
-            frame[name] = sums.reshape(-1)
-        return frame.astype({"by": str, "level": str, "gene": str})
+        names = {"by": [by for by, _ in self.levels], "level": [level for _, level in self.levels]}
+        columns: dict[str, object] = {"arm": arm, "fold": fold, "seed": seed}
+        # one text object for each name, which its rows share
+        columns |= {name: np.repeat(np.array(of, dtype=object), n_genes) for name, of in names.items()}
+        columns["gene"] = np.tile(self.genes.astype(object), n_levels)
+        sums = self.sums.cpu().numpy().reshape(len(STATISTICS), -1)
+        return pd.DataFrame(columns | dict(zip(STATISTICS, sums)))
 
     def rank_correlation(self, epoch: int) -> float:
         """Return Spearman's correlation of an epoch's mask frequency with mean expression over genes."""
@@ -162,10 +159,57 @@ def _groups(dataset: Dataset) -> dict[str, pd.Series]:
     return columns
 
 
-def sum_models(masks: pd.DataFrame) -> pd.DataFrame:
-    """Return mask counts with the models of each arm added up (``fold`` = ``seed`` = -1)."""
-    keys = ["arm", "by", "level", "gene"]
-    total = masks.groupby(keys, sort=False, observed=True)[list(STATISTICS)].sum().reset_index()
-    total.insert(1, "fold", -1)
-    total.insert(2, "seed", -1)
-    return total
+def sum_models(masks: pd.DataFrame | Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return mask counts with the models of each arm added up (``fold`` = ``seed`` = -1).
+
+    Parameters
+    ----------
+    masks
+        The counts of all models, or one table after the other: no more than one of them and the sums are held
+        then, which matters where a vocabulary makes millions of rows.
+    """
+    sums: dict[str, _Sums] = {}
+    for table in [masks] if isinstance(masks, pd.DataFrame) else masks:
+        for arm in table["arm"].unique():
+            sums.setdefault(str(arm), _Sums()).add(
+                table[table["arm"] == arm] if table["arm"].nunique() > 1 else table
+            )
+    return pd.concat([total.table(arm) for arm, total in sums.items()], ignore_index=True)
+
+
+class _Sums:
+    """Counts by group (by, level) and gene: (statistics, groups, genes), as large as what was added needs."""
+
+    def __init__(self) -> None:
+        self.groups: dict[tuple[str, str], int] = {}
+        self.genes: dict[str, int] = {}
+        self.values = np.zeros((len(STATISTICS), 0, 0))
+        self.seen = np.zeros((0, 0), bool)
+
+    def add(self, table: pd.DataFrame) -> None:
+        by, level, gene = (pd.factorize(table[name]) for name in ("by", "level", "gene"))
+        pairs, first, group = np.unique(
+            by[0].astype(np.int64) * (len(level[1]) + 1) + level[0], return_index=True, return_inverse=True
+        )
+        places = np.empty(len(pairs), np.int64)
+        for k in np.argsort(first):
+            name = (str(by[1][by[0][first[k]]]), str(level[1][level[0][first[k]]]))
+            places[k] = self.groups.setdefault(name, len(self.groups))
+        columns = np.array([self.genes.setdefault(str(name), len(self.genes)) for name in gene[1]], np.int64)
+        grown = ((0, len(self.groups) - self.seen.shape[0]), (0, len(self.genes) - self.seen.shape[1]))
+        if any(part[1] for part in grown):
+            self.values, self.seen = np.pad(self.values, ((0, 0), *grown)), np.pad(self.seen, grown)
+        where = places[group], columns[gene[0]]
+        self.seen[where] = True
+        for sums, name in zip(self.values, STATISTICS):
+            np.add.at(sums, where, table[name].to_numpy())
+
+    def table(self, arm: str) -> pd.DataFrame:
+        group, gene = np.nonzero(self.seen)
+        names = np.array(list(self.groups), dtype=object).reshape(-1, 2)
+        columns: dict[str, object] = {"arm": arm, "fold": -1, "seed": -1}
+        columns |= {"by": names[group, 0], "level": names[group, 1]}
+        columns["gene"] = np.array(list(self.genes), dtype=object)[gene]
+        every = self.seen.all()
+        values = self.values.reshape(len(STATISTICS), -1) if every else self.values[:, group, gene]
+        return pd.DataFrame(columns | dict(zip(STATISTICS, values)))

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from sgm_core.analysis import metrics
-from sgm_core.analysis.pooled import pooled_table
+from sgm_core.analysis.pooled import score_tables
+from sgm_core.analysis.tally import tally
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.seen import check_same_dataset, kept_fold
 from sgm_core.cells.split import Fold, fold_cells, scored_classes
@@ -288,6 +289,5 @@ def publish(predictions: pd.DataFrame, folds: pd.DataFrame, dataset: Dataset, ob
     """Keep the tables that follow from predictions and fold scores."""
     observer.table("predictions", predictions)
     observer.table("folds", folds)
-    observer.table("pooled", pooled_table(predictions, dataset.donors()))
-    observer.table("per_class", metrics.per_class(predictions))
-    observer.table("per_donor", metrics.per_donor(predictions, dataset.donors()))
+    for name, table in score_tables(tally(predictions, dataset.donors())).items():
+        observer.table(name, table)

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from sgm_core import home
 from sgm_core.errors import Cancelled, InputError, NotFoundError
+from sgm_core.runs import tables
 from sgm_core.runs.process import identity
 from sgm_core.runs.run import Run
 from sgm_core.runs.store import cancel_run, create_run, export_run, export_size, list_runs, open_run
@@ -212,6 +214,45 @@ def test_listing_reads_each_run_once(monkeypatch) -> None:
     monkeypatch.setattr(home, "read_json", count)
     assert len(list_runs()) == 50
     assert len(read) == len(set(read)) == 100, "status and configuration"
+    read.clear()
+    assert len(list_runs()) == 50 and not read, "nothing has changed"
+    list_runs()[0].finish("failed", "why")
+    assert [run.state for run in list_runs()].count("failed") == 1
+    assert {path.name for path in read} == {"status.json"} and len(read) == 1, "what changed is read, once"
+
+
+def test_a_run_of_the_same_name_is_another_run(run: Run) -> None:
+    # the ID of a comparison follows from what it asks for: deleted and asked for again, it has the same
+    before = open_run(run.id).title
+    shutil.rmtree(run.path)
+    again = create_run("import", "other", {}, title="Another", run_id=run.id)
+    assert again.title == "Another" != before
+
+
+def test_a_table_of_parts_reads_what_is_asked_for(run: Run) -> None:
+    # Seen: six million predictions were read where a page shows one arm.
+    for arm in ("uniform", "self-guided"):
+        part = pd.DataFrame({"cell": range(3), "arm": pd.Categorical([arm] * 3), "true": ["T", "B", arm]})
+        tables.write(tables.part_path(run.path, "predictions", arm), part)
+    assert run.tables() == ["predictions"]
+    assert len(run.read_table("predictions")) == 6
+    mine = run.read_table("predictions", columns=["cell", "true"], arm="uniform")
+    assert mine.to_dict("list") == {"cell": [0, 1, 2], "true": ["T", "B", "uniform"]}
+    assert run.read_table("predictions", arm="none").empty
+    small = run.read_table("predictions", categories=True)
+    assert (small["true"].to_numpy() == run.read_table("predictions")["true"].to_numpy()).all()
+    assert small["true"].cat.codes.nbytes == 6, "a byte a row"
+    with pytest.raises(InputError, match="'predictions' has no column 'scheme'"):
+        run.read_table("predictions", scheme="partial")
+    (run.path / "pooled").mkdir()  # of vectors
+    run.table("pooled", part)
+    assert len(run.read_table("pooled")) == 3 and run.tables() == ["pooled", "predictions"]
+
+
+def test_a_table_in_one_file_is_read_as_parts_are(run: Run) -> None:
+    run.table("predictions", pd.DataFrame({"arm": ["a", "b"], "cell": [1, 2]}))  # as older runs have it
+    assert run.read_table("predictions", arm="b")["cell"].tolist() == [2]
+    assert tables.stamp(run.table_path("predictions")) and not tables.stamp(run.table_path("folds"))
 
 
 def test_parallel_updates_do_not_lose_each_other(run: Run) -> None:
@@ -235,7 +276,7 @@ def test_an_export_holds_all_that_the_run_keeps(run: Run, tmp_path: Path) -> Non
     run.message("hello")
     target = export_run(run.id, tmp_path / "out.zip")
     names = {name.removeprefix(f"{run.id}/") for name in zipfile.ZipFile(target).namelist()}
-    tables = {"config.json", "status.json", "log.txt", "folds.parquet", "pooled/uniform.fold0.npy"}
-    assert names == tables | set(kept)
+    always = {"config.json", "status.json", "log.txt", "folds.parquet", "pooled/uniform.fold0.npy"}
+    assert names == always | set(kept)
     assert export_size(run) == sum(info.file_size for info in zipfile.ZipFile(target).infolist())
     assert export_run(run.id).parent == home.folder("exports")
