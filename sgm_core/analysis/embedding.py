@@ -1,112 +1,44 @@
-"""Low-dimensional views of cells: PCA of expression, UMAP of PCA or of a run's pooled vectors."""
+"""Maps of cells: UMAP of a dataset's expression, of some of its cells, or of a run's pooled vectors."""
 
-import warnings
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, sparse
 
 from sgm_core import home
+from sgm_core.analysis.expression import expression_pca
+from sgm_core.analysis.neighbours import Tell
+from sgm_core.analysis.pca import apply_pca, fit_pca, most_detected, pca
+from sgm_core.analysis.pooled_maps import add_maps, pooled_files, source_of, standardised_pca
+from sgm_core.analysis.umap_map import Steps, check_cells, seconds, threads_of, umap
+from sgm_core.analysis.umap_process import umap_process
 from sgm_core.cells.dataset import Dataset, open_dataset
-from sgm_core.errors import InputError, NotFoundError
+from sgm_core.errors import InputError
 from sgm_core.progress import Observer
 
+__all__ = [
+    "CELLS_FILE",
+    "DATASET_EMBEDDING",
+    "apply_pca",
+    "check_map_name",
+    "check_rows",
+    "dataset_umap",
+    "embed_pooled",
+    "fit_pca",
+    "most_detected",
+    "pca",
+    "pooled_files",
+    "umap",
+    "umap_run",
+]
+
 DATASET_EMBEDDING = "pca_umap"
-_CHUNK = 4096
-_NEIGHBOURS, _EPOCHS = 15, 200
-_EXACT_UP_TO = 50_000  # cells whose neighbours are found by comparing all pairs
-
-
-def most_detected(x: sparse.csr_matrix, n: int = 2000) -> np.ndarray:
-    """Return the column numbers of the `n` genes that most cells have, in ascending order.
-
-    Parameters
-    ----------
-    x
-        Values, cells x genes; stored values count as detected.
-    """
-    detected = np.bincount(x.indices, minlength=x.shape[1])
-    order = np.argsort(-detected, kind="stable")[:n]
-    return np.sort(order[detected[order] > 0])
-
-
-def fit_pca(x: sparse.csr_matrix, n: int = 50) -> tuple[np.ndarray, np.ndarray]:
-    """Fit an exact PCA through the covariance, with memory that doesn't grow with the cells.
-
-    Parameters
-    ----------
-    x
-        Values, cells x genes (not centred, not scaled).
-    n
-        Number of components; fewer when there are fewer cells or genes.
-
-    Returns
-    -------
-    tuple
-        Means (genes,) and components (n x genes), largest variance first; each component's largest loading is
-        positive, so that the same data gives the same signs.
-    """
-    n_cells, n_genes = x.shape
-    mean = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
-    scatter = np.zeros((n_genes, n_genes))
-    for start in range(0, n_cells, _CHUNK):
-        block = x[start : start + _CHUNK].toarray().astype(np.float32) - mean.astype(np.float32)
-        scatter += block.T @ block
-    n = min(n, n_genes, max(n_cells - 1, 1))
-    _, vectors = linalg.eigh(scatter, subset_by_index=[n_genes - n, n_genes - 1])
-    components = vectors.T[::-1]
-    signs = np.sign(components[np.arange(n), np.abs(components).argmax(axis=1)])
-    return mean, components * signs[:, None]
-
-
-def apply_pca(x: sparse.csr_matrix, mean: np.ndarray, components: np.ndarray) -> np.ndarray:
-    """Project cells on fitted components; float32, cells x components."""
-    return np.asarray(x @ components.T - components @ mean, dtype=np.float32)
-
-
-def pca(x: sparse.csr_matrix, n: int = 50) -> np.ndarray:
-    """Return the first `n` principal components' scores of `x` (cells x genes), float32, cells x n."""
-    return apply_pca(x, *fit_pca(x, n))
-
-
-def umap(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Return a seeded UMAP of `vectors` (cells x width): float32, cells x 2.
-
-    McInnes, Healy and Melville 2018, arXiv:1802.03426. Seeding makes it single-threaded and repeatable.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than 5 cells.
-    """
-    from sklearn.neighbors import NearestNeighbors
-    from umap import UMAP
-
-    if len(vectors) < 5:
-        raise InputError(f"{len(vectors)} cells are too few for a map: it needs 5")
-    k = min(_NEIGHBOURS, len(vectors) - 1)
-    known: dict[str, Any] = {}
-    if len(vectors) <= _EXACT_UP_TO:
-        # umap's own search takes most of a minute on 5,000 cells: it calls Python for every pair.
-        distances, neighbours = NearestNeighbors(algorithm="brute").fit(vectors).kneighbors(n_neighbors=k - 1)
-        itself = np.arange(len(vectors))[:, None]
-        distances = np.hstack([np.zeros((len(vectors), 1)), distances]).astype(np.float32)
-        known = {"precomputed_knn": (np.hstack([itself, neighbours]), distances)}
-    mapper = UMAP(
-        n_neighbors=k, min_dist=0.3, n_epochs=_EPOCHS, random_state=seed, n_jobs=1,
-        force_approximation_algorithm=True, **known,
-    )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="precomputed_knn.*transform")
-        return mapper.fit_transform(vectors)
-
-
-def dataset_umap(dataset: Dataset, seed: int = 0) -> pd.DataFrame:
-    """Return the UMAP of PCA(50) of the 2,000 most detected genes: columns cell (row number), x, y."""
-    x = dataset.lognorm()
-    return _table(umap(pca(x[:, most_detected(x)]), seed))
+CELLS_FILE = "cells.npy"
+_START_S = 4.0  # a process that imports what it needs
+_PCA_S = 1.1e-4  # a cell
 
 
 def umap_run(parameters: dict[str, Any], folder: Path, observer: Observer) -> None:
@@ -115,44 +47,108 @@ def umap_run(parameters: dict[str, Any], folder: Path, observer: Observer) -> No
     Parameters
     ----------
     parameters
-        ``{"data": NAME}`` stores the dataset's own map as ``DATASET/embeddings/pca_umap.parquet``; ``{"run":
-        ID}`` maps each ``pooled/<arm>.fold<k>.npy`` of that run and appends them to its table ``embedding``.
-        ``seed`` is optional.
+        ``{"data": NAME}`` stores the dataset's own map as ``DATASET/embeddings/pca_umap.parquet``. ``{"data":
+        NAME, "cells": "cells.npy", "name": MAP}`` maps the cells whose row numbers (int64) that file of
+        `folder` holds, as ``DATASET/embeddings/MAP.parquet``. ``{"run": ID}`` maps each
+        ``pooled/<arm>.fold<k>.npy`` of that run and appends them to its table ``embedding``. With a ``seed``
+        the same map comes again, on one thread; without (or None) all cores work at it.
     folder
         The folder of this umap run; the run that is mapped lies beside it.
-    """
-    seed = int(parameters.get("seed") or 0)
-    if parameters.get("data"):
-        dataset = open_dataset(parameters["data"])
-        observer.message(f"UMAP of PCA(50) of {dataset.n_cells:,} cells")
-        observer.progress(0, 1, "UMAP")
-        home.write_table(
-            dataset.path / "embeddings" / f"{DATASET_EMBEDDING}.parquet", dataset_umap(dataset, seed)
-        )
-        observer.progress(1, 1, "UMAP")
-    else:
-        name = home.check_name(str(parameters.get("run")), "run ID")
-        embed_pooled(folder.parent / name, seed, observer)
-
-
-def pooled_files(run_folder: Path) -> list[Path]:
-    """Return the run's stored sets of pooled vectors, ``pooled/<arm>.fold<k>.npy``.
 
     Raises
     ------
-    NotFoundError
-        If it stored none.
+    InputError
+        If the cells or the map's name can't be used.
     """
-    files = sorted((run_folder / "pooled").glob("*.npy"))
-    if not files:
-        raise NotFoundError(
-            f"run {run_folder.name!r} holds no pooled vectors: a finished pretraining or comparison stores "
-            "them; a dataset's own map comes from 'sgm umap NAME'"
+    seed = parameters.get("seed")
+    seed = None if seed is None else int(seed)
+    if parameters.get("data"):
+        dataset, rows, name = open_dataset(parameters["data"]), None, DATASET_EMBEDDING
+        if parameters.get("cells"):
+            name = check_map_name(dataset, str(parameters.get("name") or ""))
+            file = folder / home.check_name(str(parameters["cells"]), "file of cells")
+            rows = check_rows(dataset, np.load(file, allow_pickle=False))
+        table = dataset_umap(dataset, seed, observer, rows)
+        home.write_table(dataset.path / "embeddings" / f"{name}.parquet", table)
+        observer.progress(100, 100, "UMAP")
+    else:
+        run = home.check_name(str(parameters.get("run")), "run ID")
+        embed_pooled(folder.parent / run, seed, observer)
+
+
+def check_map_name(dataset: Dataset, name: str) -> str:
+    """Return `name` if a map of some of the dataset's cells can have it.
+
+    Raises
+    ------
+    InputError
+        If it can't be a file's name, or there is a map of that name.
+    """
+    home.check_name(name, "map name")
+    if name == DATASET_EMBEDDING or (dataset.path / "embeddings" / f"{name}.parquet").exists():
+        raise InputError(f"dataset {dataset.name!r} has a map {name!r}: choose another name")
+    return name
+
+
+def check_rows(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Return row numbers of a dataset's cells, int64, ascending and each once, if they can be mapped.
+
+    Raises
+    ------
+    InputError
+        If they are not row numbers of this dataset, or fewer than 5.
+    """
+    rows = np.asarray(rows)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise InputError(
+            f"cells are given as a list of row numbers, not as {rows.dtype} of shape {rows.shape}"
         )
-    return files
+    rows = np.unique(rows.astype(np.int64))
+    if rows.size and (rows[0] < 0 or rows[-1] >= dataset.n_cells):
+        wrong = rows[0] if rows[0] < 0 else rows[-1]
+        raise InputError(
+            f"there is no cell {wrong:,} in dataset {dataset.name!r}: its cells are 0 to {dataset.n_cells - 1:,}"
+        )
+    check_cells(rows.size)
+    return rows
 
 
-def embed_pooled(run_folder: Path, seed: int = 0, observer: Observer | None = None) -> list[str]:
+def dataset_umap(
+    dataset: Dataset,
+    seed: int | None = 0,
+    observer: Observer | None = None,
+    rows: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Return the UMAP of PCA(50) of the 2,000 most detected genes: columns cell (row number), x, y.
+
+    Parameters
+    ----------
+    dataset
+        The cells.
+    seed
+        The same seed gives the same map, on one thread; None takes all cores, and no two maps are the same.
+    observer
+        Is told how far it is, and may stop it at any moment.
+    rows
+        Row numbers of the cells to map, ascending; None for all. Genes and components are theirs alone.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than 5 cells.
+    """
+    observer = observer or Observer()
+    n_cells = dataset.n_cells if rows is None else len(rows)
+    check_cells(n_cells)
+    how = "on all cores" if seed is None else f"on one thread, repeatable with seed {seed}"
+    observer.message(f"UMAP of PCA(50) of {n_cells:,} cells, {how}")
+    steps = Steps({"pca": _PCA_S * n_cells, **_map_seconds(n_cells, seed)}, _telling(observer))
+    with umap_process(seed, observer) as process:  # it imports what it needs in the meantime
+        vectors = expression_pca(dataset, rows, steps.within("pca"))
+        return _table(process.umap(vectors, steps.within("map")), rows)
+
+
+def embed_pooled(run_folder: Path, seed: int | None = 0, observer: Observer | None = None) -> list[str]:
     """Map every stored set of pooled vectors of a run and append the maps to its table ``embedding``.
 
     Returns
@@ -167,36 +163,38 @@ def embed_pooled(run_folder: Path, seed: int = 0, observer: Observer | None = No
     """
     observer = observer or Observer()
     files = pooled_files(run_folder)
-    frames: dict[str, pd.DataFrame] = {}
-    for done, file in enumerate(files):
+    maps: dict[str, pd.DataFrame] = {}
+    with umap_process(seed, observer) as process:
+        for done, file in enumerate(files):
+            source = source_of(file)
+            steps = Steps({"before": done, "this": 1.0, "after": len(files) - done - 1}, _telling(observer))
+            tell = _named(steps.within("this"), source)
+            tell(0.0, "principal components")
+            vectors = standardised_pca(np.load(file, mmap_mode="r", allow_pickle=False))
+            maps[source] = _table(process.umap(vectors, tell))
+    add_maps(run_folder, maps)
+    observer.progress(100, 100, "UMAP")
+    return list(maps)
+
+
+def _map_seconds(n_cells: int, seed: int | None) -> dict[str, float]:
+    return {"map": _START_S + sum(seconds(n_cells, threads_of(seed)).values())}
+
+
+def _telling(observer: Observer) -> Tell:
+    """Return what passes a share on to the observer, in per cent, and stops the work if it says so."""
+
+    def tell(share: float, what: str) -> None:
         observer.check()
-        arm, _, fold = file.stem.rpartition(".fold")
-        source = f"{arm}/fold {fold}" if arm else file.stem
-        observer.progress(done, len(files), f"UMAP of {source}")
-        vectors = _standardised(np.load(file, allow_pickle=False))
-        frames[source] = _table(umap(vectors, seed)).assign(source=source)
-    path = run_folder / "embedding.parquet"
-    kept = [pd.read_parquet(path).query("source not in @frames")] if path.exists() else []
-    table = pd.concat([*kept, *frames.values()], ignore_index=True)
-    home.write_table(path, table[["source", "cell", "x", "y"]])
-    observer.progress(len(files), len(files), "UMAP")
-    return list(frames)
+        observer.progress(100 * share, 100, what)
+
+    return tell
 
 
-def _standardised(vectors: np.ndarray, n: int = 50) -> np.ndarray:
-    """Return the first principal components of standardised vectors.
-
-    The parts of a pooled vector (max, mean, weighted mean) differ in scale; unscaled, the maximum alone would
-    shape the map. On the demo it raises the share of a cell's 15 map neighbours that are of its own type from
-    0.40 to 0.64.
-    """
-    from sklearn.decomposition import PCA
-
-    scaled = (vectors - vectors.mean(0)) / (vectors.std(0) + 1e-6)
-    components = min(n, *scaled.shape)
-    return PCA(components, svd_solver="randomized", random_state=0).fit_transform(scaled).astype(np.float32)
+def _named(tell: Tell, source: str) -> Tell:
+    return lambda share, what: tell(share, f"UMAP of {source}: {what}")
 
 
-def _table(xy: np.ndarray) -> pd.DataFrame:
-    xy = xy.astype(np.float32)
-    return pd.DataFrame({"cell": np.arange(len(xy), dtype=np.int64), "x": xy[:, 0], "y": xy[:, 1]})
+def _table(xy: np.ndarray, rows: np.ndarray | None = None) -> pd.DataFrame:
+    cells = np.arange(len(xy), dtype=np.int64) if rows is None else rows
+    return pd.DataFrame({"cell": cells, "x": xy[:, 0].astype(np.float32), "y": xy[:, 1].astype(np.float32)})
