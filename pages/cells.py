@@ -1,23 +1,36 @@
 """Cells: what kinds of cells are there, and what sets these apart?"""
 
-from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-import pandas as pd
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
+from streamlit.errors import StreamlitAPIException
 
-from pages.components import cell_views, frame, selection_panel, show, state, tables
+from pages.components import (
+    cell_views,
+    cells_background,
+    cells_filter,
+    cells_gestures,
+    cells_panes,
+    cells_saved,
+    cells_values,
+    frame,
+    questions,
+    selection_panel,
+    state,
+    tables,
+)
+from pages.components.cell_views import Maps
+from pages.components.cells_panes import Pane
+from pages.components.cells_selection import Selecting, short_name
+from pages.components.cells_values import PageValues
+from sgm_core.analysis.cell_values import GENE
 from sgm_core.cells.dataset import Dataset
+from sgm_core.cells.selections import list_selections
 from sgm_core.escape import escape
-from sgm_core.figures.cells import subsample
-from sgm_core.figures.palette import arm_name
 from sgm_core.runs.launch import launch
-from sgm_core.runs.store import ACTIVE, Run, create_run
+from sgm_core.runs.store import ACTIVE, create_run
 
-_KEYS = ("source", "colour", "gene"), ("source2", "colour2", "gene2")
-_FIRST_GENES = ("CD34", "MPO", "LYZ")
+_LAYOUTS = {"One": 1, "Two": 2, "Four": 4}
 
 
 def no_map(dataset: Dataset) -> None:
@@ -25,8 +38,10 @@ def no_map(dataset: Dataset) -> None:
     making = [run for run in state.runs(dataset.name, kinds=("umap",)) if run.state in ACTIVE]
     with st.container(border=True):
         if making:
-            wait_for_map(making[0])
+            st.markdown("Making the map: the page shows it as soon as it is there.")
+            cells_background.watch(making)
         else:
+            cells_background.news()
             st.markdown(
                 f"No map of {escape(dataset.name)} yet. A UMAP of its expression (PCA of the 2,000 most "
                 "detected genes) is made in the background; a comparison adds maps of its models."
@@ -38,99 +53,118 @@ def no_map(dataset: Dataset) -> None:
     st.stop()
 
 
-@st.fragment(run_every=2)
-def wait_for_map(run: Run) -> None:
-    with frame.guard():
-        if run.state not in ACTIVE:
-            st.rerun()
-        done = run.status.get("progress") or {}
-        st.markdown(f"Making the map: {escape(done.get('what') or 'waiting for its turn')} …")
-        st.progress(min(1.0, done.get("done", 0) / (done.get("total") or 1)))
-
-
-def choose(
-    half: DeltaGenerator, maps: list[str], options: dict[str, str], keys: tuple[str, str, str], first: int
-) -> tuple[str, str, str | None]:
-    """Draw one map's controls; returns the map, what to colour by, and the gene if that is one."""
-    with half, st.container(horizontal=True):
-        guided = [i for i, name in enumerate(maps) if name.startswith(arm_name("self-guided"))]
-        place = (guided or [len(maps) - 1])[0]
-        source = st.selectbox("Map", maps, index=place, key=keys[0], bind="query-params")
-        colour = st.selectbox(
-            "Colour by",
-            list(options),
-            first,
-            format_func=options.__getitem__,
-            key=keys[1],
-            bind="query-params",
-        )
-        gene = None
-        if colour == cell_views.GENE:
-            genes = list(dataset.genes)
-            start = next((genes.index(gene) for gene in _FIRST_GENES if gene in genes), 0)
-            gene = st.selectbox("Gene", genes, start, key=keys[2], bind="query-params")
-    return source, colour, gene
-
-
-def more(models: list[tuple[str, str]]) -> tuple[tuple[str, str] | None, bool]:
-    """Draw what is seldom changed: whose predictions, and whether the right map follows the left."""
+def more(models: list[tuple[str, str]]) -> tuple[tuple[str, str] | None, int]:
+    """Draw what is seldom changed: how many maps, and whose predictions."""
     with st.popover("More", icon=":material/tune:"):
+        layout = st.segmented_control(
+            "Maps side by side", list(_LAYOUTS), default="Two", key="maps", bind="query-params", required=True
+        )
         names = {cell_views.model_name(model): model for model in models}
         chosen = (
             st.selectbox("Predictions of", list(names), key="model", bind="query-params") if names else ""
         )
-        linked = st.toggle("The right map dims what is not selected", True, key="linked", bind="query-params")
-    return names.get(chosen or ""), linked
+    return names.get(chosen or ""), _LAYOUTS[layout]
 
 
-def values_of(table: pd.DataFrame, shown: cell_views.View) -> Callable[[], pd.DataFrame]:
-    """Return what makes the CSV of a map: every cell of it, drawn or not."""
-    return lambda: table.assign(**{shown.name: shown.values[table["cell"].to_numpy()]})
+def first_colours(dataset: Dataset, options: dict[str, str]) -> list[str]:
+    """Return what the maps are coloured by at first: types, right or wrong, a gene, another column."""
+    columns = [source for source in options if source.startswith("obs:")]
+    right = [source for source in options if source.startswith(f"{cells_values.RIGHT}:")]
+    rest = [*right, *columns[1:], *columns[:1]]
+    gene = [GENE] if GENE in options else []
+    return [columns[0], rest[0], *gene, *rest[1:], *rest][:4]
+
+
+def panes(
+    dataset: Dataset, maps: Maps, values: PageValues, options: dict[str, str], n: int
+) -> tuple[list[Pane | None], list]:
+    """Draw the controls of each map; returns what each shows and where it is to be drawn."""
+    shown, places = [], []
+    colours = first_colours(dataset, options)
+    for _ in range(0, n, 2):
+        for column in st.columns(min(2, n), gap="medium"):
+            place = len(shown)
+            with column:
+                shown.append(cells_panes.choose(dataset, maps, options, values, place, colours[place]))
+            places.append(column)
+    return shown, places
 
 
 @st.fragment
-def explorer(dataset: Dataset, maps: dict[str, pd.DataFrame], context: frame.Context) -> None:
-    """Draw both maps and what is selected; a lasso draws this part of the page again, not the whole."""
+def explorer(dataset: Dataset, maps: Maps, context: frame.Context) -> None:
+    """Draw the maps and what is selected; a lasso draws this part of the page again, not the whole."""
     with frame.guard():
         answer_line = st.container()
+        cells_background.news()
+        cells_background.in_progress(dataset)
+        values = PageValues(dataset, context.run)
+        selecting = Selecting(dataset, maps, values)
         models = cell_views.models(context.run)
-        options = cell_views.choices(dataset, bool(models))
-        second = list(options).index(cell_views.RIGHT) if models else min(1, len(options) - 1)
-        halves = st.columns(2, gap="medium")
-        chosen = [
-            choose(half, list(maps), options, keys, first)
-            for half, keys, first in zip(halves, _KEYS, (0, second))
-        ]
-        model, linked = more(models)
-        selected: np.ndarray | None = None
-        for half, side, (source, colour, gene) in zip(halves, ("left", "right"), chosen):
-            shown = cell_views.view(dataset, context.run, colour, gene, model, context.colour_blind)
-            table = maps[source]
-            inside = selected if linked else None
-            fig = cell_views.draw(table, source, shown, subsample(len(table)), inside)
-            with half:
-                event = show.figure(
-                    fig,
-                    f"cells-{side}",
-                    values_of(table, shown),
-                    alt=f"Map of cells coloured by {shown.name}",
-                    simulated=dataset.simulated,
-                    on_select="rerun",
-                    selection_mode=("lasso", "box"),
-                )
-            mine = selection_panel.mask(event, table, dataset.n_cells)
-            if mine is not None:
-                selected = mine if selected is None else selected & mine
+        with st.container(horizontal=True, vertical_alignment="top", gap="small"):
+            by_hand = st.container(width="stretch")
+            saved = list_selections(dataset)
+            with st.popover(f"Saved ({len(saved)})", icon=":material/bookmarks:"):
+                cells_saved.saved_list(selecting)
+            model, n_panes = more(models)
+        options = cells_panes.options(dataset, cells_values.of_run(context.run, model))
+        bar = st.container()
+        shown, places = panes(dataset, maps, values, options, n_panes)
+        cells_gestures.waiting(selecting, shown)
+        with by_hand:
+            choose_cells(selecting, shown, values)
+        selected = selecting.selected()
         with answer_line:
             frame.answer(selection_panel.answer(dataset, context.run, model, selected))
-        if selected is not None:
-            selection_panel.panel(dataset, context.run, model, selected)
+            if selecting.problem:
+                st.warning(escape(selecting.problem), icon=":material/info:")
+        with bar:
+            selection_panel.bar(selecting, context.run, model, selected)
+        moved = False
+        for place, (pane, column) in enumerate(zip(shown, places)):
+            if pane is None:
+                continue
+            with column, frame.guard():
+                event = cells_panes.draw(
+                    dataset, maps, values, pane, place, n_panes, selected, context.colour_blind
+                )
+                moved = cells_gestures.carry_out(selecting, pane, place, event) or moved
+        if moved:
+            again()
+        if not dataset.has_counts:
+            st.caption(
+                f":material/info: {escape(dataset.name)} has coordinates and labels only. Colours by gene or "
+                "gene set, a map of selected cells and genes that differ need a file with counts."
+            )
+        if selected is not None and selected.any():
+            questions.panel(dataset, context.run, model, selected, short_name(selecting.history.steps))
         else:
             st.caption(
-                ":material/gesture: Draw a lasso or a box around cells to see what they are. A "
-                "selection on the left map dims all other cells on the right; one on the right narrows it. A "
-                "double click clears it."
+                ":material/gesture: Draw around cells on a map, or **select cells by label or value** above, "
+                "to see what they are, which genes differ between them and others, and which a model hides."
             )
+
+
+def choose_cells(selecting: Selecting, shown: list[Pane | None], values: PageValues) -> None:
+    """Offer the selection of cells by labels and by values, without drawing."""
+    # a key of its own for each state of the selection: the box closes once it has done its work
+    place = f"select-{selecting.history.place}"
+    with st.expander("Select cells by label or value", icon=":material/filter_alt:", key=place):
+        labels, numbers = st.tabs(["Labels", "A value"])
+        with labels:
+            cells_filter.by_labels(selecting)
+        with numbers:
+            mine = {p.source: p.words for p in shown if p is not None and values.is_number(p.source)}
+            columns = cells_values.columns(selecting.dataset)
+            mine |= {source: text for source, text in columns.items() if values.is_number(source)}
+            cells_filter.by_value(selecting, mine)
+
+
+def again() -> None:
+    """Draw the maps again with the new selection."""
+    try:
+        st.rerun(scope="fragment")
+    except StreamlitAPIException:  # the whole page is being drawn, not this part of it
+        st.rerun()
 
 
 context = frame.page("Cells")
@@ -138,7 +172,7 @@ if context.dataset is None:
     frame.empty("No dataset yet: import one, or start with the demo.", "Go to datasets", "pages/datasets.py")
 dataset = context.dataset
 context = replace(context, run=tables.of_dataset(context))  # no predictions for other cells
-available = cell_views.sources(dataset, context.run)
+available = cell_views.maps(dataset, context.run)
 if not available:
     no_map(dataset)
 explorer(dataset, available, context)

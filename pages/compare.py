@@ -1,5 +1,6 @@
 """Compare: does guided masking help?"""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -7,10 +8,13 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.components import compare_text, confidence, frame, scores, show, tables
+from pages.components.kept import kept
+from sgm_core import tables as run_tables
 from sgm_core.analysis.metrics import METRICS, confusion, pair_in_view
 from sgm_core.escape import escape
 from sgm_core.figures import compare as figures
 from sgm_core.figures.palette import SCHEMES, arm_name
+from sgm_core.runs.store import Run
 
 VIEWS = {
     "classes": "Cell types",
@@ -27,13 +31,13 @@ class Details(NamedTuple):
     folds: pd.DataFrame
     per_class: pd.DataFrame | None
     per_donor: pd.DataFrame | None
-    predictions: pd.DataFrame | None
+    run: Run
     summary: pd.DataFrame
     paired: pd.DataFrame
 
 
 # Plotly checks every property it is given, which takes longer than all else here: figures are kept.
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)
 def score_figure(path: str, stamp: int, schemes: tuple[str, ...], metric: str) -> go.Figure:
     """Table 1 as a figure."""
     title = f"{score_name(metric)} over donor folds"
@@ -43,11 +47,18 @@ def score_figure(path: str, stamp: int, schemes: tuple[str, ...], metric: str) -
     )
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)
 def difference_figure(path: str, stamp: int, metric: str, arm: str, _mine: pd.DataFrame) -> go.Figure:
     """One arm less each other."""
     title = f"{arm_name(arm)} less each other arm, fold by fold"
     return figures.differences(_mine, title, f"Difference in {METRICS[metric]} (points)")
+
+
+@kept("Counting predictions")
+def confused(path: str, stamp: int, arm: str, scheme: str) -> pd.DataFrame:
+    """Return the confusion of one arm and scheme; the predictions of no other are read."""
+    equal = {"arm": arm, "scheme": scheme}
+    return confusion(run_tables.read(Path(path), ["true", "predicted"], equal=equal))
 
 
 def controls(folds: pd.DataFrame) -> tuple[str, str, str, str]:
@@ -79,7 +90,7 @@ def controls(folds: pd.DataFrame) -> tuple[str, str, str, str]:
 
 def evidence(details: Details, metric: str, scheme: str, arm: str, against: str, simulated: bool) -> None:
     """Draw the chosen detail."""
-    folds, per_class, per_donor, predictions, summary, paired = details
+    folds, per_class, per_donor, run, summary, paired = details
     view = st.segmented_control(
         "Evidence", list(VIEWS), default="classes", format_func=VIEWS.__getitem__, key="detail",
         bind="query-params", required=True,
@@ -93,12 +104,12 @@ def evidence(details: Details, metric: str, scheme: str, arm: str, against: str,
         show.figure(fig, "f1-per-cell-type", both, alt=title, simulated=simulated)
         with st.expander("All arms, precision and recall"):
             show.table(per_class, "per-class", column_config=compare_text.FORMATS)
-    elif view == "confusion" and predictions is not None:
+    elif view == "confusion" and tables.exists(run, "predictions"):
         chosen = st.segmented_control(
             "Of", [arm, against], default=arm, format_func=lambda a: escape(arm_name(a)), key="of",
             required=True, label_visibility="collapsed",
         )  # fmt: skip
-        counts = confusion(predictions, chosen, scheme_of(folds, chosen, scheme))
+        counts = confused(*tables.key(run, "predictions"), chosen, scheme_of(folds, chosen, scheme))
         fig = figures.confusion(counts, f"{arm_name(chosen)}, {scheme_text}: predicted against true")
         show.figure(fig, "confusion", counts.reset_index(), alt="Confusion matrix", simulated=simulated)
     elif view == "donors" and per_donor is not None:
@@ -171,8 +182,7 @@ st.subheader("Table 1", anchor=False)
 pooled = tables.read(run, "pooled") if metric == "macro_f1" else None
 show.table(compare_text.table_1(summary, metric, pooled), "table-1")
 per_class = tables.read(run, "per_class")
-per_donor, predictions = tables.read(run, "per_donor"), tables.read(run, "predictions")
-details = Details(folds, per_class, per_donor, predictions, summary, paired)
+details = Details(folds, per_class, tables.read(run, "per_donor"), run, summary, paired)
 evidence(details, metric, scheme, arm, against, simulated)
 st.subheader("How this was judged", anchor=False)
 compare_text.choices(run, dataset, folds, per_class, summary, paired)

@@ -5,12 +5,6 @@ import streamlit as st
 from pages.components import frame, importing, quality_view
 from sgm_core.escape import escape
 
-VIEWS = {
-    "Quality": quality_view.cells,
-    "Donors and types": quality_view.donors,
-    "Folds": quality_view.folds,
-    "Genes": quality_view.genes,
-}
 IMPORT = "Import"
 
 context = frame.page("Datasets")
@@ -20,10 +14,13 @@ if dataset is None:
     importing.form()
     st.stop()
 frame.answer(quality_view.headline(dataset))
+views = quality_view.views(dataset)
+if st.session_state.get("view") not in (None, *views, IMPORT):
+    del st.session_state["view"]  # of a dataset with other views
 view = st.segmented_control(
     "View",
-    [*VIEWS, IMPORT],
-    default="Quality",
+    [*views, IMPORT],
+    default=next(iter(views)),
     key="view",
     bind="query-params",
     required=True,
@@ -32,7 +29,7 @@ view = st.segmented_control(
 if view == IMPORT:
     importing.form()
 else:
-    VIEWS[view](dataset)
+    views[view](dataset)
     source = dataset.meta["source"]
     origin = [
         source.get("path"),

@@ -5,8 +5,18 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from pages.components import confidence, frame, gene_sets, mask_tables, show, tables, words
+from pages.components import (
+    confidence,
+    frame,
+    gene_sets,
+    mask_tables,
+    questions_handover,
+    show,
+    tables,
+    words,
+)
 from sgm_core.analysis.enrichment import Enrichment
+from sgm_core.analysis.masks import lift_problem, preferred_genes
 from sgm_core.errors import InputError
 from sgm_core.escape import escape
 from sgm_core.figures import enrichment as figures
@@ -15,7 +25,7 @@ from sgm_core.figures.style import p_text
 from sgm_core.resources.store import Resource
 from sgm_core.runs.store import Run
 
-MINE = "mine"
+MINE, COMPARED = "mine", "compared"
 _ORDERS = {"lift": "Highest lift", "frequency": "Most masked", MINE: "My own list"}
 _COLUMNS = {
     "term": st.column_config.TextColumn("Term", width="large", pinned=True),
@@ -37,8 +47,9 @@ def controls(run: Run | None) -> tuple[str, int, Resource, str, tuple[int, int]]
     orders = list(_ORDERS) if run else [MINE]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order = st.selectbox(
-            "Genes", orders, format_func=_ORDERS.__getitem__, key="genes", bind="query-params", width=150
-        )
+            "Genes", orders, orders.index(first_order(run, arms[0] if arms else "")),
+            format_func=_ORDERS.__getitem__, key="genes", bind="query-params", width=150,
+        )  # fmt: skip
         top = 0
         if run and order != MINE:
             n_genes = len(mask_tables.universe(run))
@@ -65,13 +76,15 @@ def own_list(
     run: Run | None, library: Resource, sizes: tuple[int, int]
 ) -> tuple[pd.DataFrame, gene_sets.Sizes, str]:
     """Ask for a list and its universe, and test it; without a list say what to do, and end the page."""
-    universes = {
-        "dataset": f"The {dataset.n_genes:,} genes of {dataset.name}",
-        "library": "The library's own genes",
-    }
+    universes = {"library": "The library's own genes"}
+    if dataset.has_counts:
+        universes = {"dataset": f"The {dataset.n_genes:,} genes of {dataset.name}", **universes}
     if run:
         n_genes = len(mask_tables.universe(run))
         universes = {"run": f"The {n_genes:,} genes that the run could hide", **universes}
+    compared = questions_handover.compared(dataset)
+    if compared:
+        universes = {COMPARED: f"The {len(compared):,} genes that the comparison tested", **universes}
     left, right = st.columns([2, 1], gap="medium")
     with left:
         text = st.text_area(
@@ -91,12 +104,34 @@ def own_list(
         st.info("Paste a list of gene symbols to see which terms hold more of them than chance.")
         st.stop()
     universe: tuple[str, ...]
-    if run and pool == "run":
+    if pool == COMPARED:
+        universe = compared
+    elif run and pool == "run":
         universe = mask_tables.universe(run)
     else:
         universe = tuple(dataset.genes) if pool == "dataset" else tuple(sorted(gene_sets.read(library).genes))
     table, facts = gene_sets.test_list(mine.genes, universe, library, sizes)
     return table, replace(facts, notes=(*mine.notes, *facts.notes)), universes[pool]
+
+
+def no_run() -> None:
+    """Say why there is no ranking of hidden genes to test."""
+    if dataset.has_counts:
+        st.caption("No run with mask counts is in view: test any list of yours meanwhile.")
+        return
+    st.caption(
+        f"{escape(dataset.name)} holds coordinates and labels only, so no run can hide its genes: test any "
+        "list of yours, or look at its cells."
+    )
+    st.page_link("pages/cells.py", label="Look at its cells", icon=":material/scatter_plot:")
+
+
+def first_order(run: Run | None, arm: str) -> str:
+    """Return the ranking to open with: the highest lift if a gene has one, else what is there to show."""
+    if run is None:
+        return MINE
+    stats = mask_tables.statistics(run, arm)
+    return "lift" if lift_problem(stats) is None and preferred_genes(stats) else "frequency"
 
 
 def answer(table: pd.DataFrame, facts: gene_sets.Sizes, what: str) -> str:
@@ -182,14 +217,15 @@ if context.dataset is None:
     frame.empty("No dataset yet: import one, or start with the demo.", "Go to datasets", "pages/datasets.py")
 dataset = context.dataset
 run = tables.of_dataset(context)
-masks = tables.read(run, "masks") if run is not None else None
-run = run if masks is not None and len(masks) else None  # only a run with masks counts here
+if run is not None and not (tables.exists(run, "masks") and mask_tables.arms(run)):
+    run = None  # only a run with masks counts here
 answer_line = st.container()
+questions_handover.take(MINE, _ORDERS[MINE], COMPARED)
 order, top, library, arm, sizes = controls(run)
 try:
     if run is None or order == MINE:
         if run is None:
-            st.caption("No run with mask counts is in view: test any list of yours meanwhile.")
+            no_run()
         terms, facts, universe = own_list(run, library, sizes)
         name, what = "my list", "your genes"
     else:

@@ -28,6 +28,10 @@ def dataset_card(context: frame.Context) -> None:
         st.markdown(f"**{escape(dataset.name)}**", width="content")
         if dataset.simulated:
             frame.simulated_badge()
+    if not dataset.has_counts:
+        st.markdown(quality_view.headline(dataset))
+        st.page_link("pages/cells.py", label="Look at its cells", icon=":material/scatter_plot:")
+        return
     st.markdown(f"{quality_view.headline(dataset)} {words.count(dataset.n_genes, 'gene')}.")
     st.page_link("pages/datasets.py", label="Is it fit for the job?", icon=":material/database:")
 
@@ -76,6 +80,8 @@ def next_step(context: frame.Context, newest: Run | None) -> tuple[str, str, str
     """Return sentence, button and page of what to do next."""
     if context.dataset is None:
         return ("Import your first dataset.", "Import a dataset", "pages/datasets.py")
+    if not context.dataset.has_counts:
+        return (f"See the map of {escape(context.dataset.name)}.", "Look at its cells", "pages/cells.py")
     if newest is None:
         return (
             f"Ask whether guided masking helps on {escape(context.dataset.name)}.",

@@ -85,7 +85,7 @@ def controls() -> tuple[str, str | None, str, str | None, str, bool]:
 
 
 # Plotly checks every property it is given, which takes longer than all else here: figures are kept.
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner=False)
 def frequency_figure(
     path: str, stamp: int, side: str, sides: tuple[str, ...], x: str, gene: str | None, y: str,
     families: bool, _run: Run,
@@ -110,7 +110,7 @@ def figure_2(arm: str, beside: str | None, x: str, gene: str | None, y: str, fam
             )  # fmt: skip
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner=False)
 def ranking_figure(path: str, stamp: int, arm: str, _stats: pd.DataFrame) -> go.Figure:
     return figures.ranking(_stats, f"{arm_name(arm)}: hidden beyond expression")
 
@@ -204,8 +204,9 @@ def guided(arm: str) -> None:
 
 
 context = frame.page("Masked genes")
-dataset, run, _ = tables.require(context, "masks", "mask counts")
-tables.require(context, "mask_cells", "mask counts")
+dataset, run, _ = tables.require(context, "mask_cells", "mask counts")
+if not tables.exists(run, "masks"):
+    tables.lacking(run, "mask counts")
 simulated = dataset.simulated
 answer_line = st.container()
 arm, beside, x, gene, y, families = controls()

@@ -144,6 +144,7 @@ context = frame.page("New run")
 if context.dataset is None:
     frame.empty("No dataset yet: a run needs one to work on.", "Import a dataset", "pages/datasets.py")
 dataset = context.dataset
+frame.need_counts(dataset, "A run")
 top = st.container()
 kind = st.segmented_control(
     "What to run",

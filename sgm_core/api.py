@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sgm_core.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from sgm_core.analysis.verdict import Verdict
@@ -170,7 +171,7 @@ def masks(
     from sgm_core.analysis.masks import gene_statistics
 
     run = _run(run)
-    return gene_statistics(_table(run, "masks"), _dataset(run.dataset_name), arm, fold, by, level)
+    return gene_statistics(_masks(run, by), _dataset(run.dataset_name), arm, fold, by, level)
 
 
 def verdict(run: str | Run, arm: str | None = None) -> Verdict:
@@ -189,7 +190,7 @@ def verdict(run: str | Run, arm: str | None = None) -> Verdict:
 
     run = _run(run)
     basis, start = mask_basis(run.parameters), run.read_table("masks_start")
-    found = diagnostic(_table(run, "masks"), _table(run, "mask_cells"), arm, basis=basis, start=start)
+    found = diagnostic(_masks(run), _table(run, "mask_cells"), arm, basis=basis, start=start)
     return judged.verdict(found)
 
 
@@ -233,7 +234,7 @@ def enrich(
     run = _run(run)
     path = Path(genesets) if Path(genesets).is_file() else resource_path("genesets", str(genesets))
     sets = read_gene_sets(path)
-    found = enrich_run(_table(run, "masks"), sets.terms, arm, top, min_size, max_size)
+    found = enrich_run(_masks(run), sets.terms, arm, top, min_size, max_size)
     if by not in found.lists:
         raise InputError(f"run {run.id}: {found.notes.get(by, f'there is no ranking by {by!r}')}")
     table = found.table[found.table["ranking"] == by].reset_index(drop=True)
@@ -241,14 +242,22 @@ def enrich(
     return table
 
 
-def umap(of: str | Dataset | Run, seed: int = 0, observer: Observer | None = None) -> pd.DataFrame:
+def umap(
+    of: str | Dataset | Run,
+    seed: int | None = None,
+    observer: Observer | None = None,
+    cells: np.ndarray | None = None,
+    name: str = "",
+) -> pd.DataFrame:
     """Map the cells of a dataset (by PCA), or a run's vectors of its cells, with UMAP, and keep the map.
 
     Parameters
     ----------
     of : a dataset, a run, or the name or ID of one
-    seed : of the layout
+    seed : with a seed the same map comes again, on one thread; without, all cores work at it
     observer : as in `pretrain`
+    cells : row numbers of the dataset's cells to map by themselves, at least 5; all by default
+    name : what the map of these cells is called
 
     Returns
     -------
@@ -261,16 +270,24 @@ def umap(of: str | Dataset | Run, seed: int = 0, observer: Observer | None = Non
     """
     import pandas as pd
 
-    return pd.read_parquet(run_umap(of, seed, observer)[1])
+    return pd.read_parquet(run_umap(of, seed, observer, cells, name)[1])
 
 
-def run_umap(of: str | Dataset | Run, seed: int = 0, observer: Observer | None = None) -> tuple[Run, Path]:
+def run_umap(
+    of: str | Dataset | Run,
+    seed: int | None = None,
+    observer: Observer | None = None,
+    cells: np.ndarray | None = None,
+    name: str = "",
+) -> tuple[Run, Path]:
     """Carry out what `umap` says; returns the run and the file of the map.
 
     Raises
     ------
     NotFoundError
         If there is neither a dataset nor a run of that name, or the run kept no vectors of its cells.
+    InputError
+        If the cells or the map's name can't be used.
     """
     from sgm_core.analysis.embedding import DATASET_EMBEDDING, pooled_files
     from sgm_core.cells.dataset import Dataset, list_datasets
@@ -279,6 +296,11 @@ def run_umap(of: str | Dataset | Run, seed: int = 0, observer: Observer | None =
     if isinstance(of, str):
         of = next((dataset for dataset in list_datasets() if dataset.name == of), of)
     if isinstance(of, Dataset):
+        if cells is not None:
+            from sgm_core.runs.maps import create_map_run
+
+            run = create_map_run(of, cells, name, seed)
+            return _finished(run, observer), of.path / "embeddings" / f"{name}.parquet"
         parameters: dict[str, Any] = {"data": of.name, "seed": seed}
         run = create_run("umap", of.name, parameters, title=f"UMAP of {of.name}")
         return _finished(run, observer), of.path / "embeddings" / f"{DATASET_EMBEDDING}.parquet"
@@ -288,6 +310,8 @@ def run_umap(of: str | Dataset | Run, seed: int = 0, observer: Observer | None =
         raise NotFoundError(
             f"{of!r} is neither a dataset nor a run: see 'sgm data list' and 'sgm runs list'"
         ) from error
+    if cells is not None:
+        raise InputError("some of the cells are mapped by themselves for a dataset only, not for a run")
     pooled_files(mapped.path)  # refused before a run is made that could only fail
     parameters = {"run": mapped.id, "seed": seed}
     run = create_run("umap", mapped.dataset_name, parameters, title=f"UMAP of {mapped.id}")
@@ -308,8 +332,17 @@ def _run(run: str | Run) -> Run:
     return found
 
 
+def _masks(run: Run, by: str = "all") -> pd.DataFrame:
+    from sgm_core.runs.masks import mask_counts
+
+    return _there(run, "masks", mask_counts(run, by))
+
+
 def _table(run: Run, name: str) -> pd.DataFrame:
-    found = run.read_table(name)
+    return _there(run, name, run.read_table(name))
+
+
+def _there(run: Run, name: str, found: pd.DataFrame | None) -> pd.DataFrame:
     if found is None:
         raise NotFoundError(f"run {run.id} ({run.state}) has no table {name!r} (yet)")
     return found

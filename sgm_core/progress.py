@@ -1,8 +1,24 @@
 """What a long piece of work tells whoever watches it."""
 
+import time
 from typing import Any
 
 import pandas as pd
+
+
+class Pace:
+    """Says how long a piece of work will still take, going by what was done since it began."""
+
+    def __init__(self) -> None:
+        self._origin: tuple[float, float, float] | None = None  # time, done, total
+
+    def left(self, done: float, total: float) -> float | None:
+        """Return the seconds left at `done` of `total` units, None before the first unit is done."""
+        clock = time.monotonic()
+        if self._origin is None or self._origin[2] != total or done < self._origin[1]:
+            self._origin = (clock, done, total)
+        since, first, _ = self._origin
+        return (total - done) * (clock - since) / (done - first) if done > first else None
 
 
 class Observer:

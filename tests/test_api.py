@@ -14,6 +14,7 @@ from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
 from sgm_core.runs.store import list_runs, open_run
 
+_UMAP = "sgm_core.analysis.umap_process.UmapProcess.umap"
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
@@ -106,7 +107,7 @@ def test_masks_of_one_group_and_enrichment_of_some_sizes(few_cells, tmp_path: Pa
 
 
 def test_a_map_of_the_cells_is_returned_and_kept(few_cells, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sgm_core.analysis.embedding.umap", lambda vectors, seed: vectors[:, :2])
+    monkeypatch.setattr(_UMAP, lambda self, vectors, tell: vectors[:, :2])
     table = sgm_core.umap(few_cells)
     assert table["cell"].tolist() == list(range(few_cells.n_cells)) and np.isfinite(table[["x", "y"]]).all(
         None

@@ -19,6 +19,9 @@ LIGHT = (
     "sgm_core.analysis.masks",
     "sgm_core.analysis.enrichment",
     "sgm_core.analysis.selection",
+    "sgm_core.analysis.composition",
+    "sgm_core.analysis.selected_masks",
+    "sgm_core.runs.differential",
     "sgm_core.demo",
     *(f"sgm_core.figures.{path.stem}" for path in sorted((ROOT / "sgm_core/figures").glob("[a-z]*.py"))),
 )

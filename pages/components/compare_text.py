@@ -178,7 +178,7 @@ def paired_view(paired: pd.DataFrame, metric: str) -> pd.DataFrame:
             "p (Holm)": rows["p_holm"].round(4),
             "Found with 80 % power": (100 * rows["detectable"]).round(1),
             "Folds": rows["n_folds"],
-            "Verdict": rows["verdict"].where(rows["role"] != "descriptive", "not tested"),
+            "Verdict": rows["verdict"],
         }
     )
     if "pooled_difference" in rows and rows["pooled_difference"].notna().any():

@@ -1,4 +1,4 @@
-"""How sure a sentence is, in a word and a mark, the same on every page: proven, undecided, or chance."""
+"""How sure a sentence is, in a word and a mark, the same on every page: proven, undecided, chance ..."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,12 @@ from sgm_core.escape import escape
 MARKS = {
     "proven": ("Proven", "green", ":material/check_circle:"),
     "undecided": ("Undecided", "orange", ":material/balance:"),
+    "described": ("Described", "blue", ":material/straighten:"),
     "chance": ("Chance", "gray", ":material/casino:"),
 }
 MEANING = (
     "**Proven**: the interval excludes no effect. **Undecided**: these data can't tell. "
-    "**Chance**: what chance alone brings."
+    "**Described**: measured, and not tested. **Chance**: what chance alone brings."
 )
 
 

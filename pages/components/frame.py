@@ -84,8 +84,8 @@ def answer(text: str, confidence: str | None = None) -> None:
     text
         Markdown; names in it are escaped (`sgm_core.escape`).
     confidence
-        ``proven``, ``undecided`` or ``chance``, shown as word and mark before the sentence; None where the
-        sentence only counts.
+        ``proven``, ``undecided``, ``described`` or ``chance``, shown as word and mark before the sentence;
+        None where the sentence only counts.
     """
     help_text = sure.MEANING if confidence else None
     st.markdown(f"##### {sure.mark(confidence)}{text}", help=help_text)
@@ -98,6 +98,23 @@ def empty(what_is_missing: str, action_label: str, page: str) -> NoReturn:
         if st.button(action_label, type="primary", key=f"empty-{page}"):
             state.go(page)
     st.stop()
+
+
+def need_counts(dataset: Dataset, what: str) -> None:
+    """End the page, with the way to what can be shown, if the dataset has coordinates and labels only.
+
+    Parameters
+    ----------
+    what
+        What needs counts, to begin a sentence: ``A run``.
+    """
+    if not dataset.has_counts:
+        empty(
+            f"{escape(dataset.name)} holds coordinates and labels only. {what} needs counts: import a file "
+            "that has them. The map of its cells is on the page Cells.",
+            "Look at its cells",
+            "pages/cells.py",
+        )
 
 
 def simulated_badge() -> None:

@@ -63,7 +63,7 @@ def _run(
     masks: str, library: str, stamps: tuple[int, int], arm: str, top: int, sizes: tuple[int, int]
 ) -> Enrichment:
     terms = _sets(library, stamps[1]).terms
-    return enrich_run(tables.cached(masks, stamps[0]), terms, arm, top, *sizes)
+    return enrich_run(tables.cached(masks, stamps[0], by="all"), terms, arm, top, *sizes)
 
 
 def test_list(

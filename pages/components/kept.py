@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import nullcontext
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -89,6 +90,8 @@ def weight(value: Any) -> int:
         return value.nbytes
     if isinstance(value, dict):
         return sum(map(weight, value.values())) + sys.getsizeof(value)
+    if is_dataclass(value):
+        return sum(weight(getattr(value, field.name)) for field in fields(value))
     if isinstance(value, list | tuple):
         return sum(map(weight, value)) + sys.getsizeof(value)
     return sys.getsizeof(value)

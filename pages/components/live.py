@@ -1,14 +1,9 @@
 """The live parts of a run: curves that grow while it trains, and what its masks do."""
 
-from pathlib import Path
-
 import pandas as pd
 import streamlit as st
 
-from pages.components import confidence, run_facts, show, words
-from sgm_core.analysis.diagnostic import diagnostic, mask_basis
-from sgm_core.analysis.masks import mask_arms
-from sgm_core.analysis.verdict import verdict
+from pages.components import confidence, mask_tables, run_facts, show, tables, words
 from sgm_core.figures import curves
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import Run
@@ -84,7 +79,7 @@ def mask_diagnostic(run: Run) -> None:
         st.caption("No mask statistics yet: they come with the first epoch of pretraining.")
         return
     shown = table.assign(arm=table["arm"].map(arm_name))
-    verdicts = _verdicts(str(run.path), _stamp(run)) if _stamp(run) else {}
+    verdicts = _verdicts(run)
     for arm in sorted(verdicts, key=lambda arm: arm != "self-guided"):
         if arm == "self-guided" or len(verdicts) == 1:
             st.markdown(verdicts[arm])
@@ -113,27 +108,17 @@ def mask_diagnostic(run: Run) -> None:
     )
 
 
-def _stamp(run: Run) -> float:
-    path = run.table_path("masks")
-    return path.stat().st_mtime if path.exists() and run.table_path("mask_cells").exists() else 0.0
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _verdicts(path: str, stamp: float) -> dict[str, str]:
-    run = Run(Path(path))
-    masks = run.read_table("masks", filters=[("by", "==", "all")])
-    cells = run.read_table("mask_cells")
-    if masks is None or cells is None:
+def _verdicts(run: Run) -> dict[str, str]:
+    """Return the verdict on each arm's masks; empty while there are no counts."""
+    if not (tables.exists(run, "masks") and tables.exists(run, "mask_cells")):
         return {}
-    basis = mask_basis(run.parameters)
-    start = run.read_table("masks_start")
-    found = {arm: diagnostic(masks, cells, arm, basis=basis, start=start) for arm in mask_arms(masks)}
-    return {arm: confidence.masks_line(arm_name(arm), verdict(d)) for arm, d in found.items()}
+    found = {arm: mask_tables.judge(run, arm) for arm in mask_tables.arms(run)}
+    return {arm: confidence.masks_line(arm_name(arm), judged) for arm, judged in found.items()}
 
 
 def mask_table(run: Run) -> pd.DataFrame | None:
     """Return one row per arm: the last epoch's effective, non-zero and base share, and a curve."""
-    rows = run.read_table("mask_cells")
+    rows = tables.read(run, "mask_cells")
     if rows is None or rows.empty:
         rows = run_facts.metrics(run)
         if "effective_share" not in rows:

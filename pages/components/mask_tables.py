@@ -1,14 +1,16 @@
 """Mask statistics of the run in view: computed once per table, arm and group, shared, never changed."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import streamlit as st
 
 from pages.components import tables
+from pages.components.kept import kept
+from sgm_core import tables as run_tables
 from sgm_core.analysis import mask_models
 from sgm_core.analysis.diagnostic import diagnostic, mask_basis
-from sgm_core.analysis.mask_models import model_residuals, model_rows
+from sgm_core.analysis.mask_models import ModelResiduals, model_residuals, model_rows
 from sgm_core.analysis.masks import gene_statistics, level_frequencies, mask_arms, mask_levels
 from sgm_core.analysis.verdict import Verdict, verdict
 from sgm_core.errors import NotFoundError
@@ -52,18 +54,18 @@ MEASURES = (
 
 def key(run: Run, name: str = "masks") -> tuple[str, int]:
     """Return what a cache knows a run's table by: its path, and a stamp that changes when the table does."""
-    path = run.table_path(name)
-    return str(path), tables.stamp(path)
+    return tables.key(run, name)
 
 
 def arms(run: Run) -> list[str]:
     """Return the arms that hid genes, in the order of figures."""
-    return in_order(_arms(*key(run)))
+    return _arms(*key(run))
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept()
 def _arms(path: str, stamp: int) -> list[str]:
-    return mask_arms(tables.cached(path, stamp))
+    rows = run_tables.read(Path(path), ["arm"], equal={"by": "all"}, categories=True)
+    return in_order(mask_arms(rows.drop_duplicates().astype(object)))
 
 
 def levels(run: Run) -> dict[str, list[str]]:
@@ -78,9 +80,9 @@ def groups(run: Run) -> list[str]:
     return [by for by in roles if by in split] + sorted(set(split) - {*roles, "epoch"})
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept()
 def _levels(path: str, stamp: int) -> dict[str, list[str]]:
-    return mask_levels(tables.cached(path, stamp))
+    return mask_levels(run_tables.read(Path(path), ["by", "level"], categories=True).drop_duplicates())
 
 
 def statistics(run: Run, arm: str, by: str = "all", level: str = "") -> pd.DataFrame:
@@ -88,9 +90,19 @@ def statistics(run: Run, arm: str, by: str = "all", level: str = "") -> pd.DataF
     return _statistics(*key(run), arm, by, level)
 
 
-@st.cache_resource(max_entries=128, show_spinner="Counting masks")
+@kept("Counting masks")
 def _statistics(path: str, stamp: int, arm: str, by: str, level: str) -> pd.DataFrame:
-    return gene_statistics(tables.cached(path, stamp), arm=arm, by=by, level=level)
+    masks = tables.cached(path, stamp, arm=arm, by="all")
+    if by == "all":
+        return gene_statistics(masks, arm=arm, models=_residuals(path, stamp, arm))
+    rows = tables.cached(path, stamp, arm=arm, by=by, level=level)
+    return gene_statistics(pd.concat([masks, rows], ignore_index=True), arm=arm, by=by, level=level)
+
+
+@kept("Holding genes against genes of equal expression")
+def _residuals(path: str, stamp: int, arm: str) -> ModelResiduals:
+    """Return what each model of an arm prefers: most of the work of ranking and verdict, done once."""
+    return model_residuals(model_rows(tables.cached(path, stamp, arm=arm, by="all"), arm))
 
 
 def universe(run: Run) -> tuple[str, ...]:
@@ -103,25 +115,25 @@ def by_level(run: Run, arm: str, by: str) -> pd.DataFrame:
     return _by_level(*key(run), arm, by)
 
 
-@st.cache_resource(max_entries=64, show_spinner="Counting masks")
+@kept("Counting masks")
 def _by_level(path: str, stamp: int, arm: str, by: str) -> pd.DataFrame:
-    return level_frequencies(tables.cached(path, stamp), by, arm)
+    return level_frequencies(run_tables.read(Path(path), equal={"arm": arm, "by": by}), by, arm)
 
 
 def gene_levels(run: Run, gene: str, by: str) -> pd.DataFrame:
     """Return how often one gene is hidden in each level, arm by arm: arm, level, frequency, opportunities."""
-    masks = tables.read(run, "masks")
-    if masks is None:
+    columns = ["arm", "level", "masked", "opportunities"]
+    rows = run.read_table("masks", columns, gene=gene, by=by)
+    if rows is None:
         raise NotFoundError("this run has no mask counts any more: reload the page")
-    rows = masks[(masks["gene"] == gene) & (masks["by"] == by) & (masks["opportunities"] > 0)]
-    table = rows[["arm", "level", "masked", "opportunities"]]
+    table = rows[rows["opportunities"] > 0]
     table = table.assign(frequency=table["masked"] / table["opportunities"])
     return table.sort_values("arm", key=lambda names: names.map(in_order(names).index))
 
 
 def diagnose(run: Run, arm: str) -> dict[str, Any]:
     """Return `sgm_core.analysis.diagnostic.diagnostic` of one arm."""
-    return _diagnose(*key(run), *key(run, "mask_cells"), *_start(run), arm, mask_basis(run.parameters))
+    return _diagnose(*_places(run, "masks", "mask_cells", "masks_start"), arm, mask_basis(run.parameters))
 
 
 def judge(run: Run, arm: str) -> Verdict:
@@ -129,32 +141,38 @@ def judge(run: Run, arm: str) -> Verdict:
     return verdict(diagnose(run, arm))
 
 
-def _start(run: Run) -> tuple[str, int]:
-    """Return the `key` of the masks before training; an empty path in runs that kept none."""
-    return key(run, "masks_start") if run.table_path("masks_start").exists() else ("", 0)
+def _places(run: Run, *names: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return paths and stamps of tables; the stamp of one that the run lacks is 0."""
+    paths, stamps = zip(*(key(run, name) for name in names))
+    return paths, stamps
 
 
-@st.cache_data(max_entries=64, show_spinner="Comparing with chance")
-def _diagnose(
-    path: str, stamp: int, cells: str, cells_stamp: int, start: str, start_stamp: int, arm: str, basis: str
-) -> dict[str, Any]:
-    before = tables.cached(start, start_stamp) if start else None
-    masks = tables.cached(path, stamp)
-    return diagnostic(masks, tables.cached(cells, cells_stamp), arm, basis=basis, start=before)
+@kept("Comparing with chance")
+def _diagnose(paths: tuple[str, ...], stamps: tuple[int, ...], arm: str, basis: str) -> dict[str, Any]:
+    (masks, cells, start), (masks_stamp, cells_stamp, start_stamp) = paths, stamps
+    own = {"arm": arm, "by": "all"}
+    return diagnostic(
+        tables.cached(masks, masks_stamp, **own),
+        tables.cached(cells, cells_stamp),
+        arm,
+        basis=basis,
+        start=tables.cached(start, start_stamp, **own) if start_stamp else None,
+        residuals=_residuals(masks, masks_stamp, arm),
+        before=_residuals(start, start_stamp, arm) if start_stamp else None,
+    )
 
 
 def two_seeds(run: Run, arm: str) -> dict[str, pd.DataFrame]:
     """Return what the models of two seeds prefer, before training and after; empty with one seed."""
-    return _two_seeds(*key(run), *_start(run), arm)
+    return _two_seeds(*_places(run, "masks_start", "masks"), arm)
 
 
-@st.cache_resource(max_entries=16, show_spinner="Comparing seeds")
-def _two_seeds(path: str, stamp: int, start: str, start_stamp: int, arm: str) -> dict[str, pd.DataFrame]:
-    moments = {"Before training": (start, start_stamp), "In training": (path, stamp)}
+@kept("Comparing seeds")
+def _two_seeds(paths: tuple[str, ...], stamps: tuple[int, ...], arm: str) -> dict[str, pd.DataFrame]:
     found = {}
-    for name, place in moments.items():
-        if place[0]:
-            pair = mask_models.two_seeds(model_residuals(model_rows(tables.cached(*place), arm)))
+    for name, path, stamp in zip(("Before training", "In training"), paths, stamps):
+        if stamp:
+            pair = mask_models.two_seeds(_residuals(path, stamp, arm))
             if pair is not None:
                 found[name] = pair
     return found

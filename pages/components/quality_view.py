@@ -1,9 +1,12 @@
 """The evidence on the page Datasets: cells, donors, folds and genes of one dataset."""
 
+from collections.abc import Callable
+
 import pandas as pd
 import streamlit as st
 
 from pages.components import frame, show, words
+from pages.components.kept import kept
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.quality import cell_quality, composition, donor_table
 from sgm_core.cells.split import class_coverage, scored_classes
@@ -18,23 +21,40 @@ _MEASURES = {
 }
 
 
-@st.cache_resource(max_entries=8, show_spinner="Reads the cells")
-def _quality(_dataset: Dataset, content_hash: str) -> pd.DataFrame:
-    return cell_quality(_dataset)
+@kept("Reads the cells")
+def _quality(dataset: Dataset, content_hash: str) -> pd.DataFrame:
+    return cell_quality(dataset)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def rare_classes(_dataset: Dataset, content_hash: str) -> tuple[int, pd.DataFrame]:
+@kept()
+def rare_classes(dataset: Dataset, content_hash: str) -> tuple[int, pd.DataFrame]:
     """Return the number of classes, and those too rare to score with the reason."""
-    scored, others = scored_classes(_dataset)
+    scored, others = scored_classes(dataset)
     return len(scored) + len(others), others
 
 
-@st.cache_resource(max_entries=32, show_spinner="Splits the donors")
+@kept("Counts cells per sample")
+def _samples(dataset: Dataset, content_hash: str) -> pd.DataFrame:
+    return figures.sample_table(composition(dataset))
+
+
+@kept("Counts cells per donor")
+def _donors(dataset: Dataset, content_hash: str) -> pd.DataFrame:
+    return donor_table(dataset)
+
+
+@kept()
+def _types(dataset: Dataset, content_hash: str) -> pd.DataFrame:
+    timepoint = dataset.timepoint_column
+    when = dataset.obs[timepoint] if timepoint else pd.Series("all cells", index=dataset.obs.index)
+    return figures.type_table(dataset.labels().fillna("(no label)"), when.fillna("(no timepoint)"))
+
+
+@kept("Splits the donors")
 def _coverage(
-    _dataset: Dataset, content_hash: str, scheme: str, n_folds: int
+    dataset: Dataset, content_hash: str, scheme: str, n_folds: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    folds = run_folds(_dataset, {"split": scheme, "folds": n_folds})
+    folds = run_folds(dataset, {"split": scheme, "folds": n_folds})
     table = pd.DataFrame(
         [
             {
@@ -46,23 +66,42 @@ def _coverage(
             for fold in folds
         ]
     )
-    return table, class_coverage(_dataset, folds)
+    return table, class_coverage(dataset, folds)
+
+
+def views(dataset: Dataset) -> dict[str, Callable[[Dataset], None]]:
+    """Return what can be shown of a dataset, by name."""
+    found: dict[str, Callable[[Dataset], None]] = {}
+    if dataset.has_counts:
+        found["Quality"] = cells
+    else:
+        found["Types"] = types
+    if dataset.has_donors:
+        found["Donors and types"] = donors
+        found["Folds"] = folds
+    if dataset.has_counts:
+        found["Genes"] = genes
+    return found
 
 
 def headline(dataset: Dataset) -> str:
     """Return the page's finding in one sentence."""
+    facts = [words.count(dataset.n_cells, "cell")]
+    if dataset.has_donors:
+        facts.append(words.count(dataset.meta["n_donors"], "donor"))
+    if not (dataset.has_counts and dataset.has_donors):
+        table = _types(dataset, dataset.content_hash)
+        facts.append(words.count(int((table.columns != "(no label)").sum()), "type"))
+        if dataset.timepoint_column:
+            facts.append(words.count(int((table.index != "(no timepoint)").sum()), "timepoint"))
+        what = "" if dataset.has_counts else ": coordinates and labels only, no counts"
+        return f"{', '.join(facts)}{what}."
     n_classes, rare = rare_classes(dataset, dataset.content_hash)
-    facts = ", ".join(
-        (
-            words.count(dataset.n_cells, "cell"),
-            words.count(dataset.meta["n_donors"], "donor"),
-            words.count(n_classes, "type"),
-        )
-    )
+    facts.append(words.count(n_classes, "type"))
     if rare.empty:
-        return f"{facts}; every type has enough cells and donors to be scored."
+        return f"{', '.join(facts)}; every type has enough cells and donors to be scored."
     verb = "is" if len(rare) == 1 else "are"
-    return f"{facts}; {words.count(len(rare), 'type')} {verb} too rare to score."
+    return f"{', '.join(facts)}; {words.count(len(rare), 'type')} {verb} too rare to score."
 
 
 @st.fragment
@@ -109,13 +148,33 @@ def _kept(keep: pd.Series, dataset: Dataset) -> str:
     text = f"**Keeps {keep.sum():,} of {words.count(len(keep), 'cell')}** ({keep.mean():.1%})."
     if keep.all():
         return text
+    if not dataset.has_donors:
+        return text
     share = keep.groupby(dataset.donors().to_numpy()).mean()
     return f"{text} Donor {escape(share.idxmin())} keeps least, {share.min():.0%} of its cells."
 
 
+def types(dataset: Dataset) -> None:
+    """Show which types there are at which timepoint, for datasets of coordinates and labels."""
+    table = _types(dataset, dataset.content_hash)
+    empty = int((table == 0).sum().sum())
+    if dataset.timepoint_column:
+        st.markdown(
+            f"**{words.count(len(table), 'timepoint')} x {words.count(table.shape[1], 'type')}**: "
+            f"{empty:,} of {table.size:,} combinations have no cell."
+        )
+    fig = figures.donor_heatmap(table, "Cells per timepoint and type" if len(table) > 1 else "Cells per type")
+    show.figure(fig, "types", table.reset_index(), alt="Number of cells per timepoint and cell type")
+    st.caption(
+        "This dataset holds coordinates and labels: quality, training and masks need counts. Its map and "
+        "selections of its cells are on the page Cells."
+    )
+    st.page_link("pages/cells.py", label="Look at its cells", icon=":material/scatter_plot:")
+
+
 def donors(dataset: Dataset) -> None:
     """Show who has which cells: samples x types, and one row a donor."""
-    table = figures.sample_table(composition(dataset))
+    table = _samples(dataset, dataset.content_hash)
     empty = int((table == 0).sum().sum())
     st.markdown(
         f"**{words.count(len(table), 'sample')} x {words.count(table.shape[1], 'type')}**: "
@@ -123,8 +182,10 @@ def donors(dataset: Dataset) -> None:
     )
     fig = figures.donor_heatmap(table)
     show.figure(fig, "donors", table.reset_index(), alt="Number of cells per sample and cell type")
+    if not dataset.has_counts:
+        return
     show.table(
-        donor_table(dataset),
+        _donors(dataset, dataset.content_hash),
         "donor-table",
         column_config={
             "donor": "Donor",

@@ -1,11 +1,14 @@
 """What the pages say about a run: its progress, its best number, its parameters."""
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from pages.components import words
+from pages.components.kept import kept
+from sgm_core import tables as run_tables
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.escape import escape
 from sgm_core.figures.palette import arm_name
@@ -28,13 +31,11 @@ def metrics(run: Run) -> pd.DataFrame:
     path = run.path / "metrics.jsonl"
     if not path.exists():
         return pd.DataFrame()
-    return _metrics(str(run.path), path.stat().st_size, run.status.get("attempt", 0))
+    return _metrics(str(run.path), (path.stat().st_size, run.status.get("attempt", 0)))
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _metrics(path: str, size: int, attempt: int) -> pd.DataFrame:
-    from pathlib import Path
-
+@kept()
+def _metrics(path: str, stamp: tuple[int, int]) -> pd.DataFrame:
     return Run(Path(path)).metrics()
 
 
@@ -54,7 +55,9 @@ def sparkline(run: Run) -> list[float]:
 def best(run: Run) -> str:
     """Return the run's best number in words, empty while there is none."""
     if run.kind in ("compare", "finetune"):
-        return _best_f1(str(run.path), _stamp(run, "folds"))
+        path = run.table_path("folds")
+        stamp = run_tables.stamp(path)
+        return _best_f1(str(path), stamp) if stamp else ""
     if run.kind == "pretrain":
         rows = metrics(run)
         if "validation_loss" in rows and rows["validation_loss"].notna().any():
@@ -62,17 +65,10 @@ def best(run: Run) -> str:
     return ""
 
 
-def _stamp(run: Run, table: str) -> float:
-    path = run.table_path(table)
-    return path.stat().st_mtime if path.exists() else 0.0
-
-
-@st.cache_resource(max_entries=256, show_spinner=False)
-def _best_f1(path: str, stamp: float) -> str:
-    from pathlib import Path
-
-    folds = Run(Path(path)).read_table("folds", columns=["arm", "scheme", "macro_f1"]) if stamp else None
-    if folds is None or folds.empty:
+@kept()
+def _best_f1(path: str, stamp: int) -> str:
+    folds = run_tables.read(Path(path), ["arm", "scheme", "macro_f1"])
+    if folds.empty:
         return ""
     trained = folds[folds["scheme"] != "baseline"]
     means = (folds if trained.empty else trained).groupby(["arm", "scheme"])["macro_f1"].mean()

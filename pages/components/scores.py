@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.components import tables
+from pages.components.kept import kept
 from sgm_core.analysis.metrics import paired_table, summary_table
 from sgm_core.figures import compare as figures
 from sgm_core.figures.palette import SCHEMES
@@ -13,8 +14,7 @@ from sgm_core.runs.store import Run
 
 def key(run: Run) -> tuple[str, int]:
     """Return what a cache knows a run's folds by: path and stamp, 0 while there are none."""
-    path = run.table_path("folds")
-    return str(path), tables.stamp(path)
+    return tables.key(run, "folds")
 
 
 def schemes_of(run: Run) -> tuple[str, ...]:
@@ -22,7 +22,7 @@ def schemes_of(run: Run) -> tuple[str, ...]:
     return tuple(run.parameters.get("schemes") or ())
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@kept()
 def computed(path: str, stamp: int, schemes: tuple[str, ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return summary and paired differences of the folds that are finished."""
     folds = tables.cached(path, stamp)

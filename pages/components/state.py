@@ -14,7 +14,7 @@ _CHOSEN = "chosen"
 RESULT_KINDS = ("compare", "pretrain", "finetune")
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=4, show_spinner=False)
 def _opened(name: str, content_hash: str) -> Dataset:
     """Keep one Dataset object per content, so that its tables are read once for all sessions."""
     return open_dataset(name)

@@ -1,16 +1,17 @@
 """Tables of the run in view: read once, shared by all sessions, never changed."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 import streamlit as st
 
 from pages.components import frame, run_facts, state
 from pages.components.kept import kept
+from sgm_core import tables as run_tables
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
 from sgm_core.escape import escape
-from sgm_core.runs import tables as run_tables
 from sgm_core.runs.store import ACTIVE, Run
 
 _ENDS = {"failed": "failed", "cancelled": "was cancelled", "lost": "was lost"}
@@ -86,6 +87,7 @@ def require(context: frame.Context, name: str, what: str) -> tuple[Dataset, Run,
         frame.empty(
             "No dataset yet: import one, or start with the demo.", "Go to datasets", "pages/datasets.py"
         )
+    frame.need_counts(context.dataset, f"A run, where {what} come from,")
     run = context.run
     if run is None:
         frame.empty(
@@ -97,6 +99,11 @@ def require(context: frame.Context, name: str, what: str) -> tuple[Dataset, Run,
     table = read(run, name)
     if table is not None and len(table):
         return context.dataset, run, table
+    lacking(run, what)
+
+
+def lacking(run: Run, what: str) -> NoReturn:
+    """Say that a run has no `what` (yet), and what to do; ends the page."""
     if run.state in ACTIVE:
         _waiting(run, what)
     reason = f" It {_ENDS[run.state]}: {escape(run.status['error'])}." if run.status.get("error") else ""

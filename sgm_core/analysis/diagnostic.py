@@ -33,6 +33,8 @@ def diagnostic(
     fold: int = -1,
     basis: str = "all",
     start: pd.DataFrame | None = None,
+    residuals: ModelResiduals | None = None,
+    before: ModelResiduals | None = None,
 ) -> dict[str, Any]:
     """Measure how far one arm's masks are from uniform ones, from expression, and from those before training.
 
@@ -50,6 +52,9 @@ def diagnostic(
     start
         The run table `masks_start`, the masks of the same arm before the first update; None in runs that
         kept none.
+    residuals, before
+        The `model_residuals` of the arm's models in `masks` and in `start`, where they are at hand: they take
+        most of the time.
 
     Returns
     -------
@@ -83,7 +88,7 @@ def diagnostic(
     n, masked = rows["opportunities"].to_numpy(float), rows["masked"].to_numpy(float)
     models = model_rows(masks, arm, fold)
     models = models[models["opportunities"] > 0]
-    residuals = model_residuals(models)
+    residuals = model_residuals(models) if residuals is None else residuals
     result: dict[str, Any] = {"arm": arm, "fold": fold, "basis": basis, "n_genes": len(rows)}
     result |= {"draws": int(n.max())} | _cell_means(mask_cells, arm, fold)
     result |= spreads(models)
@@ -92,7 +97,7 @@ def diagnostic(
     result |= {"residual_share": _residual_share(models, result["residual_sd"])}
     leaks = [value_leak(model) for _, model in models.groupby(["seed", "fold"])]
     result |= {"value_leak": float(np.mean(leaks))} | agreement(residuals)
-    return result | _training(residuals, start, arm, fold)
+    return result | _training(residuals, start, arm, fold, before)
 
 
 def spreads(models: pd.DataFrame) -> dict[str, float]:
@@ -212,13 +217,19 @@ def _residual_share(models: pd.DataFrame, sd: float) -> float:
     return min(1.0, sd**2 / total) if total > SMALL_SPREAD**2 / 4 else float("nan")
 
 
-def _training(trained: ModelResiduals, start: pd.DataFrame | None, arm: str, fold: int) -> dict[str, Any]:
+def _training(
+    trained: ModelResiduals,
+    start: pd.DataFrame | None,
+    arm: str,
+    fold: int,
+    before: ModelResiduals | None = None,
+) -> dict[str, Any]:
     """Return what the same arm's masks were before the first update, and how far training moved them."""
     models = None if start is None else model_rows(start, arm, fold)
     if models is None or models.empty:
         return {"added_sd": float("nan"), "start": None}
     models = models[models["opportunities"] > 0]
-    before = model_residuals(models)
+    before = model_residuals(models) if before is None else before
     facts = {"residual_sd": _residual_sd(before), "spread_relative": spreads(models)["spread_relative"]}
     at = {key: k for k, key in enumerate(zip(before.seeds.tolist(), before.folds.tolist()))}
     keys = list(zip(trained.seeds.tolist(), trained.folds.tolist()))

@@ -12,11 +12,17 @@ from sgm_core import home
 from sgm_core.analysis.expression import expression_pca
 from sgm_core.analysis.neighbours import Tell
 from sgm_core.analysis.pca import apply_pca, fit_pca, most_detected, pca
-from sgm_core.analysis.pooled_maps import add_maps, pooled_files, source_of, standardised_pca
+from sgm_core.analysis.pooled_maps import (
+    add_maps,
+    pca_seconds,
+    pooled_files,
+    source_of,
+    standardised_pca,
+)
 from sgm_core.analysis.umap_map import Steps, check_cells, seconds, threads_of, umap
 from sgm_core.analysis.umap_process import umap_process
 from sgm_core.cells.dataset import Dataset, open_dataset
-from sgm_core.errors import InputError
+from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
 
 __all__ = [
@@ -59,6 +65,8 @@ def umap_run(parameters: dict[str, Any], folder: Path, observer: Observer) -> No
     ------
     InputError
         If the cells or the map's name can't be used.
+    NotFoundError
+        If the dataset, the run's vectors or the file of cells is not there.
     """
     seed = parameters.get("seed")
     seed = None if seed is None else int(seed)
@@ -67,6 +75,8 @@ def umap_run(parameters: dict[str, Any], folder: Path, observer: Observer) -> No
         if parameters.get("cells"):
             name = check_map_name(dataset, str(parameters.get("name") or ""))
             file = folder / home.check_name(str(parameters["cells"]), "file of cells")
+            if not file.is_file():
+                raise NotFoundError(f"run {folder.name!r} has no file {file.name} of the cells to map")
             rows = check_rows(dataset, np.load(file, allow_pickle=False))
         table = dataset_umap(dataset, seed, observer, rows)
         home.write_table(dataset.path / "embeddings" / f"{name}.parquet", table)
@@ -107,7 +117,8 @@ def check_rows(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     if rows.size and (rows[0] < 0 or rows[-1] >= dataset.n_cells):
         wrong = rows[0] if rows[0] < 0 else rows[-1]
         raise InputError(
-            f"there is no cell {wrong:,} in dataset {dataset.name!r}: its cells are 0 to {dataset.n_cells - 1:,}"
+            f"there is no cell {wrong:,} in dataset {dataset.name!r}: its cells are 0 to "
+            f"{dataset.n_cells - 1:,}"
         )
     check_cells(rows.size)
     return rows
@@ -167,11 +178,12 @@ def embed_pooled(run_folder: Path, seed: int | None = 0, observer: Observer | No
     with umap_process(seed, observer) as process:
         for done, file in enumerate(files):
             source = source_of(file)
-            steps = Steps({"before": done, "this": 1.0, "after": len(files) - done - 1}, _telling(observer))
-            tell = _named(steps.within("this"), source)
-            tell(0.0, "principal components")
-            vectors = standardised_pca(np.load(file, mmap_mode="r", allow_pickle=False))
-            maps[source] = _table(process.umap(vectors, tell))
+            whole = Steps({"before": done, "this": 1.0, "after": len(files) - done - 1}, _telling(observer))
+            tell = _named(whole.within("this"), source)
+            n_cells = len(np.load(file, mmap_mode="r", allow_pickle=False))
+            steps = Steps({"pca": pca_seconds(file), **_map_seconds(n_cells, seed)}, tell)
+            vectors = standardised_pca(file, steps.within("pca"))
+            maps[source] = _table(process.umap(vectors, steps.within("map")))
     add_maps(run_folder, maps)
     observer.progress(100, 100, "UMAP")
     return list(maps)

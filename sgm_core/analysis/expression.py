@@ -9,11 +9,10 @@ import numpy as np
 from scipy import sparse
 
 from sgm_core.analysis.neighbours import Tell
-from sgm_core.analysis.pca import BLOCK, most_counted, pca_of_blocks
+from sgm_core.analysis.pca import BLOCK, REOPEN, most_counted, pca_of_blocks
 from sgm_core.cells.dataset import Dataset
 
 N_GENES, N_COMPONENTS = 2000, 50
-_REOPEN = 16  # blocks; pages of a file that was read count as this process's memory while it is mapped
 
 
 def expression_pca(dataset: Dataset, rows: np.ndarray | None, tell: Tell) -> np.ndarray:
@@ -64,7 +63,7 @@ def _parts(dataset: Dataset, rows: np.ndarray | None) -> Iterator[tuple[Dataset,
     n_cells = dataset.n_cells if rows is None else len(rows)
     part = dataset
     for number, start in enumerate(range(0, n_cells, BLOCK)):
-        if number % _REOPEN == 0:
+        if number % REOPEN == 0:
             part = replace(dataset)
         end = min(start + BLOCK, n_cells)
         yield part, slice(start, end) if rows is None else rows[start:end]

@@ -15,6 +15,10 @@ SUMMED = -1
 """`fold` or `seed` of rows that are sums over folds or seeds."""
 
 
+RESIDUAL = ("residual", "residual_variance")
+"""Columns that a table of masks may have: what `matched_residuals` says of each gene of one model."""
+
+
 @dataclass(frozen=True)
 class ModelResiduals:
     """How far each model's log mask frequency of each gene lies from that of genes of equal expression.
@@ -91,19 +95,15 @@ def model_residuals(models: pd.DataFrame) -> ModelResiduals:
     Parameters
     ----------
     models
-        From `model_rows`.
+        From `model_rows`. Rows that carry their residuals (`with_residuals`) are taken as they are.
     """
+    models = models[models["opportunities"] > 0]
     genes = pd.Index(models["gene"].unique())
     keys, residual, variance = [], [], []
     for key, rows in models.groupby(["seed", "fold"]):
-        rows = rows[rows["opportunities"] > 0]
-        n = rows["opportunities"].to_numpy(float)
-        table = matched_residuals(
-            rows["masked"].to_numpy(float),
-            n,
-            rows["value_sum"].to_numpy(float) / n,
-            rows["opportunities_nonzero"].to_numpy(float) / n,
-        ).set_index(pd.Index(rows["gene"]))
+        table = (rows[list(RESIDUAL)] if _is_kept(rows) else _worked_out(rows)).set_axis(
+            pd.Index(rows["gene"])
+        )
         keys.append(key)
         residual.append(table["residual"].reindex(genes).to_numpy())
         variance.append(table["residual_variance"].reindex(genes).to_numpy())
@@ -116,6 +116,35 @@ def model_residuals(models: pd.DataFrame) -> ModelResiduals:
         np.column_stack(residual) if residual else empty,
         np.column_stack(variance) if variance else empty,
     )
+
+
+def with_residuals(model: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one model with what `model_residuals` works out, to be stored beside its counts.
+
+    Parameters
+    ----------
+    model
+        Rows of `masks` over all cells, one a gene. The new columns ``residual`` and ``residual_variance`` are
+        NaN for genes that were never eligible, or too seldom.
+    """
+    seen = (model["opportunities"] > 0).to_numpy()
+    table = model.assign(**dict.fromkeys(RESIDUAL, np.nan))
+    table.loc[seen, list(RESIDUAL)] = _worked_out(model[seen])[list(RESIDUAL)].to_numpy()
+    return table
+
+
+def _worked_out(rows: pd.DataFrame) -> pd.DataFrame:
+    n = rows["opportunities"].to_numpy(float)
+    return matched_residuals(
+        rows["masked"].to_numpy(float),
+        n,
+        rows["value_sum"].to_numpy(float) / n,
+        rows["opportunities_nonzero"].to_numpy(float) / n,
+    )
+
+
+def _is_kept(rows: pd.DataFrame) -> bool:
+    return set(RESIDUAL) <= set(rows) and bool(rows[RESIDUAL[0]].notna().any())
 
 
 def one_model(genes: np.ndarray, matched: pd.DataFrame) -> ModelResiduals:

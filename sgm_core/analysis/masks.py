@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from sgm_core.analysis.lift import ONE_MODEL, lift_over_models
-from sgm_core.analysis.mask_models import SUMMED, model_residuals, model_rows, one_model, seeds_of
+from sgm_core.analysis.mask_models import (
+    RESIDUAL,
+    SUMMED,
+    ModelResiduals,
+    model_residuals,
+    model_rows,
+    one_model,
+    seeds_of,
+)
 from sgm_core.analysis.matching import MIN_OPPORTUNITIES, matched_residuals
 from sgm_core.cells.quality import gene_families
 from sgm_core.errors import InputError, NotFoundError
@@ -29,7 +37,7 @@ def default_arm(masks: pd.DataFrame) -> str:
 
 def mask_levels(masks: pd.DataFrame) -> dict[str, list[str]]:
     """Return what the counts are split by, with the levels of each: cell_type, donor, timepoint, epoch."""
-    split = masks.loc[masks["by"] != "all", ["by", "level"]].drop_duplicates()
+    split = masks.loc[masks["by"] != "all", ["by", "level"]].drop_duplicates().astype(object)
     levels = {str(by): sorted(group["level"]) for by, group in split.groupby("by", sort=False)}
     if "epoch" in levels:
         levels["epoch"].sort(key=int)
@@ -79,7 +87,7 @@ def _summed(models: pd.DataFrame) -> pd.DataFrame:
     """Add up the counts of several models, gene by gene."""
     if not models["gene"].duplicated().any():
         return models
-    keys = {"arm", "fold", "seed", "by", "level", "gene"}
+    keys = {"arm", "fold", "seed", "by", "level", "gene", *RESIDUAL}
     counts = [name for name in models if name not in keys]
     total = models.groupby("gene", sort=False)[counts].sum().reset_index()
     return total.assign(arm=models["arm"].iloc[0], by="all", level="")
@@ -93,6 +101,7 @@ def gene_statistics(
     by: str = "all",
     level: str = "",
     seed: int = SUMMED,
+    models: ModelResiduals | None = None,
 ) -> pd.DataFrame:
     """Return the mask statistics of every gene that could be hidden.
 
@@ -102,6 +111,8 @@ def gene_statistics(
         The run table `masks`; see `select_masks` for `arm`, `fold`, `by`, `level` and `seed`.
     dataset
         Adds ``n_cells``, the number of cells of the dataset that express the gene.
+    models
+        The `model_residuals` of these models, where they are at hand: they take most of the time.
 
     Returns
     -------
@@ -129,7 +140,10 @@ def gene_statistics(
     columns = ("masked", "opportunities", "mean_expression", "detection")
     matched = matched_residuals(*(stats[c].to_numpy(dtype=float) for c in columns))
     stats["matched_frequency"] = matched["matched_frequency"]
-    models = model_residuals(model_rows(masks, arm, fold, seed)) if by == "all" else None
+    if by != "all":
+        models = None
+    elif models is None:
+        models = model_residuals(model_rows(masks, arm, fold, seed))
     if models is None or models.n_seeds < 2:
         names = stats["gene"].to_numpy(dtype=str)
         lift = lift_over_models(one_model(names, matched))

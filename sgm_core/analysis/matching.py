@@ -95,24 +95,44 @@ def _local_linear(y: np.ndarray, noise: np.ndarray, place: np.ndarray) -> tuple[
     itself[~itself.any(axis=1), -1] = True  # among more than k equals a gene may miss itself
     distance, near = distance[~itself].reshape(-1, k), near[~itself].reshape(-1, k)
     width = np.maximum(distance[:, -1:] * 1.001, 1e-9)
-    tricube = (1 - np.minimum(distance / width, 1) ** 3) ** 3 + 1e-6
-    design = np.concatenate([np.ones((*near.shape, 1)), place[near] - place[:, None]], axis=2)
+    relative = np.minimum(distance / width, 1)
+    closeness = 1 - relative * relative * relative
+    tricube = closeness * closeness * closeness + 1e-6
+    # columns apart: sums over neighbours go through contiguous memory
+    across, up = (column[near] - column[:, None] for column in place.T)
+    y_near, noise_near = y[near], noise[near]
     trust, spread = np.ones_like(y), float(noise.mean())
     for _ in range(2):
-        weights = tricube * trust[near] / (noise[near] + spread)
-        fit, leverage = _weighted_fit(design, y[near], weights)
+        weights = tricube * trust[near] / (noise_near + spread)
+        fit, leverage = _weighted_fit(across, up, y_near, weights)
         residual = y - fit
         scale = 1.4826 * np.median(np.abs(residual))
         spread = max(scale**2 - float(np.median(noise)), 0.0)
         trust = np.maximum(1 - (residual / max(6 * scale, 1e-12)) ** 2, 0.0) ** 2 + 1e-6
-    return fit, leverage * (spread + noise[near].mean(axis=1))
+    return fit, leverage * (spread + noise_near.mean(axis=1))
 
 
-def _weighted_fit(design: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Solve all local fits at once; returns the prediction at each gene and its neighbours' leverage."""
+def _weighted_fit(
+    across: np.ndarray, up: np.ndarray, y: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Solve all local fits at once; returns the prediction at each gene and its neighbours' leverage.
+
+    Parameters
+    ----------
+    across, up
+        Where the neighbours lie, seen from the gene (genes, neighbours).
+    y, weights
+        Of the neighbours, the same shape.
+    """
     weights = weights / weights.sum(axis=1, keepdims=True)
-    weighted = design * weights[..., None]
-    gram = np.einsum("gki,gkj->gij", weighted, design) + np.diag([0.0, 1e-4, 1e-4])
+    w_across, w_up = weights * across, weights * up
+    gram = np.empty((len(y), 3, 3))
+    gram[:, 0, 0] = weights.sum(axis=1)
+    gram[:, 0, 1] = gram[:, 1, 0] = w_across.sum(axis=1)
+    gram[:, 0, 2] = gram[:, 2, 0] = w_up.sum(axis=1)
+    gram[:, 1, 1] = np.einsum("gk,gk->g", w_across, across) + 1e-4
+    gram[:, 1, 2] = gram[:, 2, 1] = np.einsum("gk,gk->g", w_across, up)
+    gram[:, 2, 2] = np.einsum("gk,gk->g", w_up, up) + 1e-4
     first = np.linalg.solve(gram, np.broadcast_to(np.array([1.0, 0, 0])[:, None], (len(y), 3, 1)))[..., 0]
-    coefficients = np.einsum("gki,gi->gk", weighted, first)
-    return (coefficients * y).sum(axis=1), (coefficients**2).sum(axis=1)
+    coefficients = weights * first[:, :1] + w_across * first[:, 1:2] + w_up * first[:, 2:]
+    return np.einsum("gk,gk->g", coefficients, y), np.einsum("gk,gk->g", coefficients, coefficients)

@@ -1,4 +1,4 @@
-"""The nearest neighbours of cells: exact where all pairs can be compared, else by nearest-neighbour descent."""
+"""The nearest neighbours of cells: all pairs compared, or a search by nearest-neighbour descent."""
 
 from __future__ import annotations
 

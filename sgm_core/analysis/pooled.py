@@ -4,8 +4,8 @@ A fold's score hangs on its few donors; pooled, every scored class is counted ov
 cells, are drawn with replacement. The trained models stay as they are, so the interval speaks of new donors,
 not of new training runs: it stands beside the interval over folds and doesn't replace it.
 
-Every cell is looked at once, for its donor's counts per class (hits, support, named: `DonorCounts`); a draw of
-donors is then a weighted sum of these, so 2,000 draws cost the same for 10,000 cells and for a million.
+Every cell is looked at once, for its donor's counts per class (hits, support, named: `DonorCounts`); a draw
+of donors is then a weighted sum of these, so 2,000 draws cost the same for 10,000 cells and for a million.
 """
 
 from typing import Any

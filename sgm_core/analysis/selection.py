@@ -1,11 +1,8 @@
-"""Which cells lie in a lasso or a box, and what they are; over all cells, whatever a page draws."""
+"""Which cells lie in a lasso or a box; over all cells, whatever a page draws."""
 
 import numpy as np
-import pandas as pd
 
 from sgm_core.errors import InputError
-
-NO_LABEL = "(no label)"
 
 
 def points_in_polygon(x: np.ndarray, y: np.ndarray, polygon: np.ndarray) -> np.ndarray:
@@ -58,39 +55,3 @@ def points_in_box(
     """Say which points lie in a box, its border included; the ends of a range may come in any order."""
     (x0, x1), (y0, y1) = sorted(x_range), sorted(y_range)
     return (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
-
-
-def composition(labels: pd.Series | np.ndarray, selected: np.ndarray) -> pd.DataFrame:
-    """Return what the selected cells are, against the rest.
-
-    Parameters
-    ----------
-    labels
-        A label for each cell, None or NaN for none.
-    selected
-        Bool (cells,).
-
-    Returns
-    -------
-    DataFrame
-        label, n_selected, share_selected, n_rest, share_rest, ratio (of the shares; infinite where the rest
-        has none); one row a label among all cells, most selected first. Shares are NaN where a side is empty.
-    """
-    names = pd.Series(np.asarray(labels, dtype=object)).fillna(NO_LABEL).astype(str)
-    codes, levels = pd.factorize(names, sort=True)
-    chosen = np.bincount(codes[selected], minlength=len(levels))
-    rest = np.bincount(codes, minlength=len(levels)) - chosen
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share, share_rest = chosen / chosen.sum(), rest / rest.sum()
-        ratio = share / share_rest
-    table = pd.DataFrame(
-        {
-            "label": levels,
-            "n_selected": chosen,
-            "share_selected": share,
-            "n_rest": rest,
-            "share_rest": share_rest,
-            "ratio": ratio,
-        }
-    )
-    return table.sort_values(["n_selected", "label"], ascending=[False, True], ignore_index=True)

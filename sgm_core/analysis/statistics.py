@@ -27,6 +27,8 @@ FOCUS = "self-guided"
 PRIMARY_RIVAL = "uniform+summary"  # differs from self-guided in its masks alone
 PRIMARY_SCHEME = "partial"
 PRIMARY_METRIC = "macro_f1"
+DESCRIBED = "described"
+"""Verdict and confidence of a difference that is no test: it has an interval, and proves nothing."""
 
 PAIR_COLUMNS = [
     "arm_a", "arm_b", "scheme", "scheme_b", "metric", "role", "difference", "low", "high", "half_width", "sd",
@@ -115,6 +117,8 @@ class _Wide:
             "p": p, "p_holm": float("nan"), "level": LEVEL if tested else float("nan"),
             "detectable": detectable_difference(error, k) if tested else float("nan"), "n_folds": k,
         }  # fmt: skip
+        if not tested:
+            return row | {"verdict": DESCRIBED, "confidence": DESCRIBED}
         return row | _judged(row, p if role == "primary" else float("nan"))
 
 
@@ -222,11 +226,11 @@ def pair_in_view(
 
 
 def _mirrored(row: dict[str, Any]) -> dict[str, Any]:
-    turned = {"better": "worse", "worse": "better", "undecided": "undecided"}
+    turned = {"better": "worse", "worse": "better"}
     mirrored = row | {
         "arm_a": row["arm_b"], "arm_b": row["arm_a"], "scheme": row["scheme_b"], "scheme_b": row["scheme"],
         "difference": -row["difference"], "low": -row["high"], "high": -row["low"],
-        "verdict": turned[row["verdict"]],
+        "verdict": turned.get(row["verdict"], row["verdict"]),
     }  # fmt: skip
     if "pooled_difference" in row:
         mirrored |= {"pooled_difference": -row["pooled_difference"]}
@@ -244,7 +248,7 @@ def comparison_sentence(pair: Any) -> str:
     a = a[0].upper() + a[1:]
     head = f"{a} {100 * pair['difference']:+.1f} {METRICS[pair['metric']]} over {b}"
     if pair["n_folds"] < 2:
-        return f"{head}: undecided, one fold gives no interval"
+        return f"{head}: {pair['verdict']}, one fold gives no interval"
     head += f", 95 % interval {100 * pair['low']:.1f} to {100 * pair['high']:.1f}"
     folds = _count(pair["n_folds"])
     if pair["role"] == "descriptive":

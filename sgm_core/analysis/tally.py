@@ -1,7 +1,7 @@
 """Predictions counted: how many cells of each donor and class were named what.
 
-Every score of a comparison is a sum over such counts, and there are a thousand times fewer of them than cells:
-a task's predictions are read once, counted, and not needed again.
+Every score of a comparison is a sum over such counts, and there are a thousand times fewer of them than
+cells: a task's predictions are read once, counted, and not needed again.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""A UMAP of vectors, step by step, so that it can say how far it is (McInnes et al. 2018, arXiv:1802.03426)."""
+"""UMAP (McInnes et al. 2018, arXiv:1802.03426) step by step, so that it can say how far it is."""
 
 from __future__ import annotations
 

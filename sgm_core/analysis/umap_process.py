@@ -44,7 +44,7 @@ class UmapProcess:
         Cancelled
             If the observer says so.
         SGMError
-            If the process ended before its time.
+            If it can't be computed, or the process ended before its time.
         """
         check_cells(len(vectors))
         source, target = self._folder / "vectors.npy", self._folder / "xy.npy"
@@ -56,14 +56,20 @@ class UmapProcess:
             stream.flush()
         except BrokenPipeError:
             raise self._died() from None
+        said: tuple[float, str] | None = None
         for answer in self._answers():
             if "done" in answer:
                 return np.load(target)
-            tell(answer["share"], answer["what"])
+            if "error" in answer:
+                raise SGMError(f"the map can't be computed: {answer['error']}")
+            if answer:
+                said = answer["share"], answer["what"]
+            if said:
+                tell(*said)
         raise self._died()
 
     def _answers(self) -> Iterator[dict[str, Any]]:
-        """Give what the child says, until it ends."""
+        """Give what the child says, until it ends; an empty answer where it has nothing new to say."""
         out = self._child.stdout
         assert out is not None
         with selectors.DefaultSelector() as selector:
@@ -71,6 +77,7 @@ class UmapProcess:
             while True:
                 self._observer.check()
                 if not selector.select(_LOOK_S):
+                    yield {}
                     continue
                 read = os.read(out.fileno(), 65536)
                 if not read:
@@ -138,7 +145,11 @@ def serve(asked: IO[str], answers: IO[str]) -> None:
 
     for line in asked:
         source, target, seed = json.loads(line)
-        xy = umap(np.load(source), seed, lambda share, what: say(share=share, what=what))
+        try:
+            xy = umap(np.load(source), seed, lambda share, what: say(share=share, what=what))
+        except Exception as error:
+            say(error=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+            continue
         np.save(target, xy)
         say(done=True)
 

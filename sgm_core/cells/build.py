@@ -1,15 +1,17 @@
 """Import a file of counts: check, harmonise, filter, and write the dataset in two passes over the file."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from sgm_core import home
 from sgm_core.cells.by_gene import Step
 from sgm_core.cells.cell_table import add_cells
+from sgm_core.cells.coordinates import import_coordinates, is_coordinates
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.genes import GeneMap, harmonise, read_aliases, read_gene_list
 from sgm_core.cells.labels import check_cells, check_enough, check_roles
@@ -35,6 +37,7 @@ def import_dataset(
     simulated: bool = False,
     cells: str | Path | None = None,
     note: str = "",
+    map_columns: Sequence[str] | None = None,
 ) -> Dataset:
     """Import a file of raw counts as the dataset `name`.
 
@@ -45,7 +48,8 @@ def import_dataset(
     Parameters
     ----------
     path
-        h5ad, 10x (.h5 or a folder with matrix.mtx), loom, CSV/TSV, GEO ``*.dem.txt.gz`` or a folder of them.
+        h5ad, 10x (.h5 or a folder with matrix.mtx), loom, CSV/TSV, GEO ``*.dem.txt.gz`` or a folder of them;
+        or a table of coordinates and labels without counts (parquet, CSV/TSV).
     name
         The dataset's name: letters, digits, ``. _ -``.
     donor, cell_type, timepoint
@@ -68,6 +72,8 @@ def import_dataset(
         A table of cells (CSV, TSV, parquet; by cell name) whose columns are added.
     note
         Kept with the dataset; what the reader assumed or left out is kept in ``source["notes"]``.
+    map_columns
+        The two columns with the coordinates of a table without counts; found by their names when None.
 
     Raises
     ------
@@ -81,6 +87,14 @@ def import_dataset(
     if target.exists():
         raise InputError(f"a dataset {name!r} exists already: choose another name or delete {target}")
     path = _file(path)
+    if map_columns is not None or is_coordinates(path):
+        given = {"--layer": layer, "--genes": genes, "--aliases": aliases, "--cells": cells}
+        for option in (option for option, value in given.items() if value is not None):
+            raise InputError(f"{path.name} holds coordinates and labels, no counts: leave out {option}")
+        with room(target, None):
+            return import_coordinates(
+                path, name, donor, cell_type, timepoint, unlabelled, map_columns, observer, note
+            )
     vocabulary = None if genes is None else read_gene_list(_file(genes))
     table = None if aliases is None else read_aliases(_file(aliases, "aliases"))
     with room(target, None), home.scratch(target) as scratch:
@@ -112,6 +126,7 @@ def import_dataset(
             )
         kept_obs = obs[survey.keep].reset_index(drop=True)
         check_enough(kept_obs, roles, declared, f"{path.name} (after the filters)")
+        colours = _fitting(source.colours, obs, source.notes)
         notes = [*source.notes, *_bare_codes(source, roles)]
         for said in notes:
             observer.message(f"note: {said}")
@@ -141,6 +156,8 @@ def import_dataset(
             largest=survey.largest,
             n_stored=int(survey.gene_cells[keep_genes].sum()),
             step=_step(observer, len(obs)),
+            maps={name: xy[survey.keep] for name, xy in source.maps.items()},
+            colours=colours,
         )
     observer.message(f"dataset {name}: {dataset.n_cells:,} cells x {dataset.n_genes:,} genes")
     return dataset
@@ -156,6 +173,19 @@ class _Survey:
     counts_mapped: int = 0
     largest: int = 0
     most_genes: int = 0
+
+
+def _fitting(
+    colours: dict[str, dict[str, str]], obs: pd.DataFrame, notes: list[str]
+) -> dict[str, dict[str, str]]:
+    """Return the colours of columns that still have the file's levels: a table may have replaced them."""
+    found = {}
+    for column, by_level in colours.items():
+        if column in obs and set(obs[column].dropna().unique()) <= set(by_level):
+            found[column] = by_level
+        else:
+            notes.append(f"the file's colours of column {column!r} were left out: its levels are others now")
+    return found
 
 
 def _bare_codes(source: CountSource, roles: dict[str, str | None]) -> list[str]:

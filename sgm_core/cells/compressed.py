@@ -71,7 +71,7 @@ class Compressed:
         breaks = np.flatnonzero(starts[1:] != ends[:-1])
         runs = np.empty((0, 2), np.int64)
         if rows.size:
-            runs = np.column_stack([starts[[0, *(breaks + 1)]], ends[[*breaks, -1]]])
+            runs = np.column_stack([starts[np.append(0, breaks + 1)], ends[np.append(breaks, -1)]])
         counts, indices = (_read(self.folder / f"{name}.npy", runs) for name in ("counts", "indices"))
         return counts, indices, pointers
 

@@ -23,6 +23,7 @@ from sgm_core import home
 from sgm_core.cells.by_gene import add_by_gene, stored_by_gene
 from sgm_core.cells.columns import as_text
 from sgm_core.cells.compressed import Compressed
+from sgm_core.documents import document
 from sgm_core.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -420,7 +421,7 @@ def open_dataset(name: str) -> Dataset:
         advice = f"there are {there}" if there else "there is none yet: import one with 'sgm data import'"
         raise NotFoundError(f"no dataset {name!r} in {path.parent}; {advice}")
     try:
-        meta = home.read_json(path / "dataset.json")
+        meta = document(path / "dataset.json")
         newer = meta["schema_version"] > SCHEMA_VERSION
         _ = newer or ([meta[key] for key in _NEEDED], meta["roles"]["donor"], meta["roles"]["cell_type"])
     except (ValueError, KeyError, TypeError) as error:

@@ -87,8 +87,9 @@ def check_cells(
     obs = obs.copy()
     for column in filter(None, roles.values()):
         obs[column] = obs[column].where(~_is_missing(obs[column]), None)
-    donor, cell_type = obs[roles["donor"]], obs[roles["cell_type"]]
-    if donor.isna().any():
+    cell_type = obs[roles["cell_type"]]
+    donor = obs[roles["donor"]] if roles["donor"] else None
+    if donor is not None and donor.isna().any():
         raise InputError(
             f"{int(donor.isna().sum()):,} of {len(obs):,} cells of {file_name} have no donor in column "
             f"{roles['donor']!r}: fill them in or remove these cells"

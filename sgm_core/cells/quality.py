@@ -101,34 +101,45 @@ def quality_table(n_genes: np.ndarray, totals: np.ndarray, in_mito: np.ndarray) 
 
 
 def donor_table(ds: Dataset) -> pd.DataFrame:
-    """Return one row a donor: cells, labelled cells, classes, median genes, counts and % mitochondrial."""
+    """Return one row a donor: cells, labelled cells, classes, median genes, counts and % mitochondrial.
+
+    Without counts there are no medians.
+    """
     return _summary(ds, ds.donors().rename("donor"), {"classes": ds.labels()})
 
 
 def class_table(ds: Dataset) -> pd.DataFrame:
-    """Return one row a class: cells, donors, median genes, counts and % mitochondrial."""
-    return _summary(ds, ds.labels().rename("cell_type"), {"donors": ds.donors()})
+    """Return one row a class: cells, donors, median genes, counts and % mitochondrial.
+
+    Without donors or counts their columns are missing.
+    """
+    return _summary(ds, ds.labels().rename("cell_type"), {"donors": ds.donors()} if ds.has_donors else {})
 
 
 def _summary(ds: Dataset, by: pd.Series, distinct: dict[str, pd.Series]) -> pd.DataFrame:
-    quality = cell_quality(ds)
-    groups = quality.groupby(by, sort=True)
-    table = pd.DataFrame({"cells": groups.size()})
+    codes, names = pd.factorize(by, sort=True)
+    known = codes >= 0
+    table = pd.DataFrame({by.name: names, "cells": np.bincount(codes[known], minlength=len(names))})
     for name, values in distinct.items():
-        table[name] = values.groupby(by).nunique()
-    for column in ("n_genes", "n_counts", "percent_mito"):
-        table[f"median_{column}"] = groups[column].median()
-    return table.reset_index()
+        others = pd.factorize(values)[0]
+        both = pd.DataFrame({"a": codes, "b": others})[known & (others >= 0)].drop_duplicates()
+        table[name] = np.bincount(both["a"], minlength=len(names))
+    if ds.has_counts:
+        groups = cell_quality(ds)[known].groupby(codes[known])
+        for column in ("n_genes", "n_counts", "percent_mito"):
+            table[f"median_{column}"] = groups[column].median().to_numpy()
+    return table
 
 
 def composition(ds: Dataset) -> pd.DataFrame:
     """Return the cells per donor, cell type and timepoint (columns donor, cell_type, timepoint, cells).
 
-    Unlabelled cells count as ``(no label)``; the timepoint is empty where the dataset has none.
+    Unlabelled cells count as ``(no label)``; donor and timepoint are empty
+    where the dataset has none.
     """
     frame = pd.DataFrame(
         {
-            "donor": ds.donors(),
+            "donor": ds.donors() if ds.has_donors else "",
             "cell_type": ds.labels().fillna("(no label)"),
             "timepoint": ds.obs[ds.timepoint_column].fillna("") if ds.timepoint_column else "",
         }

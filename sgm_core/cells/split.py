@@ -1,42 +1,29 @@
 """Donor-level splits: no donor is ever in two parts of a fold."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from sgm_core.cells.balance import balanced, validation_donors
 from sgm_core.cells.dataset import Dataset
+from sgm_core.cells.kept_folds import Fold, kept_folds
 from sgm_core.errors import InputError
 
 MIN_CELLS, MIN_DONORS = 20, 5
 SCHEMES = ("cv", "holdout", "authors")
 DRAWS = 5
 """Draws of the test cells that the authors' code scores as five folds."""
-_VALIDATION_SHARE = 0.15
 _PARTS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One split of the donors into training, validation and test.
-
-    Parameters
-    ----------
-    index : its number
-    train, validation, test : the donors of each part
-    draw : the number of a draw with replacement from the test cells, None = every test cell once
-    """
-
-    index: int
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    test: tuple[str, ...]
-    draw: int | None = None
 
 
 _KEPT = 64
 _kept: dict[tuple[object, ...], list[Fold]] = {}
+_tables: dict[tuple[str, str | None], tuple[pd.DataFrame, pd.Series]] = {}
+
+
+__all__ = ["Fold", "class_coverage", "donor_folds", "fold_cells", "scored_classes"]
 
 
 def donor_folds(
@@ -48,8 +35,8 @@ def donor_folds(
     are set apart for validation (early stopping, choices). ``holdout`` gives the paper's one split of
     80 / 10 / 10 % of the donors, strata of one donor being pooled. ``authors`` gives that one split five
     times, each with a draw of as many test cells with replacement: the authors' 'folds', whose spread is the
-    noise of drawing cells and says nothing about donors. The same arguments give the same folds, and are
-    worked out once.
+    noise of drawing cells and says nothing about donors. The same arguments give the same folds; they are
+    worked out once and kept beside the dataset.
 
     Parameters
     ----------
@@ -73,7 +60,9 @@ def donor_folds(
         raise InputError(f"scheme {scheme!r} is unknown: take {', '.join(map(repr, SCHEMES))}")
     key = (ds.content_hash, scheme, n_folds if scheme == "cv" else 0, seed, label)
     if key not in _kept:
-        folds = _donor_folds(ds, "cv" if scheme == "cv" else "holdout", n_folds, seed, label)
+        one = "cv" if scheme == "cv" else "holdout"
+        about = {"scheme": one, "n_folds": key[2], "seed": seed, "label": label}
+        folds = kept_folds(ds, about, lambda: _donor_folds(ds, one, n_folds, seed, label))
         if scheme == "authors":
             folds = [replace(folds[0], index=draw, draw=draw) for draw in range(DRAWS)]
         if len(_kept) >= _KEPT:
@@ -104,11 +93,11 @@ def _donor_folds(ds: Dataset, scheme: str, n_folds: int, seed: int, label: str |
         )
     scored, _ = scored_classes(ds, label)
     table = counts.reindex(columns=scored or counts.columns).to_numpy(float)
-    fold_of = _balanced(table, pd.factorize(strata)[0], n_folds)
+    fold_of = balanced(table, pd.factorize(strata)[0], n_folds)
     folds = []
     for index in range(n_folds):
         rest = np.flatnonzero(fold_of != index)
-        validation = _validation(table, counts.to_numpy(), rest)
+        validation = validation_donors(table, counts.to_numpy(), rest)
         parts = (np.setdiff1d(rest, validation), validation, np.flatnonzero(fold_of == index))
         donors = [tuple(sorted(counts.index[part])) for part in parts]
         folds.append(Fold(index, donors[0], donors[1], donors[2]))
@@ -187,82 +176,39 @@ def class_coverage(ds: Dataset, folds: Sequence[Fold], label: str | None = None)
 
 def _donor_tables(ds: Dataset, label: str | None) -> tuple[pd.DataFrame, pd.Series]:
     """Return donor x class numbers of labelled cells, and each donor's main (cell type x timepoint)."""
+    key = (ds.content_hash, label)
+    if key not in _tables:
+        if len(_tables) >= _KEPT:
+            _tables.pop(next(iter(_tables)))
+        _tables[key] = _count(ds, label)
+    counts, main = _tables[key]
+    return counts.copy(), main.copy()
+
+
+def _count(ds: Dataset, label: str | None) -> tuple[pd.DataFrame, pd.Series]:
     labels = ds.labels(label)
-    donors = sorted(ds.donors().unique())
-    counts = pd.crosstab(ds.donors(), labels).reindex(donors, fill_value=0)
+    donor, donors = pd.factorize(ds.donors(), sort=True)
+    kind, kinds = pd.factorize(labels, sort=True)
+    counts = _crossed(donor, kind, len(donors), len(kinds))
+    pairs = kind, list(kinds)
     if ds.timepoint_column:
-        pairs = labels.str.cat(ds.obs[ds.timepoint_column].fillna(""), sep=" | ")
-    else:
-        pairs = labels
-    main = pd.crosstab(ds.donors(), pairs).idxmax(axis=1).reindex(donors, fill_value="")
-    return counts, main
+        day, days = pd.factorize(ds.obs[ds.timepoint_column].fillna(""), sort=True)
+        # The pairs sorted as texts: of two that are as frequent, a donor's main one is the first.
+        joined = [f"{a} | {b}" for a in kinds for b in days]
+        place = np.argsort(np.argsort(joined)) if joined else np.zeros(1, np.int64)
+        pairs = np.where(kind < 0, -1, place[kind * len(days) + day]), sorted(joined)
+    number = _crossed(donor, pairs[0], len(donors), len(pairs[1]))
+    main = [pairs[1][row.argmax()] if row.any() else "" for row in number]
+    names_of = pd.Index(donors, name=ds.donor_column)
+    table = pd.DataFrame(counts, names_of, pd.Index(kinds, name=labels.name, dtype=object))
+    return table, pd.Series(main, names_of, dtype=object)
 
 
-def _balanced(table: np.ndarray, strata: np.ndarray, n_folds: int) -> np.ndarray:
-    """Assign donors (rows of `table`, donor x class) to folds, first greedily, then by exchanging pairs.
-
-    Fold sizes differ by one donor at most. What is made small, in this order of weight: classes that a fold
-    misses though they have donors enough, the spread of a stratum's donors, the spread of each class's cells.
-    """
-    n_donors = len(table)
-    share = table / np.maximum(table.sum(axis=0), 1)
-    present = (table > 0).astype(float)
-    possible = np.minimum(present.sum(axis=0), n_folds)
-    member = np.eye(strata.max() + 1)[strata]
-
-    def cost(fold_of: np.ndarray) -> float:
-        inside = np.eye(n_folds + 1)[fold_of][:, :n_folds]
-        missing = (possible - (inside.T @ present > 0).sum(axis=0)).sum()
-        return (
-            4 * missing
-            + (inside.T @ member).var(axis=0).sum()
-            + n_folds * (inside.T @ share).var(axis=0).sum()
-        )
-
-    capacity = np.full(n_folds, n_donors // n_folds)
-    capacity[: n_donors % n_folds] += 1
-    fold_of = np.full(n_donors, n_folds)
-    # Rare classes first: donors that hold much of some class leave the least choice.
-    for donor in np.argsort(-share.max(axis=1), kind="stable"):
-        free = np.flatnonzero(np.bincount(fold_of, minlength=n_folds + 1)[:n_folds] < capacity)
-        trials = np.repeat(fold_of[None], len(free), axis=0)
-        trials[:, donor] = free
-        fold_of = trials[np.argmin([cost(trial) for trial in trials])]
-    best, improved = cost(fold_of), True
-    while improved:
-        improved = False
-        for a in range(n_donors):
-            for b in range(a):
-                if fold_of[a] == fold_of[b]:
-                    continue
-                trial = fold_of.copy()
-                trial[[a, b]] = fold_of[[b, a]]
-                value = cost(trial)
-                if value < best - 1e-12:
-                    fold_of, best, improved = trial, value, True
-    return fold_of
-
-
-def _validation(scored: np.ndarray, every: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Choose validation donors out of the training donors `rest` (tables: donor x scored, every class).
-
-    They cover as many scored classes as they can without taking a class's last training donor, and then
-    resemble the whole in the shares of their classes.
-    """
-    chosen: list[int] = []
-    whole = scored[rest].sum(axis=0) / max(scored[rest].sum(), 1)
-    for _ in range(max(1, round(_VALIDATION_SHARE * len(rest)))):
-
-        def rank(donor: int) -> tuple[float, float]:
-            inside = [*chosen, donor]
-            cells = scored[inside].sum(axis=0)
-            left = every[np.setdiff1d(rest, inside)].sum(axis=0)
-            lost = ((left == 0) & (every[inside].sum(axis=0) > 0)).sum()
-            distance = np.abs(cells / max(cells.sum(), 1) - whole).sum()
-            return float(lost * len(whole) - (cells > 0).sum()), float(distance)
-
-        chosen.append(min(np.setdiff1d(rest, chosen), key=rank))
-    return np.array(chosen)
+def _crossed(first: np.ndarray, second: np.ndarray, n_first: int, n_second: int) -> np.ndarray:
+    """Return how often two codes come together, int64 (n_first, n_second); -1 is left out."""
+    known = second >= 0
+    both = first[known].astype(np.int64) * n_second + second[known]
+    return np.bincount(both, minlength=n_first * n_second).reshape(n_first, n_second)
 
 
 def _holdout(strata: pd.Series) -> Fold:

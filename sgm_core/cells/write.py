@@ -4,7 +4,7 @@ import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from sgm_core.cells.compressed import Compressed
 from sgm_core.cells.dataset import SCHEMA_VERSION, Dataset, open_dataset
 from sgm_core.cells.facts import moments_folder, write_moments
 from sgm_core.cells.labels import split_declared
+from sgm_core.cells.maps import write_maps
 from sgm_core.cells.quality import gene_families, quality_table
 from sgm_core.errors import InputError
 
@@ -31,7 +32,7 @@ _LARGEST = np.iinfo(np.uint32).max
 
 def write_dataset(
     name: str,
-    chunks: Iterable[sparse.csr_matrix],
+    chunks: Iterable[sparse.csr_matrix] | None,
     obs: pd.DataFrame,
     var: pd.DataFrame | list[str] | np.ndarray,
     roles: dict[str, str | None],
@@ -44,6 +45,8 @@ def write_dataset(
     largest: int = _LARGEST,
     n_stored: int | None = None,
     step: Step = ignore,
+    maps: Mapping[str, np.ndarray] | None = None,
+    colours: Mapping[str, dict[str, str]] | None = None,
 ) -> Dataset:
     """Write cells and counts as the dataset `name` and open it.
 
@@ -52,13 +55,15 @@ def write_dataset(
     name
         The dataset's name; it must be free.
     chunks
-        CSR matrices of raw counts, rows of `obs` in order x genes of `var` in order.
+        CSR matrices of raw counts, rows of `obs` in order x genes of `var` in order; None for coordinates
+        and labels only, where `var` is empty and the maps are the content.
     obs
         One row a cell, with the column ``cell`` (unique names) and the role columns.
     var
         One row a gene with the column ``gene``, or the symbols alone; sorted and unique.
     roles
-        ``donor``, ``cell_type`` and, if there is one, ``timepoint`` -> column of `obs`.
+        ``donor``, ``cell_type`` and, if there is one, ``timepoint`` -> column of `obs`; without counts the
+        donor may be None.
     unlabelled
         Label values that mean 'no label'; ``COLUMN=VALUE`` for a label column other than the cell type.
     source, filters, gene_report, simulated, note
@@ -69,6 +74,10 @@ def write_dataset(
         The number of non-zero counts, if it is known: lets a full disk be seen before it is full.
     step
         Is told, once the counts are written, the share that is done of what is worked out from them.
+    maps
+        Coordinates, (n_cells, 2) by name, NaN where a cell has none.
+    colours
+        ``#rrggbb`` by level, by column of `obs`.
 
     Raises
     ------
@@ -83,19 +92,23 @@ def write_dataset(
     plain, others = split_declared(unlabelled, obs, str(roles["cell_type"]))
     dtype = np.min_scalar_type(min(largest, _LARGEST))
     target = home.folder("datasets") / home.check_name(name, "dataset name")
-    n_donors = int(obs[roles["donor"]].nunique())
+    n_donors = int(obs[roles["donor"]].nunique()) if roles["donor"] else 0
     need = None
     if n_stored is not None:
         # By cell, by gene, and the pieces of the second; sums per donor and gene.
         need = 3 * n_stored * (4 + dtype.itemsize) + 40 * len(obs) + 20 * len(genes) * n_donors
     with room(target, need), home.whole_folder(target) as folder:
-        digest, sums = _write_counts(folder, chunks, len(obs), len(genes), dtype)
-        var["n_cells"], var["total_counts"] = sums
-        var["mean"] = var["total_counts"] / max(len(obs), 1)
+        if chunks is not None:
+            digest, sums = _write_counts(folder, chunks, len(obs), len(genes), dtype)
+            var["n_cells"], var["total_counts"] = sums
+            var["mean"] = var["total_counts"] / max(len(obs), 1)
+            _write_derived(folder, genes, obs[roles["donor"]], step)
+        else:
+            digest = _hash_maps(maps or {})
         home.write_table(folder / "obs.parquet", obs)
         home.write_table(folder / "var.parquet", var)
         (folder / "embeddings").mkdir()
-        _write_derived(folder, genes, obs[roles["donor"]], step)
+        write_maps(folder / "embeddings", maps or {})
         meta = {
             "schema_version": SCHEMA_VERSION,
             "name": name,
@@ -111,6 +124,7 @@ def write_dataset(
             "simulated": simulated,
             "gene_report": gene_report or {},
             "note": note,
+            "colours": dict(colours or {}),
         }
         # Datasets without values declared for other columns keep the hash that they always had.
         about = [roles, meta["unlabelled"], *([others] if others else [])]
@@ -181,6 +195,14 @@ def _write_counts(
         raise ValueError(f"{done} rows of counts for {n_cells} cells")
     np.save(folder / "totals.npy", totals)
     return hashlib.sha256(b"".join(digest.digest() for digest in digests)), (gene_cells, gene_counts)
+
+
+def _hash_maps(maps: Mapping[str, np.ndarray]) -> Any:
+    digest = hashlib.sha256()
+    for name in sorted(maps):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(maps[name], np.float32).data)
+    return digest
 
 
 def _write_derived(folder: Path, genes: np.ndarray, donors: pd.Series, step: Step) -> None:

@@ -81,29 +81,40 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         sub, "umap", "map a dataset's cells (PCA), or a run's pooled vectors, with UMAP", _umap
     )
     umap.add_argument("name", metavar="RUN|NAME", help="ID of a run, or name of a dataset")
-    umap.add_argument("--seed", type=int, default=0, help="seed (default 0)")
+    umap.add_argument(
+        "--seed", type=int, help="the same map each time, on one thread (default: no seed, all cores, faster)"
+    )
+    umap.add_argument(
+        "--cells", type=Path, metavar="FILE", help="map these cells alone: names or row numbers, text or .npy"
+    )
+    umap.add_argument("--name", dest="map_name", metavar="MAP", help="what the map of --cells is called")
 
 
 def _masks(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.analysis.diagnostic import diagnostic, mask_basis
+    from sgm_core.analysis.mask_models import model_residuals, model_rows
     from sgm_core.analysis.masks import default_arm, gene_statistics, mask_arms, mask_levels
     from sgm_core.analysis.verdict import agreement_sentence, verdict
+    from sgm_core.runs.masks import mask_groups
     from sgm_core.runs.store import open_run
 
     run = open_run(args.run)
     run.check_dataset()
-    masks, cells, start = _table(run, "masks"), _table(run, "mask_cells"), run.read_table("masks_start")
+    masks, cells, start = _masks_of(run, args.by), _table(run, "mask_cells"), run.read_table("masks_start")
     arm = args.arm or default_arm(masks)
-    stats = gene_statistics(masks, arm=arm, fold=args.fold, by=args.by, level=args.level)
+    models = {name: model_residuals(model_rows(masks, name, args.fold)) for name in mask_arms(masks)}
+    stats = gene_statistics(
+        masks, arm=arm, fold=args.fold, by=args.by, level=args.level, models=models.get(arm)
+    )
     basis = mask_basis(run.parameters)
-    facts = {name: diagnostic(masks, cells, name, args.fold, basis, start) for name in mask_arms(masks)}
+    facts = {name: diagnostic(masks, cells, name, args.fold, basis, start, models[name]) for name in models}
     arms: dict[str, dict[str, Any]] = {}
     for name, d in facts.items():
         found = verdict(d)
         facts_of = {"verdict": found.sentence, "confidence": found.confidence, "diagnostic": d}
         arms[name] = facts_of | {"agreement": agreement_sentence(d)}
     data: dict[str, Any] = {"run": run.id, "arm": arm, **arms[arm], "arms": arms}
-    data["levels"] = mask_levels(masks)
+    data["levels"] = mask_levels(_there(run, "masks", mask_groups(run)))
     data["genes"] = stats.to_dict("records")
     lines = [f"{name}: {found['verdict']} [{found['confidence']}]" for name, found in arms.items()]
     lines += ["", *_diagnostic_lines(facts[arm]), f"  {arms[arm]['agreement']}"]
@@ -219,7 +230,7 @@ def _enrich_run(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) 
     from sgm_core.errors import InputError
 
     result = enrich_run(
-        _table(run, "masks"), sets.terms, args.arm, args.top, args.min_size or None, args.max_size or None
+        _masks_of(run), sets.terms, args.arm, args.top, args.min_size or None, args.max_size or None
     )
     if args.by and args.by not in result.lists:
         raise InputError(f"run {run.id}: {result.notes[args.by]}")
@@ -250,7 +261,7 @@ def _prerank(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) -> 
     from sgm_core.analysis.universe import fit_terms
     from sgm_core.errors import InputError
 
-    masks = _table(run, "masks")
+    masks = _masks_of(run)
     arm, by = args.arm or default_arm(masks), args.by or "frequency"
     stats = gene_statistics(masks, arm=arm).set_index("gene")
     if by == "lift" and (problem := lift_problem(stats)):
@@ -272,8 +283,14 @@ def _prerank(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) -> 
 
 def _umap(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.api import run_umap
+    from sgm_core.cells.cell_list import read_cells
+    from sgm_core.cells.dataset import open_dataset
+    from sgm_core.errors import InputError
 
-    run, target = run_umap(args.name, args.seed, observer)
+    if bool(args.cells) != bool(args.map_name):
+        raise InputError("give --cells FILE and --name MAP together: the cells to map, and the map's name")
+    cells = read_cells(open_dataset(args.name), args.cells) if args.cells else None
+    run, target = run_umap(args.name, args.seed, observer, cells, args.map_name or "")
     return Output({"run": run.id, "path": str(target)}, str(target))
 
 
@@ -298,10 +315,19 @@ def _aliases(given: str | None) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     return {}, ["aliases from the built-in renamings"]
 
 
+def _masks_of(run: Run, by: str = "all") -> pd.DataFrame:
+    from sgm_core.runs.masks import mask_counts
+
+    return _there(run, "masks", mask_counts(run, by))
+
+
 def _table(run: Run, name: str) -> pd.DataFrame:
+    return _there(run, name, run.read_table(name))
+
+
+def _there(run: Run, name: str, table: pd.DataFrame | None) -> pd.DataFrame:
     from sgm_core.errors import NotFoundError
 
-    table = run.read_table(name)
     if table is None:
         raise NotFoundError(
             f"run {run.id} has no table {name!r}: it is a {run.kind} run in state {run.state}; "

@@ -22,6 +22,10 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     add_command(data_sub, "list", "list the datasets", _list)
     show = add_command(data_sub, "show", "show a dataset: where it comes from, its donors and quality", _show)
     show.add_argument("name", metavar="NAME")
+    complete = add_command(
+        data_sub, "complete", "make what an older program's import lacks: counts by gene, sums", _complete
+    )
+    complete.add_argument("name", metavar="NAME")
     split = add_command(data_sub, "split", "show donor folds and which classes they cover", _split)
     split.add_argument("name", metavar="NAME")
     split.add_argument(
@@ -35,10 +39,12 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
 
 
 def _register_import(sub: argparse._SubParsersAction[Any]) -> None:
-    parser = add_command(sub, "import", "import a file of raw counts as a dataset", _import)
+    parser = add_command(sub, "import", "import a file of raw counts (or a map) as a dataset", _import)
     parser.add_argument(
-        "file", metavar="FILE", help="h5ad, 10x .h5 or folder, loom, CSV/TSV, GEO dem/anno pairs"
-    )
+        "file", metavar="FILE",
+        help="h5ad, 10x .h5 or folder, loom, CSV/TSV, GEO dem/anno pairs; or coordinates and labels without "
+        "counts (parquet, CSV/TSV)",
+    )  # fmt: skip
     parser.add_argument("--name", required=True, help="name of the dataset")
     parser.add_argument("--donor", metavar="COL", help="column of the donor")
     parser.add_argument("--cell-type", metavar="COL", help="column of the cell type")
@@ -57,6 +63,10 @@ def _register_import(sub: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument("--min-genes", type=int, default=200, help="genes a cell must have (default 200)")
     parser.add_argument("--min-cells", type=int, default=3, help="cells a gene must be in (default 3)")
+    parser.add_argument(
+        "--map", nargs=2, metavar=("X", "Y"),
+        help="columns of the coordinates in a table without counts (default: found by their names)",
+    )  # fmt: skip
     parser.add_argument("--layer", help="where the counts are: X, raw or a layer (default: found by testing)")
 
 
@@ -66,6 +76,7 @@ def _import(args: argparse.Namespace, observer: Observer) -> Output:
     dataset = import_dataset(
         args.file, args.name, args.donor, args.cell_type, args.timepoint, args.unlabelled, args.genes,
         args.aliases, args.min_genes, args.min_cells, args.layer, observer, cells=args.cells,
+        map_columns=args.map,
     )  # fmt: skip
     return Output(dataset.meta, _describe(dataset))
 
@@ -76,12 +87,13 @@ def _describe(dataset: Dataset) -> str:
     source, filters, report = meta["source"], meta["filters"], meta["gene_report"]
     labels = dataset.labels()
     simulated = "  SIMULATED" if dataset.simulated else ""
-    lines = [
-        f"{dataset.name}: {dataset.n_cells:,} cells x {dataset.n_genes:,} genes, "
-        f"{meta['n_donors']} donors, {labels.nunique()} classes{simulated}",
-    ]
+    genes = f"{dataset.n_cells:,} cells x {dataset.n_genes:,} genes"
+    what = genes if dataset.has_counts else f"{dataset.n_cells:,} cells, coordinates and labels only"
+    donors = f"{meta['n_donors']} donors, " if dataset.has_donors else ""
+    lines = [f"{dataset.name}: {what}, {donors}{labels.nunique()} classes{simulated}"]
     if source:
-        lines.append(f"  from      {source['path']} ({source['format']}, counts in {source['counts']})")
+        place = f", counts in {source['counts']}" if dataset.has_counts else ""
+        lines.append(f"  from      {source['path']} ({source['format']}{place})")
         lines += [f"  note      {note}" for note in source.get("notes", ())]
     if filters:
         lines.append(
@@ -92,6 +104,8 @@ def _describe(dataset: Dataset) -> str:
     lines.append(
         "  columns   " + ", ".join(f"{role}: {column}" for role, column in meta["roles"].items() if column)
     )
+    if maps := dataset.maps():
+        lines.append(f"  maps      {', '.join(maps)}")
     without = int(labels.isna().sum())
     if without:
         lines.append(
@@ -149,10 +163,23 @@ def _show(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.cells.quality import class_table, donor_table
 
     dataset = open_dataset(args.name)
-    donors, classes = donor_table(dataset), class_table(dataset)
-    data = {**dataset.meta, "donors": donors.to_dict("records"), "classes": classes.to_dict("records")}
-    tables = [frame.round(2).to_string(index=False) for frame in (donors, classes)]
+    frames = {"classes": class_table(dataset)}
+    if dataset.has_donors:
+        frames = {"donors": donor_table(dataset), **frames}
+    data = {**dataset.meta, **{name: frame.to_dict("records") for name, frame in frames.items()}}
+    tables = [frame.round(2).to_string(index=False) for frame in frames.values()]
     return Output(data, "\n\n".join([_describe(dataset), *tables]))
+
+
+def _complete(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.cells.dataset import open_dataset
+    from sgm_core.cells.facts import gene_moments
+    from sgm_core.cells.quality import cell_quality
+
+    dataset = open_dataset(args.name)
+    gene_moments(dataset, observer)
+    cell_quality(dataset)
+    return Output({"name": dataset.name}, f"{dataset.name} has its counts by gene and the sums of each donor")
 
 
 def _split(args: argparse.Namespace, observer: Observer) -> Output:

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from sgm_core.progress import Observer
 
 DONE, INTERNAL, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
-PARTS = ("data", "resources", "weights", "embed", "train", "analysis", "runs")  # the order of `sgm --help`
+PARTS = (
+    "data",
+    "resources",
+    "weights",
+    "embed",
+    "train",
+    "analysis",
+    "questions",
+    "runs",
+)  # the order of `sgm --help`
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The large tables of a comparison in parts: what a task made is written once and then belongs to the run.
 
-A finished task's predictions (one file an arm and scheme) and its masks before training move from the task's
-folder into the run's table. Nothing is copied, and no part is written again because another task has ended.
+A finished task's predictions (one file an arm and scheme) move from the task's folder into the run's table.
+No part is written again because another task has ended.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sgm_core.runs import tables
+from sgm_core import tables
+from sgm_core.analysis.mask_models import with_residuals
 
 PARTS = ("predictions", "masks", "masks_start")
 """Tables of a comparison that are folders of parts."""
@@ -45,14 +46,12 @@ def settle(task: Path, run: Path) -> None:
     """
     for part in sorted((task / "predictions").glob("[!.]*.parquet")):
         _move(part, run / "predictions" / part.name)
-    start = task / "masks_start.parquet"
-    if start.exists():
-        _move(start, run / "masks_start" / f"{task.name}.parquet")
-    model = run / "masks" / f"{task.name}.parquet"
-    counts = task / "masks.parquet"
-    if counts.exists() and tables.stamp(model) < tables.stamp(counts):
-        tables.write(model, tables.read(counts, equal={"by": "all"}))
-        (run / "masks.parquet").unlink(missing_ok=True)
+    for name in ("masks", "masks_start"):
+        counts, model = task / f"{name}.parquet", run / name / f"{task.name}.parquet"
+        if counts.exists() and tables.stamp(model) < tables.stamp(counts):
+            # what pages and commands ask of a model is worked out here, once
+            tables.write(model, with_residuals(tables.read(counts, equal={"by": "all"})))
+            (run / f"{name}.parquet").unlink(missing_ok=True)
 
 
 def parts_of(run: Path, name: str) -> Iterator[Path]:

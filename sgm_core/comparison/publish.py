@@ -5,9 +5,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from sgm_core import tables
 from sgm_core.analysis import statistics
+from sgm_core.analysis.mask_models import RESIDUAL
 from sgm_core.analysis.pooled import score_tables, with_pooled
 from sgm_core.analysis.tally import DonorCounts, donor_codes, tally
 from sgm_core.cells.dataset import Dataset
@@ -15,14 +18,13 @@ from sgm_core.comparison.parts import parts_of, settle
 from sgm_core.comparison.tasks import FOLDER, Task, is_done
 from sgm_core.errors import Cancelled
 from sgm_core.progress import Observer
-from sgm_core.runs import tables
 
 
 class Publisher:
     """Publishes the tables of a comparison as its tasks finish, beside its work.
 
-    What a task made is read once: its predictions are counted (`sgm_core.analysis.tally`), and the tables that
-    follow are derived from the counts of all tasks.
+    What a task made is read once: its predictions are counted (`sgm_core.analysis.tally`), and the tables
+    that follow are derived from the counts of all tasks.
 
     Parameters
     ----------
@@ -48,7 +50,7 @@ class Publisher:
         self._next = 0.0
         self._donors = donor_codes(dataset.donors())
         self._counted: dict[str, tuple[int, pd.DataFrame]] = {}  # part -> its stamp and counts
-        self._summed: dict[str, tuple[int, ...]] = {}  # arm -> stamps of the counts of its models
+        self._summed: dict[str, dict[Path, int]] = {}  # arm -> the counts of its models, and their stamps
         self._thread: threading.Thread | None = None
         self._problem: BaseException | None = None
 
@@ -134,10 +136,14 @@ class Publisher:
         from sgm_core.training.counts import sum_models  # torch, which the first look at a run does without
 
         found = [self.folder / FOLDER / task.name / "masks.parquet" for task in self._done(arm)]
-        paths = [path for path in found if path.exists()]
-        stamps = tuple(map(tables.stamp, paths))
-        if not paths or self._summed.get(arm) == stamps:
+        stamps = {path: tables.stamp(path) for path in found if path.exists()}
+        known = self._summed.get(arm, {})
+        if stamps == known:
             return
+        part = tables.part_path(self.folder, "masks", f"sum.{arm}")
+        # models are added to the sum that is there, unless one of it was made anew
+        goes_on = bool(known) and known.items() <= stamps.items() and part.exists()
+        paths = [part, *(stamps.keys() - known.keys())] if goes_on else list(stamps)
 
         def read() -> Iterator[pd.DataFrame]:
             for path in paths:
@@ -146,8 +152,8 @@ class Publisher:
 
         total = sum_models(read())
         # a page shows one grouping at a time: its rows lie together
-        genes = max(1, total["gene"].nunique())
-        tables.write(tables.part_path(self.folder, "masks", f"sum.{arm}"), total, group=genes)
+        total[list(RESIDUAL)] = np.nan  # all parts have the same columns
+        tables.write(part, total, group=max(1, total["gene"].nunique()))
         self._summed[arm] = stamps
 
     def _gather(self, name: str) -> pd.DataFrame | None:

@@ -131,7 +131,7 @@ def differences(paired: pd.DataFrame, title: str, unit: str) -> go.Figure:
             row=number,
             col=1,
             showlegend=False,
-            text=["" if verdict == "undecided" else verdict for verdict in rows["verdict"]],
+            text=[verdict if verdict in ("better", "worse") else "" for verdict in rows["verdict"]],
             textposition="top center",
             textfont={"size": 11},
             marker={"color": colours, "size": 10, "symbol": [arm_symbol(arm) for arm in rows["arm_a"]]},

@@ -65,12 +65,30 @@ def sample_table(composition: pd.DataFrame) -> pd.DataFrame:
     return table[table.sum().sort_values(ascending=False).index]
 
 
+def type_table(labels: pd.Series, timepoint: pd.Series) -> pd.DataFrame:
+    """Spread out cells per timepoint (rows, in the order of a disease) and type, the most frequent first.
+
+    Parameters
+    ----------
+    labels, timepoint
+        One text a cell.
+    """
+    table = pd.crosstab(timepoint.rename("timepoint"), labels.rename("cell_type"))
+    rows = table.index.to_series().rename("timepoint")
+    order = rows.iloc[_in_time(rows).argsort(kind="stable")].to_numpy()
+    return table.loc[order, table.sum().sort_values(ascending=False).index]
+
+
+_SHORT = {"hea": 0, "dia": 1, "trt": 2, "mrd": 3, "rel": 4}
+"""The same as atlases abbreviate it; MRD is the disease that treatment leaves."""
+
+
 def _in_time(column: pd.Series) -> pd.Series:
     """Sort timepoints as a disease runs, and days by their number; donors by name."""
     if column.name != "timepoint":
         return column.astype(str)
     course = ("healthy", "diagnosis", "treatment", "remission", "relapse")
-    places = {word: place for place, word in enumerate(course)}
+    places = {word: place for place, word in enumerate(course)} | _SHORT
 
     def key(text: str) -> tuple[int, float, str]:
         number = re.search(r"\d+", text)
@@ -80,7 +98,7 @@ def _in_time(column: pd.Series) -> pd.Series:
     return column.astype(str).map(ranks)
 
 
-def donor_heatmap(table: pd.DataFrame) -> go.Figure:
+def donor_heatmap(table: pd.DataFrame, title: str = "Cells per sample and type") -> go.Figure:
     """Draw the number of cells per sample and type on a logarithmic scale; a cross marks what is empty."""
     numbers = table.to_numpy()
     fig = go.Figure(
@@ -103,7 +121,7 @@ def donor_heatmap(table: pd.DataFrame) -> go.Figure:
         )
     )
     height = 190 + 18 * len(table)
-    finish(fig, "Cells per sample and type", None, None, height, legend=False, note="× = no cell")
+    finish(fig, title, None, None, height, legend=False, note="× = no cell")
     _as_table(fig)
     return fig
 

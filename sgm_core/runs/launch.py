@@ -144,7 +144,13 @@ def _others(lock: TextIO) -> str | None:
 
 def _queue(run: Run) -> Path:
     # Short work on the processor must not wait for hours of training.
-    name = "preparation" if run.kind in ("import", "umap") else run.status["device"]
+    short = {
+        "import": "preparation",
+        "umap": "preparation",
+        "differential": "questions",
+        "export": "questions",
+    }
+    name = short.get(run.kind, run.status["device"])
     path = home.folder("runs") / ".queues" / name.replace(":", "-")
     path.mkdir(parents=True, exist_ok=True)
     return path

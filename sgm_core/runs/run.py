@@ -2,7 +2,7 @@
 
 The folder is the truth: every process reads it, and nothing else has to be kept in step. ``config.json``
 is written once, ``status.json`` is replaced atomically, ``metrics.jsonl`` and ``log.txt`` only grow, and
-tables are parquet (`sgm_core.runs.tables`).
+tables are parquet (`sgm_core.tables`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sgm_core import home
+from sgm_core import home, tables
 from sgm_core.documents import document
 from sgm_core.errors import Cancelled, NotFoundError
-from sgm_core.progress import Observer
-from sgm_core.runs import tables
+from sgm_core.progress import Observer, Pace
 from sgm_core.runs.plain import plain
 from sgm_core.runs.process import alive, end_helpers, identity
 
@@ -50,7 +49,7 @@ class Run(Observer):
         self.path = path
         self.id = path.name
         self._written = 0.0
-        self._origin: tuple[float, float, float] | None = None
+        self._pace = Pace()
         self._attempt: int | None = None
 
     def __repr__(self) -> str:
@@ -214,14 +213,10 @@ class Run(Observer):
 
     def progress(self, done: float, total: float, what: str = "") -> None:
         """Write the progress and the seconds left to ``status.json``, at most twice a second."""
-        clock = time.monotonic()
-        if self._origin is None or self._origin[2] != total or done < self._origin[1]:
-            self._origin = (clock, done, total)
+        clock, eta = time.monotonic(), self._pace.left(done, total)
         if clock - self._written < _WRITE_EVERY_S and done < total:
             return
         self._written = clock
-        since, first, _ = self._origin
-        eta = (total - done) * (clock - since) / (done - first) if done > first else None
         self.update(progress={"done": done, "total": total, "what": what, "eta_s": eta, "updated": now()})
 
     def metric(self, **values: Any) -> None:

@@ -32,7 +32,7 @@ __all__ = [
     "packed_run",
 ]
 
-KINDS = ("pretrain", "finetune", "compare", "import", "umap")
+KINDS = ("pretrain", "finetune", "compare", "import", "umap", "differential", "export")
 _DENSE = (".safetensors", ".parquet", ".npy")  # deflating them takes minutes and gains little
 CANCEL_GRACE_S = 10.0  # from the wish to the signal
 
@@ -92,7 +92,7 @@ def create_run(
             rest = dict.fromkeys(("process_started", "started", "finished", "progress", "error"))
             home.write_json(folder / "status.json", state | rest)
     except (InputError, OSError):
-        if kind != "compare" or not (path / "config.json").exists():
+        if kind not in ("compare", "differential") or not (path / "config.json").exists():
             raise
     return Run(path)
 

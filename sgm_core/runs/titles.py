@@ -26,6 +26,9 @@ def run_title(kind: str, dataset: str, parameters: Mapping[str, Any], source: st
         scheme = str(parameters.get("scheme") or "").replace("-", " ")
         start = source.removeprefix("Pretrain ") or f"{backbone or 'a model'} on {dataset}"
         return ", ".join(filter(None, [f"Finetune {start}", scheme]))
+    if kind == "differential":
+        return f"{parameters.get('name_a') or 'A'} against {parameters.get('name_b') or 'B'}"
     if kind == "import":
         return f"Import {Path(str(parameters.get('path') or 'a file')).name} as {dataset}"
-    return f"Map of {parameters.get('run') or dataset}"
+    some = f", the cells of {parameters['name']}" if parameters.get("cells") else ""
+    return f"Map of {parameters.get('run') or dataset}{some}"

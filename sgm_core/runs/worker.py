@@ -90,6 +90,14 @@ def execute(run: Run, observer: Observer | None = None) -> None:
         if run.parameters.get("run"):
             open_run(run.parameters["run"]).check_dataset()
         umap_run(run.parameters, run.path, watcher)
+    elif run.kind == "export":
+        from sgm_core.cells.export import export_run
+
+        export_run(run.parameters, run.path, watcher)
+    elif run.kind == "differential":
+        from sgm_core.analysis.differential import differential_run
+
+        differential_run(run.parameters, run.path, watcher)
     else:
         from sgm_core.cells.build import import_dataset
 

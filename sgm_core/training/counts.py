@@ -187,22 +187,21 @@ class _Sums:
         self.seen = np.zeros((0, 0), bool)
 
     def add(self, table: pd.DataFrame) -> None:
-        by, level, gene = (pd.factorize(table[name]) for name in ("by", "level", "gene"))
-        pairs, first, group = np.unique(
-            by[0].astype(np.int64) * (len(level[1]) + 1) + level[0], return_index=True, return_inverse=True
+        (by, by_names), (level, levels), (gene, genes) = (
+            pd.factorize(table[name]) for name in ("by", "level", "gene")
         )
-        places = np.empty(len(pairs), np.int64)
-        for k in np.argsort(first):
-            name = (str(by[1][by[0][first[k]]]), str(level[1][level[0][first[k]]]))
-            places[k] = self.groups.setdefault(name, len(self.groups))
-        columns = np.array([self.genes.setdefault(str(name), len(self.genes)) for name in gene[1]], np.int64)
+        group, pairs = pd.factorize(by.astype(np.int64) * len(levels) + level)
+        places = (divmod(int(pair), len(levels)) for pair in pairs)
+        names = [(str(by_names[a]), str(levels[b])) for a, b in places]
+        rows = np.array([self.groups.setdefault(name, len(self.groups)) for name in names])
+        columns = np.array([self.genes.setdefault(str(name), len(self.genes)) for name in genes])
         grown = ((0, len(self.groups) - self.seen.shape[0]), (0, len(self.genes) - self.seen.shape[1]))
         if any(part[1] for part in grown):
             self.values, self.seen = np.pad(self.values, ((0, 0), *grown)), np.pad(self.seen, grown)
-        where = places[group], columns[gene[0]]
-        self.seen[where] = True
-        for sums, name in zip(self.values, STATISTICS):
-            np.add.at(sums, where, table[name].to_numpy())
+        where = rows[group] * len(self.genes) + columns[gene]
+        self.seen.ravel()[where] = True
+        for sums, statistic in zip(self.values, STATISTICS):
+            np.add.at(sums.ravel(), where, table[statistic].to_numpy())
 
     def table(self, arm: str) -> pd.DataFrame:
         group, gene = np.nonzero(self.seen)

@@ -6,7 +6,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from sgm_core.cells.dataset import TARGET_SUM, Dataset
@@ -14,9 +13,8 @@ from sgm_core.cells.vocabulary import place_genes
 from sgm_core.errors import InputError
 from sgm_core.model.inputs import depth_values
 from sgm_core.model.reconstruction import MaskedModel
-from sgm_core.training.tokens import MIN_DETECTION, most_informative
+from sgm_core.training.tokens import MIN_DETECTION, known_genes, moments_of, most_informative
 
-_BLOCK = 4096  # cells that are brought into a vocabulary at once
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
 
@@ -37,7 +35,7 @@ def informative_genes(dataset: Dataset, rows: np.ndarray, n_genes: int) -> np.nd
     -------
     Column numbers, ascending.
     """
-    chosen = np.sort(most_informative(dataset.lognorm(rows), n_genes))
+    chosen = np.sort(most_informative(moments_of(dataset, rows), n_genes))
     if len(chosen) < 2:
         raise InputError(
             f"dataset {dataset.name!r} has {len(chosen)} genes that vary and are seen in at least "
@@ -47,7 +45,7 @@ def informative_genes(dataset: Dataset, rows: np.ndarray, n_genes: int) -> np.nd
 
 
 class Values:
-    """Normalised values of the chosen genes, sparse in memory, dense by the batch.
+    """Normalised values of the chosen genes: the counts stay on disk, a batch is read when it is asked for.
 
     Parameters
     ----------
@@ -58,7 +56,11 @@ class Values:
     Attributes
     ----------
     measured : (L,) bool, the positions that the dataset has a gene for; never T or S
+    lengths : (n_cells,) tokens of every cell: its expressed genes, and the depth tokens
+    n_positions : positions L of a cell: its genes, then T and S where they are asked for
     """
+
+    _others_count = True  # in a cell's total, the genes that are not chosen
 
     def __init__(
         self, dataset: Dataset, genes: np.ndarray, device: torch.device, target_depth: str | None = None
@@ -66,39 +68,35 @@ class Values:
         genes = dataset.gene_columns(genes)
         places = np.full(dataset.n_genes, -1, np.int64)
         places[genes] = np.arange(len(genes))
-        self.matrix: sparse.csr_matrix = dataset.lognorm(None, genes)
-        self._describe(dataset, places, dataset.totals(), device, target_depth)
-        self._others_count = True
+        self._describe(dataset, places, len(genes), device, target_depth)
 
     def _describe(
         self,
         dataset: Dataset,
         places: np.ndarray,
-        totals: np.ndarray,
+        n_genes: int,
         device: torch.device,
         target_depth: str | None,
     ) -> None:
         self.dataset, self.device, self._places = dataset, device, places
+        genes, self._known = known_genes(dataset, places >= 0)
+        totals = self._totals()
         self._log_totals = np.log10(np.maximum(totals, 1))
         self._depths: np.ndarray | None = None  # T and S (cells, 2)
         if target_depth is not None:
             self._depths = np.stack(depth_values(self._log_totals, target_depth), 1).astype(np.float32)
+        n_depths = 0 if self._depths is None else 2
+        self.lengths, self.n_positions = genes + n_depths, n_genes + n_depths
         self.measured = np.zeros(self.n_positions, bool)
         self.measured[places[places >= 0]] = True
 
-    @property
-    def n_positions(self) -> int:
-        """Number of positions L of a cell: its genes, then T and S where they are asked for."""
-        return self.matrix.shape[1] + self._n_depths  # type: ignore[no-any-return]
+    def _totals(self) -> np.ndarray:
+        """Return what a cell's counts are divided by (n_cells,)."""
+        return self.dataset.totals()
 
-    @property
-    def _n_depths(self) -> int:
-        return 0 if self._depths is None else 2
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Number of tokens of every cell: its expressed genes, and the depth tokens."""
-        return np.diff(self.matrix.indptr) + self._n_depths
+    def _normalised(self, counts: np.ndarray, totals: np.ndarray) -> np.ndarray:
+        """Return ln(1 + 10,000 * count / total) of single counts (n,), float32; totals of their cells."""
+        return np.log1p(counts * (TARGET_SUM / totals)).astype(np.float32)
 
     def cell_names(self, rows: np.ndarray) -> list[str]:
         """Return the names of the cells `rows`."""
@@ -106,9 +104,15 @@ class Values:
 
     def batch(self, rows: np.ndarray) -> Tensor:
         """Return the values (B, L) of the cells `rows`."""
-        x = self.matrix[rows].toarray()
+        counts = self.dataset.take(rows)
+        at = self._places[counts.indices]
+        ours = at >= 0
+        cell = np.repeat(np.arange(len(rows)), np.diff(counts.indptr))[ours]
+        totals = np.maximum(self._totals()[rows], 1)[cell]
+        x = np.zeros((len(rows), self.n_positions), np.float32)
+        x[cell, at[ours]] = self._normalised(counts.data[ours].astype(np.float32), totals)
         if self._depths is not None:
-            x = np.concatenate([x, self._depths[rows]], axis=1)
+            x[:, -2:] = self._depths[rows]
         return to_device(torch.from_numpy(x), self.device)
 
     def thinned(self, rows: np.ndarray, share: float, key: tuple[int, int, int]) -> Tensor:
@@ -166,28 +170,19 @@ class VocabularyValues(Values):
         If too few of the dataset's genes are in the vocabulary.
     """
 
+    _others_count = False
+
     def __init__(
         self, dataset: Dataset, vocabulary: Sequence[str], device: torch.device, target_depth: str = "a0"
     ) -> None:
         places = place_genes(dataset.genes, vocabulary, f"dataset {dataset.name!r}")
-        parts, totals = [], np.zeros(dataset.n_cells)
-        for start in range(0, dataset.n_cells, _BLOCK):
-            block = dataset.take(slice(start, start + _BLOCK))
-            ours = places[block.indices] >= 0
-            before = np.concatenate([[0], np.cumsum(ours)])
-            pointers = before[block.indptr]
-            counts = block.data[ours].astype(np.float32)
-            cell = np.repeat(np.arange(block.shape[0]), np.diff(pointers))
-            total = np.bincount(cell, counts, block.shape[0])
-            totals[start : start + block.shape[0]] = total
-            data = np.log1p(TARGET_SUM * counts / np.maximum(total, 1)[cell]).astype(np.float32)
-            columns = places[block.indices[ours]].astype(np.int32)
-            parts.append(
-                sparse.csr_matrix((data, columns, pointers), shape=(block.shape[0], len(vocabulary)))
-            )
-        self.matrix = sparse.vstack(parts, format="csr")
-        self._describe(dataset, places, totals, device, target_depth)
-        self._others_count = False
+        self._describe(dataset, places, len(vocabulary), device, target_depth)
+
+    def _totals(self) -> np.ndarray:
+        return self._known
+
+    def _normalised(self, counts: np.ndarray, totals: np.ndarray) -> np.ndarray:
+        return np.log1p(TARGET_SUM * counts / totals).astype(np.float32)
 
 
 def model_values(dataset: Dataset, model: MaskedModel, names: np.ndarray, device: torch.device) -> Values:

@@ -1,19 +1,25 @@
-"""How many tokens each cell gives a backbone, counted from the dataset without torch."""
+"""Which genes a backbone has and how many tokens each cell gives it, from the dataset, without torch."""
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import sparse
+import pandas as pd
 
+from sgm_core import home
 from sgm_core.cells.dataset import Dataset
+from sgm_core.cells.facts import FOLDER, GeneMoments, gene_moments
 from sgm_core.cells.vocabulary import place_genes
 
 MIN_DETECTION = 0.01
 """A gene seen in fewer cells than this share says too little to be a token."""
 _SAMPLE, _CHUNK = 400, 4096
+_TOKENS, _KEPT = "tokens-1", 64
+"""Folder of what `known_genes` keeps (the number grows when what is in it changes), and its most files."""
 
 
 @dataclass(frozen=True)
@@ -56,24 +62,87 @@ class Tokens:
         return int((self.counts > limit).sum())
 
 
-def most_informative(values: sparse.csr_matrix, n_genes: int) -> np.ndarray:
-    """Return the columns of the normalised `values` with the largest variance-to-mean ratio.
+def most_informative(genes: GeneMoments, n_genes: int) -> np.ndarray:
+    """Return the columns of the genes whose normalised values have the largest variance-to-mean ratio.
 
     Parameters
     ----------
-    values : cells x genes
+    genes : their moments over some cells
     n_genes : how many; fewer come back when fewer are seen in 1 % of the cells
 
     Returns
     -------
     Column numbers, the most informative first.
     """
-    mean = np.asarray(values.mean(0)).ravel()
-    variance = np.asarray(values.multiply(values).mean(0)).ravel() - mean**2
-    detection = np.asarray((values > 0).mean(0)).ravel()
-    ratio = np.where(detection >= MIN_DETECTION, variance / np.maximum(mean, 1e-9), -1.0)
+    ratio = genes.variance / np.maximum(genes.mean, 1e-9)
+    ratio = np.where(genes.detection >= MIN_DETECTION, ratio, -1.0)
     order = np.argsort(-ratio, kind="stable")[:n_genes]
     return order[ratio[order] > 0]
+
+
+def moments_of(dataset: Dataset, rows: np.ndarray) -> GeneMoments:
+    """Return the moments of each gene's normalised values over some cells.
+
+    Known from the import where they are all the cells of some donors; any others are read, in blocks.
+
+    Parameters
+    ----------
+    dataset : the cells
+    rows : row numbers, each once
+    """
+    codes, names = pd.factorize(dataset.donors())
+    of_each, chosen = np.bincount(codes), np.bincount(codes[rows], minlength=len(names))
+    whole = chosen == of_each
+    if (whole | (chosen == 0)).all():
+        return gene_moments(dataset).over(names[whole])
+    total, squares, detected = np.zeros((3, dataset.n_genes))
+    for start in range(0, len(rows), _CHUNK):
+        x = dataset.lognorm(rows[start : start + _CHUNK])
+        values = x.data.astype(np.float64)
+        total += np.bincount(x.indices, values, dataset.n_genes)
+        squares += np.bincount(x.indices, values * values, dataset.n_genes)
+        detected += np.bincount(x.indices, minlength=dataset.n_genes)
+    mean = total / len(rows)
+    variance = np.maximum(squares / len(rows) - mean**2, 0)
+    return GeneMoments(len(rows), mean, variance, detected / len(rows))
+
+
+def known_genes(dataset: Dataset, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many of the genes `known` each cell has, and how many counts of them.
+
+    Worked out once for a choice of genes and kept beside the dataset.
+
+    Parameters
+    ----------
+    dataset : the cells
+    known : (n_genes,) bool
+
+    Returns
+    -------
+    tuple
+        Genes, int64 (n_cells,), and counts, float64 (n_cells,).
+    """
+    name = hashlib.sha256(np.packbits(known).tobytes()).hexdigest()[:24]
+    path = dataset.path / FOLDER / _TOKENS / f"{name}.npy"
+    with suppress(OSError, ValueError):  # not there, or damaged: it is made again
+        genes, counts = np.load(path, allow_pickle=False)
+        return genes.astype(np.int64), counts
+    genes, counts = np.empty(dataset.n_cells, np.int64), np.empty(dataset.n_cells)
+    for start in range(0, dataset.n_cells, _CHUNK):
+        block = dataset.take(slice(start, start + _CHUNK))
+        ours = known[block.indices]
+        before = np.concatenate([[0], np.cumsum(ours)])
+        part = slice(start, start + block.shape[0])
+        genes[part] = np.diff(before[block.indptr])
+        cell = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+        counts[part] = np.bincount(cell[ours], block.data[ours], block.shape[0])
+    with suppress(OSError):  # it may be that this user may not write there
+        with home.whole_file(path) as temporary, temporary.open("wb") as stream:
+            np.save(stream, np.stack([genes.astype(np.float64), counts]))
+        kept = sorted(path.parent.glob("[!.]*.npy"), key=lambda file: file.stat().st_mtime)
+        for old in kept[:-_KEPT]:
+            old.unlink(missing_ok=True)
+    return genes, counts
 
 
 def informative_tokens(dataset: Dataset, n_genes: int, depth_tokens: bool = False) -> Tokens:
@@ -94,20 +163,18 @@ def vocabulary_tokens(dataset: Dataset, vocabulary: tuple[str, ...], depth_token
         If less than 20 % of the dataset's genes are in the vocabulary.
     """
     known = place_genes(dataset.genes, vocabulary, f"dataset {dataset.name!r}") >= 0
-    counts = np.empty(dataset.n_cells, np.int64)
-    for start in range(0, dataset.n_cells, _CHUNK):
-        part = dataset.take(slice(start, start + _CHUNK))
-        before = np.concatenate([[0], np.cumsum(known[part.indices])])
-        counts[start : start + _CHUNK] = np.diff(before[part.indptr])
-    return Tokens(counts + 2 * depth_tokens, len(vocabulary), exact=True)
+    return Tokens(known_genes(dataset, known)[0] + 2 * depth_tokens, len(vocabulary), exact=True)
 
 
 @lru_cache(maxsize=16)
 def _informative(dataset: Dataset, content_hash: str, n_genes: int, depth_tokens: bool) -> Tokens:
-    detected = np.diff(dataset.counts().indptr)
+    detected = dataset.n_genes_per_cell()
     rows = np.unique(np.linspace(0, dataset.n_cells - 1, min(_SAMPLE, dataset.n_cells)).astype(int))
     values = dataset.lognorm(rows)
-    chosen = most_informative(values, n_genes)
+    mean = np.asarray(values.mean(0)).ravel()
+    variance = np.asarray(values.multiply(values).mean(0)).ravel() - mean**2
+    detection = np.asarray((values > 0).mean(0)).ravel()
+    chosen = most_informative(GeneMoments(len(rows), mean, variance, detection), n_genes)
     share = values[:, chosen].nnz / max(1, values.nnz)
     counts = np.maximum(1, np.round(detected * share)) + 2 * depth_tokens
     return Tokens(counts, max(2, len(chosen)), exact=False)

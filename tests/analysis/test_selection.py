@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.path import Path as Polygon
 
-from sgm_core.analysis.selection import composition, points_in_box, points_in_polygon
+from sgm_core.analysis.selection import points_in_box, points_in_polygon
 from sgm_core.errors import InputError
 
 STAR = np.array([[0, 3], [1, -3], [-2.5, 1], [2.5, 1], [-1, -3]], dtype=float)
@@ -62,19 +62,3 @@ def test_what_is_no_lasso_is_refused(corners: list) -> None:
 def test_a_box_may_be_drawn_from_any_corner() -> None:
     x, y = np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 2.0])
     assert points_in_box(x, y, (1.5, 0.0), (1.0, 0.0)).tolist() == [True, True, False]
-
-
-def test_composition_against_the_rest() -> None:
-    labels = np.array(["T", "T", "B", None, "B", "NK"], dtype=object)
-    table = composition(labels, np.array([True, True, True, True, False, False])).set_index("label")
-    assert table["n_selected"].to_dict() == {"T": 2, "(no label)": 1, "B": 1, "NK": 0}
-    assert table["n_rest"].sum() == 2
-    assert table.loc["B", ["share_selected", "share_rest", "ratio"]].tolist() == [0.25, 0.5, 0.5]
-    assert table.loc["T", "ratio"] == np.inf
-    assert table["share_selected"].sum() == pytest.approx(1)
-
-
-def test_an_empty_selection_has_no_shares() -> None:
-    table = composition(np.array(["T", "B"]), np.zeros(2, dtype=bool))
-    assert table["n_selected"].sum() == 0
-    assert table["share_selected"].isna().all()

@@ -91,7 +91,7 @@ def test_verdicts(difference: list[float], metric: str, verdict: str) -> None:
     assert pair["verdict"] == verdict
     assert pair["confidence"] == ("undecided" if verdict == "undecided" else "proven")
     described = paired_difference(folds, A, B, metric)
-    assert (described["role"], described["verdict"]) == ("descriptive", "undecided")
+    assert (described["role"], described["verdict"]) == ("descriptive", "described")
     assert comparison_sentence(described).endswith("over five folds: descriptive, not tested")
 
 
@@ -156,7 +156,7 @@ def test_among_many_arms_without_a_difference_seldom_one_is_proven() -> None:
 
 def test_one_fold_gives_no_interval() -> None:
     folds = folds_of({A: [0.5], B: [0.4]})
-    pair = paired_difference(folds, A, B)
+    pair = paired_difference(folds, A, B, role="primary")
     assert pair["verdict"] == "undecided"
     assert np.isnan(pair["half_width"])
     assert comparison_sentence(pair) == (

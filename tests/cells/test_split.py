@@ -169,3 +169,21 @@ def test_two_donors_can_not_be_split():
 def test_donors_without_any_label_are_placed_too():
     ds = dataset({"P0": {"a": 3}, "P1": {"b": 2}, "P2": {"x": 4}, "P3": {"a": 1}}, unlabelled=["x"])
     assert sorted(d for fold in donor_folds(ds, n_folds=4) for d in fold.test) == ["P0", "P1", "P2", "P3"]
+
+
+def test_folds_are_kept_beside_the_dataset_and_a_damaged_file_is_made_anew(monkeypatch):
+    from sgm_core.cells import split
+
+    ds = dataset({f"P{i}": {"a": 3, "b": 2} for i in range(6)})
+    monkeypatch.setattr(split, "_kept", {})
+    first = donor_folds(ds, n_folds=3)
+    (file,) = (ds.path / "facts" / "folds-1").glob("*.json")
+    real = split._donor_folds
+    monkeypatch.setattr(split, "_donor_folds", None)  # another process reads them
+    monkeypatch.setattr(split, "_kept", {})
+    assert donor_folds(ds, n_folds=3) == first
+    file.write_text('{"key": 3}')
+    monkeypatch.setattr(split, "_donor_folds", real)
+    monkeypatch.setattr(split, "_kept", {})
+    assert donor_folds(ds, n_folds=3) == first
+    assert "test" in file.read_text()

@@ -11,6 +11,8 @@ from sgm_core.cli.frame import main
 from sgm_core.home import write_table
 from sgm_core.runs.store import create_run, open_run
 
+_UMAP = "sgm_core.analysis.umap_process.UmapProcess.umap"
+
 
 @pytest.fixture
 def run_id(demo_dataset) -> str:
@@ -184,7 +186,7 @@ def test_umap_of_a_run_is_a_run_of_its_own(
     run_id: str, demo_dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Real maps are tested in analysis/test_embedding: numba takes ten seconds to compile them in a process.
-    monkeypatch.setattr("sgm_core.analysis.embedding.umap", lambda vectors, seed=0: vectors[:, :2])
+    monkeypatch.setattr(_UMAP, lambda self, vectors, tell: vectors[:, :2])
     folder = open_run(run_id).path / "pooled"
     folder.mkdir()
     vectors = np.random.default_rng(0).normal(size=(demo_dataset.n_cells, 8)).astype(np.float32)
@@ -197,9 +199,31 @@ def test_umap_of_a_run_is_a_run_of_its_own(
     assert table["cell"].tolist() == list(range(demo_dataset.n_cells)) and np.isfinite(table["x"]).all()
 
 
+def test_umap_of_some_cells(
+    demo_dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_UMAP, lambda self, vectors, tell: vectors[:, :2])
+    (tmp_path / "cells.csv").write_text(
+        "cell\n" + "\n".join(demo_dataset.obs["cell"].iloc[[7, 1, 90, 4, 5, 6]])
+    )
+    argv = ("umap", demo_dataset.name, "--cells", tmp_path / "cells.csv", "--name", "some")
+    code, out, err = call(capsys, *argv, "--json")
+    assert code == 0, err
+    assert "on all cores" in err
+    data = json.loads(out)
+    assert pd.read_parquet(data["path"])["cell"].tolist() == [1, 4, 5, 6, 7, 90]
+    assert open_run(data["run"]).parameters["seed"] is None
+    code, _, err = call(capsys, *argv)
+    assert code == 2 and "has a map 'some': choose another name" in err
+
+
 @pytest.mark.parametrize(
     ("argv", "reason"),
     [
+        (("umap", "small", "--cells", "cells.csv"), "give --cells FILE and --name MAP together"),
+        (("umap", "small", "--name", "mine"), "give --cells FILE and --name MAP together"),
+        (("umap", "small", "--cells", "absent.csv", "--name", "mine"), "no file absent.csv"),
+        (("umap", "RUN", "--cells", "absent.csv", "--name", "mine"), "no dataset"),
         (("masks", "nothing"), "no run 'nothing'"),
         (("masks", "RUN", "--arm", "magic"), "no masks of arm 'magic'"),
         (("masks", "RUN", "--fold", 9), "no masks of arm 'self-guided', fold 9"),

@@ -13,8 +13,8 @@ def answer_of(page) -> str:
 
 
 def test_each_has_a_word_a_colour_and_a_shape_of_its_own():
-    assert set(confidence.MARKS) == {"proven", "undecided", "chance"}
-    assert all(len({mark[i] for mark in confidence.MARKS.values()}) == 3 for i in range(3))
+    assert set(confidence.MARKS) == {"proven", "undecided", "described", "chance"}
+    assert all(len({mark[i] for mark in confidence.MARKS.values()}) == 4 for i in range(3))
     assert confidence.mark(None) == ""
 
 
@@ -35,6 +35,14 @@ def test_a_sentence_shows_the_confidence_of_its_verdict(compare_run):
         assert confidence.masks_line("An arm", found).startswith(confidence.mark(found.confidence))
     assert confidence.of_pair({"n_folds": 0, "confidence": "undecided"}) is None
     assert confidence.of_pair({"n_folds": 3, "confidence": "proven"}) == "proven"
+
+
+def test_a_pair_that_is_only_described_says_so_and_not_that_it_is_undecided(open_page, compare_run):
+    # Seen: a descriptive pair, of which nothing is tested, carried the mark "Undecided".
+    page = open_page("compare", metric="Weighted F1")
+    said = answer_of(page)
+    assert said.startswith(f"##### {confidence.mark('described')}") and said.split(".")[0] != said
+    assert "descriptive, not tested" in said and "undecided" not in said.lower()
 
 
 def test_masked_genes_and_enrichment_carry_the_mark(open_page, compare_run):

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from pages.components import kept, tables
+from sgm_core import tables as run_tables
 from sgm_core.home import write_table
-from sgm_core.runs import tables as run_tables
 
 
 @pytest.fixture(autouse=True)

@@ -78,6 +78,9 @@ def test_a_run_of_one_seed_ranks_no_gene_by_lift(open_page, compare_run):
         assert not open_page("masked_genes", evidence=view).exception
     page = open_page("enrichment")
     assert not page.exception
+    assert page.selectbox(key="genes").value == "frequency", "it opens on what can be shown"
+    assert not any("No enrichment" in warning.value for warning in page.warning)
+    page.selectbox(key="genes").set_value("lift").run()
     assert any(
         "No enrichment by lift: one model can't tell" in read(warning.value) for warning in page.warning
     )

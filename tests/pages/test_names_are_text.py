@@ -97,10 +97,9 @@ def test_no_page_obeys_a_name(open_page, hostile):
 
 def test_the_walk_would_see_it(open_page, hostile, monkeypatch):
     dataset, run = hostile
-    monkeypatch.setattr("sgm_core.figures.cells.label", lambda name, most=0: str(name))
-    monkeypatch.setattr("pages.components.selection_panel.escape", str)
+    monkeypatch.setattr("pages.components.words.escape", str)
     app = open_page("cells", dataset=dataset.name, run=run.id)
-    assert {name for name, _ in obeyed(app)} >= {"PlotlyChart.spec"}
+    assert {name for name, _ in obeyed(app)} >= {"MultiSelect.label"}
 
 
 def test_the_menu_names_a_run_by_its_title_and_the_link_by_its_id(open_page, hostile):

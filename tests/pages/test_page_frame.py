@@ -124,3 +124,28 @@ for page in {PAGES}:
     )
     drawn = [line for line in done.stdout.splitlines() if line.startswith("drawn")]
     assert drawn == [f"drawn {name} []" for name in PAGES], done.stdout + done.stderr
+
+
+def test_drawing_a_page_again_reads_no_document_again(open_page, compare_run, monkeypatch):
+    # Seen: with 200 runs, each rerun of a page read 800 to 1,400 JSON files.
+    from sgm_core import home
+
+    read: list[str] = []
+    read_json = home.read_json
+
+    def count(path):
+        read.append(str(path))
+        return read_json(path)
+
+    page = open_page("home")
+    monkeypatch.setattr(home, "read_json", count)
+    for name in ("home", "runs", "compare"):
+        page = open_page(name)
+        read.clear()
+        page.run()
+        again = [path for path in read if path.endswith(("config.json", "status.json", "dataset.json"))]
+        assert not again, name
+    compare_run.finish("failed", "of a sudden")
+    page.run()
+    assert compare_run.state == "failed"
+    assert sorted({path.rsplit("/", 1)[1] for path in read}) == ["status.json"], "what changed, and no more"

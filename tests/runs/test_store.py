@@ -12,9 +12,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from sgm_core import home
+from sgm_core import home, tables
 from sgm_core.errors import Cancelled, InputError, NotFoundError
-from sgm_core.runs import tables
 from sgm_core.runs.process import identity
 from sgm_core.runs.run import Run
 from sgm_core.runs.store import cancel_run, create_run, export_run, export_size, list_runs, open_run
@@ -108,7 +107,7 @@ def test_log_lines_carry_the_time_and_the_tail_is_the_end(run: Run) -> None:
 def test_progress_is_throttled_and_estimates_the_time_left(run: Run, monkeypatch) -> None:
     clock = [100.0]
     writes: list[dict] = []
-    monkeypatch.setattr("sgm_core.runs.run.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
     monkeypatch.setattr(run, "update", lambda **changes: writes.append(changes["progress"]))
     run.progress(20, 100, "resumed at 20")
     for step in range(21, 101):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import h5py
 
-from sgm_core.cells.read.damage import reading
+from sgm_core.cells.read.damage import open_hdf5, reading
 from sgm_core.cells.read.features import mark_genes
 from sgm_core.cells.read.geo import is_geo, read_geo
 from sgm_core.cells.read.h5ad import read_h5ad
@@ -73,7 +73,7 @@ def _open(path: Path, scratch: Path, layer: str | None, columns: Collection[str]
         return read_text(path, scratch, columns)
     kind = Path(name).suffix
     if kind in (".h5", ".hdf5") and h5py.is_hdf5(path):
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             kind = ".h5ad" if "obs" in file and "var" in file else ".loom" if "row_attrs" in file else ".h5"
     if kind == ".h5ad":
         return read_h5ad(path, scratch, layer)

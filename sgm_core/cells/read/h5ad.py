@@ -9,6 +9,7 @@ from scipy import sparse
 
 from sgm_core.cells.read.annotation import read_table
 from sgm_core.cells.read.damage import members, open_hdf5, part, reading
+from sgm_core.cells.read.extras import read_colours, read_maps
 from sgm_core.cells.read.source import CHUNK_VALUES, CountSource, name_cells, refuse_empty, sparse_blocks
 from sgm_core.cells.read.transpose import Transposer
 from sgm_core.cells.read.values import find_counts, native
@@ -38,6 +39,8 @@ def read_h5ad(path: Path, scratch: Path, layer: str | None = None) -> CountSourc
         if "obs" not in file or "var" not in file:
             raise InputError(f"{path.name} is an HDF5 file without obs and var: it is no h5ad file")
         obs, notes = read_table(file, "obs")
+        maps, map_notes = read_maps(file, len(obs))
+        colours, colour_notes = read_colours(file, obs)
         var, var_notes = read_table(file, "var")
         refuse_empty(path, len(obs), len(var))
         places = _places(path, file, layer)
@@ -59,8 +62,9 @@ def read_h5ad(path: Path, scratch: Path, layer: str | None = None) -> CountSourc
                 f"but obs has {len(cells)} cells and var {len(genes)} genes"
             )
     chunks = _chunks(path, where, kind, shape, scratch)
+    said = [*notes, *var_notes, *why, *layout_notes, *map_notes, *colour_notes]
     return CountSource(
-        path, f"h5ad ({kind})", where, cells, genes, chunks, notes=[*notes, *var_notes, *why, *layout_notes]
+        path, f"h5ad ({kind})", where, cells, genes, chunks, notes=said, maps=maps, colours=colours
     )
 
 

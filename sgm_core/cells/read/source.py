@@ -51,6 +51,10 @@ class CountSource:
         The columns of `obs` that the format itself provides for these roles.
     notes
         What the reader assumed or left out, a sentence each; complete once `chunks` has been read.
+    maps
+        Coordinates of all cells that the file has, float32 (n_cells, 2) by name, NaN where there are none.
+    colours
+        The file's colours, ``#rrggbb`` by level, by column of `obs`.
     """
 
     path: Path
@@ -63,6 +67,8 @@ class CountSource:
     cell_type: str | None = None
     timepoint: str | None = None
     notes: list[str] = field(default_factory=list)
+    maps: dict[str, np.ndarray] = field(default_factory=dict)
+    colours: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def checked(source: CountSource) -> CountSource:
