@@ -27,6 +27,7 @@ from sgm_core.training.data import Values, informative_genes
 from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.pretrain import pretrain, untrained
 from sgm_core.training.probe import probe
+from sgm_core.training.train_cells import every_cell
 
 UNTRAINED: dict[str, dict[str, Any]] = {
     "as chosen, untrained": {},
@@ -89,7 +90,9 @@ def evaluate(
     # the validation donors judge here, so they choose neither epoch nor weight decay
     none, n = codes[:0], len(classes)
     probed, _ = probe(vectors[:cut], codes, vectors[:0], none, vectors[cut:], n, finetuning)
-    tuned, _ = train_classifier(model, values, train, codes, train[:0], none, validation, n, finetuning)
+    tuned, _ = train_classifier(
+        model, values, every_cell(train), codes, train[:0], none, validation, n, finetuning
+    )
     f1 = [macro(dataset, true, classes, result) for result in (probed, tuned)]
     return f1[0], f1[1], time.process_time() - started
 

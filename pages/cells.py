@@ -78,15 +78,18 @@ def first_colours(dataset: Dataset, options: dict[str, str]) -> list[str]:
 def panes(
     dataset: Dataset, maps: Maps, values: PageValues, options: dict[str, str], n: int
 ) -> tuple[list[Pane | None], list]:
-    """Draw the controls of each map; returns what each shows and where it is to be drawn."""
+    """Draw the controls of each map; returns what each shows, and where it and what is below it go."""
     shown, places = [], []
     colours = first_colours(dataset, options)
     for _ in range(0, n, 2):
         for column in st.columns(min(2, n), gap="medium"):
             place = len(shown)
-            with column:
-                shown.append(cells_panes.choose(dataset, maps, options, values, place, colours[place]))
-            places.append(column)
+            controls, spot = column.container(), column.container()
+            foot = column.container(horizontal=True, vertical_alignment="center", gap="small")
+            with controls:
+                pane = cells_panes.choose(dataset, maps, options, values, place, colours[place], foot)
+            shown.append(pane)
+            places.append((spot, foot))
     return shown, places
 
 
@@ -120,10 +123,12 @@ def explorer(dataset: Dataset, maps: Maps, context: frame.Context) -> None:
         with bar:
             selection_panel.bar(selecting, context.run, model, selected)
         moved = False
-        for place, (pane, column) in enumerate(zip(shown, places)):
+        for place, (pane, (spot, foot)) in enumerate(zip(shown, places)):
             if pane is None:
                 continue
-            with column, frame.guard():
+            with foot:
+                cells_panes.download(dataset, maps, values, pane, place)
+            with spot, frame.guard():
                 event = cells_panes.draw(
                     dataset, maps, values, pane, place, n_panes, selected, context.colour_blind
                 )

@@ -20,6 +20,10 @@ for _variable in (
 
 import pytest  # noqa: E402
 from few_dataset import BUNDLE, few  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("suite", deadline=None)  # a timing is never an assertion
+settings.load_profile("suite")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.components import cells_colours, cells_values, gene_sets, words
 from pages.components.cell_views import Maps
@@ -53,7 +54,13 @@ def options(dataset: Dataset, of_run: dict[str, str]) -> dict[str, str]:
 
 
 def choose(
-    dataset: Dataset, maps: Maps, colours: dict[str, str], values: PageValues, place: int, first: str
+    dataset: Dataset,
+    maps: Maps,
+    colours: dict[str, str],
+    values: PageValues,
+    place: int,
+    first: str,
+    foot: DeltaGenerator,
 ) -> Pane | None:
     """Draw one map's controls; returns what it shows, None while a choice is missing.
 
@@ -63,6 +70,8 @@ def choose(
         Which map of the page, from 0.
     first
         The source that it is coloured by at first.
+    foot
+        Where the scale of numbers is chosen, below the map.
     """
     end = "" if place == 0 else str(place + 1)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -81,7 +90,7 @@ def choose(
             found = _gene_set(dataset, end)
         scale = Scale()
         if found is not None and values.is_number(found[0]):
-            with st.popover("", icon=":material/palette:", help="Colours and range"):
+            with foot, st.popover("Colours and range", icon=":material/palette:", type="tertiary"):
                 found, scale = _scale(values, found, end)
     return Pane(source, *found, scale) if found is not None else None
 
@@ -206,11 +215,15 @@ def draw(
         height=_HEIGHTS[n_panes],
         alt=f"Map of {len(cells):,} cells ({pane.map}) coloured by {pane.words}",
     )
+    return event
+
+
+def download(dataset: Dataset, maps: Maps, values: PageValues, pane: Pane, place: int) -> None:
+    """Offer the numbers of a map as CSV."""
     st.download_button(
         ":small[CSV]", lambda: _csv(maps, values, pane), f"{dataset.name}-map.csv", mime="text/csv",
         key=f"csv-map-{place}", on_click="ignore", type="tertiary", help="Download the map's numbers as CSV",
     )  # fmt: skip
-    return event
 
 
 def _csv(maps: Maps, values: PageValues, pane: Pane) -> bytes:

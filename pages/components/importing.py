@@ -48,7 +48,8 @@ def form() -> None:
     if path is None:
         st.caption(
             "Raw counts with a donor and a cell type for each cell: h5ad, 10x (.h5 or folder), loom, "
-            "CSV/TSV, or GEO pairs (*.dem.txt.gz with *.anno.txt.gz). Uploads stay on this machine."
+            "CSV/TSV, or GEO pairs (*.dem.txt.gz with *.anno.txt.gz). Or only a map: coordinates and labels "
+            "as parquet or CSV. Uploads stay on this machine."
         )
         return
     try:
@@ -82,8 +83,27 @@ def _columns_and_start(path: Path, known: picker.Peek | None) -> None:
         key=f"import-unlabelled-{path}-{chosen['cell_type']}",
         help="Cells with these labels pretrain but are never finetuned on or scored; 'nan' is no value.",
     )
+    # A map without counts has no genes to choose and nothing to filter by.
+    more: dict[str, Any] = _more() if known is None or known.has_counts else {}
+    try:
+        more |= {key: picker.checked(more[key], key) for key in ("cells", "genes", "aliases") if key in more}
+        problem = _problem(name)
+    except SGMError as error:
+        problem = str(error)
+    if problem:
+        st.warning(escape(problem))
+    if st.button("Import", type="primary", icon=":material/download:", disabled=bool(problem)):
+        parameters = {"path": str(path), "name": name, "unlabelled": unlabelled}
+        parameters |= {key: value for key, value in {**chosen, **more}.items() if value not in ("", None)}
+        run = create_run("import", name, parameters, title=run_title("import", name, parameters))
+        launch(run)
+        st.session_state[_STARTED] = run.id
+        st.rerun()
+
+
+def _more() -> dict[str, Any]:
     with st.expander("More"), st.grid(4, min_column_width=200, gap="medium"):
-        more: dict[str, Any] = {
+        return {
             "min_genes": st.number_input(
                 "Least genes per cell", value=200, min_value=0, key="import-min-genes"
             ),
@@ -99,20 +119,6 @@ def _columns_and_start(path: Path, known: picker.Peek | None) -> None:
                 "Alias table", key="import-aliases", placeholder="path or name, optional"
             ),
         }
-    try:
-        more |= {key: picker.checked(more[key], key) for key in ("cells", "genes", "aliases")}
-        problem = _problem(name)
-    except SGMError as error:
-        problem = str(error)
-    if problem:
-        st.warning(escape(problem))
-    if st.button("Import", type="primary", icon=":material/download:", disabled=bool(problem)):
-        parameters = {"path": str(path), "name": name, "unlabelled": unlabelled}
-        parameters |= {key: value for key, value in {**chosen, **more}.items() if value not in ("", None)}
-        run = create_run("import", name, parameters, title=run_title("import", name, parameters))
-        launch(run)
-        st.session_state[_STARTED] = run.id
-        st.rerun()
 
 
 def _column(role: str, known: picker.Peek | None) -> str | None:

@@ -4,16 +4,18 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import streamlit as st
 
 from sgm_core import home
+from sgm_core.cells.coordinates import is_coordinates, read_coordinates
 from sgm_core.cells.read import open_source
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.escape import escape
 from sgm_core.resources.store import resource_path
 from sgm_core.roots import allowed_path, allowed_roots
 
-_SUFFIXES = (".h5ad", ".h5", ".hdf5", ".loom", ".csv", ".tsv", ".txt", ".tab", ".mtx", ".gz")
+_SUFFIXES = (".h5ad", ".h5", ".hdf5", ".loom", ".csv", ".tsv", ".txt", ".tab", ".mtx", ".gz", ".parquet")
 _PEEK_BYTES = 300_000_000
 _UP, _HERE = "⬑ one folder up", "✓ this folder itself"
 _ROOT = "→ "
@@ -29,6 +31,7 @@ class Peek:
     columns: tuple[str, ...]
     levels: dict[str, tuple[str, ...]]
     roles: dict[str, str | None]
+    has_counts: bool = True
 
 
 def server_path() -> Path | None:
@@ -165,24 +168,34 @@ def peek(path: Path) -> Peek | None:
     """
     files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
     total = sum(file.stat().st_size for file in files)
-    if total > _PEEK_BYTES and not path.name.endswith((".h5ad", ".loom", ".h5")):
+    if total > _PEEK_BYTES and not path.name.endswith((".h5ad", ".loom", ".h5", ".parquet")):
         return None
     return _peek(str(path), max((file.stat().st_mtime for file in files), default=0.0))
 
 
 @st.cache_data(max_entries=16, show_spinner="Looks at the file")
 def _peek(path: str, stamp: float) -> Peek:
+    if is_coordinates(Path(path)):
+        table = read_coordinates(Path(path))
+        obs = table.obs.drop(columns="cell")
+        roles = {"donor": None, "cell_type": table.likely_cell_type(), "timepoint": None}
+        columns = tuple(map(str, obs.columns))
+        return Peek("coordinates and labels, no counts", len(obs), columns, _levels(obs), roles, False)
     with home.scratch(home.folder("uploads") / "peek") as scratch:
         try:
             source = open_source(Path(path), scratch)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{Path(path).name} can't be read: {error}") from error
         obs = source.obs.drop(columns="cell", errors="ignore")
-        levels = {}
-        for column in obs.columns:
-            values = obs[column]
-            if values.nunique() <= 200:
-                texts = sorted(map(str, values.dropna().unique()))
-                levels[str(column)] = tuple([*texts, "nan"] if values.isna().any() else texts)
         roles = {"donor": source.donor, "cell_type": source.cell_type, "timepoint": source.timepoint}
-        return Peek(source.format, len(obs), tuple(map(str, obs.columns)), levels, roles)
+        return Peek(source.format, len(obs), tuple(map(str, obs.columns)), _levels(obs), roles)
+
+
+def _levels(obs: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    levels = {}
+    for column in obs.columns:
+        values = obs[column]
+        if values.nunique() <= 200:
+            texts = sorted(map(str, values.dropna().unique()))
+            levels[str(column)] = tuple([*texts, "nan"] if values.isna().any() else texts)
+    return levels

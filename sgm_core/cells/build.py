@@ -127,8 +127,7 @@ def import_dataset(
         kept_obs = obs[survey.keep].reset_index(drop=True)
         check_enough(kept_obs, roles, declared, f"{path.name} (after the filters)")
         colours = _fitting(source.colours, obs, source.notes)
-        notes = [*source.notes, *_bare_codes(source, roles)]
-        for said in notes:
+        for said in source.notes:
             observer.message(f"note: {said}")
         final = gene_map.keep(keep_genes)
         report = gene_map.report | {
@@ -142,7 +141,12 @@ def import_dataset(
             final.table(),
             roles,
             declared,
-            source={"path": str(path), "format": source.format, "counts": source.where, "notes": notes},
+            source={
+                "path": str(path),
+                "format": source.format,
+                "counts": source.where,
+                "notes": source.notes,
+            },
             filters={
                 "min_genes": min_genes,
                 "min_cells": min_cells,
@@ -186,21 +190,6 @@ def _fitting(
         else:
             notes.append(f"the file's colours of column {column!r} were left out: its levels are others now")
     return found
-
-
-def _bare_codes(source: CountSource, roles: dict[str, str | None]) -> list[str]:
-    """Say which columns with a role look like the codes of a factor whose names got lost (0, 1, 2, ...)."""
-    lost = []
-    for column in filter(None, roles.values()):
-        values = source.obs[column]
-        if values.dtype.kind in "iu" and sorted(values.unique()) == list(range(values.nunique())):
-            lost.append(column)
-    if not lost:
-        return []
-    return [
-        f"column {', '.join(lost)} holds 0, 1, 2, ... only: if these are codes whose names the file lost, "
-        "give a table with the names (--cells)"
-    ]
 
 
 def _survey(source: CountSource, gene_map: GeneMap, min_genes: int, observer: Observer) -> _Survey:

@@ -111,13 +111,28 @@ def check_cells(
                 f"{first!r} and {second!r} of column {column!r} differ in case only and are kept apart"
                 for first, second in differing_in_case(obs[column])[:_SHOWN]
             ]
-        if levels and all(level.lstrip("-").isdigit() for level in levels):
-            notes.append(
-                f"the classes of column {roles['cell_type']!r} are numbers ({name_some(levels)}): if "
-                "they are codes, "
-                "name the column that holds their names"
-            )
+        notes += _numbered(obs, roles)
     return obs, declared
+
+
+def _numbered(obs: pd.DataFrame, roles: dict[str, str | None]) -> list[str]:
+    """Say which columns may hold the codes of a factor whose names got lost.
+
+    Classes that are numbers are suspicious, donors and timepoints only where they are 0, 1, 2, ...
+    """
+    found, shown = [], ""
+    for role, column in roles.items():
+        levels = sorted(obs[column].dropna().unique()) if column else []
+        codes = set(levels) == {str(number) for number in range(len(levels))}
+        if levels and (codes or (role == "cell_type" and all(x.lstrip("-").isdigit() for x in levels))):
+            found.append(repr(column))
+            shown = shown or name_some(levels)
+    if not found:
+        return []
+    return [
+        f"column {', '.join(found)} holds numbers only ({shown}): if these are codes whose names the file "
+        "lost, name the column that has them, or give a table with the names (--cells)"
+    ]
 
 
 def check_enough(

@@ -141,7 +141,7 @@ def composition(ds: Dataset) -> pd.DataFrame:
         {
             "donor": ds.donors() if ds.has_donors else "",
             "cell_type": ds.labels().fillna("(no label)"),
-            "timepoint": ds.obs[ds.timepoint_column].fillna("") if ds.timepoint_column else "",
+            "timepoint": ds.annotations[ds.timepoint_column].fillna("") if ds.timepoint_column else "",
         }
     )
     return frame.value_counts(sort=False).rename("cells").reset_index()

@@ -192,7 +192,7 @@ def _count(ds: Dataset, label: str | None) -> tuple[pd.DataFrame, pd.Series]:
     counts = _crossed(donor, kind, len(donors), len(kinds))
     pairs = kind, list(kinds)
     if ds.timepoint_column:
-        day, days = pd.factorize(ds.obs[ds.timepoint_column].fillna(""), sort=True)
+        day, days = pd.factorize(ds.annotations[ds.timepoint_column].fillna(""), sort=True)
         # The pairs sorted as texts: of two that are as frequent, a donor's main one is the first.
         joined = [f"{a} | {b}" for a in kinds for b in days]
         place = np.argsort(np.argsort(joined)) if joined else np.zeros(1, np.int64)

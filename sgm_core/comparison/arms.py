@@ -43,6 +43,7 @@ def settings(
         If a field of ``config.pretrain`` or ``config.finetune`` is unknown, or a value does not fit.
     """
     shared: dict[str, Any] = {"label": config.label, "device": config.device}
+    shared["train_cells"] = config.train_cells
     shared["seed"] = config.seed if seed is None else seed
     own = {"backbone": config.backbone, "data": config.data, "split": config.split, "n_folds": config.folds}
     pretrain = {**shared, **own, **config.pretrain, **(ARMS[arm] or ARMS["uniform"]), "fold": fold}

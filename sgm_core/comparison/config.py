@@ -21,6 +21,7 @@ from sgm_core.training.config.settings import (
     backbone_field,
     option,
     split_field,
+    train_cells_field,
 )
 
 ARMS: dict[str, dict[str, Any]] = {
@@ -41,7 +42,7 @@ SEEDED = PRIMARY
 
 DECIDED = frozenset(
     ("data", "run", "backbone", "masker", "summary", "scheme", "fold", "split", "n_folds", "label", "device")
-) | {"seed"}
+) | {"seed", "train_cells"}
 """Fields of pretraining and finetuning that the arms, or the comparison as a whole, decide."""
 
 
@@ -57,6 +58,7 @@ class CompareConfig(Settings):
     split: str = split_field()
     folds: int = option(5, "data", "Number of donor folds (cross-validation)", range=Range(2, 1000))
     label: str | None = option(None, "data", "Label column; none = the cell type column")
+    train_cells: int | None = train_cells_field("; the baselines and the probe get as many, drawn once")
     arms: tuple[str, ...] = option(
         default_arms("tiny"), "data", "Arms to compare; none given = the usual ones of the backbone"
     )

@@ -15,7 +15,7 @@ from sgm_core.comparison.arms import settings
 from sgm_core.comparison.baselines import BASELINES, run_baseline
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.parts import PARTS, write_predictions
-from sgm_core.home import read_json, whole_file, whole_folder, write_json, write_table
+from sgm_core.home import read_json, whole_folder, write_json, write_table
 from sgm_core.progress import Observer
 from sgm_core.training.config import SCHEMES, FinetuneConfig
 from sgm_core.training.folds import draws_of, run_folds
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from sgm_core.model.reconstruction import MaskedModel
     from sgm_core.training.data import Values
+    from sgm_core.training.pooling import Pooled
 
 BASELINE, MAP = "baselines", "dataset-map"
 MAPPED = ("self-guided", "uniform+summary")  # arms whose pooled vectors of fold 0 get a UMAP
@@ -122,11 +123,13 @@ def run_task(config: CompareConfig, task: Task, folder: Path, code: str, observe
 def _baselines(
     dataset: Dataset, config: CompareConfig, fold: Fold, target: Path, observer: TaskObserver
 ) -> None:
-    from sgm_core.training.finetune import fold_row, labelled_rows, prediction_table
+    from sgm_core.training.finetune import fold_row, prediction_table
+    from sgm_core.training.labelled import labelled_fold
 
-    train, validation, test, labels = labelled_rows(dataset, fold, config.label)
-    known = labels.astype(str).to_numpy()
-    parts = [(dataset.lognorm(rows), known[rows]) for rows in (train, validation)]
+    part = labelled_fold(dataset, fold, config.label, config.train_cells, config.seed)
+    known = dataset.labels(config.label).astype(str).to_numpy()
+    train, test = part.once[0], part.test
+    parts = [(dataset.lognorm(rows), known[rows]) for rows in (train, part.validation)]
     x_test = dataset.lognorm(test)
     tables, rows = [], []
     for number, name in enumerate(BASELINES):
@@ -137,9 +140,9 @@ def _baselines(
         table = prediction_table(dataset, test, fitted.classes, fitted.probabilities, config.label, **where)
         tables.append(table)
         seconds = time.perf_counter() - started
-        for draw, part in draws_of(dataset, config, table):
+        for draw, drawn in draws_of(dataset, config, table):
             rows.append(
-                fold_row(dataset, fold, part, config.label, len(train), seconds, fitted.chosen) | draw
+                fold_row(dataset, fold, drawn, config.label, part.cells, seconds, fitted.chosen) | draw
             )
         observer.metric(
             phase="baseline",
@@ -165,13 +168,11 @@ def _arm(
 ) -> None:
     from sgm_core.device import pick_device
     from sgm_core.model.checkpoint import save_model
-    from sgm_core.training.classifier import train_classifier
     from sgm_core.training.data import model_values
-    from sgm_core.training.finetune import fold_row, labelled_rows, prediction_table
+    from sgm_core.training.finetune import fold_row, prediction_table
+    from sgm_core.training.labelled import labelled_fold, name_cells
     from sgm_core.training.pretrain import pretrain, pretrain_cells, weights_of
-    from sgm_core.training.probe import probe
     from sgm_core.training.start import initial_state, set_pool
-    from sgm_core.training.validation import encode_classes
 
     pretraining, finetuning = settings(config, task.arm, task.fold, task.seed)
     device = pick_device(config.device)
@@ -191,10 +192,8 @@ def _arm(
         model, values = start.model, start.values
     pretrain_seconds = time.perf_counter() - started
     set_pool(model.backbone, finetuning.pool)
-    train, validation, test, labels = labelled_rows(dataset, fold, config.label)
-    classes, codes, known, validation_codes = encode_classes(labels.iloc[train], labels.iloc[validation])
-    validation = validation[known]
-    if not len(validation):
+    part = labelled_fold(dataset, fold, config.label, config.train_cells, task.seed)
+    if not len(part.validation):
         observer.message(f"{task.name}: no validation cells of its classes, so the last epoch is kept")
     tables, rows = [], []
     # the probe first, whatever the order asked for: the other schemes change the model in place
@@ -209,44 +208,21 @@ def _arm(
             first + (1 - first) * (number + 1) / len(schemes),
         )
         within = TaskObserver(observer, observer.slot, share)
+        where = {"arm": task.arm, "fold": task.fold, "seed": task.seed}
+        compat = finetuning.compat if scheme == "official" else "corrected"
+        own = replace(finetuning, scheme=scheme, compat=compat)
+        if before is not None and scheme != "linear-probe":
+            model.load_state_dict(before)
+        pooled = None
         if scheme == "linear-probe":
-            needed = np.concatenate([train, validation, test])
-            pooled = _pooled(model, values, needed, config, task, finetuning, folder, within)
-            probabilities, chosen = probe(
-                pooled[train],
-                codes,
-                pooled[validation],
-                validation_codes,
-                pooled[test],
-                len(classes),
-                finetuning,
-                within,
-            )
-        else:
-            where = {"arm": task.arm, "fold": task.fold, "seed": task.seed}
-            compat = finetuning.compat if scheme == "official" else "corrected"
-            own = replace(finetuning, scheme=scheme, compat=compat)
-            if before is not None:
-                model.load_state_dict(before)
-            probabilities, chosen = train_classifier(
-                model,
-                values,
-                train,
-                codes,
-                validation,
-                validation_codes,
-                test,
-                len(classes),
-                own,
-                within,
-                **where,
-            )
+            pooled = _pooled(model, values, part.encoded, config, task, own, folder, within)
+        probabilities, chosen = name_cells(model, values, part, own, pooled, within, **where)
         keys = {"fold": task.fold, "arm": task.arm, "scheme": scheme, "seed": task.seed}
-        table = prediction_table(dataset, test, classes, probabilities, config.label, **keys)
+        table = prediction_table(dataset, part.test, part.classes, probabilities, config.label, **keys)
         seconds = pretrain_seconds + time.perf_counter() - started
         tables.append(table)
-        for draw, part in draws_of(dataset, config, table):
-            rows.append(fold_row(dataset, fold, part, config.label, len(train), seconds, chosen) | draw)
+        for draw, drawn in draws_of(dataset, config, table):
+            rows.append(fold_row(dataset, fold, drawn, config.label, part.cells, seconds, chosen) | draw)
         observer.metric(
             phase="finetune",
             arm=task.arm,
@@ -275,27 +251,22 @@ def _pooled(
     finetuning: FinetuneConfig,
     folder: Path,
     observer: TaskObserver,
-) -> np.ndarray:
-    """Return the pooled vectors (n_cells, P) of the cells `needed`, and of all where they are kept.
+) -> "Pooled":
+    """Return the pooled vectors of the cells `needed`, and of all where they are kept.
 
     Those of the original weights are the same for every fold.
     """
-    from sgm_core.training.pooling import pooled_vectors
+    from sgm_core.training.pooling import pooled_of, read_pooled, write_pooled
 
     shared = task.arm == "original"
     path = folder / "pooled" / (f"{task.arm}.npy" if shared else f"{task.arm}.fold{task.fold}.npy")
     if shared and path.exists():
-        return np.load(path, allow_pickle=False)  # type: ignore[no-any-return]
+        return read_pooled(path)
+    how = finetuning.keep_summary, finetuning.precision, observer
     mapped = config.umap and task.fold == 0 and task.seed == config.seed and task.arm in MAPPED
-    kept = shared or mapped
-    rows = np.arange(len(values.lengths)) if kept else needed
-    vectors = pooled_vectors(model, values, rows, finetuning.keep_summary, finetuning.precision, observer)
-    pooled = np.zeros((len(values.lengths), vectors.shape[1]), np.float32)
-    pooled[rows] = vectors
-    if kept:
-        with whole_file(path) as temporary, temporary.open("wb") as stream:
-            np.save(stream, pooled)
-    return pooled
+    if shared or mapped:
+        return write_pooled(path, model, values, *how)
+    return pooled_of(model, values, needed, *how)
 
 
 def _map(dataset: Dataset, seed: int) -> None:

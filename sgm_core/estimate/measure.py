@@ -93,7 +93,7 @@ def measure_steps(config: PretrainConfig, dataset: Dataset, encodes: bool = Fals
         clock = _Clock(device)
         loop = Loop(task, config, clock, keep_best=False)
         task.start_epoch(0)
-        result["pretrain"] = clock.time(loop.steps, task.train, begun.values.lengths, size, cell_s, busy)
+        result["pretrain"] = clock.time(loop.steps, task.cells.rows, begun.values.lengths, size, cell_s, busy)
         result["pretrain"]["setup_s"] = clock.times[0] - started
     _forget_peak(device)
 

@@ -68,7 +68,7 @@ def create_run(
             value = parameters.get(key)
             if value and (key == "path" or Path(value).expanduser().exists()):
                 parameters[key] = str(Path(value).expanduser().resolve())
-    content_hash = None if kind == "import" else _dataset_hash(dataset)
+    content_hash = None if kind == "import" else _dataset_hash(dataset, kind)
     run_id = home.check_name(run_id or _new_id(kind, dataset, parameters, content_hash), "run ID")
     created = now()
     path = home.folder("runs") / run_id
@@ -186,10 +186,12 @@ def _exported(run: Run) -> list[Path]:
     ]
 
 
-def _dataset_hash(name: str) -> str:
+def _dataset_hash(name: str, kind: str) -> str:
     from sgm_core.cells.dataset import open_dataset
 
-    return open_dataset(name).content_hash
+    dataset = open_dataset(name)
+    dataset.require_counts(f"a run of kind {kind!r}")
+    return dataset.content_hash
 
 
 def _new_id(kind: str, dataset: str, parameters: dict[str, Any], content_hash: str | None) -> str:

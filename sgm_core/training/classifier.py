@@ -15,6 +15,7 @@ from sgm_core.training.data import Values, ahead, to_device
 from sgm_core.training.loop import Loop, Task
 from sgm_core.training.prefix import Entered, Store, stored
 from sgm_core.training.schemes import Classifier
+from sgm_core.training.train_cells import TrainCells
 from sgm_core.training.validation import validation_score
 
 FLAT_BELOW = 50
@@ -70,8 +71,9 @@ class Finetuning(Task[_Batch]):
     Parameters
     ----------
     classifier : what is trained, and of what
-    train, codes : row numbers of the training cells and their class numbers
-    validation, validation_codes : the same of the validation cells, which choose the epoch
+    cells : the cells that each epoch trains on
+    codes : class number of each of ``cells.rows``
+    validation, validation_codes : row and class numbers of the validation cells, which choose the epoch
     store : what is kept of the cells, None = nothing
     observer : is told the metrics of each epoch
     where : arm and fold, for the metrics
@@ -82,7 +84,7 @@ class Finetuning(Task[_Batch]):
     def __init__(
         self,
         classifier: Classifier,
-        train: np.ndarray,
+        cells: TrainCells,
         codes: np.ndarray,
         validation: np.ndarray,
         validation_codes: np.ndarray,
@@ -91,17 +93,18 @@ class Finetuning(Task[_Batch]):
         where: dict[str, object],
     ) -> None:
         self.classifier, self.config, self.store = classifier, classifier.config, store
-        self.train, self.validation, self.validation_codes = train, validation, validation_codes
+        self.cells, self.validation, self.validation_codes = cells, validation, validation_codes
         self.observer, self.where = observer, where
         self.values = classifier.values
         self.device, self.modules = self.values.device, classifier.modules()
-        self.n_batches = -(-len(train) // self.config.batch_size)
+        self.n_batches = -(-cells.size // self.config.batch_size)
         self._codes = np.zeros(len(self.values.lengths), np.int64)
-        self._codes[train] = codes
+        self._codes[cells.rows] = codes
         n_classes = classifier.head.output.out_features
         self._weights: Tensor | None = None
         if self.config.class_weights:
-            self._weights = class_weights(codes, n_classes, self.config.class_weighting).to(self.device)
+            drawn = self._codes[cells.epoch(0)]  # every epoch has as many of a class
+            self._weights = class_weights(drawn, n_classes, self.config.class_weighting).to(self.device)
         self._order = np.random.default_rng([self.config.seed, 1])
         self._total = torch.zeros((), device=self.device)
 
@@ -113,7 +116,7 @@ class Finetuning(Task[_Batch]):
         """Return cells of similar length, in random order."""
         self.classifier.train(True)
         self._total.zero_()
-        return self.classifier.batches(self.train, self._order)
+        return self.classifier.batches(self.cells.epoch(epoch), self._order)
 
     def make(self, epoch: int, rows: np.ndarray) -> _Batch:
         """Read the cells, and what is kept of them."""
@@ -128,7 +131,7 @@ class Finetuning(Task[_Batch]):
 
     def end_epoch(self, epoch: int, seconds: float) -> tuple[float, float] | None:
         """Score and report the epoch."""
-        n_cells = len(self.train)
+        n_cells = self.cells.size
         row = {"epoch": epoch + 1, "train_loss": float(self._total) / n_cells}
         row["cells_per_s"] = n_cells / seconds
         score = None
@@ -168,7 +171,7 @@ class Finetuning(Task[_Batch]):
 def train_classifier(
     model: MaskedModel,
     values: Values,
-    train: np.ndarray,
+    cells: TrainCells,
     codes: np.ndarray,
     validation: np.ndarray,
     validation_codes: np.ndarray,
@@ -187,8 +190,9 @@ def train_classifier(
     ----------
     model : changed in place
     values : the dataset's normalised values
-    train, codes : row numbers of the training cells (n,) and their class numbers
-    validation, validation_codes : the same of the validation cells, which never train
+    cells : the cells that each epoch trains on
+    codes : class number of each of ``cells.rows`` (n,)
+    validation, validation_codes : row and class numbers of the validation cells, which never train
     test : row numbers of the test cells (m,)
     n_classes : number of classes C
     config : the scheme and every other choice
@@ -212,9 +216,9 @@ def train_classifier(
     with ExitStack() as stack:
         store = None
         if config.cache and not classifier.scheme.embeddings:
-            everyone = np.concatenate([train, validation, test])
+            everyone = np.concatenate([cells.over(config.epochs), validation, test])
             store = stack.enter_context(stored(classifier.prefix, everyone, observer))
-        task = Finetuning(classifier, train, codes, validation, validation_codes, store, observer, where)
+        task = Finetuning(classifier, cells, codes, validation, validation_codes, store, observer, where)
         loop = Loop(task, config, observer)
         loop.run()
         return task.classify(test), chosen_epoch(loop)

@@ -14,7 +14,7 @@ from sgm_core.analysis.pooled import score_tables
 from sgm_core.analysis.tally import tally
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.seen import check_same_dataset, kept_fold
-from sgm_core.cells.split import Fold, fold_cells, scored_classes
+from sgm_core.cells.split import Fold, scored_classes
 from sgm_core.device import pick_device
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.home import check_name, read_json
@@ -22,36 +22,13 @@ from sgm_core.model.checkpoint import load_model
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.backbones import check_backbone, corpus_sentence, is_bundle
-from sgm_core.training.classifier import train_classifier
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import model_values, refuse_long_cells
 from sgm_core.training.folds import draws_of, run_folds, wanted
-from sgm_core.training.pooling import pooled_vectors
-from sgm_core.training.probe import probe
+from sgm_core.training.labelled import labelled_fold, name_cells
+from sgm_core.training.pooling import Pooled, pooled_of
 from sgm_core.training.start import original, set_pool
-from sgm_core.training.validation import encode_classes
-
-
-def labelled_rows(
-    dataset: Dataset, fold: Fold, label: str | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, pd.Series]:
-    """Return the labelled rows of the training, the validation and the test donors, and all labels.
-
-    Raises
-    ------
-    InputError
-        If the training or the test donors have no labelled cell.
-    """
-    labels = dataset.labels(label)
-    has_label = labels.notna().to_numpy()
-    train, validation, test = (rows[has_label[rows]] for rows in fold_cells(dataset, fold))
-    for part, rows, donors in (("training", train, fold.train), ("test", test, fold.test)):
-        if not len(rows):
-            raise InputError(
-                f"fold {fold.index} has no labelled cells of its {part} donors ({', '.join(donors)}): choose "
-                "another label column, or fewer folds"
-            )
-    return train, validation, test, labels
+from sgm_core.training.train_cells import TrainCells
 
 
 def prediction_table(
@@ -83,7 +60,7 @@ def fold_row(
     fold: Fold,
     predictions: pd.DataFrame,
     label: str | None,
-    n_train: int,
+    cells: TrainCells,
     seconds: float,
     chosen: str = "",
 ) -> dict[str, object]:
@@ -93,7 +70,7 @@ def fold_row(
     ----------
     dataset, fold, label : what was split, and by which label
     predictions : see `prediction_table`
-    n_train : number of cells that trained
+    cells : the cells that trained
     seconds : that it took
     chosen : what the validation donors chose, in words; they are not among ``donors_train``
     """
@@ -108,7 +85,8 @@ def fold_row(
             predictions["confidence"].to_numpy(),
             scored,
         ),
-        "n_train": n_train,
+        "n_train": cells.size,
+        "n_train_all": len(cells.rows),
         "n_test": len(predictions),
         "donors_train": len(labelled.intersection(fold.train)),
         "donors_test": len(labelled.intersection(fold.test)),
@@ -140,6 +118,11 @@ class Source:
     shared: bool
     max_tokens: int
 
+    def encoded_rows(self, config: FinetuneConfig) -> np.ndarray:
+        """Return the row numbers of the cells whose vectors the linear probe of any fold needs, ascending."""
+        parts = (labelled_fold(self.dataset, fold, self.label, config.train_cells, 0) for fold in self.folds)
+        return np.unique(np.concatenate([part.encoded for part in parts]))
+
 
 def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> None:
     """Finetune a pretraining run, or imported weights as they are, as a run of its own.
@@ -161,62 +144,35 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
         raise InputError("nothing to finetune: give a pretraining run, or imported weights and a dataset")
     dataset, label, device = source.dataset, source.label, pick_device(config.device)
     predictions, scores = [], []
-    pooled: np.ndarray | None = None  # (n_cells, P)
+    model: MaskedModel | None = None
+    pooled: Pooled | None = None
     for number, fold in enumerate(source.folds):
         started = time.perf_counter()
-        train, validation, test, labels = labelled_rows(dataset, fold, label)
-        classes, codes, known, validation_codes = encode_classes(labels.iloc[train], labels.iloc[validation])
-        validation = validation[known]
-        if not len(validation):
+        part = labelled_fold(dataset, fold, label, config.train_cells, config.seed)
+        if not len(part.validation):
             observer.message(
                 f"fold {fold.index}: its validation donors have no labelled cells of the training donors' "
                 "classes, so nothing is chosen: the last epoch is kept"
             )
-        if pooled is None:
+        if model is None or config.scheme != "linear-probe":
             model, names, arm = source.fresh()
             set_pool(model.backbone, config.pool)
             model.to(device)
             values = model_values(dataset, model, names, device)
             refuse_long_cells(values.lengths, source.max_tokens, f"dataset {dataset.name!r}")
+        if config.scheme == "linear-probe" and pooled is None:
+            rows = source.encoded_rows(config)
+            pooled = pooled_of(model, values, rows, config.keep_summary, config.precision, observer)
         where = {"arm": arm, "fold": fold.index}
-        if config.scheme == "linear-probe":
-            if pooled is None:
-                own = np.concatenate([train, validation, test])
-                rows = np.flatnonzero(labels.notna()) if source.shared else own
-                vectors = pooled_vectors(model, values, rows, config.keep_summary, config.precision, observer)
-                pooled = np.zeros((dataset.n_cells, vectors.shape[1]), np.float32)
-                pooled[rows] = vectors
-            result, chosen = probe(
-                pooled[train],
-                codes,
-                pooled[validation],
-                validation_codes,
-                pooled[test],
-                len(classes),
-                config,
-                observer,
-            )
-        else:
-            result, chosen = train_classifier(
-                model,
-                values,
-                train,
-                codes,
-                validation,
-                validation_codes,
-                test,
-                len(classes),
-                config,
-                observer,
-                **where,
-            )
+        result, chosen = name_cells(model, values, part, config, pooled, observer, **where)
+        test = part.test
         table = prediction_table(
-            dataset, test, classes, result, label, scheme=config.scheme, seed=config.seed, **where
+            dataset, test, part.classes, result, label, scheme=config.scheme, seed=config.seed, **where
         )
         predictions.append(table)
         seconds = time.perf_counter() - started
-        for draw, part in draws_of(dataset, source.split, table):
-            scores.append(fold_row(dataset, fold, part, label, len(train), seconds, chosen) | draw)
+        for draw, drawn in draws_of(dataset, source.split, table):
+            scores.append(fold_row(dataset, fold, drawn, label, part.cells, seconds, chosen) | draw)
         observer.metric(phase="finetune", scheme=config.scheme, macro_f1=scores[-1]["macro_f1"], **where)
         observer.progress(number + 1, len(source.folds), f"{number + 1} of {len(source.folds)} folds")
     publish(pd.concat(predictions, ignore_index=True), pd.DataFrame(scores), dataset, observer)

@@ -1,9 +1,13 @@
 """One vector per cell from a pretrained backbone."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from sgm_core.device import autocast
+from sgm_core.home import whole_file
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.data import Values, ahead, token_batches
@@ -17,6 +21,7 @@ def pooled_vectors(
     keep_summary: bool = True,
     precision: str = "fp32",
     observer: Observer | None = None,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Encode each of the cells `rows` once.
 
@@ -27,13 +32,15 @@ def pooled_vectors(
     keep_summary : whether the latents' summary stays in the forward pass
     precision : fp32 or bf16
     observer : is told the progress and asked whether to stop
+    out : where they go (cells, P), such as a mapped file; by default into memory
 
     Returns
     -------
     Pooled vectors (cells, P), float32, in the order of `rows`.
     """
     model.eval()
-    vectors = np.empty((len(rows), model.backbone.config.pooled_width), np.float32)
+    shape = (len(rows), model.backbone.config.pooled_width)
+    vectors = np.empty(shape, np.float32) if out is None else out
     place = np.empty(len(values.lengths), np.int64)
     place[rows] = np.arange(len(rows))
     done = 0
@@ -47,3 +54,59 @@ def pooled_vectors(
         vectors[place[batch]] = pooled.float().cpu().numpy()
         done += len(batch)
     return vectors
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The pooled vectors of some cells.
+
+    Parameters
+    ----------
+    rows : row numbers of the cells (n,), ascending
+    vectors : (n, P) float32, in memory or in a mapped file
+    """
+
+    rows: np.ndarray
+    vectors: np.ndarray
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Return the vectors of some of the cells, by row number."""
+        return np.asarray(self.vectors[np.searchsorted(self.rows, rows)])
+
+
+def pooled_of(
+    model: MaskedModel,
+    values: Values,
+    rows: np.ndarray,
+    keep_summary: bool = True,
+    precision: str = "fp32",
+    observer: Observer | None = None,
+) -> Pooled:
+    """Encode each of the cells `rows`, which may come more than once; parameters as in `pooled_vectors`."""
+    rows = np.unique(rows)
+    return Pooled(rows, pooled_vectors(model, values, rows, keep_summary, precision, observer))
+
+
+def write_pooled(
+    path: Path,
+    model: MaskedModel,
+    values: Values,
+    keep_summary: bool = True,
+    precision: str = "fp32",
+    observer: Observer | None = None,
+) -> Pooled:
+    """Encode every cell into the file `path`, whole or absent; parameters as in `pooled_vectors`."""
+    rows = np.arange(len(values.lengths))
+    shape = (len(rows), model.backbone.config.pooled_width)
+    with whole_file(path) as temporary:
+        out = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+        pooled_vectors(model, values, rows, keep_summary, precision, observer, out)
+        out.flush()
+        del out
+    return read_pooled(path)
+
+
+def read_pooled(path: Path) -> Pooled:
+    """Return what `write_pooled` wrote."""
+    vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    return Pooled(np.arange(len(vectors)), vectors)

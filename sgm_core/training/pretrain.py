@@ -14,7 +14,6 @@ from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.seen import keep_donors
 from sgm_core.cells.split import Fold, fold_cells
 from sgm_core.device import autocast, pick_device
-from sgm_core.home import whole_file
 from sgm_core.model.backbone import BackboneConfig
 from sgm_core.model.checkpoint import save_model
 from sgm_core.model.reconstruction import MaskedModel
@@ -27,8 +26,9 @@ from sgm_core.training.draws import mask_shares, mask_sums, random_numbers
 from sgm_core.training.first_masks import first_masks
 from sgm_core.training.folds import run_fold
 from sgm_core.training.loop import Loop, Task
-from sgm_core.training.pooling import pooled_vectors
+from sgm_core.training.pooling import write_pooled
 from sgm_core.training.start import Start, initial_state
+from sgm_core.training.train_cells import PRETRAINING, TrainCells, train_cells
 
 _TRAIN, _VALIDATE, _ORDER, _THIN, _FEATURES = range(5)  # purposes of random numbers
 VALIDATION_CELLS = 512
@@ -156,7 +156,9 @@ def pretraining(
     """Return the task that `pretrain` trains, before its first step; parameters and errors are the same."""
     train, validation = pretrain_cells(dataset, fold)
     start = initial_state(dataset, config, train, pick_device(config.device), shape)
-    return Pretraining(config, start, train, validation, -1 if fold is None else fold.index, observer)
+    classes = pd.factorize(dataset.labels(config.label).iloc[train], use_na_sentinel=False)[0]
+    cells = train_cells(dataset, train, classes, config.train_cells, config.seed, PRETRAINING)
+    return Pretraining(config, start, cells, validation, -1 if fold is None else fold.index, observer)
 
 
 class Pretraining(Task[Batch]):
@@ -166,7 +168,8 @@ class Pretraining(Task[Batch]):
     ----------
     config : every choice
     start : the model and its values
-    train, validation : row numbers of the cells to train on, and of those of which some validate
+    cells : the cells that each epoch trains on
+    validation : row numbers of the cells of which some validate
     fold : number of the fold, for the tables; -1 = shared
     observer : is told the metrics of each epoch
     """
@@ -177,19 +180,19 @@ class Pretraining(Task[Batch]):
         self,
         config: PretrainConfig,
         start: Start,
-        train: np.ndarray,
+        cells: TrainCells,
         validation: np.ndarray,
         fold: int,
         observer: Observer,
     ) -> None:
-        self.config, self.start, self.train, self.fold, self.observer = config, start, train, fold, observer
+        self.config, self.start, self.cells, self.fold, self.observer = config, start, cells, fold, observer
         self.model, self.values = start.model, start.values
         self.device, self.modules, self.arm = start.values.device, [start.model], arm_name(config)
-        self.n_batches = -(-len(train) // config.batch_size)
+        self.n_batches = -(-cells.size // config.batch_size)
         measured = None if self.values.measured.all() else np.flatnonzero(self.values.measured)
         counted = start.names if measured is None else start.names[measured]
         self.counter = MaskCounter(self.values.dataset, counted, config.epochs, measured)
-        self.first = first_masks(self.model, self.values, config, train, counted, measured)
+        self.first = first_masks(self.model, self.values, config, cells.rows, counted, measured)
         self.history: list[dict[str, float]] = [self.first.cells]
         self._order = np.random.default_rng([config.seed, _ORDER])
         self._features = torch.Generator().manual_seed(config.seed * 8 + _FEATURES)
@@ -209,7 +212,9 @@ class Pretraining(Task[Batch]):
         self.model.train()
         self._epoch = epoch
         self._sums.zero_()
-        return list(batches(self.train, self.values.lengths, self.config.batch_size, self._order))
+        return list(
+            batches(self.cells.epoch(epoch), self.values.lengths, self.config.batch_size, self._order)
+        )
 
     def make(self, epoch: int, rows: np.ndarray) -> Batch:
         """Make a batch of training cells."""
@@ -234,7 +239,7 @@ class Pretraining(Task[Batch]):
         """Measure the validation loss and report the epoch."""
         error, *sums = self._sums.tolist()
         loss = validation_loss(self.model, self.values, self.validation, self.config, epoch)
-        n_cells = len(self.train)
+        n_cells = self.cells.size
         row = {
             "epoch": epoch + 1,
             "train_loss": error / n_cells,
@@ -313,11 +318,9 @@ def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> No
     result = pretrain(dataset, config, fold, observer)
     save_model(folder / "checkpoint", result.model, result.names, arm_name(config), weights_of(config))
     values = model_values(dataset, result.model, result.names, pick_device(config.device))
-    everyone = np.arange(dataset.n_cells)
-    pooled = pooled_vectors(result.model, values, everyone, True, config.precision, observer)
     name = arm_name(config) if fold is None else f"{arm_name(config)}.fold{fold.index}"
-    with whole_file(folder / "pooled" / f"{name}.npy") as temporary, temporary.open("wb") as stream:
-        np.save(stream, pooled)
+    path = folder / "pooled" / f"{name}.npy"
+    write_pooled(path, result.model, values, True, config.precision, observer)
     observer.table("mask_cells", result.mask_cells)
     observer.table("masks_start", result.masks_start)
     masks = result.masks

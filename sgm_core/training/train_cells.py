@@ -7,14 +7,10 @@ import pandas as pd
 
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
+from sgm_core.training.config.settings import ALL_UP_TO, BEYOND, BY_SIZE
 
-BY_SIZE = 0
-"""Value of the field `train_cells` that lets the number of cells decide."""
-ALL_UP_TO, BEYOND = 50_000, 16_000
-"""With `BY_SIZE`, all cells of a dataset of up to so many, and so many an epoch of a larger one's
-(`benchmarks/results/train_cells.md`)."""
 ONE_DRAW = 0
-"""Seed of the one draw that linear probes and baselines train on: the same in every arm and with every seed."""
+"""Seed of the one draw that linear probes and baselines train on, the same in every arm."""
 PRETRAINING, FINETUNING = 32, 33
 """Purposes of random numbers, apart from those of `sgm_core.training.pretrain`."""
 
@@ -41,7 +37,7 @@ class _Class:
     ----------
     rows : the cells (n,)
     starts, sizes : where each donor's begin, and how many they are (D,)
-    cap, more : each donor gives `cap` cells an epoch or all it has; `more` of those with further cells one more
+    cap, more : each donor gives `cap` cells an epoch or all; `more` of those with further cells one more
     """
 
     rows: np.ndarray
@@ -91,8 +87,8 @@ class TrainCells:
         number, sizes = np.unique(classes, return_counts=True)
         if self.size < len(number):
             raise InputError(
-                f"train_cells is {size:,} and the training donors have {len(number)} classes, of which none is "
-                f"left out: give {len(number)} or more"
+                f"train_cells is {size:,} and the training donors have {len(number)} classes, of which none "
+                f"is left out: give {len(number)} or more"
             )
         cap, more = even(sizes, self.size)
         quota = np.minimum(sizes, cap)
@@ -137,6 +133,11 @@ def even(sizes: np.ndarray, total: int) -> tuple[int, int]:
         return int(ordered[-1]), 0
     first = full[0]
     return int(shares[first]), int(total - before[first] - shares[first] * (len(ordered) - first))
+
+
+def every_cell(rows: np.ndarray) -> TrainCells:
+    """Return training cells of which every epoch takes all."""
+    return TrainCells(rows, np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64), len(rows), 0, 0)
 
 
 def train_cells(

@@ -112,7 +112,7 @@ def test_donors_in_other_case_and_classes_that_are_numbers_are_said(counts, tmp_
     ds = import_dataset(counts, "a", **ROLES, **FILTERS, cells=tmp_path / "a.csv")
     notes = " ".join(ds.meta["source"]["notes"])
     assert "'P1' and 'p1' of column 'donor' differ in case only" in notes
-    assert "the classes of column 'cell_type' are numbers ('0', '1')" in notes
+    assert "column 'cell_type' holds numbers only ('0', '1')" in notes
 
 
 def test_other_columns_are_numbers_only_where_nothing_is_lost(counts, tmp_path):

@@ -109,7 +109,7 @@ def test_bad_tables_are_refused_in_a_line(tmp_path):
     with pytest.raises(InputError, match=r"'umap_x' of words.csv holds 'left' \(row 1\)"):
         import_dataset(words, "mine")
     nowhere = saved(tmp_path, table(umap_x=np.nan), "nowhere.parquet")
-    with pytest.raises(InputError, match="no cell of nowhere.* has a place"):
+    with pytest.raises(InputError, match=r"no cell of nowhere.* has a place"):
         import_dataset(nowhere, "mine")
     unknown = saved(tmp_path, table().drop(columns=["cell_type"]).assign(a="b", c=["d", "e"] * 15))
     with pytest.raises(InputError, match=r"which column of map.parquet is the cell type, .* 'patient'"):
@@ -163,6 +163,15 @@ def test_pairs_are_found_by_their_names(columns, pairs):
 
 def test_a_map_gets_a_name_that_a_file_can_have():
     assert map_name("X_umap") == "umap"
-    assert map_name("X_a/b ../c") == "a_b_._c"
+    assert map_name("X_a/b ../c") == "a_b___c"
     assert map_name("../..") == "map"
     assert map_name("umap", {"umap": 1}) == "umap_in_file"
+
+
+def test_no_run_is_made_of_a_dataset_without_counts(tmp_path):
+    from sgm_core.runs.store import create_run, list_runs
+
+    import_dataset(saved(tmp_path, table()), "mine")
+    with pytest.raises(InputError, match="no counts, which a run of kind 'compare' needs"):
+        create_run("compare", "mine", {"data": "mine"})
+    assert list_runs() == []

@@ -104,3 +104,20 @@ def test_a_dataset_of_a_newer_program_is_refused(dataset):
     file.write_text(json.dumps(dataset.meta | {"schema_version": 99}))
     with pytest.raises(InputError, match="format 99, newer than this program's"):
         open_dataset("mine")
+
+
+def test_labels_and_donors_do_not_read_the_names_of_cells(dataset, monkeypatch):
+    again = open_dataset("mine")
+    monkeypatch.setattr(type(again), "obs", property(lambda self: pytest.fail("the names were read")))
+    assert again.labels() is again.labels(), "worked out once"
+    assert again.donors().nunique() == 5
+    assert again.grouping_columns() == ["type", "donor", "sex"]
+
+
+def test_obs_is_the_names_and_the_annotations(dataset):
+    assert list(dataset.obs) == ["cell", *dataset.annotations]
+    assert dataset.obs["cell"].tolist() == [f"c{i}" for i in range(N)]
+    pd.testing.assert_frame_equal(dataset.obs.drop(columns="cell"), dataset.annotations)
+    assert "cell" not in dataset.annotations
+    texts = dataset.annotations["donor"]
+    assert len({id(text) for text in texts}) == 5, "equal cells share their text"

@@ -65,7 +65,8 @@ def test_what_is_no_row_is_refused(demo_dataset, tmp_path):
 
 def test_the_csv_has_every_cell_and_no_formula(demo_dataset, rows, tmp_path, monkeypatch):
     monkeypatch.setattr("sgm_core.cells.export._BLOCK_ROWS", 100)
-    demo_dataset.obs["note"] = "=1+1"
+    write_table(demo_dataset.path / "obs.parquet", demo_dataset.obs.assign(note="=1+1"))
+    demo_dataset = open_dataset(demo_dataset.name)
     more = pd.DataFrame({"confidence": np.arange(demo_dataset.n_cells) / 10})
     path = export_csv(demo_dataset, rows, tmp_path / "some.csv", more)
     table = pd.read_csv(path)

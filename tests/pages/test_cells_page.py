@@ -11,6 +11,7 @@ from pages.components import cells_colours, selection_panel
 from pages.components.cells_colours import Scale
 from pages.components.cells_values import PageValues
 from pages.components.scatter import Event
+from sgm_core.cells.dataset import open_dataset
 from sgm_core.cells.selections import list_selections, open_selection
 from sgm_core.home import write_json, write_table
 from sgm_core.runs.store import list_runs
@@ -143,7 +144,9 @@ def test_a_lasso_leaves_out_what_the_legend_hides(open_page, own_map, browser):
 
 
 def test_codes_of_the_legend_stand_for_their_labels(demo_dataset):
-    demo_dataset.obs["barcode"] = [f"b{i % 150:03}" if i else None for i in range(demo_dataset.n_cells)]
+    barcodes = [f"b{i % 150:03}" if i else None for i in range(demo_dataset.n_cells)]
+    write_table(demo_dataset.path / "obs.parquet", demo_dataset.obs.assign(barcode=barcodes))
+    demo_dataset = open_dataset(demo_dataset.name)
     values = PageValues(demo_dataset, None)
     levels = values.labels("obs:barcode").levels
     assert cells_colours.labels_of(values, "obs:barcode", [3]) == (levels[3],)
@@ -329,7 +332,9 @@ def test_the_files_own_colours_are_used_unless_safe_ones_are_asked_for(demo_data
 
 
 def test_labels_past_a_hundred_share_one_colour_and_none_is_lost(demo_dataset):
-    demo_dataset.obs["barcode"] = [f"b{i % 150}" for i in range(demo_dataset.n_cells)]
+    barcodes = [f"b{i % 150}" for i in range(demo_dataset.n_cells)]
+    write_table(demo_dataset.path / "obs.parquet", demo_dataset.obs.assign(barcode=barcodes))
+    demo_dataset = open_dataset(demo_dataset.name)
     cells = np.arange(demo_dataset.n_cells)
     found = cells_colours.of_labels(PageValues(demo_dataset, None), "obs:barcode", "t", cells, "many", True)
     assert len(found.categories) == 100 and found.categories[-1] == "51 other labels"
@@ -362,3 +367,23 @@ def test_columns_with_another_name_for_each_donor_are_offered_once(open_page, ow
     labels = [each.label for each in open_page("cells").multiselect]
     assert {"Donor", "Sick", "Again"} <= set(labels)
     assert "Accession" not in labels
+
+
+def test_coordinates_and_labels_alone_are_enough(open_page, sgm_home, tmp_path, browser):
+    from sgm_core.cells.build import import_dataset
+
+    n = 90
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"umap_x": rng.normal(size=n), "umap_y": rng.normal(size=n)})
+    table.assign(cell_type=["HSC", "GMP", "T"] * 30).to_csv(tmp_path / "map.csv", index=False)
+    import_dataset(tmp_path / "map.csv", "mapped")
+    page = open_page("cells")
+    assert not page.exception and not page.error
+    assert "90 cells of 3 types." in text_of(page)
+    assert "coordinates and labels only" in text_of(page)
+    assert not any("gene" in option.lower() for option in page.selectbox(key="colour").options)
+    browser.lasso(0, 1, box(0, 100))
+    page.run()
+    assert not page.exception and not page.error
+    assert f"{(table['umap_x'] > 0).sum()} cells selected" in text_of(page)
+    assert "Make the map" not in [button.label for button in page.button]

@@ -125,6 +125,22 @@ def test_an_import_through_the_page_makes_the_dataset(open_page, demo_dataset, h
     assert "120 cells, 4 donors" in text_of(page)
 
 
+def test_a_map_without_counts_is_imported_through_the_page(open_page, demo_dataset, tmp_path, at_once):
+    path = tmp_path / "published.parquet"
+    kinds = np.array(["HSC", "GMP", "T"])[np.arange(60) % 3]
+    pd.DataFrame({"umap_x": np.arange(60.0), "umap_y": 1.0, "cell_type": kinds}).to_parquet(path)
+    page = fill_import(open_page("datasets"), path, "mine")
+    assert "published.parquet: coordinates and labels, no counts, 60 cells" in text_of(page)
+    assert {box.label: box.value for box in page.selectbox}["Cell type: column"] == "cell_type"
+    assert not [field for field in page.number_input if field.key == "import-min-genes"], (
+        "nothing to filter by"
+    )
+    next(button for button in page.button if button.label == "Import").click().run()
+    assert not page.exception
+    dataset = open_dataset("mine")
+    assert (dataset.n_cells, dataset.has_counts, list(dataset.maps())) == (60, False, ["umap"])
+
+
 def test_what_an_import_assumed_is_shown_as_plain_text(open_page, demo_dataset, h5ad, at_once):
     data = anndata.read_h5ad(h5ad)
     data.layers["_a_ $x$ counts"] = data.X

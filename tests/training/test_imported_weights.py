@@ -31,10 +31,12 @@ from sgm_core.training.config import (
     pretrain_config,
 )
 from sgm_core.training.data import Values, model_values
-from sgm_core.training.finetune import finetune_run, labelled_rows
+from sgm_core.training.finetune import finetune_run
+from sgm_core.training.labelled import labelled_rows
 from sgm_core.training.pretrain import parameter_groups, prepare
 from sgm_core.training.schemes import Classifier
 from sgm_core.training.start import initial_state, original
+from sgm_core.training.train_cells import every_cell
 
 CPU = torch.device("cpu")
 QUICK = {
@@ -292,7 +294,9 @@ def test_a_scheme_changes_its_own_parameters_alone(
     train, _, test, labels = labelled_rows(few_cells, donor_folds(few_cells, n_folds=3)[0], None)
     classes, codes = np.unique(labels.iloc[train].astype(str), return_inverse=True)
     config = FinetuneConfig(scheme=scheme, epochs=1, batch_size=8, cache=cache, device="cpu")
-    got, _ = train_classifier(model, values, train, codes, train[:0], codes[:0], test, len(classes), config)
+    got, _ = train_classifier(
+        model, values, every_cell(train), codes, train[:0], codes[:0], test, len(classes), config
+    )
     assert got.shape == (len(test), len(classes)) and np.allclose(got.sum(1), 1, atol=1e-5)
     block = {"partial": 1, "last-block": 1, "official": 0}[scheme]
     trained = {name for name in before if name.startswith(f"backbone.blocks.{block}.")}
@@ -356,7 +360,9 @@ def test_one_cell_at_a_time_trains(few_cells: Dataset, imported: tuple[MaskedMod
     train, codes = np.arange(24), np.arange(24) % 3
     config = FinetuneConfig(scheme="last-block", epochs=2, batch_size=1, accumulation=5, device="cpu")
     watcher = Keep()
-    got, _ = train_classifier(model, values, train, codes, train, codes, train, 3, config, watcher)
+    got, _ = train_classifier(
+        model, values, every_cell(train), codes, train, codes, train, 3, config, watcher
+    )
     assert np.isfinite(got).all() and all(np.isfinite(row["train_loss"]) for row in watcher.metrics)
 
 

@@ -25,6 +25,7 @@ from sgm_core.training.pretrain import Pretraining, pretrain, pretrain_cells
 from sgm_core.training.probe import Probe, probe
 from sgm_core.training.schemes import Classifier
 from sgm_core.training.start import initial_state
+from sgm_core.training.train_cells import every_cell
 
 CPU = torch.device("cpu")
 TINY = {"data": "few", "n_genes": 60, "latents": 4, "latent_width": 8, "subset": 2, "device": "cpu"}
@@ -58,7 +59,7 @@ def pretraining(dataset: Dataset) -> tuple[Task, PretrainConfig]:
     fold = donor_folds(dataset, n_folds=3)[0]
     train, validation = pretrain_cells(dataset, fold)
     start = initial_state(dataset, config, train, CPU)
-    return Pretraining(config, start, train, validation, 0, Observer()), config
+    return Pretraining(config, start, every_cell(train), validation, 0, Observer()), config
 
 
 def finetuning(dataset: Dataset) -> tuple[Task, FinetuneConfig]:
@@ -67,7 +68,7 @@ def finetuning(dataset: Dataset) -> tuple[Task, FinetuneConfig]:
     start = initial_state(dataset, PretrainConfig(**TINY), rows, CPU)
     classifier = Classifier(start.model, start.values, 3, config)
     task = Finetuning(
-        classifier, rows[:60], rows[:60] % 3, rows[60:80], rows[60:80] % 3, None, Observer(), {}
+        classifier, every_cell(rows[:60]), rows[:60] % 3, rows[60:80], rows[60:80] % 3, None, Observer(), {}
     )
     return task, config
 
@@ -193,7 +194,7 @@ def test_finetuning_and_the_probe_break_down_alike(few_cells: Dataset, any_rate:
     with pytest.raises(
         TrainingError, match=r"finetuning broke down in epoch 1: .* smaller learning rate \(lr\)"
     ):
-        train_classifier(model, start.values, rows, rows % 3, rows, rows % 3, rows, 3, config)
+        train_classifier(model, start.values, every_cell(rows), rows % 3, rows, rows % 3, rows, 3, config)
     x = np.random.default_rng(0).normal(size=(80, 6)).astype(np.float32)
     with pytest.raises(TrainingError, match="the linear probe broke down in epoch"):
         probe(x, rows % 3, x, rows % 3, x, 3, config)

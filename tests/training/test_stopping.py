@@ -14,10 +14,12 @@ from sgm_core.progress import Observer
 from sgm_core.training import finetune
 from sgm_core.training.classifier import train_classifier
 from sgm_core.training.config import FinetuneConfig, finetune_config, pretrain_config
+from sgm_core.training.labelled import labelled_rows
 from sgm_core.training.pretrain import pretrain_cells
 from sgm_core.training.probe import HEAD_DECAYS, probe
 from sgm_core.training.start import initial_state
 from sgm_core.training.stopping import BestEpoch
+from sgm_core.training.train_cells import every_cell
 from sgm_core.training.validation import encode_classes, validation_score
 
 
@@ -59,11 +61,11 @@ def test_no_score_keeps_the_last_weights() -> None:
 def cells(few_cells: Dataset):
     """An untrained model, its values, and the cells of a fold."""
     fold = donor_folds(few_cells, n_folds=3)[0]
-    train, validation, test, labels = finetune.labelled_rows(few_cells, fold, None)
+    train, validation, test, labels = labelled_rows(few_cells, fold, None)
     classes, codes, known, chosen_by = encode_classes(labels.iloc[train], labels.iloc[validation])
     small = pretrain_config(data="few", n_genes=60, latents=4, latent_width=8, device="cpu")
     start = initial_state(few_cells, small, pretrain_cells(few_cells, fold)[0], torch.device("cpu"))
-    return start, train, codes, validation[known], chosen_by, test, len(classes)
+    return start, every_cell(train), codes, validation[known], chosen_by, test, len(classes)
 
 
 FIXED = {"schedule": "constant", "lr": 0.02, "scheme": "partial", "device": "cpu"}
@@ -95,7 +97,16 @@ def test_patience_ends_early_and_the_papers_batches_are_of_one_cell(cells) -> No
     assert (config.batch_size, config.accumulation, config.choose_decay) == (1, 5, False)
     watch = Watch()
     train_classifier(
-        start.model, start.values, train[:30], codes[:30], validation, chosen_by, test, n, config, watch
+        start.model,
+        start.values,
+        every_cell(train.rows[:30]),
+        codes[:30],
+        validation,
+        chosen_by,
+        test,
+        n,
+        config,
+        watch,
     )
     scores = [(row["validation_f1"], -row["validation_loss"]) for row in watch.rows]
     worse = [i for i in range(1, len(scores)) if scores[i] <= max(scores[:i])]
@@ -169,4 +180,4 @@ def test_a_fold_without_labelled_cells_is_refused(few_cells: Dataset) -> None:
     fold = donor_folds(few_cells, n_folds=3)[0]
     few_cells.obs.loc[few_cells.obs["donor"].isin(fold.test), "cell_type"] = None
     with pytest.raises(InputError, match="no labelled cells of its test donors"):
-        finetune.labelled_rows(few_cells, fold, None)
+        labelled_rows(few_cells, fold, None)

@@ -17,10 +17,11 @@ from sgm_core.progress import Observer
 from sgm_core.training.classifier import class_weights, train_classifier
 from sgm_core.training.config import PRESETS, FinetuneConfig, PretrainConfig, pretrain_config
 from sgm_core.training.data import Values, batches, informative_genes
-from sgm_core.training.finetune import labelled_rows
+from sgm_core.training.labelled import labelled_rows
 from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.pretrain import arm_name, prepare, pretrain, pretrain_cells
 from sgm_core.training.probe import probe
+from sgm_core.training.train_cells import every_cell
 from sgm_core.training.validation import encode_classes
 
 SMALL = {
@@ -174,7 +175,7 @@ def test_partial_finetuning_changes_what_the_paper_trains_and_nothing_else(pretr
     classes, codes = np.unique(labels.iloc[train].astype(str), return_inverse=True)
     config = FinetuneConfig(epochs=1, device="cpu", scheme="partial")
     probabilities, _ = train_classifier(
-        model, values, train, codes, train[:0], codes[:0], test, len(classes), config
+        model, values, every_cell(train), codes, train[:0], codes[:0], test, len(classes), config
     )
     assert probabilities.shape == (len(test), len(classes))
     assert np.allclose(probabilities.sum(1), 1, atol=1e-5)

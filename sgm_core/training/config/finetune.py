@@ -11,7 +11,15 @@ from typing import Any
 
 from sgm_core.errors import InputError
 from sgm_core.training.backbones import BUNDLE_DEFAULTS, is_bundle
-from sgm_core.training.config.settings import SEEDS, Range, Settings, check_fold, option, split_field
+from sgm_core.training.config.settings import (
+    SEEDS,
+    Range,
+    Settings,
+    check_fold,
+    option,
+    split_field,
+    train_cells_field,
+)
 
 SCHEMES = ("linear-probe", "partial", "last-block", "official")
 """The paper's two first, and of all the probe, for it leaves the weights as they are."""
@@ -19,6 +27,7 @@ SCHEMES = ("linear-probe", "partial", "last-block", "official")
 
 _PAPER: dict[str, Any] = {
     "preset": "paper",
+    "train_cells": None,
     "epochs": 10,
     "probe_epochs": 10,
     "batch_size": 1,
@@ -88,6 +97,7 @@ class FinetuneConfig(Settings):
         range=Range(0, 999),
     )
     label: str | None = option(None, "data", "Label column; none = the cell type column")
+    train_cells: int | None = train_cells_field()
     epochs: int = option(
         5,
         "optimisation",

@@ -19,6 +19,7 @@ from sgm_core.training.config.settings import (
     check_fold,
     option,
     split_field,
+    train_cells_field,
 )
 
 MASKERS = ("uniform", "expression", "self-guided")
@@ -56,6 +57,7 @@ class PretrainConfig(Settings):
     label: str | None = option(
         None, "data", "Label column used to stratify the folds; none = the cell type column"
     )
+    train_cells: int | None = train_cells_field()
     n_genes: int = option(
         2000,
         "model",
@@ -307,6 +309,7 @@ class PretrainConfig(Settings):
 
 _PAPER: dict[str, Any] = {
     "preset": "paper",
+    "train_cells": None,
     # the architecture: scFoundation's, where a size is trained in its place
     "depth_tokens": True,
     "pool": "max",

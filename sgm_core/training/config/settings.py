@@ -17,6 +17,11 @@ from sgm_core.model.sizes import SIZES
 
 SEEDS = 2**32 - 1
 """The largest seed."""
+BY_SIZE = 0
+"""Value of the field `train_cells` that lets the number of cells decide."""
+ALL_UP_TO, BEYOND = 50_000, 32_000
+"""With `BY_SIZE`, all cells of a dataset of up to so many, and so many an epoch of a larger one's
+(`benchmarks/results/train_cells.md`)."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,17 @@ SPLITS = {
     "'folds', which are no donor folds and give no interval over donors)",
 }
 """Ways to split the donors."""
+
+
+def train_cells_field(more: str = "") -> Any:
+    """Return the field for the training cells of an epoch; `more` ends its explanation."""
+    return option(
+        BY_SIZE,
+        "data",
+        "Training cells an epoch, drawn anew for each and balanced over classes and donors; none = all of "
+        f"them, 0 = all in a dataset of up to {ALL_UP_TO:,} cells and {BEYOND:,} in a larger one{more}",
+        range=Range(0, 1_000_000_000),
+    )
 
 
 def split_field(more: str = "") -> Any:
