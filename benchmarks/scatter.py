@@ -6,7 +6,7 @@ cells (18 types in the order of the file, one gene), drawn either way, and print
 * navigation to drawn: from asking for the page until the points are on the screen;
 * recolour: from the click on the gene until they have its colours;
 * lasso to table: from letting go of the mouse until the page shows the composition of the selection;
-* frames a second while the map is dragged for two seconds;
+* frames a second while the map is dragged for two seconds (its own: drawn; Plotly's: the browser's);
 * memory of the tab (its process and the one that draws) and of the server, and what went over the wire.
 
 Times are medians over the rounds, in seconds; each round is a new tab, after one that is
@@ -245,11 +245,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cells", type=int, nargs="+", default=[350_000, 1_000_000])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=LOOKS, help="measure one of the two")
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, software GL, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}")
     for n in options.cells:
         found: dict[str, dict[str, list[float]]] = {}
-        for kind in ("own", "plotly"):
+        for kind in [options.only] if options.only else ("own", "plotly"):
             found[kind] = defaultdict(list)
             # A server and a browser of its own, so that the memory is of one kind.
             with server() as (address, serving), sync_playwright() as playwright:
@@ -259,10 +260,11 @@ def main() -> None:
                     for name, value in visit(browser, address, kind, n, serving).items():
                         found[kind][name].append(value)
                 browser.close()
-        print(f"\n{n:,} cells{'':24}{'own':>9}{'Plotly':>9}{'ratio':>8}")
-        for name in found["own"]:
-            own, plotly = (statistics.median(found[kind][name]) for kind in ("own", "plotly"))
-            print(f"{name:36}{own:9.2f}{plotly:9.2f}{plotly / own:8.1f}", flush=True)
+        print(f"\n{n:,} cells{'':24}" + "".join(f"{kind:>9}" for kind in found))
+        for name in next(iter(found.values())):
+            values = [statistics.median(found[kind][name]) for kind in found]
+            ratio = f"{values[1] / values[0]:8.1f}" if len(values) == 2 else ""
+            print(f"{name:36}" + "".join(f"{value:9.2f}" for value in values) + ratio, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from sgm_core.device import on_gpu, usable_cores
 from sgm_core.errors import InputError
 from sgm_core.training.backbones import is_bundle
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, finetune_config, pretrain_config
+from sgm_core.training.config.settings import BY_SIZE
 
 
 def seeds_of(config: CompareConfig, arm: str) -> list[int]:
@@ -43,7 +44,8 @@ def settings(
         If a field of ``config.pretrain`` or ``config.finetune`` is unknown, or a value does not fit.
     """
     shared: dict[str, Any] = {"label": config.label, "device": config.device}
-    shared["train_cells"] = config.train_cells
+    if config.train_cells != BY_SIZE:  # else each preset says what it takes
+        shared["train_cells"] = config.train_cells
     shared["seed"] = config.seed if seed is None else seed
     own = {"backbone": config.backbone, "data": config.data, "split": config.split, "n_folds": config.folds}
     pretrain = {**shared, **own, **config.pretrain, **(ARMS[arm] or ARMS["uniform"]), "fold": fold}

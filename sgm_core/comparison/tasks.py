@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sgm_core.analysis.pca import BLOCK
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold
 from sgm_core.comparison.arms import settings
-from sgm_core.comparison.baselines import BASELINES, run_baseline
+from sgm_core.comparison.baselines import BASELINES, Cells, run_baseline
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.parts import PARTS, write_predictions
+from sgm_core.comparison.variable_genes import sums_of
 from sgm_core.home import read_json, whole_folder, write_json, write_table
 from sgm_core.progress import Observer
 from sgm_core.training.config import SCHEMES, FinetuneConfig
@@ -126,16 +128,20 @@ def _baselines(
     from sgm_core.training.finetune import fold_row, prediction_table
     from sgm_core.training.labelled import labelled_fold
 
-    part = labelled_fold(dataset, fold, config.label, config.train_cells, config.seed)
+    asked = settings(config, config.arms[0], fold.index)[1].train_cells
+    part = labelled_fold(dataset, fold, config.label, asked, config.seed)
     known = dataset.labels(config.label).astype(str).to_numpy()
-    train, test = part.once[0], part.test
-    parts = [(dataset.lognorm(rows), known[rows]) for rows in (train, part.validation)]
-    x_test = dataset.lognorm(test)
+    test = part.test
+    train, validation, tested = (
+        Cells(dataset, cells, observer) for cells in (part.once[0], part.validation, test)
+    )
+    parts = train, known[train.rows], validation, known[validation.rows], tested
+    sums = sums_of((train[at : at + BLOCK] for at in range(0, len(train.rows), BLOCK)), dataset.n_genes)
     tables, rows = [], []
     for number, name in enumerate(BASELINES):
         observer.check()
         started = time.perf_counter()
-        fitted = run_baseline(name, *parts[0], *parts[1], x_test, config.seed)
+        fitted = run_baseline(name, *parts, config.seed, sums)
         where = {"fold": fold.index, "arm": name, "scheme": "baseline", "seed": config.seed}
         table = prediction_table(dataset, test, fitted.classes, fitted.probabilities, config.label, **where)
         tables.append(table)
@@ -192,7 +198,7 @@ def _arm(
         model, values = start.model, start.values
     pretrain_seconds = time.perf_counter() - started
     set_pool(model.backbone, finetuning.pool)
-    part = labelled_fold(dataset, fold, config.label, config.train_cells, task.seed)
+    part = labelled_fold(dataset, fold, config.label, finetuning.train_cells, task.seed)
     if not len(part.validation):
         observer.message(f"{task.name}: no validation cells of its classes, so the last epoch is kept")
     tables, rows = [], []

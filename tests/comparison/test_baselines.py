@@ -10,8 +10,10 @@ from sklearn.metrics import f1_score
 from sgm_core.cells.dataset import open_dataset
 from sgm_core.cells.split import donor_folds, fold_cells
 from sgm_core.comparison import baselines
-from sgm_core.comparison.baselines import BASELINES, Fitted, run_baseline, variable_genes
+from sgm_core.comparison.baselines import BASELINES, Cells, Fitted, run_baseline
+from sgm_core.comparison.variable_genes import GeneSums, sums_of, variable_genes
 from sgm_core.errors import InputError
+from sgm_core.progress import Observer
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +98,44 @@ def test_validation_donors_choose_the_strength(
     assert scores[chosen] >= max(scores.values()) - 0.03 and max(scores.values()) > min(scores.values())
 
 
+def summed(x: sparse.csr_matrix, size: int = 100) -> GeneSums:
+    return sums_of((x[at : at + size] for at in range(0, x.shape[0], size)), x.shape[1])
+
+
+def test_variable_genes_are_scanpys(split) -> None:
+    """Which has all cells in memory; here they come in blocks."""
+    import scanpy as sc
+    from anndata import AnnData
+
+    x = split[0][0]
+    x = x[:, np.flatnonzero(np.bincount(x.indices))]
+    for n in (50, 300):
+        theirs = sc.pp.highly_variable_genes(AnnData(x), flavor="seurat", n_top_genes=n, inplace=False)
+        np.testing.assert_array_equal(variable_genes(summed(x), n), np.flatnonzero(theirs["highly_variable"]))
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_cells_from_the_disk_in_blocks_give_what_a_matrix_gives(
+    demo_home: Path, split, fitted_once, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("SGM_HOME", str(demo_home))
+    monkeypatch.setattr(baselines, "BLOCK", 64)
+    dataset = open_dataset("small")
+    labels = dataset.labels().notna().to_numpy()
+    parts = fold_cells(dataset, donor_folds(dataset, n_folds=3)[0])
+    train, validation, test = (Cells(dataset, rows[labels[rows]], Observer()) for rows in parts)
+    fitted = run_baseline(name, train, split[0][1], validation, split[1][1], test)
+    whole = fitted_once(name)
+    assert fitted.chosen == whole.chosen
+    np.testing.assert_allclose(fitted.probabilities, whole.probabilities, atol=2e-3)
+
+
 def test_variable_genes_prefer_dispersion_at_equal_mean() -> None:
     rng = np.random.default_rng(0)
     mean = np.exp(rng.uniform(-1, 2, 400))
     spread = np.where(np.arange(400) < 40, 0.3, 20.0)  # the first 40 genes are overdispersed
     counts = rng.poisson(rng.gamma(spread, mean / spread, (600, 400)))
-    chosen = variable_genes(sparse.csr_matrix(np.log1p(counts.astype(np.float32))), 40)
+    chosen = variable_genes(summed(sparse.csr_matrix(np.log1p(counts.astype(np.float32)))), 40)
     assert len(set(chosen) & set(range(40))) >= 34
 
 
@@ -109,10 +143,10 @@ def test_genes_without_a_count_change_nothing_about_the_others(split) -> None:
     """Seen: scanpy on all genes of a dataset chose 2 of 1,500 differently in one fold of real data."""
     x = split[0][0][:, np.flatnonzero(np.bincount(split[0][0].indices))]
     empty = sparse.csr_matrix((x.shape[0], 300), dtype=x.dtype)
-    before, chosen = variable_genes(x, 200), variable_genes(sparse.hstack([empty, x]).tocsr(), 200)
+    before, chosen = (variable_genes(summed(y), 200) for y in (x, sparse.hstack([empty, x]).tocsr()))
     assert len(before) == 200
     np.testing.assert_array_equal(chosen - 300, before)
-    np.testing.assert_array_equal(variable_genes(x, 10 * x.shape[1]), np.arange(x.shape[1]))
+    np.testing.assert_array_equal(variable_genes(summed(x), 10 * x.shape[1]), np.arange(x.shape[1]))
 
 
 def test_an_unknown_baseline_is_refused(split) -> None:

@@ -25,6 +25,7 @@ from sgm_core.progress import Observer
 from sgm_core.runs.store import Run, create_run
 from sgm_core.training.counts import STATISTICS, sum_models
 from sgm_core.training.finetune import fold_row
+from sgm_core.training.train_cells import every_cell
 
 ARMS, SCHEMES, FOLDS = ("uniform", "self-guided"), ("linear-probe", "partial"), 3
 TASKS = [Task(arm, fold, seed) for fold in range(FOLDS) for arm in ARMS for seed in (0, 1)]
@@ -62,7 +63,9 @@ def make(dataset, run: Run, task: Task) -> None:
         table = table.assign(seed=task.seed, true=true, predicted=predicted, confidence=0.5)
         tables.append(table.assign(scored=true != classes[-1]))
         fold = type("Fold", (), {"index": task.fold, "train": (), "test": tuple(donors)})
-        rows.append(fold_row(dataset, fold, tables[-1], None, 10, 1.0) | {"donors_train": 5})
+        rows.append(
+            fold_row(dataset, fold, tables[-1], None, every_cell(np.arange(10)), 1.0) | {"donors_train": 5}
+        )
     write_predictions(folder, tables)
     write_table(folder / "folds.parquet", pd.DataFrame(rows))
     masks = counts(task)

@@ -131,19 +131,20 @@ THEIRS = {
     "keys": "value", "mask_ratio": 0.3 * 0.08, "subset": int(128 * 0.024), "subset_per": "batch",
     "summary_sees": "all", "validation_masks": "redrawn", "lr_new": 1e-5, "clip": 0.0,
 }  # fmt: skip
+ALL = {"train_cells": None}
 CLASSIFIER = {
     "lr": 1e-4, "weight_decay": 5e-4, "clip": 1.0, "batch_size": 1, "probe_batch_size": 8, "accumulation": 5,
     "patience": 5, "epochs": 10, "probe_epochs": 10, "head_hidden": 256, "pool": "max", "dropout": 0.0,
     "class_weights": True, "class_weighting": "authors", "amsgrad": True, "schedule": "constant",
-    "keep_summary": True, "trained_block": "last", "choose_decay": False,
+    "keep_summary": True, "trained_block": "last", "choose_decay": False, "train_cells": None,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("config", "table"),
     [
-        (pretrain_config("paper"), TEXT | SILENT),
-        (pretrain_config("authors"), TEXT | THEIRS),
+        (pretrain_config("paper"), TEXT | SILENT | ALL),
+        (pretrain_config("authors"), TEXT | THEIRS | ALL),
         (finetune_config("", "paper"), CLASSIFIER),
         (finetune_config("", "authors"), CLASSIFIER | {"trained_block": "second-to-last", "clip": 0.0}),
     ],

@@ -1,84 +1,97 @@
-"""The training cells of an epoch: balanced over classes and donors, new ones every time, none left out."""
+"""Large datasets give an epoch a part of their training cells; a rare class is in every epoch."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sgm_core.cells.dataset import Dataset
+from sgm_core.cells.split import donor_folds
 from sgm_core.errors import InputError
-from sgm_core.training.train_cells import TrainCells, even, train_cells
-
-SIZES = (4000, 900, 60, 7)  # cells of each class
-
-
-@pytest.fixture(scope="module")
-def cells() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row numbers with gaps, classes and donors; one donor has most of the cells."""
-    rng = np.random.default_rng(0)
-    classes = rng.permutation(np.repeat(np.arange(4), SIZES))
-    donors = np.where(rng.random(len(classes)) < 0.6, 0, rng.integers(1, 9, len(classes)))
-    return np.sort(rng.choice(20_000, len(classes), replace=False)), classes, donors
+from sgm_core.progress import Observer
+from sgm_core.training.config import FinetuneConfig, pretrain_config
+from sgm_core.training.config.settings import ALL_UP_TO, BEYOND, BY_SIZE
+from sgm_core.training.labelled import labelled_fold
+from sgm_core.training.pretrain import pretraining
+from sgm_core.training.train_cells import TrainCells, cells_an_epoch, even, every_cell
 
 
-def of(cells: tuple[np.ndarray, np.ndarray, np.ndarray], drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return class and donor of drawn cells, each of which has to be a training cell that came once."""
-    rows, classes, donors = cells
-    at = np.searchsorted(rows, drawn)
-    assert np.array_equal(rows[at], drawn) and (np.diff(drawn) > 0).all()
-    return classes[at], donors[at]
+@st.composite
+def cells(draw) -> tuple[np.ndarray, np.ndarray, int]:
+    sizes = draw(st.lists(st.integers(1, 60), min_size=1, max_size=6))
+    classes = np.repeat(np.arange(len(sizes)), sizes)
+    donors = np.array(draw(st.lists(st.integers(0, 4), min_size=len(classes), max_size=len(classes))))
+    return classes, donors, draw(st.integers(len(sizes), len(classes)))
 
 
-def test_classes_give_the_same_and_rare_ones_all_they_have(cells) -> None:
-    draws = TrainCells(*cells, 500, 0, 1)
-    for epoch in range(6):
-        classes, _ = of(cells, draws.epoch(epoch))
-        assert np.bincount(classes).tolist() == [217, 216, 60, 7]
+@given(cells(), st.integers(0, 5))
+def test_an_epoch_is_balanced_and_leaves_no_class_out(drawn: tuple, seed: int) -> None:
+    classes, donors, size = drawn
+    rows = 7 + 3 * np.arange(len(classes))
+    made = TrainCells(rows, classes, donors, size, seed, 1)
+    again = TrainCells(rows, classes, donors, size, seed, 1)
+    for epoch in (0, 1, 5):
+        taken = made.epoch(epoch)
+        assert len(taken) == size == len(np.unique(taken)) and (np.diff(taken) > 0).all()
+        assert np.array_equal(taken, again.epoch(epoch)), "the epoch's number decides, not what came before"
+        of_class = np.bincount(classes[(taken - 7) // 3], minlength=classes.max() + 1)
+        short = of_class < np.bincount(classes)
+        assert of_class.min() >= 1
+        if short.any():  # a class that keeps cells back gives as many as any other
+            assert of_class.max() - of_class[short].min() <= 1
+        for number in range(classes.max() + 1):
+            mine = (taken - 7) // 3
+            mine = mine[classes[mine] == number]
+            of_donor = np.bincount(donors[mine], minlength=5)
+            left = of_donor < np.bincount(donors[classes == number], minlength=5)
+            assert not left.any() or of_donor.max() - of_donor[left].min() <= 1
 
 
-def test_donors_give_the_same_within_a_class(cells) -> None:
-    _, donors = cells[1:]
-    draws = TrainCells(*cells, 500, 0, 1)
-    for epoch in range(6):
-        classes, drawn = of(cells, draws.epoch(epoch))
-        for number in (0, 1):
-            have = np.bincount(donors[cells[1] == number])
-            given = np.bincount(drawn[classes == number], minlength=len(have))
-            assert np.ptp(given[given < have]) <= 1 and (given[given < have].min() >= given).sum() >= 1
-    # nine donors share 217 cells: the one that is left over is not always the same donor's
-    largest = [np.bincount(of(cells, draws.epoch(e))[1][of(cells, draws.epoch(e))[0] == 0]) for e in range(9)]
-    assert len({int(given.argmax()) for given in largest}) > 1
+def test_every_cell_comes_in_its_turn() -> None:
+    classes, donors = np.repeat([0, 1], [90, 10]), np.tile([0, 1], 50)
+    made = TrainCells(np.arange(100), classes, donors, 40, 0, 1)
+    epochs = [made.epoch(epoch) for epoch in range(6)]
+    assert all(np.isin(np.arange(90, 100), taken).all() for taken in epochs), "all of the rare class"
+    assert not np.array_equal(epochs[0], epochs[1]), "new cells every epoch"
+    assert len(made.over(6)) == 100
+    assert every_cell(np.arange(5)).epoch(3).tolist() == [0, 1, 2, 3, 4]
+    assert even(np.array([2, 5, 9]), 12) == (5, 0)
 
 
-def test_cells_come_again_when_a_donor_s_are_used_up(cells) -> None:
-    rows, classes, donors = cells
-    draws = TrainCells(*cells, 500, 0, 1)
-    seen = [draws.epoch(epoch) for epoch in range(5)]
-    many = np.isin(np.arange(len(rows)), np.flatnonzero((classes == 0) & (donors == 0)))
-    own = [np.intersect1d(part, rows[many]) for part in seen]
-    assert len(np.unique(np.concatenate(own))) == sum(map(len, own))
-    assert np.array_equal(draws.over(5), np.unique(np.concatenate(seen)))
-    few = rows[(classes == 1) & (donors == 8)]  # fewer than five epochs want
-    assert np.isin(few, draws.over(5)).all()
+def test_the_number_of_cells_decides_by_default(few_cells: Dataset) -> None:
+    large = replace(few_cells, meta={**few_cells.meta, "n_cells": ALL_UP_TO + 1})
+    assert cells_an_epoch(BY_SIZE, few_cells, 40_000) == 40_000
+    assert cells_an_epoch(BY_SIZE, large, 40_000) == BEYOND
+    assert cells_an_epoch(None, large, 40_000) == 40_000
+    assert cells_an_epoch(100, few_cells, 60) == 60
 
 
-def test_a_draw_follows_from_seed_purpose_and_epoch(cells) -> None:
-    draws = TrainCells(*cells, 500, 0, 1)
-    later = draws.epoch(3)
-    assert np.array_equal(later, TrainCells(*cells, 500, 0, 1).epoch(3))
-    for other in (TrainCells(*cells, 500, 1, 1).epoch(3), TrainCells(*cells, 500, 0, 2).epoch(3)):
-        assert len(np.setdiff1d(other, later)) > 0
+def test_probes_of_all_seeds_train_on_the_same_cells(few_cells: Dataset) -> None:
+    fold = donor_folds(few_cells, n_folds=3)[0]
+    first, second = (labelled_fold(few_cells, fold, None, 30, seed) for seed in (0, 1))
+    assert np.array_equal(first.once[0], second.once[0]) and len(first.once[0]) == 30
+    assert not np.array_equal(first.cells.epoch(0), second.cells.epoch(0))
+    assert set(first.once[1]) == set(first.codes), "every class"
+    whole = labelled_fold(few_cells, fold, None, None, 0)
+    assert np.array_equal(whole.once[0], whole.cells.rows)
 
 
-@pytest.mark.parametrize("size", [4967, 10_000])
-def test_enough_for_all_cells_is_all_cells_as_they_are(cells, size: int) -> None:
-    draws = TrainCells(*cells, size, 0, 1)
-    assert draws.size == sum(SIZES)
-    assert draws.epoch(7) is cells[0]
+def test_pretraining_sees_the_drawn_cells_alone(few_cells: Dataset) -> None:
+    config = pretrain_config(
+        data="few", n_genes=60, latents=4, latent_width=8, device="cpu", train_cells=24, batch_size=8
+    )
+    task = pretraining(few_cells, config, donor_folds(few_cells, n_folds=3)[0], Observer())
+    rows = np.sort(np.concatenate(task.start_epoch(1)))
+    assert task.n_batches == 3 and np.array_equal(rows, task.cells.epoch(1))
+    assert len(task.cells.rows) > 24 and np.isin(rows, task.cells.rows).all()
 
 
-def test_fewer_cells_than_classes_are_refused(cells) -> None:
-    with pytest.raises(InputError, match=r"train_cells is 3 .* 4 classes"):
-        TrainCells(*cells, 3, 0, 1)
-    assert np.bincount(of(cells, TrainCells(*cells, 4, 0, 1).epoch(5))[0]).tolist() == [1, 1, 1, 1]
+def test_fewer_cells_than_classes_are_refused() -> None:
+    with pytest.raises(InputError, match="have 3 classes, of which none is left out: give 3 or more"):
+        TrainCells(np.arange(9), np.repeat([0, 1, 2], 3), np.zeros(9, int), 2, 0, 1)
+    assert FinetuneConfig(train_cells=2).train_cells == 2
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -88,14 +101,4 @@ def test_even_shares_add_up(seed: int) -> None:
     total = int(rng.integers(0, sizes.sum() + 1))
     cap, more = even(sizes, total)
     assert np.minimum(sizes, cap).sum() + more == total
-    assert more <= (sizes > cap).sum() and (more < (sizes > cap).sum() or more == 0)
-
-
-def test_the_dataset_s_donors_share_each_class(demo_dataset: Dataset) -> None:
-    rows = np.flatnonzero(demo_dataset.labels().notna())
-    names, classes = np.unique(demo_dataset.labels().iloc[rows].to_numpy(str), return_inverse=True)
-    drawn = train_cells(demo_dataset, rows, classes, 3 * len(names), 0, 1).epoch(0)
-    assert (demo_dataset.labels().iloc[drawn].value_counts() == 3).all()
-    for _, donors in demo_dataset.donors().iloc[drawn].groupby(demo_dataset.labels().iloc[drawn]):
-        had = demo_dataset.donors()[demo_dataset.labels() == demo_dataset.labels().iloc[donors.index[0]]]
-        assert donors.nunique() == min(3, had.nunique())
+    assert more < (sizes > cap).sum() or more == 0
