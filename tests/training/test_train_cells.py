@@ -92,3 +92,13 @@ def test_fewer_cells_than_classes_are_refused() -> None:
     with pytest.raises(InputError, match="have 3 classes, of which none is left out: give 3 or more"):
         TrainCells(np.arange(9), np.repeat([0, 1, 2], 3), np.zeros(9, int), 2, 0, 1)
     assert FinetuneConfig(train_cells=2).train_cells == 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_even_shares_add_up(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 50, rng.integers(1, 30))
+    total = int(rng.integers(0, sizes.sum() + 1))
+    cap, more = even(sizes, total)
+    assert np.minimum(sizes, cap).sum() + more == total
+    assert more < (sizes > cap).sum() or more == 0
