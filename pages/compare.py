@@ -11,6 +11,7 @@ from pages.components import compare_text, confidence, frame, scores, show, tabl
 from pages.components.kept import kept
 from sgm_core import tables as run_tables
 from sgm_core.analysis.metrics import METRICS, confusion, pair_in_view
+from sgm_core.analysis.tally import trained_on
 from sgm_core.escape import escape
 from sgm_core.figures import compare as figures
 from sgm_core.figures.palette import SCHEMES, arm_name
@@ -161,6 +162,7 @@ with answer_line:
     for said in (
         compare_text.pooled_line(pair),
         compare_text.rivals(*key, arm, against, scheme, metric, folds, paired),
+        trained_on(folds),
     ):
         if said:
             st.caption(escape(said))

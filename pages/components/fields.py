@@ -197,10 +197,11 @@ def apply_preset(chosen: Control) -> None:
     finetuning = "finetune" in (chosen.kind, prefix.removesuffix("."))
     presets, kind = (FINETUNE_PRESETS, FinetuneConfig) if finetuning else (PRESETS, PretrainConfig)
     preset = presets[st.session_state[chosen.key]]
-    known = {field.name for field in dataclasses.fields(kind)}
+    decided = DECIDED if prefix else DECIDED - {"train_cells"}  # a comparison has that field itself
+    known = {field.name for field in dataclasses.fields(kind)} - decided - {"preset"}
     for path, control in controls(chosen.kind).items():
         name = path.removeprefix(prefix)
-        if path.startswith(prefix) and name in known - DECIDED - {"preset"}:
+        if path.startswith(prefix) and name in known:
             st.session_state[control.key] = preset.get(name, control.default)
 
 

@@ -10,6 +10,7 @@ from sgm_core.runs.store import open_run
 from sgm_core.training.backbones import is_bundle
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, fold_count, pretrain_config
 from sgm_core.training.folds import run_fold
+from sgm_core.training.train_cells import cells_an_epoch
 
 SCHEMES = {
     "linear-probe": "linear probe",
@@ -44,7 +45,8 @@ def _compare(config: CompareConfig, dataset: Dataset) -> str:
         f"{words.count(config.seeds, 'seed')}. "
         f"{words.count(trained * folds, _pretraining(config.backbone))} of "
         f"{_backbone(config.backbone, pretrain.weights_key)} with "
-        f"{_masks(pretrain)}, {_epochs(pretrain.epochs, pretrain.patience)}; "
+        f"{_masks(pretrain)}, {_epochs(pretrain.epochs, pretrain.patience)}"
+        f"{_drawn(config.train_cells, dataset)}; "
         "none sees the test donors of its fold."
     )
 
@@ -60,7 +62,8 @@ def _pretrain(config: PretrainConfig, dataset: Dataset) -> str:
     backbone = _backbone(config.backbone, config.weights_key)
     return (
         f"{verb} {backbone} on **{words.count(donors, 'donor')}** of {escape(dataset.name)} with "
-        f"**{config.masker} masks**, {_masks(config)}, {_epochs(config.epochs, config.patience)}{hidden}."
+        f"**{config.masker} masks**, {_masks(config)}, {_epochs(config.epochs, config.patience)}"
+        f"{_drawn(config.train_cells, dataset)}{hidden}."
     )
 
 
@@ -112,3 +115,9 @@ def _masks(config: PretrainConfig) -> str:
 def _epochs(epochs: int, patience: int | None) -> str:
     stop = "" if patience is None else f" at most (patience {patience})"
     return words.count(epochs, "epoch") + stop
+
+
+def _drawn(asked: int | None, dataset: Dataset) -> str:
+    """Say how many cells an epoch takes, where that is not all of them."""
+    taken = cells_an_epoch(asked, dataset, dataset.n_cells)
+    return f" of {taken:,} cells drawn anew" if taken < dataset.n_cells else ""

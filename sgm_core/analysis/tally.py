@@ -102,3 +102,15 @@ class DonorCounts:
         """Return the counts over `folds`, (3, n_donors, n_classes), of each seed that has all of them."""
         seeds = self.counts.get(side, {}).values()
         return [np.sum([seed[f] for f in folds], 0) for seed in seeds if folds and folds <= set(seed)]
+
+
+def trained_on(folds: pd.DataFrame) -> str:
+    """Say how many training cells an epoch took, from the run table `folds`; nothing where it took all."""
+    if "n_train_all" not in folds or (folds["n_train"] == folds["n_train_all"]).all():
+        return ""
+    taken, whole = folds["n_train"], folds["n_train_all"]
+    of = f"{whole.min():,}" if whole.nunique() == 1 else f"{whole.min():,} to {whole.max():,}"
+    return (
+        f"An epoch took {taken.max():,} of the {of} labelled training cells, drawn anew and balanced over "
+        "classes and donors; linear probes and baselines trained on one such draw."
+    )

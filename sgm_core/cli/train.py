@@ -93,6 +93,14 @@ def _add_backbone(parser: argparse.ArgumentParser, default: str | None) -> None:
 
 
 def _add_machine(parser: argparse.ArgumentParser, example: str = "epochs=2 mask_ratio=0.15") -> None:
+    from sgm_core.training.config.settings import ALL_UP_TO, BEYOND
+
+    parser.add_argument(
+        "--train-cells",
+        metavar="N",
+        help="training cells an epoch, drawn balanced over classes and donors; none = all (default: all in "
+        f"up to {ALL_UP_TO:,} cells, {BEYOND:,} in more)",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--seed", type=int, default=0)
@@ -129,7 +137,17 @@ def _pretrain(args: argparse.Namespace, observer: Observer) -> Output:
 
     dataset = open_dataset(args.data)
     given = _given(
-        args, "data", "backbone", "weights_key", "masker", "split", "fold", "device", "precision", "seed"
+        args,
+        "data",
+        "backbone",
+        "weights_key",
+        "masker",
+        "split",
+        "fold",
+        "device",
+        "precision",
+        "seed",
+        "train_cells",
     )
     config = pretrain_config(args.preset, **{**given, **_changes(args.set)})
     return _try_or_run("pretrain", config, dataset, args, observer)
@@ -140,7 +158,7 @@ def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.runs.store import open_run
     from sgm_core.training.config import finetune_config
 
-    names = ("run", "scheme", "split", "fold", "label", "device", "precision", "seed")
+    names = ("run", "scheme", "split", "fold", "label", "device", "precision", "seed", "train_cells")
     given = {**_given(args, *names), **_changes(args.set)}
     if bool(args.run) == bool(args.backbone):
         raise InputError("give one: --run ID (a pretraining run) or --backbone NAME --data DATASET")
@@ -184,7 +202,7 @@ def _compare(args: argparse.Namespace, observer: Observer) -> Output:
             raise InputError(f"--set {field}: write pretrain.FIELD=VALUE or finetune.FIELD=VALUE")
         nested[part][name] = value
     given = _given(args, "data", "backbone", "split", "folds", "label", "arms", "schemes", "seeds")
-    given |= _given(args, "device", "seed")
+    given |= _given(args, "device", "seed", "train_cells")
     config = CompareConfig.from_dict({**given, **nested})
     return _try_or_run("compare", config, dataset, args, observer)
 
@@ -226,6 +244,8 @@ def _result(run: Run) -> Output:
     """Say what a finished run found: its scores, or its masks' last epoch."""
     data: dict[str, Any] = {"run": run.id, "state": run.state, "path": str(run.path)}
     lines = [f"run {run.id}: {run.state}"]
+    from sgm_core.analysis.tally import trained_on
+
     summary, paired = run.read_table("summary"), run.read_table("paired")
     folds, cells = run.read_table("folds"), run.read_table("mask_cells")
     if summary is not None:
@@ -238,6 +258,8 @@ def _result(run: Run) -> Output:
             f"  {row.arm:20} {row.scheme:13} {row.mean:.3f}  {row.low:.3f} to {row.high:.3f}"
             for row in main.itertuples()
         ]
+        if folds is not None and (said := trained_on(folds)):
+            lines.append(said)
         if paired is not None and folds is not None:
             from sgm_core.analysis.statistics import comparison_sentence, paired_table
 
@@ -253,6 +275,8 @@ def _result(run: Run) -> Output:
             f"({row.n_test:,} test cells of {row.test_donors})"
             for row in folds.itertuples()
         ]
+        if said := trained_on(folds):
+            lines.append(said)
     elif cells is not None:
         last = cells.iloc[-1]
         data["masks"] = last.to_dict()

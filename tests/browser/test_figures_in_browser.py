@@ -1,7 +1,5 @@
 """What only a browser can show of figures: files that really download, a lasso, a click on a gene."""
 
-import math
-
 import pandas as pd
 import pytest
 from test_walk import CHROMIUM, FLAGS, home, server, visit  # noqa: F401
@@ -61,39 +59,6 @@ def test_figures_download_as_svg_png_and_csv_in_print_colours(dark, tmp_path):
     toolbar = dark.page.get_by_test_id("stElementToolbarButton")
     toolbar.get_by_label("Search").first.wait_for()
     assert not any(button.is_visible() for button in toolbar.get_by_label("Download as CSV").all())
-    dark.assert_well()
-
-
-def test_names_on_a_dark_map_are_dark_on_paper(dark, tmp_path):
-    dark.open("cells")
-    names = dark.page.locator(".st-key-figure-cells-left .annotation-text")
-    names.first.wait_for(timeout=120_000)
-    colours = "es => es.map(e => [e.style.fill, e.style.textShadow.includes('rgb(18, 21, 23)')].join(' '))"
-    assert set(names.evaluate_all(colours)) == {"rgb(228, 232, 232) true"}
-    svg = download(dark, "figure-cells-left", "SVG")
-    svg.save_as(tmp_path / "cells.svg")
-    text = (tmp_path / "cells.svg").read_text()
-    assert "rgb(228, 232, 232)" not in text
-    assert "rgb(30, 36, 40)" in text
-    dark.assert_well()
-
-
-def test_a_lasso_shows_what_was_selected_and_dims_the_rest_on_the_other_map(dark):
-    dark.page.set_viewport_size({"width": 1280, "height": 1500})
-    dark.open("cells")
-    plot = dark.page.locator(".st-key-figure-cells-left .js-plotly-plot .nsewdrag").first
-    plot.wait_for(timeout=120_000)
-    dark.page.wait_for_timeout(2000)
-    box = plot.bounding_box()
-    x, y, r = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, 0.2 * box["width"]
-    dark.page.mouse.move(x + r, y - box["height"] / 3)
-    dark.page.mouse.down()
-    for step in range(1, 31):
-        angle = 2 * math.pi * step / 31
-        dark.page.mouse.move(x + r * math.cos(angle), y - box["height"] / 3 + r * math.sin(angle))
-    dark.page.mouse.up()
-    dark.page.get_by_text("Selected cells", exact=True).wait_for(timeout=120_000)
-    dark.page.get_by_text("cells selected").first.wait_for(timeout=30_000)
     dark.assert_well()
 
 
