@@ -174,3 +174,14 @@ def test_the_log_names_the_donors_of_run_folds_whatever_the_seed(
     run = open_run(done["run"])
     donors = ", ".join(run_folds(demo_dataset, run.parameters)[0].test)
     assert f"fold 0: the test donors {donors} are never seen" in run.log_tail()
+
+
+def test_the_training_cells_of_an_epoch_are_an_option_everywhere(
+    demo_dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dry = ["--data", "small", "--device", "cpu", "--dry-run", "--no-probe", "--train-cells"]
+    for number, asked in ((40, "40"), (None, "none")):
+        assert answer(capsys, "compare", *dry, asked)["parameters"]["train_cells"] == number
+        assert answer(capsys, "pretrain", *dry, asked)["parameters"]["train_cells"] == number
+    assert answer(capsys, "compare", *dry, "40")["estimate"]["cells"] == 40
+    assert "train_cells is 'many'" in complaint(capsys, "compare", *dry, "many")
