@@ -174,7 +174,9 @@ def again() -> None:
 
 context = frame.page("Cells")
 if context.dataset is None:
-    frame.empty("No dataset yet: import one, or start with the demo.", "Go to datasets", "pages/datasets.py")
+    frame.empty(
+        "No dataset yet: import one (`sgm app` brings a demo).", "Go to datasets", "pages/datasets.py"
+    )
 dataset = context.dataset
 context = replace(context, run=tables.of_dataset(context))  # no predictions for other cells
 available = cell_views.maps(dataset, context.run)

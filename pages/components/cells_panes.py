@@ -221,8 +221,9 @@ def draw(
 def download(dataset: Dataset, maps: Maps, values: PageValues, pane: Pane, place: int) -> None:
     """Offer the numbers of a map as CSV."""
     st.download_button(
-        ":small[CSV]", lambda: _csv(maps, values, pane), f"{dataset.name}-map.csv", mime="text/csv",
-        key=f"csv-map-{place}", on_click="ignore", type="tertiary", help="Download the map's numbers as CSV",
+        "CSV", lambda: _csv(maps, values, pane), f"{dataset.name}-map.csv", mime="text/csv",
+        key=f"csv-map-{place}", on_click="ignore", type="tertiary", icon=":material/download:",
+        help="Download what this map shows: each cell with its place and its value",
     )  # fmt: skip
 
 

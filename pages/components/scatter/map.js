@@ -184,6 +184,15 @@ class ScatterMap {
       })(),
       showAll: change(() => hidden.clear()),
     });
+    this.evenLegends();
+  }
+
+  // Maps side by side are of one size: a legend below the map takes the room of the tallest one.
+  evenLegends() {
+    const below = [this, ...this.others()].filter((map) => map.legend.offsetTop > map.stage.offsetTop);
+    for (const { legend } of [this, ...this.others()]) legend.style.minHeight = "";
+    const tallest = Math.max(...below.map(({ legend }) => legend.offsetHeight));
+    for (const { legend } of below) legend.style.minHeight = `${tallest}px`;
   }
 
   showModes() {
@@ -195,6 +204,7 @@ class ScatterMap {
   resize() {
     const { clientWidth: width, clientHeight: height } = this.stage;
     if (!width || !height) return;
+    if (width !== this.width && this.view) this.evenLegends();
     const ratio = Math.min(this.painter.software ? 1 : 2, window.devicePixelRatio || 1);
     const sharp = Math.min(2, window.devicePixelRatio || 1);
     const { canvas } = this.painter;
