@@ -83,15 +83,14 @@ def choose(
             "Colour by", list(colours), list(colours).index(first), format_func=colours.__getitem__,
             key=f"colour{end}", bind="query-params",
         )  # fmt: skip
-        found: tuple[str, str] | None = (colour, colours[colour])
-        if colour == GENE:
-            found = _gene(dataset, end)
-        elif colour == SCORE:
-            found = _gene_set(dataset, end)
-        scale = Scale()
-        if found is not None and values.is_number(found[0]):
-            with foot, st.popover("Colours and range", icon=":material/palette:", type="tertiary"):
-                found, scale = _scale(values, found, end)
+    found: tuple[str, str] | None = (colour, colours[colour])
+    if colour in _SPECIAL:
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            found = _gene(dataset, end) if colour == GENE else _gene_set(dataset, end)
+    scale = Scale()
+    if found is not None and values.is_number(found[0]):
+        with foot, st.popover("Colours and range", icon=":material/palette:", type="tertiary"):
+            found, scale = _scale(values, found, end)
     return Pane(source, *found, scale) if found is not None else None
 
 

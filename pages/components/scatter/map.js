@@ -189,8 +189,10 @@ class ScatterMap {
 
   // Maps side by side are of one size: a legend below the map takes the room of the tallest one.
   evenLegends() {
-    const below = [this, ...this.others()].filter((map) => map.legend.offsetTop > map.stage.offsetTop);
-    for (const { legend } of [this, ...this.others()]) legend.style.minHeight = "";
+    const top = (map) => map.root.getBoundingClientRect().top;
+    const beside = [this, ...this.others()].filter((map) => Math.abs(top(map) - top(this)) < 4);
+    for (const { legend } of beside) legend.style.minHeight = "";
+    const below = beside.filter((map) => map.legend.offsetTop > map.stage.offsetTop);
     const tallest = Math.max(...below.map(({ legend }) => legend.offsetHeight));
     for (const { legend } of below) legend.style.minHeight = `${tallest}px`;
   }
