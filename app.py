@@ -4,8 +4,6 @@ import streamlit as st
 
 from pages.components import frame
 
-st.set_page_config(page_title="SGM", page_icon="pages/components/icon.svg", layout="wide")
-
 page = st.navigation(
     {
         "": [st.Page("pages/home.py", title="Home", icon=":material/home:", default=True)],
@@ -22,6 +20,7 @@ page = st.navigation(
         ],
     }
 )
+st.set_page_config(f"{page.title} · SGM", page_icon="pages/components/icon.svg", layout="wide")
 with frame.guard():
     frame.context_bar()
     page.run()

@@ -82,9 +82,11 @@ def panes(
     shown, places = [], []
     colours = first_colours(dataset, options)
     for _ in range(0, n, 2):
-        for column in st.columns(min(2, n), gap="medium"):
+        # a row of controls, then a row of maps: what one map asks more moves its neighbour too
+        tops, columns = (st.columns(min(2, n), gap="medium") for _ in range(2))
+        for controls, column in zip(tops, columns):
             place = len(shown)
-            controls, spot = column.container(), column.container()
+            spot = column.container()
             foot = column.container(horizontal=True, vertical_alignment="center", gap="small")
             with controls:
                 pane = cells_panes.choose(dataset, maps, options, values, place, colours[place], foot)
@@ -106,13 +108,14 @@ def explorer(dataset: Dataset, maps: Maps, context: frame.Context) -> None:
         with st.container(horizontal=True, vertical_alignment="top", gap="small"):
             by_hand = st.container(width="stretch")
             saved = list_selections(dataset)
-            with st.popover(f"Saved ({len(saved)})", icon=":material/bookmarks:"):
-                cells_saved.saved_list(selecting)
+            combine = st.popover(f"Saved ({len(saved)})", icon=":material/bookmarks:")
             model, n_panes = more(models)
         options = cells_panes.options(dataset, cells_values.of_run(context.run, model))
         bar = st.container()
         shown, places = panes(dataset, maps, values, options, n_panes)
         cells_gestures.waiting(selecting, shown)
+        with combine:  # after the gestures: what can be combined depends on them
+            cells_saved.saved_list(selecting)
         with by_hand:
             choose_cells(selecting, shown, values)
         selected = selecting.selected()
@@ -174,7 +177,9 @@ def again() -> None:
 
 context = frame.page("Cells")
 if context.dataset is None:
-    frame.empty("No dataset yet: import one, or start with the demo.", "Go to datasets", "pages/datasets.py")
+    frame.empty(
+        "No dataset yet: import one (`sgm app` brings a demo).", "Go to datasets", "pages/datasets.py"
+    )
 dataset = context.dataset
 context = replace(context, run=tables.of_dataset(context))  # no predictions for other cells
 available = cell_views.maps(dataset, context.run)

@@ -214,7 +214,9 @@ def beside(found: Enrichment, arm: str) -> None:
 
 context = frame.page("Enrichment")
 if context.dataset is None:
-    frame.empty("No dataset yet: import one, or start with the demo.", "Go to datasets", "pages/datasets.py")
+    frame.empty(
+        "No dataset yet: import one (`sgm app` brings a demo).", "Go to datasets", "pages/datasets.py"
+    )
 dataset = context.dataset
 run = tables.of_dataset(context)
 if run is not None and not (tables.exists(run, "masks") and mask_tables.arms(run)):

@@ -67,12 +67,16 @@ def by_value(state: Selecting, numbers: dict[str, str]) -> None:
         return
     low, high = float(finite.min()), float(finite.max())
     token = hashlib.sha256(source.encode()).hexdigest()[:8]  # a name from a file is no key
-    st.caption(f"From {low:.4g} to {high:.4g}, median {float(np.median(finite)):.4g}.")
+    st.caption(f"From {_short(low)} to {_short(high)}, median {_short(float(np.median(finite)))}.")
     with st.container(horizontal=True):
         least = st.number_input("At least", value=None, placeholder="any", key=f"least-{token}", format="%g")
         most = st.number_input("At most", value=None, placeholder="any", key=f"most-{token}", format="%g")
     given = least is not None or most is not None
     _apply(state, "value", lambda mode: Range(source, least, most, mode) if given else None)
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
 
 
 def _telling(state: Selecting) -> list[str]:

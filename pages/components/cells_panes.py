@@ -83,15 +83,14 @@ def choose(
             "Colour by", list(colours), list(colours).index(first), format_func=colours.__getitem__,
             key=f"colour{end}", bind="query-params",
         )  # fmt: skip
-        found: tuple[str, str] | None = (colour, colours[colour])
-        if colour == GENE:
-            found = _gene(dataset, end)
-        elif colour == SCORE:
-            found = _gene_set(dataset, end)
-        scale = Scale()
-        if found is not None and values.is_number(found[0]):
-            with foot, st.popover("Colours and range", icon=":material/palette:", type="tertiary"):
-                found, scale = _scale(values, found, end)
+    found: tuple[str, str] | None = (colour, colours[colour])
+    if colour in _SPECIAL:
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            found = _gene(dataset, end) if colour == GENE else _gene_set(dataset, end)
+    scale = Scale()
+    if found is not None and values.is_number(found[0]):
+        with foot, st.popover("Colours and range", icon=":material/palette:", type="tertiary"):
+            found, scale = _scale(values, found, end)
     return Pane(source, *found, scale) if found is not None else None
 
 
@@ -221,8 +220,9 @@ def draw(
 def download(dataset: Dataset, maps: Maps, values: PageValues, pane: Pane, place: int) -> None:
     """Offer the numbers of a map as CSV."""
     st.download_button(
-        ":small[CSV]", lambda: _csv(maps, values, pane), f"{dataset.name}-map.csv", mime="text/csv",
-        key=f"csv-map-{place}", on_click="ignore", type="tertiary", help="Download the map's numbers as CSV",
+        "CSV", lambda: _csv(maps, values, pane), f"{dataset.name}-map.csv", mime="text/csv",
+        key=f"csv-map-{place}", on_click="ignore", type="tertiary", icon=":material/download:",
+        help="Download what this map shows: each cell with its place and its value",
     )  # fmt: skip
 
 

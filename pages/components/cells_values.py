@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from pages.components import cell_views, tables
+from pages.components import cell_views, tables, words
 from pages.components.kept import everything, kept
 from sgm_core import tables as run_tables
 from sgm_core.analysis.cell_masks import masked_share, masking_rates
@@ -143,4 +143,4 @@ def _masked_arms(path: str, stamp: int) -> list[str]:
 def columns(dataset: Dataset) -> dict[str, str]:
     """Return the sources that the columns of the cells are, with their words."""
     names = [*label_columns(dataset), *numeric_columns(dataset)]
-    return {f"obs:{name}": name.replace("_", " ").capitalize() for name in names}
+    return {f"obs:{name}": words.plain_column(name) for name in names}

@@ -27,7 +27,7 @@ def draw(dataset: Dataset, selected: np.ndarray) -> None:
     columns = dataset.grouping_columns()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         by = st.selectbox(
-            "By", columns, format_func=lambda name: name.replace("_", " ").capitalize(),
+            "By", columns, format_func=words.plain_column,
             index=_start(dataset, columns, selected), key="composition", bind="query-params", width=260,
         )  # fmt: skip
     what = by.replace("_", " ")

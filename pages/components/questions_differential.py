@@ -241,7 +241,8 @@ def _family(table: pd.DataFrame) -> pd.Series:
 
 
 def _table(table: pd.DataFrame, run: Run) -> None:
-    shown = table.head(_SHOWN)
+    shown = table.sort_values("q_value", kind="stable") if "q_value" in table else table
+    shown = shown.head(_SHOWN)  # genes with too few counts for an adjusted p come last
     shown = shown.assign(family=_family(shown))
     order = [name for name in _COLUMNS if name in shown]
     st.dataframe(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components import questions_columns, show
+from pages.components import questions_columns, show, words
 from sgm_core.analysis.dot_plot import MOST_GROUPS, MOST_VIOLINS, dot_plot, kept_groups, violin_values
 from sgm_core.cells.dataset import Dataset
 from sgm_core.figures import dot_plot as figures
@@ -74,7 +74,7 @@ def chosen(
     with st.container(horizontal=True, vertical_alignment="bottom"):
         by = st.selectbox(
             "Over", [_SIDES, *dataset.grouping_columns()], key="dots-over", bind="query-params", width=230,
-            format_func=lambda each: each if each == _SIDES else each.replace("_", " ").capitalize(),
+            format_func=lambda each: each if each == _SIDES else words.plain_column(each),
         )  # fmt: skip
         colour = st.selectbox(
             "Colour", list(figures.MEANS), format_func=figures.MEANS.__getitem__, key="dots-colour",
@@ -94,7 +94,7 @@ def chosen(
     with left:
         title = f"Expression by {what}"
         show.figure(
-            figures.dot_plot(table, title, what.capitalize(), colour), "dot-plot", table, alt=title,
+            figures.dot_plot(table, title, what[:1].upper() + what[1:], colour), "dot-plot", table, alt=title,
             simulated=dataset.simulated,
         )  # fmt: skip
         n_groups = int((groups.value_counts() > 0).sum())
@@ -136,7 +136,7 @@ def _violins(
     )
     colours = {level: colour for level, (colour, _) in categorical(some).items()}
     title = f"{', '.join(genes)} by {what}"
-    fig = figures.violins(values, title, some, colours, what.capitalize())
+    fig = figures.violins(values, title, some, colours, what[:1].upper() + what[1:])
     show.figure(fig, "violins", values, alt=title, simulated=dataset.simulated)
     first = f" The first {len(some)} groups and" if len(some) < len(shown) else " The"
     st.caption(f"At most {MOST_VIOLINS} cells of a group.{first} first {len(genes)} genes are drawn.")

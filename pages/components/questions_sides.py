@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from pages.components import questions_columns
+from pages.components import questions_columns, words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.selections import list_selections
 from sgm_core.errors import InputError
@@ -67,7 +67,7 @@ def _split(dataset: Dataset, selected: np.ndarray, name: str) -> Sides | None:
             "the selected cells don't differ in any column: choose another group to compare with"
         )
     column = st.selectbox(
-        "Split by", columns, format_func=_words, key="de-split-by", bind="query-params", width=200
+        "Split by", columns, format_func=words.plain_column, key="de-split-by", bind="query-params", width=200
     )
     codes = questions_columns.values(dataset, column)
     sizes = np.bincount(codes.codes[selected & (codes.codes >= 0)], minlength=len(codes.categories))
@@ -98,13 +98,13 @@ def _group(dataset: Dataset, selected: np.ndarray, name: str) -> Sides | None:
     columns = dataset.grouping_columns()
     apart = [column for column in columns if column != dataset.cell_type_column]
     starts = [*questions_columns.of_donors(dataset), *apart, *columns][:1], [dataset.cell_type_column]
-    other, words = np.ones(dataset.n_cells, dtype=bool), []
+    other, chosen_words = np.ones(dataset.n_cells, dtype=bool), []
     for number, start in zip(range(_FILTERS), starts):
         options: list[str | None] = [*columns] if number == 0 else [None, *columns]
         column = st.selectbox(
             "B: cells whose" if number == 0 else "and whose", options, options.index(start[0]),
-            format_func=lambda each: _words(each) if each else "nothing more", key=f"de-by-{number}",
-            bind="query-params", width=180,
+            format_func=lambda each: words.plain_column(each) if each else "nothing more",
+            key=f"de-by-{number}", bind="query-params", width=180,
         )  # fmt: skip
         if column is None:
             continue
@@ -117,8 +117,8 @@ def _group(dataset: Dataset, selected: np.ndarray, name: str) -> Sides | None:
         if not chosen:
             return None
         other &= np.isin(questions_columns.values(dataset, column), chosen)
-        words.append(" or ".join(chosen))
-    return _sides(selected, other, name, ", ".join(reversed(words)))
+        chosen_words.append(" or ".join(chosen))
+    return _sides(selected, other, name, ", ".join(reversed(chosen_words)))
 
 
 def _first_level(
@@ -131,7 +131,3 @@ def _first_level(
     if same:
         return [main]
     return [level for level in levels if level != main][:1]
-
-
-def _words(column: str) -> str:
-    return column.replace("_", " ").capitalize()

@@ -17,9 +17,9 @@ _HTML = """
 """
 _CSS = """
 button { background: none; border: 0; padding: 0.25rem 0.4rem; cursor: pointer; font: inherit;
-         font-family: var(--st-font); font-size: 0.8rem; color: var(--st-text-color); opacity: 0.75;
+         font-family: var(--st-font); font-size: 0.875rem; color: var(--st-text-color);
          border-radius: var(--st-base-radius); white-space: nowrap; }
-button:hover, button:focus-visible { opacity: 1; color: var(--st-primary-color); }
+button:hover, button:focus-visible { color: var(--st-primary-color); }
 :host, .stBidiComponentRegular { white-space: nowrap; }
 """
 # Streamlit's bundle keeps Plotly to itself, so the chart's own camera button does the work: it is handed a

@@ -85,7 +85,9 @@ def require(context: frame.Context, name: str, what: str) -> tuple[Dataset, Run,
     """
     if context.dataset is None:
         frame.empty(
-            "No dataset yet: import one, or start with the demo.", "Go to datasets", "pages/datasets.py"
+            "No dataset yet: import one (`sgm app` brings a demo).",
+            "Go to datasets",
+            "pages/datasets.py",
         )
     frame.need_counts(context.dataset, f"A run, where {what} come from,")
     run = context.run

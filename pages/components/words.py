@@ -73,7 +73,13 @@ def run_label(run: Run) -> str:
 
 def column(name: str) -> str:
     """Return a column's name as labels write it, as plain text."""
-    return escape(name.replace("_", " ").capitalize())
+    return escape(plain_column(name))
+
+
+def plain_column(name: str) -> str:
+    """Return a column's name with spaces and a first capital; capitals within it (PredictionRF2) stay."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def value(thing: Any) -> str:

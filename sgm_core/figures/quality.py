@@ -101,15 +101,18 @@ def _in_time(column: pd.Series) -> pd.Series:
 def donor_heatmap(table: pd.DataFrame, title: str = "Cells per sample and type") -> go.Figure:
     """Draw the number of cells per sample and type on a logarithmic scale; a cross marks what is empty."""
     numbers = table.to_numpy()
+    alone = len(table) == 1
+    counted = np.array([[f"{number:,}" for number in row] for row in numbers]) if alone else ""
+    text = np.where(numbers > 0, counted, "×")
     fig = go.Figure(
         go.Heatmap(
             z=np.where(numbers > 0, np.log10(np.maximum(numbers, 1)), np.nan),
             x=[escape(name) for name in table.columns],
             y=[escape(name) for name in table.index],
             customdata=numbers,
-            text=np.where(numbers > 0, "", "×"),
+            text=text,
             texttemplate="%{text}",
-            textfont={"color": NEUTRAL, "size": 11},
+            textfont={"size": 11} if alone else {"color": NEUTRAL, "size": 11},
             colorscale=SHARE,
             zmin=-0.4,  # so that one cell shows on either ground
             zmax=max(1.0, float(np.log10(max(numbers.max(), 1)))),
@@ -118,10 +121,11 @@ def donor_heatmap(table: pd.DataFrame, title: str = "Cells per sample and type")
             hoverongaps=True,
             hovertemplate="%{y}<br>%{x}<br>%{customdata:,} cells<extra></extra>",
             colorbar=_bar(numbers.max()),
+            showscale=not alone,  # a scale needs more room than one row has, and the numbers are there
         )
     )
     height = 190 + 18 * len(table)
-    finish(fig, title, None, None, height, legend=False, note="× = no cell")
+    finish(fig, title, None, None, height, legend=False, note="" if (numbers > 0).all() else "× = no cell")
     _as_table(fig)
     return fig
 

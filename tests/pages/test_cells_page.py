@@ -237,8 +237,11 @@ def test_a_selection_is_saved_with_its_steps_and_combined(open_page, own_map, br
     (saved,) = list_selections(own_map)
     assert (saved.name, saved.n_cells) == ("first", 100)
     assert saved.steps[0]["step"] == "polygon"
+    page.button(key="cells-close").click().run()
+    assert page.button(key="saved-keep-first").disabled
     browser.lasso(0, 2, box(49.5, 149.5))
     page.run()
+    assert not page.button(key="saved-keep-first").disabled, "the lasso can be combined at once"
     for label, expected in (("And", 50), ("Not", 0), ("Or", 100), ("Select", 100)):
         page.button(
             key=f"saved-{ {'And': 'keep', 'Not': 'subtract', 'Or': 'add', 'Select': 'replace'}[label] }-first"

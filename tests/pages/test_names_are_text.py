@@ -8,6 +8,8 @@ from google.protobuf.message import Message
 from hostile import COLUMNS, GENES, RAW, TITLE, hostile_dataset, hostile_run
 from page_text import text_of
 
+from pages.components import words
+
 # Fields that the browser shows as they are: options of menus, what a person typed, code, data, keys.
 PLAIN = {
     "Selectbox.options", "Selectbox.raw_value", "MultiSelect.options", "MultiSelect.raw_values",
@@ -21,7 +23,7 @@ VIEWS = [
     ("runs", {}),
     *(("compare", {"detail": view}) for view in ("Cell types", "Confusion", "Donors", "Folds")),
     ("cells", {"colour": "Predicted type", "colour2": "A gene's expression", "gene2": GENES[0]}),
-    ("cells", {"colour": COLUMNS["donor"].capitalize()}),
+    ("cells", {"colour": words.plain_column(COLUMNS["donor"])}),
     *(
         ("masked_genes", {"evidence": view, "gene": GENES[0]})
         for view in ("Ranking", "By cell type", "By epoch", "Is it guided?", "Table")

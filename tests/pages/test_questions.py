@@ -8,6 +8,7 @@ from page_text import text_of, titles
 from streamlit.testing.v1 import AppTest
 from test_names_are_text import obeyed
 
+from pages.components import words
 from sgm_core.home import write_json
 from sgm_core.progress import Observer
 from sgm_core.runs.store import list_runs
@@ -212,7 +213,7 @@ def test_no_question_obeys_a_name(ask, demo_dataset, tmp_path, column: int) -> N
         ("Which genes differ?", {"de-cells": "4", "de-families": "true"}),
         ("Which genes differ?", {"de-against": "Another group of cells"}),
         ("Which genes differ?", {"de-against": "Two groups of these cells", "de-method": "Wilcoxon"}),
-        ("How much of a gene?", {"dots-over": COLUMNS["cell_type"].capitalize(), "picked": GENES[2]}),
+        ("How much of a gene?", {"dots-over": words.plain_column(COLUMNS["cell_type"]), "picked": GENES[2]}),
         ("Which genes are hidden?", {}),
     ]
     told = ""

@@ -57,6 +57,7 @@ class Grid {
 }
 
 // Where each category is densest, in 0..1 coordinates: the mean of its cells around its fullest of 40 x 40 squares.
+// One that is mixed into others everywhere has no place of its own, and no name: its fullest square holds more of another.
 function densest(points, codes, categories) {
   const side = 40, step = 65536 / side, { n, xy } = points;
   const counts = new Uint32Array(categories * side * side);
@@ -72,9 +73,19 @@ function densest(points, codes, categories) {
       if (count > most) [most, full[c]] = [count, s];
     }
   }
+  for (let c = 0; c < categories; c++) {
+    if (full[c] < 0) continue;
+    const mine = counts[c * side * side + full[c]];
+    for (let other = 0; other < categories; other++) {
+      if (counts[other * side * side + full[c]] <= mine) continue;
+      full[c] = -1;
+      break;
+    }
+  }
   const sums = new Float64Array(categories * 3);
   for (let i = 0; i < n; i++) {
     const c = codes[i];
+    if (full[c] < 0) continue;
     if (Math.abs(Math.floor(xy[2 * i] / step) - (full[c] % side)) > 1) continue;
     if (Math.abs(Math.floor(xy[2 * i + 1] / step) - Math.floor(full[c] / side)) > 1) continue;
     sums[3 * c] += xy[2 * i];

@@ -184,6 +184,17 @@ class ScatterMap {
       })(),
       showAll: change(() => hidden.clear()),
     });
+    this.evenLegends();
+  }
+
+  // Maps side by side are of one size: a legend below the map takes the room of the tallest one.
+  evenLegends() {
+    const top = (map) => map.root.getBoundingClientRect().top;
+    const beside = [this, ...this.others()].filter((map) => Math.abs(top(map) - top(this)) < 4);
+    for (const { legend } of beside) legend.style.minHeight = "";
+    const below = beside.filter((map) => map.legend.offsetTop > map.stage.offsetTop);
+    const tallest = Math.max(...below.map(({ legend }) => legend.offsetHeight));
+    for (const { legend } of below) legend.style.minHeight = `${tallest}px`;
   }
 
   showModes() {
@@ -195,6 +206,7 @@ class ScatterMap {
   resize() {
     const { clientWidth: width, clientHeight: height } = this.stage;
     if (!width || !height) return;
+    if (width !== this.width && this.view) this.evenLegends();
     const ratio = Math.min(this.painter.software ? 1 : 2, window.devicePixelRatio || 1);
     const sharp = Math.min(2, window.devicePixelRatio || 1);
     const { canvas } = this.painter;
