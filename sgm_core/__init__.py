@@ -9,12 +9,16 @@ _PUBLIC = {
     **dict.fromkeys(
         ("compare", "enrich", "finetune", "masks", "pretrain", "split", "umap", "verdict"), "sgm_core.api"
     ),
+    **dict.fromkeys(("list_selections", "open_selection", "save_selection"), "sgm_core.cells.selections"),
+    "composition": "sgm_core.analysis.composition",
+    "differential": "sgm_core.analysis.differential",
     "embed": "sgm_core.embedding.cells",
     "import_dataset": "sgm_core.cells.build",
     "load_backbone": "sgm_core.model.weights",
     "make_demo": "sgm_core.cells.simulate",
     "open_dataset": "sgm_core.cells.dataset",
     "open_run": "sgm_core.runs.store",
+    "score_genes": "sgm_core.analysis.gene_scores",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
 

@@ -136,11 +136,11 @@ class DatasetValues:
             return self.dataset.gene(name, normalised=False)
         if kind == SCORE:
             return score_genes(self.dataset, name.split(",")).values
-        if name not in self.dataset.obs:
+        if name not in self.dataset.annotations:
             raise NotFoundError(f"dataset {self.dataset.name!r} has no column {name!r}")
-        if kind != OBS or not pd.api.types.is_numeric_dtype(self.dataset.obs[name].dtype):
+        if kind != OBS or not pd.api.types.is_numeric_dtype(self.dataset.annotations[name].dtype):
             raise InputError(f"{source!r} has labels, not numbers: select by the labels")
-        return self.dataset.obs[name].to_numpy(np.float32)
+        return self.dataset.annotations[name].to_numpy(np.float32)
 
 
 def split_source(source: str) -> tuple[str, str]:

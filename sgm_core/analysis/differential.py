@@ -39,6 +39,20 @@ class Differential:
     facts: dict[str, Any]
 
 
+def check_method(method: str, min_cells: int | None) -> None:
+    """Refuse a method that is none, and donors of no cells.
+
+    Raises
+    ------
+    InputError
+        If the method is unknown, or `min_cells` below 1.
+    """
+    if method not in METHODS:
+        raise InputError(f"method {method!r} is unknown: take {', '.join(METHODS)}")
+    if min_cells is not None and min_cells < 1:
+        raise InputError(f"a donor needs at least 1 cell on a side, not {min_cells} (--min-cells)")
+
+
 def check_sides(
     dataset: Dataset, cells_a: np.ndarray, cells_b: np.ndarray, name_a: str = "A", name_b: str = "B"
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +93,7 @@ def _mask(dataset: Dataset, cells: np.ndarray, name: str) -> np.ndarray:
                 f"{name} marks {len(cells):,} cells, but dataset {dataset.name!r} has {dataset.n_cells:,}"
             )
         return cells
-    if len(cells) and (cells.min() < 0 or cells.max() >= dataset.n_cells):
+    if len(cells) and (cells.dtype.kind not in "iu" or cells.min() < 0 or cells.max() >= dataset.n_cells):
         raise InputError(f"{name} has cells that dataset {dataset.name!r} has not: select them again")
     mask = np.zeros(dataset.n_cells, dtype=bool)
     mask[cells.astype(np.int64)] = True
@@ -149,8 +163,7 @@ def differential(
     InputError
         If the sides can't be compared, or pseudobulk is asked for where there are too few donors.
     """
-    if method not in METHODS:
-        raise InputError(f"method {method!r} is unknown: take {', '.join(METHODS)}")
+    check_method(method, min_cells)
     dataset.require_counts("differential expression")
     observer = observer or Observer()
     a, b = check_sides(dataset, cells_a, cells_b)

@@ -146,8 +146,9 @@ def dataset_umap(
     Raises
     ------
     InputError
-        If there are fewer than 5 cells.
+        If the dataset has no counts, or there are fewer than 5 cells.
     """
+    dataset.require_counts("a map of its expression")
     observer = observer or Observer()
     n_cells = dataset.n_cells if rows is None else len(rows)
     check_cells(n_cells)

@@ -1,15 +1,14 @@
-"""Principal components of a dataset's expression, read from its memory-mapped counts block by block."""
+"""Principal components of a dataset's expression, read from its counts block by block."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 from scipy import sparse
 
 from sgm_core.analysis.neighbours import Tell
-from sgm_core.analysis.pca import BLOCK, REOPEN, most_counted, pca_of_blocks
+from sgm_core.analysis.pca import BLOCK, most_counted, pca_of_blocks
 from sgm_core.cells.dataset import Dataset
 
 N_GENES, N_COMPONENTS = 2000, 50
@@ -39,9 +38,9 @@ def expression_pca(dataset: Dataset, rows: np.ndarray | None, tell: Tell) -> np.
 
     def blocks() -> Iterator[sparse.csr_matrix]:
         what, first, done = next(passes), next(shares), 0
-        for part, some in _parts(dataset, rows):
+        for some in _parts(n_cells, rows):
             tell(first + done / n_cells / 2, f"{what}: {done:,} of {n_cells:,} cells")
-            block = part.lognorm(some, genes)
+            block = dataset.lognorm(some, genes)
             done += block.shape[0]
             yield block
 
@@ -53,17 +52,13 @@ def _detected(dataset: Dataset, rows: np.ndarray | None) -> np.ndarray:
     if rows is None:
         return dataset.var["n_cells"].to_numpy()
     detected = np.zeros(dataset.n_genes, np.int64)
-    for part, some in _parts(dataset, rows):
-        detected += np.bincount(part.take(some).indices, minlength=dataset.n_genes)
+    for some in _parts(len(rows), rows):
+        detected += np.bincount(dataset.take(some).indices, minlength=dataset.n_genes)
     return detected
 
 
-def _parts(dataset: Dataset, rows: np.ndarray | None) -> Iterator[tuple[Dataset, np.ndarray | slice]]:
-    """Give the cells block by block, and the dataset to read them from: a fresh one now and then."""
-    n_cells = dataset.n_cells if rows is None else len(rows)
-    part = dataset
-    for number, start in enumerate(range(0, n_cells, BLOCK)):
-        if number % REOPEN == 0:
-            part = replace(dataset)
+def _parts(n_cells: int, rows: np.ndarray | None) -> Iterator[np.ndarray | slice]:
+    """Give the cells block by block."""
+    for start in range(0, n_cells, BLOCK):
         end = min(start + BLOCK, n_cells)
-        yield part, slice(start, end) if rows is None else rows[start:end]
+        yield slice(start, end) if rows is None else rows[start:end]

@@ -6,8 +6,6 @@ import numpy as np
 from scipy import linalg, sparse
 
 BLOCK = 4096  # cells; with 2,000 genes a dense block takes 33 MB
-REOPEN = 16
-"""Blocks to read before a file is mapped anew: what was read of it counts as this process's memory."""
 
 Blocks = Callable[[], Iterable[np.ndarray | sparse.csr_matrix]]
 """Gives the same cells each time that it is called: blocks of values, cells x genes, in order."""

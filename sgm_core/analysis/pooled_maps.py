@@ -10,10 +10,12 @@ import pandas as pd
 
 from sgm_core import home
 from sgm_core.analysis.neighbours import Tell
-from sgm_core.analysis.pca import BLOCK, REOPEN, pca_of_blocks
+from sgm_core.analysis.pca import BLOCK, pca_of_blocks
 from sgm_core.errors import NotFoundError
 
 N_COMPONENTS = 50
+_REOPEN = 16
+"""Blocks to read before a file is mapped anew: what was read of it counts as this process's memory."""
 
 
 def pooled_files(run_folder: Path) -> list[Path]:
@@ -62,7 +64,7 @@ def standardised_pca(file: Path, tell: Tell, n: int = N_COMPONENTS) -> np.ndarra
         before = next(passes) / 3
         for number, start in enumerate(range(0, n_cells, BLOCK)):
             tell(before + start / n_cells / 3, f"principal components of {n_cells:,} vectors")
-            if number % REOPEN == 0:
+            if number % _REOPEN == 0:
                 vectors = np.load(file, mmap_mode="r", allow_pickle=False)
             yield np.asarray(vectors[start : start + BLOCK], dtype=np.float64)
 

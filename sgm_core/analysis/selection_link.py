@@ -1,7 +1,6 @@
 """The steps of a selection as a short text that a link can carry."""
 
 import base64
-import binascii
 import json
 import zlib
 from decimal import Decimal
@@ -13,6 +12,10 @@ from sgm_core.errors import InputError
 LONGEST = 1800
 """Characters of a link's part that every browser and mail program leaves whole."""
 _MOST_BYTES = 200_000
+_MOST_DIGITS = 60
+
+_DAMAGE = (ValueError, TypeError, KeyError, OverflowError, RecursionError, zlib.error, InputError)
+"""What a changed text may end in: numbers beyond every float, lists in lists in lists, among others."""
 
 
 def to_link(steps: Steps) -> str | None:
@@ -38,7 +41,7 @@ def from_link(text: str) -> Steps:
         if not reader.eof:
             raise ValueError("it is cut")
         return from_json([_longer(item) for item in json.loads(content)])
-    except (ValueError, TypeError, KeyError, binascii.Error, zlib.error, InputError) as error:
+    except _DAMAGE as error:
         raise InputError(
             f"the selection in the link can't be read ({error}): copy the whole link, or select again"
         ) from error
@@ -59,6 +62,8 @@ def _longer(item: dict[str, Any]) -> dict[str, Any]:
     if item["step"] != "polygon":
         return item
     digits, moves = int(item["digits"]), [int(move) for move in item["corners"]]
+    if abs(digits) > _MOST_DIGITS:  # a power of ten that would keep the program busy for hours
+        raise ValueError(f"corners of {digits} digits")
     corners, x, y = [], 0, 0
     for dx, dy in zip(moves[::2], moves[1::2]):
         x, y = x + dx, y + dy

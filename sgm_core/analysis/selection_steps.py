@@ -263,7 +263,7 @@ def from_json(value: Any) -> Steps:
     """
     try:
         return tuple(_step(dict(item)) for item in value)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise InputError(f"the steps of a selection are damaged ({error}): select the cells again") from error
 
 

@@ -56,11 +56,19 @@ class Compressed:
         Raises
         ------
         InputError
-            If the rows hold more than 2^31 values together, or a file is cut short.
+            If there is no such row, the rows hold more than 2^31 values together, or a file is cut short.
         """
+        n_rows = len(self.indptr) - 1
         if isinstance(rows, slice):
-            rows = np.arange(*rows.indices(len(self.indptr) - 1))
-        rows = np.asarray(rows, np.int64)
+            rows = np.arange(*rows.indices(n_rows))
+        rows = np.asarray(rows)
+        # yes/no for each row would be read as rows 1 and 0
+        if rows.size and (rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= n_rows):
+            raise InputError(
+                f"rows of {self.folder} are whole numbers from 0 to {n_rows - 1:,}: not {rows.dtype} from "
+                f"{rows.min()} to {rows.max()}"
+            )
+        rows = rows.astype(np.int64)
         starts, ends = self.indptr[rows], self.indptr[rows + 1]
         pointers = np.concatenate([[0], np.cumsum(ends - starts)])
         if pointers[-1] > _LARGEST:

@@ -195,7 +195,7 @@ class Dataset:
         Raises
         ------
         InputError
-            If the dataset has no counts, or these cells more than 2^31.
+            If the dataset has no counts or no such cells, or these cells more than 2^31 counts.
         """
         counts, indices, pointers = self._by_cell.take(rows)
         return sparse.csr_matrix((counts, indices, pointers), shape=(len(pointers) - 1, self.n_genes))
@@ -281,14 +281,17 @@ class Dataset:
         Raises
         ------
         InputError
-            If a symbol is not in the dataset.
+            If the dataset has no counts, or a symbol is not in it.
         """
         rows = slice(None) if rows is None else rows
-        values = self.take(rows).astype(np.float32)
+        values = self.take(rows)
+        if genes is not None:
+            values = values[:, self.gene_columns(genes)]
+        values = values.astype(np.float32)
         totals = np.maximum(self.totals()[rows], 1)
         per_value = np.repeat(TARGET_SUM / totals, np.diff(values.indptr))
         values.data = np.log1p(values.data * per_value).astype(np.float32)
-        return values if genes is None else values[:, self.gene_columns(genes)]
+        return values
 
     def gene_columns(self, genes: Sequence[str] | np.ndarray) -> np.ndarray:
         """Return the column numbers of `genes` (symbols, or column numbers, which come back as they are)."""

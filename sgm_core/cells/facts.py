@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sgm_core import home
-from sgm_core.cells.by_gene import Step, add_by_gene, ignore, keep_first
+from sgm_core.cells.by_gene import Step, add_by_gene, ignore, keep_first, stored_by_gene
 from sgm_core.cells.compressed import Compressed
 from sgm_core.cells.dataset import TARGET_SUM, Dataset
 from sgm_core.errors import InputError
@@ -114,6 +114,14 @@ def gene_moments(dataset: Dataset, observer: Observer | None = None) -> Moments:
     )
     names, n_cells = np.array(about["donors"], dtype=object), np.array(about["n_cells"], np.int64)
     return Moments(names, n_cells, total, squares, detected)
+
+
+def is_complete(dataset: Dataset) -> bool:
+    """Say whether an import left nothing to be made: counts by gene and sums per donor are there."""
+    if not dataset.has_counts:
+        return True
+    sums = moments_folder(dataset.path) / "donors.json"
+    return sums.is_file() and stored_by_gene(dataset.path) is not None
 
 
 def moments_folder(path: Path) -> Path:

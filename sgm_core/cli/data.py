@@ -83,6 +83,8 @@ def _import(args: argparse.Namespace, observer: Observer) -> Output:
 
 def _describe(dataset: Dataset) -> str:
     """Return what a dataset is, in a few lines."""
+    from sgm_core.cells.facts import is_complete
+
     meta = dataset.meta
     source, filters, report = meta["source"], meta["filters"], meta["gene_report"]
     labels = dataset.labels()
@@ -104,6 +106,8 @@ def _describe(dataset: Dataset) -> str:
     lines.append(
         "  columns   " + ", ".join(f"{role}: {column}" for role, column in meta["roles"].items() if column)
     )
+    if not is_complete(dataset):
+        lines.append(f"  lacks     counts by gene, for speed: 'sgm data complete {dataset.name}'")
     if maps := dataset.maps():
         lines.append(f"  maps      {', '.join(maps)}")
     without = int(labels.isna().sum())

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from sgm_core import home
-from sgm_core.analysis.differential import FACTS, METHODS, TABLE, VERSION, check_sides
+from sgm_core.analysis.differential import FACTS, TABLE, VERSION, check_method, check_sides
 from sgm_core.cells.dataset import Dataset
-from sgm_core.errors import InputError, NotFoundError
+from sgm_core.errors import NotFoundError
 from sgm_core.runs.run import Run
 from sgm_core.runs.store import create_run, open_run
 
@@ -71,8 +71,7 @@ def create_differential(
     InputError
         If the sides can't be compared, or the method is unknown.
     """
-    if method not in METHODS:
-        raise InputError(f"method {method!r} is unknown: take {', '.join(METHODS)}")
+    check_method(method, min_cells)
     rows = check_sides(dataset, cells_a, cells_b, name_a, name_b)
     run_id = differential_id(dataset, *rows, method, min_cells, seed)
     run = existing(run_id)

@@ -178,3 +178,7 @@ def test_sides_that_cannot_be_compared_are_refused(demo_dataset, a, b, message) 
 def test_an_unknown_method_is_refused(demo_dataset) -> None:
     with pytest.raises(InputError, match="method 't-test' is unknown"):
         differential(demo_dataset, np.arange(9), np.arange(9, 20), method="t-test")
+    with pytest.raises(InputError, match="a donor needs at least 1 cell on a side, not 0"):
+        differential(demo_dataset, np.arange(9), np.arange(9, 20), min_cells=0)
+    with pytest.raises(InputError, match="A has cells that dataset"):
+        differential(demo_dataset, np.arange(9) + 0.5, np.arange(9, 20))

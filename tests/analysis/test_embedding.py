@@ -162,7 +162,7 @@ def test_a_map_stops_while_blocks_are_read(
 
 def test_standardised_vectors_equal_sklearn_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sgm_core.analysis.pooled_maps.BLOCK", 64)
-    monkeypatch.setattr("sgm_core.analysis.pooled_maps.REOPEN", 2)
+    monkeypatch.setattr("sgm_core.analysis.pooled_maps._REOPEN", 2)
     rng = np.random.default_rng(0)
     vectors = (rng.normal(size=(300, 6)) @ rng.normal(size=(6, 6)) * 10.0 ** np.arange(6) + 50).astype("f4")
     np.save(tmp_path / "v.npy", vectors)

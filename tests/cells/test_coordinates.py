@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from small_files import FILTERS, ROLES, small_counts, small_obs, write_h5ad
 
+from sgm_core.analysis.embedding import dataset_umap
 from sgm_core.cells.build import import_dataset
 from sgm_core.cells.coordinates import is_coordinates
 from sgm_core.cells.maps import coordinate_pairs, map_name
@@ -67,6 +68,8 @@ def test_what_needs_counts_or_donors_says_so(tmp_path):
         ds.donors()
     with pytest.raises(InputError, match=r"no counts, which a comparison needs"):
         ds.require_counts("a comparison")
+    with pytest.raises(InputError, match=r"no counts, which a map of its expression needs"):
+        dataset_umap(ds)
 
 
 def test_donors_are_used_where_they_are_named(tmp_path):
@@ -175,3 +178,5 @@ def test_no_run_is_made_of_a_dataset_without_counts(tmp_path):
     with pytest.raises(InputError, match="no counts, which a run of kind 'compare' needs"):
         create_run("compare", "mine", {"data": "mine"})
     assert list_runs() == []
+    # its cells can be written all the same
+    assert create_run("export", "mine", {"data": "mine", "rows": "rows.npy", "name": "few"}).kind == "export"

@@ -68,6 +68,13 @@ def test_a_slice_reads_the_same_as_rows(dataset, counts):
         assert np.array_equal(dataset.take(part).toarray(), counts[part])
 
 
+@pytest.mark.parametrize("rows", [np.arange(N) < 3, np.array([-1]), np.array([0, N]), np.array([0.5])])
+def test_what_is_no_row_number_is_refused(dataset, rows):
+    # yes/no for each cell was read as the cells 1 and 0
+    with pytest.raises(InputError, match=f"whole numbers from 0 to {N - 1}"):
+        dataset.take(rows)
+
+
 def test_labels_are_none_where_there_is_none(dataset):
     labels = dataset.labels()
     assert labels.notna().sum() == 40
