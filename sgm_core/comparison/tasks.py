@@ -135,13 +135,16 @@ def _baselines(
     train, validation, tested = (
         Cells(dataset, cells, observer) for cells in (part.once[0], part.validation, test)
     )
+    every = Cells(dataset, part.cells.rows, observer)
     parts = train, known[train.rows], validation, known[validation.rows], tested
     sums = sums_of((train[at : at + BLOCK] for at in range(0, len(train.rows), BLOCK)), dataset.n_genes)
     tables, rows = [], []
     for number, name in enumerate(BASELINES):
         observer.check()
         started = time.perf_counter()
-        fitted = run_baseline(name, *parts, config.seed, sums)
+        # drawn cells are balanced over classes and don't say which class is frequent
+        own = (every, known[every.rows], *parts[2:]) if name == "majority" else parts
+        fitted = run_baseline(name, *own, config.seed, sums)
         where = {"fold": fold.index, "arm": name, "scheme": "baseline", "seed": config.seed}
         table = prediction_table(dataset, test, fitted.classes, fitted.probabilities, config.label, **where)
         tables.append(table)

@@ -3,14 +3,17 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.metrics import f1_score
 
-from sgm_core.cells.dataset import open_dataset
+from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import donor_folds, fold_cells
 from sgm_core.comparison import baselines
 from sgm_core.comparison.baselines import BASELINES, Cells, Fitted, run_baseline
+from sgm_core.comparison.config import CompareConfig
+from sgm_core.comparison.tasks import BASELINE, Task, TaskObserver, run_task
 from sgm_core.comparison.variable_genes import GeneSums, sums_of, variable_genes
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
@@ -173,3 +176,19 @@ def test_real_data_holds_against_the_orientation(shared: Path) -> None:
     named = fitted.classes[fitted.probabilities.argmax(axis=1)]
     macro = f1_score(label[test], named, labels=np.unique(label[test]), average="macro")
     assert macro > 0.68
+
+
+def test_drawn_cells_do_not_change_which_class_is_the_most_frequent(
+    few_cells: Dataset, tmp_path: Path
+) -> None:
+    """Seen: balanced cells named an arbitrary class, and the majority's macro F1 fell from 2.6 to 0.2 %."""
+    config = CompareConfig(data="few", folds=3, train_cells=24, arms=("uniform",), umap=False, device="cpu")
+    run_task(config, Task(BASELINE, 0), tmp_path, "code", TaskObserver(Observer(), 0))
+    made = tmp_path / "tasks" / "baselines.fold0"
+    folds = pd.read_parquet(made / "folds.parquet")
+    assert set(folds["n_train"]) == {24} and (folds["n_train_all"] > 24).all()
+    labels = few_cells.labels()
+    train = fold_cells(few_cells, donor_folds(few_cells, n_folds=3)[0])[0]
+    frequent = labels.iloc[train].value_counts()
+    named = pd.concat([pd.read_parquet(path) for path in (made / "predictions").glob("majority.*")])
+    assert named["predicted"].unique().tolist() == [frequent.index[0]] and frequent.iloc[0] > frequent.iloc[1]
