@@ -4,6 +4,9 @@ import streamlit as st
 
 from pages.components import frame
 
+# before the navigation: the browser would fetch the icon of the page from elsewhere
+st.set_page_config(page_title="SGM", page_icon="pages/components/icon.svg", layout="wide")
+
 page = st.navigation(
     {
         "": [st.Page("pages/home.py", title="Home", icon=":material/home:", default=True)],
@@ -20,7 +23,7 @@ page = st.navigation(
         ],
     }
 )
-st.set_page_config(f"{page.title} · SGM", page_icon="pages/components/icon.svg", layout="wide")
+st.set_page_config(f"{page.title} · SGM")
 with frame.guard():
     frame.context_bar()
     page.run()
