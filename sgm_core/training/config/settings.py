@@ -20,8 +20,8 @@ SEEDS = 2**32 - 1
 BY_SIZE = 0
 """Value of the field `train_cells` that lets the number of cells decide."""
 ALL_UP_TO, BEYOND = 50_000, 16_000
-"""With `BY_SIZE`, all cells of a dataset of up to so many, and so many an epoch of a larger one's
-(`benchmarks/results/train_cells.md`)."""
+"""With `BY_SIZE`, all cells of a dataset of up to so many, and so many an epoch of a larger one, by time
+(`benchmarks/results/train_cells.md` has what is known of scores)."""
 
 
 @dataclass(frozen=True)
