@@ -11,6 +11,7 @@ to: 6 kB a cell for 1,500 genes, 0.2 kB for 50 components.
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -117,6 +118,8 @@ def run_baseline(
     sums = sums or sums_of(_blocks(x_train), x_train.shape[1])
     if name == "hvg-logistic":
         genes = variable_genes(sums, N_VARIABLE)
+        if not len(genes):
+            raise InputError("no gene varies among the training cells: check the counts and the filters")
         features: _Features = lambda block: block[:, genes].toarray()  # noqa: E731
     else:
         genes = most_counted(sums.detected, N_DETECTED)
@@ -135,13 +138,12 @@ def run_baseline(
     def named(predict: Callable[[np.ndarray], np.ndarray], x: Values) -> np.ndarray:
         return np.concatenate([predict(features(block)) for block in _blocks(x)])
 
-    best, probabilities, chosen = (-np.inf, -np.inf), np.empty(0), ""
+    best: tuple[float, float] | None = None
     for what, predict in models:
         score = validation_score(truth, named(predict, x_validation)[known]) if len(truth) else (0.0, 0.0)
-        if score > best:
-            best, chosen = score, what
-            probabilities = named(predict, x_test)
-    return Fitted(classes, probabilities, chosen)
+        if best is None or score > best:
+            best, winner, chosen = score, predict, what
+    return Fitted(classes, named(winner, x_test), chosen)
 
 
 _Features = Callable[[sparse.csr_matrix], np.ndarray]
@@ -197,7 +199,7 @@ def _logistics(x: np.ndarray, codes: np.ndarray, strengths: Iterable[float], see
             # 200 steps are part of the baseline's definition.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(x, codes)
-        yield f"C {strength:g}", model.predict_proba
+        yield f"C {strength:g}", copy(model).predict_proba  # the next fit sets new arrays
 
 
 def _neighbours(x: np.ndarray, codes: np.ndarray) -> Iterable[_Model]:

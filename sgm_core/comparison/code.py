@@ -7,8 +7,11 @@ from pathlib import Path
 
 import sgm_core
 
-_DECIDES = ("cells/dataset.py", "cells/split.py", "cells/vocabulary.py", "model/**/*.py", "training/**/*.py")
-_COMPARISON = ("arms.py", "baselines.py", "tasks.py")
+_DECIDES = (
+    *(f"cells/{name}.py" for name in ("balance", "compressed", "dataset", "facts", "split", "vocabulary")),
+    *("analysis/pca.py", "model/**/*.py", "training/**/*.py"),
+)
+_COMPARISON = ("arms.py", "baselines.py", "tasks.py", "variable_genes.py")
 
 
 @lru_cache(maxsize=1)

@@ -28,7 +28,7 @@ _GPU = {"fp32": 1e13, "bf16": 1e14}
 _CPU_BF16 = 0.7  # of the speed of fp32, on a processor without AMX
 _STEP_S, _GPU_STEP_S = 0.004, 0.02  # that a step takes at least
 _VALUES = 13  # that a step keeps a token, block and unit of width; an attention head a pair of tokens 2.25
-PROCESS = 6e8  # Python with torch, or a GPU's context
+PROCESS = 7.5e8  # Python with torch, or a GPU's context
 _PER_CELL = 250.0  # bytes: a dozen numbers, and its row of labels as text
 ENCODED = 128, 32768  # cells and tokens that a pass without gradient has at most
 

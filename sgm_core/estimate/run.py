@@ -31,7 +31,7 @@ _HEADS = 4  # that a linear probe trains to choose its weight decay
 _HEAD_S = 1.7e-5  # of one cell in a step of a head
 _BASELINE_S = 0.0016  # of one cell that the baselines of a fold train on
 _NAMED_S = 0.0006  # of one cell that they name
-_BASELINE_BYTES = 2.2 * 4 * N_VARIABLE  # of one cell that they train on: its features, and a copy of part
+_BASELINE_BYTES = 1.3 * 4 * N_VARIABLE  # of one cell that they train on: its features, and what a step adds
 _GATHERS = 1e9  # bytes of the process that gathers the tables of a comparison's others
 
 Measured = Mapping[str, Mapping[str, Any]]

@@ -192,3 +192,10 @@ def test_drawn_cells_do_not_change_which_class_is_the_most_frequent(
     frequent = labels.iloc[train].value_counts()
     named = pd.concat([pd.read_parquet(path) for path in (made / "predictions").glob("majority.*")])
     assert named["predicted"].unique().tolist() == [frequent.index[0]] and frequent.iloc[0] > frequent.iloc[1]
+
+
+def test_cells_that_are_all_alike_are_refused() -> None:
+    x = sparse.csr_matrix(np.ones((40, 5), np.float32))
+    y = np.tile(["a", "b"], 20)
+    with pytest.raises(InputError, match="no gene varies among the training cells"):
+        run_baseline("hvg-logistic", x, y, x, y, x)
