@@ -23,7 +23,8 @@ page = st.navigation(
         ],
     }
 )
-st.set_page_config(f"{page.title} · SGM")
+# run without a server (a process that a test starts does so) a page has no title
+st.set_page_config(f"{getattr(page, 'title', 'Page')} · SGM")
 with frame.guard():
     frame.context_bar()
     page.run()
