@@ -1,10 +1,13 @@
 """Run a command and say what it took: wall clock, processor time, and the memory of all its processes."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,3 +81,24 @@ def _held(pid: int) -> tuple[float, float]:
             continue
         shared, full = shared + info.pss, full + info.rss
     return shared, full
+
+
+@contextmanager
+def served(script: str, **env: str) -> Iterator[tuple[str, int]]:
+    """Serve a Streamlit script on a free port; gives its address and process."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.25)
+        yield f"http://localhost:{port}", process.pid
+    finally:
+        process.terminate()
+        process.wait(20)

@@ -14,17 +14,12 @@ after every page and every view was opened, which is printed too.
 
 import argparse
 import os
-import socket
 import statistics
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from measured import served
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,29 +42,6 @@ DRAWN = """() => {
   return !document.querySelector('[data-testid="stSkeleton"]')
     && charts.every((chart) => chart.querySelector('.main-svg'));
 }"""
-
-
-@contextmanager
-def server(home: Path) -> Iterator[tuple[str, int]]:
-    """Serve the dashboard on a free port; gives its address and process."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "SGM_HOME": str(home)}, stdout=subprocess.DEVNULL
-    )
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.25)
-        yield f"http://localhost:{port}", process.pid
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def switch(page: Page, name: str) -> tuple[float, float]:
@@ -117,7 +89,10 @@ def main() -> None:
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in PAGES}
     view = f"/?dataset={options.dataset}" if options.dataset else ""
     held: dict[str, float] = {}
-    with server(options.home.resolve()) as (address, pid), sync_playwright() as playwright:
+    with (
+        served("app.py", SGM_HOME=str(options.home.resolve())) as (address, pid),
+        sync_playwright() as playwright,
+    ):
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=BROWSER)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(address + view)

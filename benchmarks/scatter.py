@@ -16,21 +16,17 @@ left out.
 import argparse
 import math
 import os
-import socket
 import statistics
-import subprocess
 import sys
 import time
-import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import streamlit as st
+from measured import served
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -89,7 +85,8 @@ def app() -> None:
     import plotly.graph_objects as go
 
     from pages.components.scatter import Colours, Points, scatter
-    from sgm_core.analysis.selection import composition, points_in_polygon
+    from sgm_core.analysis.composition import composition
+    from sgm_core.analysis.selection import points_in_polygon
     from sgm_core.figures.palette import SAFE
 
     st.set_page_config(layout="wide")
@@ -123,29 +120,8 @@ def app() -> None:
         corners = np.column_stack([lassos[0]["x"], lassos[0]["y"]]) if lassos else None
     if corners is not None:
         selected = points_in_polygon(xy[:, 0], xy[:, 1], corners)
-        st.dataframe(composition(np.array(names, dtype=object)[kind], selected))
+        st.dataframe(composition(np.array(names, dtype=object)[kind], selected).table)
         st.text(f"{int(selected.sum())} selected")
-
-
-@contextmanager
-def server() -> Iterator[tuple[str, psutil.Process]]:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).resolve())]
-    command += ["--server.port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.25)
-        yield f"http://localhost:{port}", psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def wait_for_look(page: Any, kind: str, before: int) -> int:
@@ -253,8 +229,9 @@ def main() -> None:
         for kind in [options.only] if options.only else ("own", "plotly"):
             found[kind] = defaultdict(list)
             # A server and a browser of its own, so that the memory is of one kind.
-            with server() as (address, serving), sync_playwright() as playwright:
+            with served(str(Path(__file__).resolve())) as (address, pid), sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=BROWSER)
+                serving = psutil.Process(pid)
                 visit(browser, address, kind, 2_000, serving)  # the caches of server and browser
                 for _ in range(options.rounds):
                     for name, value in visit(browser, address, kind, n, serving).items():
