@@ -195,11 +195,6 @@ class Selecting:
         return steps_.describe(self.history.steps)
 
 
-def legend_step(source: str, labels: list[str], mode: str) -> Levels:
-    """Return the step that takes labels of a legend."""
-    return Levels(((source, tuple(labels)),), mode)
-
-
 def short_name(steps: Steps) -> str:
     """Suggest a name for a selection that `home.check_name` takes."""
     words = []

@@ -115,7 +115,7 @@ def run_baseline(
     y_validation = np.asarray(y_validation, dtype=str)
     known = np.isin(y_validation, classes)
     truth = np.searchsorted(classes, y_validation[known])
-    sums = sums or sums_of(_blocks(x_train), x_train.shape[1])
+    sums = sums or sums_of(blocks(x_train), x_train.shape[1])
     if name == "hvg-logistic":
         genes = variable_genes(sums, N_VARIABLE)
         if not len(genes):
@@ -123,7 +123,7 @@ def run_baseline(
         features: _Features = lambda block: block[:, genes].toarray()  # noqa: E731
     else:
         genes = most_counted(sums.detected, N_DETECTED)
-        fit = fit_blocks((block[:, genes] for block in _blocks(x_train)), N_COMPONENTS)
+        fit = fit_blocks((block[:, genes] for block in blocks(x_train)), N_COMPONENTS)
         features = lambda block: apply_pca(block[:, genes], *fit)  # noqa: E731
     train = _filled(x_train, features)
     if name == "pca-knn":
@@ -136,7 +136,7 @@ def run_baseline(
         )
 
     def named(predict: Callable[[np.ndarray], np.ndarray], x: Values) -> np.ndarray:
-        return np.concatenate([predict(features(block)) for block in _blocks(x)])
+        return np.concatenate([predict(features(block)) for block in blocks(x)])
 
     best: tuple[float, float] | None = None
     for what, predict in models:
@@ -149,7 +149,8 @@ def run_baseline(
 _Features = Callable[[sparse.csr_matrix], np.ndarray]
 
 
-def _blocks(x: Values) -> Iterator[sparse.csr_matrix]:
+def blocks(x: Values) -> Iterator[sparse.csr_matrix]:
+    """Give the values of cells block by block."""
     for start in range(0, x.shape[0], BLOCK):
         yield x[start : start + BLOCK]
 
@@ -157,7 +158,7 @@ def _blocks(x: Values) -> Iterator[sparse.csr_matrix]:
 def _filled(x: Values, features: _Features) -> np.ndarray:
     """Return what a classifier reads of the cells, float32 (cells, features)."""
     made = np.empty((0, 0), np.float32)
-    for number, block in enumerate(_blocks(x)):
+    for number, block in enumerate(blocks(x)):
         part = features(block)
         if number == 0:
             made = np.empty((x.shape[0], part.shape[1]), np.float32)

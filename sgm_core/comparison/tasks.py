@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sgm_core.analysis.pca import BLOCK
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold
 from sgm_core.comparison.arms import settings
-from sgm_core.comparison.baselines import BASELINES, Cells, run_baseline
+from sgm_core.comparison.baselines import BASELINES, Cells, blocks, run_baseline
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.parts import PARTS, write_predictions
 from sgm_core.comparison.variable_genes import sums_of
@@ -137,7 +136,7 @@ def _baselines(
     )
     every = Cells(dataset, part.cells.rows, observer)
     parts = train, known[train.rows], validation, known[validation.rows], tested
-    sums = sums_of((train[at : at + BLOCK] for at in range(0, len(train.rows), BLOCK)), dataset.n_genes)
+    sums = sums_of(blocks(train), dataset.n_genes)
     tables, rows = [], []
     for number, name in enumerate(BASELINES):
         observer.check()

@@ -105,8 +105,7 @@ def estimate_run(config: Settings, dataset: Dataset, measured: Measured | None =
     estimate = _pretraining(config, dataset, measured or {}, threads)
     tokens = formula.tokens_of(dataset, config)
     shape = formula.shape_of(config, tokens.n_genes)
-    encode_s = (measured or {}).get("encode", {}).get("cell_s")
-    encode_s = encode_s or formula.pass_seconds(config, shape, tokens, threads)
+    encode_s = _encode_seconds(config, shape, tokens, measured or {}, threads)
     return replace(estimate, seconds=estimate.seconds + dataset.n_cells * encode_s)
 
 
@@ -189,7 +188,7 @@ def _finetuning(
     tokens = formula.tokens_of(dataset, source)
     shape = formula.shape_of(source, tokens.n_genes)
     encode = measured.get("encode", {})
-    encode_s = encode.get("cell_s") or formula.pass_seconds(config, shape, tokens, threads)
+    encode_s = _encode_seconds(config, shape, tokens, measured, threads)
     folds = fold_count(source.split, source.n_folds)
     test, validation, train = _parts(dataset, config.label, folds)
     if config.fold is not None or source.fold is not None:
@@ -239,6 +238,14 @@ def _finetuning(
         encode_seconds=cells * encode_s,
         disk_bytes=int(disk),
     )
+
+
+def _encode_seconds(
+    config: formula.Recipe, shape: formula.Shape, tokens: Tokens, measured: Measured, threads: int
+) -> float:
+    """Return the seconds of one cell's pass: those measured, else by the formula."""
+    known = measured.get("encode", {}).get("cell_s")
+    return known or formula.pass_seconds(config, shape, tokens, threads)
 
 
 def _comparison(config: CompareConfig, dataset: Dataset, measured: Measured, threads: int) -> Estimate:

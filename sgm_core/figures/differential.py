@@ -8,11 +8,20 @@ import plotly.graph_objects as go
 
 from sgm_core.escape import escape
 from sgm_core.figures.palette import FAMILIES
-from sgm_core.figures.style import LEGEND_UNDER, MUTED, NEUTRAL, finish, label, p_text, point_trace
+from sgm_core.figures.style import (
+    LEGEND_UNDER,
+    MUTED,
+    finish,
+    label,
+    name_genes,
+    p_text,
+    point_trace,
+)
 
 FDR = 0.05
 _HIGHER, _LOWER, _OTHER = ("#D55E00", "triangle-up"), ("#0072B2", "triangle-down"), ("#8A8F98", "circle")
 _CAP = 300.0
+_PLACE = "log2_fold_change", "height"
 
 
 def volcano(
@@ -66,8 +75,8 @@ def volcano(
         )
         fig.add_trace(drawn)
     if len(rows):
-        _name(fig, _top(rows[~rows["gene"].isin(chosen)], tested, label_most), ring=False)
-        _name(fig, rows[rows["gene"].isin(chosen)], ring=True)
+        name_genes(fig, _top(rows[~rows["gene"].isin(chosen)], tested, label_most), *_PLACE, ring=False)
+        name_genes(fig, rows[rows["gene"].isin(chosen)], *_PLACE, ring=True)
     fig.add_vline(x=0, line={"color": MUTED, "width": 1, "dash": "dot"})
     note = f"left: higher in {label(names[1], 30)}; right: higher in {label(names[0], 30)}"
     up = "-log10 p (test over donors)" if tested else "Score of the ranking by cells (no test)"
@@ -150,25 +159,3 @@ def _with_room(rows: pd.DataFrame, picked: Sequence[int]) -> pd.DataFrame:
             kept.append(index)
             taken.append(place)
     return rows.loc[kept]
-
-
-def _name(fig: go.Figure, rows: pd.DataFrame, ring: bool) -> None:
-    if rows.empty:
-        return
-    fig.add_scatter(
-        x=rows["log2_fold_change"],
-        y=rows["height"],
-        mode="markers+text",
-        text=rows["gene"].map(escape),
-        textposition="top center",
-        textfont={"size": 13 if ring else 11},
-        marker={
-            "size": 15 if ring else 8,
-            "symbol": "circle-open",
-            "color": NEUTRAL if ring else "rgba(0,0,0,0)",
-            "line": {"width": 2.5 if ring else 0},
-        },
-        hoverinfo="skip",
-        showlegend=False,
-        cliponaxis=False,
-    )

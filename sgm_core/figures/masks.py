@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from sgm_core.escape import escape
 from sgm_core.figures.palette import FAMILIES
-from sgm_core.figures.style import GRID, LEGEND_UNDER, MUTED, NEUTRAL, finish, point_trace
+from sgm_core.figures.style import GRID, LEGEND_UNDER, MUTED, finish, name_genes, point_trace
 
 X_AXES = {
     "mean_expression": "Mean expression, ln(1 + counts per 10,000)",
@@ -111,8 +111,8 @@ def frequency_expression(
         )
         fig.add_trace(drawn)
     best = shown[(shown["lift_low"] > 1) & ~shown["gene"].isin(highlight)].nlargest(200, "lift_low")
-    _name_genes(fig, _with_room(shown, best, x, y, label, ranges, scale), x, y, scale, ring=False)
-    _name_genes(fig, shown[shown["gene"].isin(highlight)], x, y, scale, ring=True)
+    name_genes(fig, _with_room(shown, best, x, y, label, ranges, scale), x, y, scale, ring=False)
+    name_genes(fig, shown[shown["gene"].isin(highlight)], x, y, scale, ring=True)
     note = "grey band: what genes of equal expression get (95 %)"
     finish(fig, title, X_AXES[x], Y_AXES[y], 500, note=note)
     fig.update_layout(legend=LEGEND_UNDER)
@@ -222,28 +222,6 @@ def _matched_band(fig: go.Figure, stats: pd.DataFrame, x: str, y: str, scale: fl
         line={"color": MUTED, "width": 2},
         hoverinfo="skip",
         showlegend=False,
-    )
-
-
-def _name_genes(fig: go.Figure, rows: pd.DataFrame, x: str, y: str, scale: float, ring: bool) -> None:
-    if rows.empty:
-        return
-    fig.add_scatter(
-        x=rows[x],
-        y=scale * rows[y],
-        mode="markers+text",
-        text=rows["gene"].map(escape),
-        textposition="top center",
-        textfont={"size": 13 if ring else 11},
-        marker={
-            "size": 15 if ring else 8,
-            "symbol": "circle-open",
-            "color": NEUTRAL if ring else "rgba(0,0,0,0)",
-            "line": {"width": 2.5 if ring else 0},
-        },
-        hoverinfo="skip",
-        showlegend=False,
-        cliponaxis=False,
     )
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from sgm_core.escape import escape
@@ -118,3 +119,34 @@ def short(text: str, most: int = 32) -> str:
         return text
     keep = most - 1
     return f"{text[: keep - keep // 3]}…{text[-(keep // 3) :]}"
+
+
+def name_genes(fig: go.Figure, rows: pd.DataFrame, x: str, y: str, scale: float = 1.0, *, ring: bool) -> None:
+    """Write the names of genes over their points, with a ring around each where they were chosen.
+
+    Parameters
+    ----------
+    rows
+        gene and the columns `x` and `y`, a row a point.
+    scale
+        What `y` is multiplied with.
+    """
+    if rows.empty:
+        return
+    fig.add_scatter(
+        x=rows[x],
+        y=scale * rows[y],
+        mode="markers+text",
+        text=rows["gene"].map(escape),
+        textposition="top center",
+        textfont={"size": 13 if ring else 11},
+        marker={
+            "size": 15 if ring else 8,
+            "symbol": "circle-open",
+            "color": NEUTRAL if ring else "rgba(0,0,0,0)",
+            "line": {"width": 2.5 if ring else 0},
+        },
+        hoverinfo="skip",
+        showlegend=False,
+        cliponaxis=False,
+    )
