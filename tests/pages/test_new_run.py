@@ -110,7 +110,8 @@ def test_measured_numbers_follow_the_button(open_page, demo_dataset):
 
 
 def test_what_cannot_fit_says_what_would(open_page, demo_dataset, queued, monkeypatch):
-    monkeypatch.setattr("sgm_core.device.memory", lambda device: Memory(10**9, 10**9, "memory"))
+    room = 16 * 10**8
+    monkeypatch.setattr("sgm_core.device.memory", lambda device: Memory(room, room, "memory"))
     page = open_page("new_run")
     page.segmented_control(key="kind").set_value("pretrain").run()
     page.number_input(key="pretrain.batch_size").set_value(512).run()
