@@ -60,7 +60,7 @@ def sgm_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def main_module() -> Iterator[None]:
-    """Put ``__main__`` back: Streamlit leaves its page there, and a process that starts would run that page."""
+    """Put ``__main__`` back: Streamlit leaves its page there, which a process that starts would run."""
     module = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = module
