@@ -38,7 +38,8 @@ def budget_finding(paired: pd.DataFrame) -> tuple[str, str]:
     Parameters
     ----------
     paired
-        Table ``budget_paired``: arm, against, labels, difference, low, high, detectable (0..1), main, verdict.
+        Table ``budget_paired``: arm, against, labels; difference, low, high, detectable (0..1); p_holm, main,
+        verdict.
         Rows outside the main comparisons are not looked at: their p is uncorrected.
 
     Returns
@@ -85,14 +86,9 @@ def scores_by_labels(summary: pd.DataFrame) -> pd.DataFrame:
         arm, scheme, and a column of text for each number of labels: mean and 95 % interval, ``52.1 (47.9 to
         56.3)``; empty where an arm has none. In the order of appearance.
     """
-    cells = pd.Series(
-        [
-            f"{100 * row.mean:.1f}" + ("" if pd.isna(row.low) else f" ({100 * row.low:.1f} to {100 * row.high:.1f})")
-            for row in summary[["mean", "low", "high"]].itertuples(index=False)
-        ],
-        index=pd.MultiIndex.from_frame(summary[["arm", "scheme", "labels"]]),
-        dtype=object,
-    )
+    index = pd.MultiIndex.from_frame(summary[["arm", "scheme", "labels"]])
+    numbers = (100 * summary[["mean", "low", "high"]]).itertuples(index=False, name=None)
+    cells = pd.Series([_interval(*one) for one in numbers], index=index, dtype=object)
     wide = cells.unstack("labels", sort=False)[budgets_of(summary["labels"])].fillna("")
     return wide.rename(columns=labels_text).rename_axis(columns=None).reset_index()
 
@@ -103,6 +99,10 @@ def in_reading_order(paired: pd.DataFrame) -> pd.DataFrame:
     pair = paired.groupby(["arm", "against", "scheme", "against_scheme"], sort=False).ngroup()
     rows = paired.assign(_pair=pair, _place=paired["labels"].map(order)).sort_values(["_pair", "_place"])
     return rows.drop(columns=["_pair", "_place"])
+
+
+def _interval(mean: float, low: float, high: float) -> str:
+    return f"{mean:.1f}" + ("" if pd.isna(low) else f" ({low:.1f} to {high:.1f})")
 
 
 def _rows(rows: pd.DataFrame) -> list[pd.Series]:
@@ -122,9 +122,10 @@ def _undecided(rows: pd.DataFrame) -> str:
         return at
     if found > 1:
         return f"{at} (not even a difference of 100 would have been found with 80 % power)"
-    smallest = labels_text(rows.loc[rows["detectable"].idxmin(), "labels"])
-    where = f", at {smallest}" if len(rows) > 1 else ""
-    return f"{at} (the smallest difference that would have been found with 80 % power{where}: {100 * found:.1f})"
+    smallest = rows["labels"].to_numpy()[int(rows["detectable"].argmin())]
+    where = f", at {labels_text(smallest)}" if len(rows) > 1 else ""
+    what = "the smallest difference that would have been found with 80 % power"
+    return f"{at} ({what}{where}: {100 * found:.1f})"
 
 
 def _and(things: Iterable[str]) -> str:

@@ -72,8 +72,8 @@ def label_curves(
                 "width": 0,
             },
             customdata=facts,
-            hovertemplate=f"{name}, %{{customdata[0]}} labelled cells a class: mean %{{y:.1f}}<br>95 % interval "
-            "%{customdata[1]:.1f} to %{customdata[2]:.1f} over %{customdata[3]} folds, %{customdata[4]} draws"
+            hovertemplate=f"{name}, %{{customdata[0]}} labelled cells a class: mean %{{y:.1f}}"
+            "<br>95 % interval %{customdata[1]:.1f} to %{customdata[2]:.1f} over %{customdata[3]} folds, %{customdata[4]} draws"
             "<extra></extra>",
         )
     finish(

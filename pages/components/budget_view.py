@@ -1,0 +1,127 @@
+"""The section of Compare about few labels: scores by number of labelled cells, and what that proves."""
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from pages.components import confidence, show, tables, words
+from sgm_core.analysis.budget_words import (
+    ALL,
+    budget_finding,
+    has_budgets,
+    in_reading_order,
+    labels_text,
+    scores_by_labels,
+)
+from sgm_core.escape import escape
+from sgm_core.figures import budgets as figures
+from sgm_core.figures.compare import in_order
+from sgm_core.figures.palette import SCHEMES, arm_name
+from sgm_core.runs.store import Run
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _figure(
+    scores: tuple[str, int], summary: tuple[str, int], scheme: str, sides: tuple[str, ...]
+) -> go.Figure:
+    title = f"Macro F1 by labelled cells a class, {SCHEMES[scheme].lower()}"
+    return figures.label_curves(tables.cached(*scores), tables.cached(*summary), scheme, sides, title)
+
+
+def section(run: Run, scheme: str, sides: tuple[str, ...], simulated: bool) -> None:
+    """Draw the section "How many labels?"; nothing for a run that was scored with all labels alone.
+
+    Parameters
+    ----------
+    run
+        The comparison in view.
+    scheme
+        The finetuning that the figure and the table of scores show, with the baselines.
+    sides
+        Arms in question, drawn thicker.
+    simulated
+        Whether the cells are simulated, which the figure says.
+    """
+    budgets = tables.read(run, "budgets")
+    if budgets is None or not has_budgets(budgets):
+        return
+    st.subheader("How many labels?", anchor=False)
+    summary, paired = tables.read(run, "budget_summary"), tables.read(run, "budget_paired")
+    if summary is None or paired is None:
+        st.info(
+            "Scores with few labels are written when the run has finished more of its parts.",
+            icon=":material/hourglass:",
+        )
+        return
+    sentence, sure = budget_finding(paired)
+    main = paired[paired["main"]]
+    by = f" ({SCHEMES[main['scheme'].iloc[0]].lower()})" if len(main) else ""
+    st.markdown(f"{confidence.mark(sure)}{escape(sentence + by)}.", help=confidence.MEANING)
+    fig = _figure(tables.key(run, "budgets"), tables.key(run, "budget_summary"), scheme, sides)
+    alt = f"Macro F1 against labelled cells a class, {SCHEMES[scheme].lower()}"
+    show.figure(fig, "labels", budgets, alt=alt, simulated=simulated)
+    st.caption(escape(how_drawn(budgets, summary)))
+    show.table(score_table(summary, scheme), "scores-by-labels")
+    if len(main):
+        st.markdown("**Main comparisons**, stated before the results and judged together by Holm-corrected p")
+        show.table(paired_table(main, tested=True), "main-differences-by-labels")
+    rest = paired[~paired["main"]]
+    if len(rest):
+        with st.expander("All other differences: p uncorrected, nothing is proven by them"):
+            show.table(paired_table(rest, tested=False), "other-differences-by-labels")
+
+
+def how_drawn(budgets: pd.DataFrame, summary: pd.DataFrame) -> str:
+    """Say how the labelled cells were drawn, and how scores were averaged."""
+    few = budgets[budgets["labels"] != ALL]
+    draws = words.count(int(few["draw"].nunique()), "draw")
+    folds = words.count(int(summary["folds"].max()), "donor fold")
+    text = (
+        f"Every arm and baseline learns from the same labelled cells of the training donors ({draws}), "
+        "and pretraining reads all their cells without labels. Draws are averaged first, then seeds; the "
+        f"interval is over {folds}. The numbers of labels share donors and models: they are no independent "
+        "evidence."
+    )
+    short = few.groupby("labels")["short"].max()
+    short = short[short > 0]
+    if len(short):
+        counts = [f"{words.count(int(n), 'class', 'classes')} at {labels_text(k)}" for k, n in short.items()]
+        text += (
+            f" Classes with fewer cells than that in a fold give all they have (at most {', '.join(counts)})."
+        )
+    return text
+
+
+def score_table(summary: pd.DataFrame, scheme: str) -> pd.DataFrame:
+    """Return macro F1 by number of labels, of the arms under one finetuning and of the baselines."""
+    mine = summary[summary["scheme"].isin([scheme, "baseline"])]
+    table = scores_by_labels(mine).set_index("arm").loc[in_order(mine["arm"])].reset_index()
+    named = table.assign(arm=table["arm"].map(arm_name), scheme=table["scheme"].map(SCHEMES))
+    numbers = {name: f"{name} labels (%)" for name in named.columns[2:]}
+    return named.rename(columns={"arm": "Arm", "scheme": "Finetuning", **numbers})
+
+
+def paired_table(paired: pd.DataFrame, tested: bool) -> pd.DataFrame:
+    """Return paired differences in points; `tested` ones have Holm's p, the power and the verdict."""
+    rows = in_reading_order(paired)
+    table = pd.DataFrame(
+        {
+            "Arm": rows["arm"].map(arm_name),
+            "Held against": rows["against"].map(arm_name),
+            "Finetuning": rows["scheme"].map(SCHEMES),
+            "Labels a class": rows["labels"].map(labels_text),
+            "Difference (points)": (100 * rows["difference"]).round(1),
+            "95 % low": (100 * rows["low"]).round(1),
+            "95 % high": (100 * rows["high"]).round(1),
+            "p" if tested else "p (uncorrected)": rows["p"].round(4),
+        }
+    )
+    if not tested:
+        return table
+    return table.assign(
+        **{
+            "p (Holm)": rows["p_holm"].round(4),
+            "Found with 80 % power": (100 * rows["detectable"]).round(1),
+            "Verdict": rows["verdict"],
+        }
+    )
