@@ -53,10 +53,10 @@ def section(run: Run, scheme: str, sides: tuple[str, ...], simulated: bool) -> N
             icon=":material/hourglass:",
         )
         return
-    sentence, sure = budget_finding(paired)
-    main = paired[paired["main"]]
-    by = f" ({SCHEMES[main['scheme'].iloc[0]].lower()})" if len(main) else ""
-    st.markdown(f"{confidence.mark(sure)}{escape(sentence + by)}.", help=confidence.MEANING)
+    main = paired[paired["main"].astype(bool)]
+    finetuning = SCHEMES[main["scheme"].iloc[0]].lower() if len(main) else ""
+    sentence, sure = budget_finding(paired, finetuning)
+    st.markdown(f"{confidence.mark(sure)}{escape(sentence)}.", help=confidence.MEANING)
     fig = _figure(tables.key(run, "budgets"), tables.key(run, "budget_summary"), scheme, sides)
     alt = f"Macro F1 against labelled cells a class, {SCHEMES[scheme].lower()}"
     show.figure(fig, "labels", budgets, alt=alt, simulated=simulated)
@@ -65,7 +65,7 @@ def section(run: Run, scheme: str, sides: tuple[str, ...], simulated: bool) -> N
     if len(main):
         st.markdown("**Main comparisons**, stated before the results and judged together by Holm-corrected p")
         show.table(paired_table(main, tested=True), "main-differences-by-labels")
-    rest = paired[~paired["main"]]
+    rest = paired.drop(main.index)
     if len(rest):
         with st.expander("All other differences: p uncorrected, nothing is proven by them"):
             show.table(paired_table(rest, tested=False), "other-differences-by-labels")

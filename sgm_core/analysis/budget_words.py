@@ -5,6 +5,7 @@ Both read the run's tables ``budget_summary`` and ``budget_paired``; nothing is 
 
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
 from sgm_core.analysis.statistics import arm_name
@@ -29,7 +30,7 @@ def has_budgets(table: pd.DataFrame | None) -> bool:
     return table is not None and bool((table["labels"] != ALL).any())
 
 
-def budget_finding(paired: pd.DataFrame) -> tuple[str, str]:
+def budget_finding(paired: pd.DataFrame, finetuning: str = "") -> tuple[str, str]:
     """Say in one sentence what the main comparisons prove, at which number of labels and by how much.
 
     A comparison is proven at a number of labels where its Holm-corrected p is below the level, as the table's
@@ -41,6 +42,8 @@ def budget_finding(paired: pd.DataFrame) -> tuple[str, str]:
         Table ``budget_paired``: arm, against, labels; difference, low, high, detectable (0..1); p_holm, main,
         verdict.
         Rows outside the main comparisons are not looked at: their p is uncorrected.
+    finetuning
+        How the arms of the main comparisons were finetuned, where the sentence is to say so.
 
     Returns
     -------
@@ -52,24 +55,22 @@ def budget_finding(paired: pd.DataFrame) -> tuple[str, str]:
         return "The run has no two arms that the main comparisons are between: nothing is tested", "described"
     if main["p_holm"].isna().all():
         return "Undecided at every number of labels: one fold gives no interval", "undecided"
-    clauses: list[tuple[bool, str]] = []
-    said = False  # what a bracket is, at its first use
     sides = [rows for _, rows in main.groupby(["arm", "against"], sort=False)]
-    for rows in sorted(sides, key=lambda rows: not rows["verdict"].isin(_PROVEN).any()):
-        rows = rows.set_index("labels").loc[budgets_of(rows["labels"])].reset_index()
-        is_proven = rows["verdict"].isin(_PROVEN)
+    sides.sort(key=lambda rows: not rows["verdict"].isin(_PROVEN).any())
+    text, explained = [], {"proven": False, "undecided": False}  # a number in brackets, at its first use
+    for rows in sides:
         parts = []
-        if is_proven.any():
-            parts.append(f"proven {_and(_effect(row, not said) for row in _rows(rows[is_proven]))}")
-            said = True
-        if not is_proven.all():
-            parts.append(_undecided(rows[~is_proven]))
-        first = rows.iloc[0]
-        name = f"{arm_name(first['arm'])} over {arm_name(first['against'])}"
-        clauses.append((bool(is_proven.any()), f"{name} {', '.join(parts)}"))
-    text = "; ".join(clause for _, clause in clauses)
-    proven = any(any_proven for any_proven, _ in clauses)
-    return f"Macro F1 by labelled cells a class: {text}", "proven" if proven else "undecided"
+        is_proven = rows["verdict"].isin(_PROVEN)
+        for kind, some in (("proven", rows[is_proven]), ("undecided", rows[~is_proven])):
+            if len(some):
+                some = some.sort_values("labels", key=lambda labels: labels.where(labels != ALL, np.inf))
+                parts.append((_proven if kind == "proven" else _undecided)(some, not explained[kind]))
+                explained[kind] = True
+        arm, against = (arm_name(str(rows[side].iloc[0])) for side in ("arm", "against"))
+        text.append(f"{arm} over {against} {', '.join(parts)}")
+    by = f", {finetuning}" if finetuning else ""
+    sure = "proven" if explained["proven"] else "undecided"
+    return f"Macro F1 by labelled cells a class{by}: {'; '.join(text)}", sure
 
 
 def scores_by_labels(summary: pd.DataFrame) -> pd.DataFrame:
@@ -86,11 +87,13 @@ def scores_by_labels(summary: pd.DataFrame) -> pd.DataFrame:
         arm, scheme, and a column of text for each number of labels: mean and 95 % interval, ``52.1 (47.9 to
         56.3)``; empty where an arm has none. In the order of appearance.
     """
-    index = pd.MultiIndex.from_frame(summary[["arm", "scheme", "labels"]])
     numbers = (100 * summary[["mean", "low", "high"]]).itertuples(index=False, name=None)
-    cells = pd.Series([_interval(*one) for one in numbers], index=index, dtype=object)
-    wide = cells.unstack("labels", sort=False)[budgets_of(summary["labels"])].fillna("")
-    return wide.rename(columns=labels_text).rename_axis(columns=None).reset_index()
+    texts = summary.assign(text=[_interval(*one) for one in numbers])
+    sides = texts[["arm", "scheme"]].drop_duplicates(ignore_index=True)
+    for labels in budgets_of(summary["labels"]):
+        mine = texts[texts["labels"] == labels][["arm", "scheme", "text"]]
+        sides = sides.merge(mine.rename(columns={"text": labels_text(labels)}), how="left")
+    return sides.fillna("")
 
 
 def in_reading_order(paired: pd.DataFrame) -> pd.DataFrame:
@@ -105,27 +108,24 @@ def _interval(mean: float, low: float, high: float) -> str:
     return f"{mean:.1f}" + ("" if pd.isna(low) else f" ({low:.1f} to {high:.1f})")
 
 
-def _rows(rows: pd.DataFrame) -> list[pd.Series]:
-    return [row for _, row in rows.iterrows()]
+def _proven(rows: pd.DataFrame, explain: bool) -> str:
+    parts: list[str] = []
+    numbers = (100 * rows[["difference", "low", "high"]]).itertuples(index=False, name=None)
+    for labels, (difference, low, high) in zip(rows["labels"], numbers, strict=True):
+        head = "95 % interval " if explain and not parts else ""
+        parts.append(f"{difference:+.1f} at {labels_text(int(labels))} ({head}{low:.1f} to {high:.1f})")
+    return f"proven {_and(parts)}"
 
 
-def _effect(row: pd.Series, explain: bool) -> str:
-    head = "95 % interval " if explain else ""
-    interval = f"({head}{100 * row['low']:.1f} to {100 * row['high']:.1f})"
-    return f"{100 * row['difference']:+.1f} at {labels_text(row['labels'])} {interval}"
-
-
-def _undecided(rows: pd.DataFrame) -> str:
-    at = f"undecided at {_and(labels_text(one) for one in rows['labels'])}"
-    found = rows["detectable"].min()
-    if pd.isna(found):
+def _undecided(rows: pd.DataFrame, explain: bool) -> str:
+    at = f"undecided at {_and(labels_text(int(one)) for one in rows['labels'])}"
+    smallest = rows["detectable"].min()
+    if pd.isna(smallest):
         return at
-    if found > 1:
-        return f"{at} (not even a difference of 100 would have been found with 80 % power)"
-    smallest = rows["labels"].to_numpy()[int(rows["detectable"].argmin())]
-    where = f", at {labels_text(smallest)}" if len(rows) > 1 else ""
-    what = "the smallest difference that would have been found with 80 % power"
-    return f"{at} ({what}{where}: {100 * found:.1f})"
+    found = "not even a difference of 100" if smallest > 1 else f"a difference of {100 * smallest:.1f}"
+    if len(rows) > 1 and smallest <= 1:
+        found += f" at {labels_text(int(rows['labels'].to_numpy()[int(rows['detectable'].argmin())]))}"
+    return f"{at} ({found} would have been found{' with 80 % power' if explain else ''})"
 
 
 def _and(things: Iterable[str]) -> str:

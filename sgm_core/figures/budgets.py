@@ -11,7 +11,7 @@ from sgm_core.figures.palette import arm_colour, arm_name, arm_symbol
 from sgm_core.figures.style import MUTED, finish
 
 _DASHES = ("dash", "dot", "dashdot", "longdash")  # baselines share a colour
-_SPREAD = 0.16  # of a decade that the arms of one number of labels stand beside each other
+_SPREAD = 0.2  # of a decade that the arms of one number of labels stand beside each other
 _STEP = 0.5  # decades between the largest number and all
 
 
@@ -40,7 +40,8 @@ def label_curves(
     drawn = summary[summary["scheme"].isin([scheme, "baseline"]) & (summary["arm"] != MAJORITY)]
     places = _places(drawn["labels"])
     arms = in_order(drawn["arm"])
-    shifts = np.linspace(-0.5, 0.5, len(arms)) * _SPREAD if len(arms) > 1 else np.zeros(1)
+    apart = _SPREAD / max(len(arms) - 1, 1)
+    shifts = apart * (np.arange(len(arms)) - (len(arms) - 1) / 2)
     n_baselines = 0
     fig = go.Figure()
     for number, (arm, shift) in enumerate(zip(arms, shifts, strict=True)):
@@ -53,7 +54,7 @@ def label_curves(
             dash = _DASHES[n_baselines % len(_DASHES)]
             n_baselines += 1
         mine = budgets[(budgets["arm"] == arm) & (budgets["scheme"] == own)]
-        fig.add_scatter(**_dots(mine, places, shift, name, colour, arm))
+        fig.add_scatter(**_dots(mine, places, shift + 0.4 * apart, name, colour, arm))
         texts = [labels_text(one) for one in rows["labels"]]
         facts = np.stack([texts, 100 * rows["low"], 100 * rows["high"], rows["folds"], rows["draws"]], -1)
         fig.add_scatter(
@@ -73,8 +74,8 @@ def label_curves(
             },
             customdata=facts,
             hovertemplate=f"{name}, %{{customdata[0]}} labelled cells a class: mean %{{y:.1f}}"
-            "<br>95 % interval %{customdata[1]:.1f} to %{customdata[2]:.1f} over %{customdata[3]} folds, %{customdata[4]} draws"
-            "<extra></extra>",
+            "<br>95 % interval %{customdata[1]:.1f} to %{customdata[2]:.1f}"
+            "<br>over %{customdata[3]} folds, %{customdata[4]} draws<extra></extra>",
         )
     finish(
         fig,
@@ -111,7 +112,7 @@ def _dots(
         "mode": "markers",
         "legendgroup": arm,
         "showlegend": False,
-        "opacity": 0.45,
+        "opacity": 0.6,
         "marker": {"color": colour, "size": 4},
         "customdata": np.stack([folds["fold"], [labels_text(one) for one in folds["labels"]]], -1),
         "hovertemplate": f"{name}, fold %{{customdata[0]}}, %{{customdata[1]}} labelled cells a class: "
