@@ -169,9 +169,7 @@ def draw(control: Control, options: list[Any] | None = None, backbone: str = "",
         if control.path == "labels":
             typed = st.multiselect(options=LABELS, default=list(default), accept_new_options=True, **common)
             value = tuple(one.strip() for one in typed)
-            st.caption(
-                "A lab has few labelled cells of its own: with numbers, Compare shows who needs fewest."
-            )
+            st.caption("A lab has few labelled cells of its own: Compare shows F1 against their number.")
         elif kind.startswith("tuple"):
             options = choices or list(default)
             value = tuple(st.pills(options=options, selection_mode="multi", default=list(default), **common))

@@ -5,7 +5,6 @@ Both read the run's tables ``budget_summary`` and ``budget_paired``; nothing is 
 
 from collections.abc import Iterable
 
-import numpy as np
 import pandas as pd
 
 from sgm_core.analysis.statistics import arm_name
@@ -50,7 +49,7 @@ def budget_finding(paired: pd.DataFrame, finetuning: str = "") -> tuple[str, str
     sentence, confidence
         In F1 points, without a full stop; ``proven`` if anything is, else ``undecided``.
     """
-    main = paired[paired["main"].astype(bool)]
+    main = in_reading_order(paired[paired["main"].astype(bool)])
     if main.empty:
         return "The run has no two arms that the main comparisons are between: nothing is tested", "described"
     if main["p_holm"].isna().all():
@@ -63,7 +62,6 @@ def budget_finding(paired: pd.DataFrame, finetuning: str = "") -> tuple[str, str
         is_proven = rows["verdict"].isin(_PROVEN)
         for kind, some in (("proven", rows[is_proven]), ("undecided", rows[~is_proven])):
             if len(some):
-                some = some.sort_values("labels", key=lambda labels: labels.where(labels != ALL, np.inf))
                 parts.append((_proven if kind == "proven" else _undecided)(some, not explained[kind]))
                 explained[kind] = True
         arm, against = (arm_name(str(rows[side].iloc[0])) for side in ("arm", "against"))
