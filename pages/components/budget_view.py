@@ -19,6 +19,13 @@ from sgm_core.figures.compare import in_order
 from sgm_core.figures.palette import SCHEMES, arm_name
 from sgm_core.runs.store import Run
 
+_POINTS, _P = st.column_config.NumberColumn(format="%.1f"), st.column_config.NumberColumn(format="%.2g")
+_FORMATS = {
+    "Difference (points)": st.column_config.NumberColumn(format="%+.1f"),
+    **dict.fromkeys(("95 % low", "95 % high", "Found with 80 % power"), _POINTS),
+    **dict.fromkeys(("p", "p (Holm)", "p (uncorrected)"), _P),
+}
+
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _figure(
@@ -63,12 +70,12 @@ def section(run: Run, scheme: str, sides: tuple[str, ...], simulated: bool) -> N
     st.caption(escape(how_drawn(budgets, summary)))
     show.table(score_table(summary, scheme), "scores-by-labels")
     if len(main):
-        st.markdown("**Main comparisons**, stated before the results and judged together by Holm-corrected p")
-        show.table(paired_table(main, tested=True), "main-differences-by-labels")
+        st.markdown(f"**Main comparisons, {finetuning}**: stated before the results, judged together (Holm)")
+        show.table(main_table(main), "main-differences-by-labels", column_config=_FORMATS)
     rest = paired.drop(main.index)
     if len(rest):
         with st.expander("All other differences: p uncorrected, nothing is proven by them"):
-            show.table(paired_table(rest, tested=False), "other-differences-by-labels")
+            show.table(other_table(rest), "other-differences-by-labels", column_config=_FORMATS)
 
 
 def how_drawn(budgets: pd.DataFrame, summary: pd.DataFrame) -> str:
@@ -101,10 +108,26 @@ def score_table(summary: pd.DataFrame, scheme: str) -> pd.DataFrame:
     return named.rename(columns={"arm": "Arm", "scheme": "Finetuning", **numbers})
 
 
-def paired_table(paired: pd.DataFrame, tested: bool) -> pd.DataFrame:
-    """Return paired differences in points; `tested` ones have Holm's p, the power and the verdict."""
+def main_table(paired: pd.DataFrame) -> pd.DataFrame:
+    """Return the main comparisons in points, with what judges them."""
     rows = in_reading_order(paired)
-    table = pd.DataFrame(
+    judged = {
+        "p (Holm)": rows["p_holm"],
+        "Verdict": rows["verdict"],
+        "Found with 80 % power": (100 * rows["detectable"]).round(1),
+        "p": rows["p"],
+    }
+    return _differences(rows).drop(columns="Finetuning").assign(**judged)
+
+
+def other_table(paired: pd.DataFrame) -> pd.DataFrame:
+    """Return the other differences in points; their p is of each alone, and there is no verdict."""
+    rows = in_reading_order(paired)
+    return _differences(rows).assign(**{"p (uncorrected)": rows["p"]})
+
+
+def _differences(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
         {
             "Arm": rows["arm"].map(arm_name),
             "Held against": rows["against"].map(arm_name),
@@ -113,15 +136,5 @@ def paired_table(paired: pd.DataFrame, tested: bool) -> pd.DataFrame:
             "Difference (points)": (100 * rows["difference"]).round(1),
             "95 % low": (100 * rows["low"]).round(1),
             "95 % high": (100 * rows["high"]).round(1),
-            "p" if tested else "p (uncorrected)": rows["p"].round(4),
-        }
-    )
-    if not tested:
-        return table
-    return table.assign(
-        **{
-            "p (Holm)": rows["p_holm"].round(4),
-            "Found with 80 % power": (100 * rows["detectable"]).round(1),
-            "Verdict": rows["verdict"],
         }
     )

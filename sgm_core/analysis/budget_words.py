@@ -111,19 +111,23 @@ def _proven(rows: pd.DataFrame, explain: bool) -> str:
     numbers = (100 * rows[["difference", "low", "high"]]).itertuples(index=False, name=None)
     for labels, (difference, low, high) in zip(rows["labels"], numbers, strict=True):
         head = "95 % interval " if explain and not parts else ""
-        parts.append(f"{difference:+.1f} at {labels_text(int(labels))} ({head}{low:.1f} to {high:.1f})")
+        parts.append(f"{difference:+.1f} at {_at(labels)} ({head}{low:.1f} to {high:.1f})")
     return f"proven {_and(parts)}"
 
 
 def _undecided(rows: pd.DataFrame, explain: bool) -> str:
-    at = f"undecided at {_and(labels_text(int(one)) for one in rows['labels'])}"
+    at = f"undecided at {_and(map(_at, rows['labels']))}"
     smallest = rows["detectable"].min()
     if pd.isna(smallest):
         return at
     found = "not even a difference of 100" if smallest > 1 else f"a difference of {100 * smallest:.1f}"
     if len(rows) > 1 and smallest <= 1:
-        found += f" at {labels_text(int(rows['labels'].to_numpy()[int(rows['detectable'].argmin())]))}"
+        found += f" at {_at(rows['labels'].to_numpy()[int(rows['detectable'].argmin())])}"
     return f"{at} ({found} would have been found{' with 80 % power' if explain else ''})"
+
+
+def _at(labels: int) -> str:
+    return "all labels" if labels == ALL else labels_text(int(labels))
 
 
 def _and(things: Iterable[str]) -> str:

@@ -56,7 +56,9 @@ def label_curves(
         mine = budgets[(budgets["arm"] == arm) & (budgets["scheme"] == own)]
         fig.add_scatter(**_dots(mine, places, shift + 0.4 * apart, name, colour, arm))
         texts = [labels_text(one) for one in rows["labels"]]
-        facts = np.stack([texts, 100 * rows["low"], 100 * rows["high"], rows["folds"], rows["draws"]], -1)
+        facts = list(
+            zip(texts, 100 * rows["low"], 100 * rows["high"], rows["folds"], rows["draws"], strict=True)
+        )
         fig.add_scatter(
             x=rows["place"] + shift,
             y=100 * rows["mean"],
@@ -114,7 +116,7 @@ def _dots(
         "showlegend": False,
         "opacity": 0.6,
         "marker": {"color": colour, "size": 4},
-        "customdata": np.stack([folds["fold"], [labels_text(one) for one in folds["labels"]]], -1),
+        "customdata": list(zip(folds["fold"], folds["labels"].map(labels_text), strict=True)),
         "hovertemplate": f"{name}, fold %{{customdata[0]}}, %{{customdata[1]}} labelled cells a class: "
         "%{y:.1f}<extra></extra>",
     }

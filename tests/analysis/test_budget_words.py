@@ -56,9 +56,9 @@ def test_the_sentence_names_budget_size_and_interval_of_what_is_proven():
     )
     assert budget_finding(paired, "partial finetune") == (
         "Macro F1 by labelled cells a class, partial finetune: uniform + summary over no pretraining "
-        "proven +12.0 at 10 (95 % interval 8.0 to 16.0), undecided at all (a difference of 2.5 would have "
-        "been found with 80 % power); self-guided over uniform + summary undecided at 10 and all (a "
-        "difference of 2.8 at all would have been found)",
+        "proven +12.0 at 10 (95 % interval 8.0 to 16.0), undecided at all labels (a difference of 2.5 would "
+        "have been found with 80 % power); self-guided over uniform + summary undecided at 10 and all "
+        "labels (a difference of 2.8 at all labels would have been found)",
         "proven",
     )
     nothing, sure = budget_finding(paired[paired["verdict"] == "undecided"])
