@@ -11,7 +11,7 @@ from sgm_core.figures.palette import arm_colour, arm_name, arm_symbol
 from sgm_core.figures.style import MUTED, finish
 
 _DASHES = ("dash", "dot", "dashdot", "longdash")  # baselines share a colour
-_SPREAD = 0.2  # of a decade that the arms of one number of labels stand beside each other
+_SPREAD = 0.2  # at most, in decades: what the arms of one number of labels take beside each other
 _STEP = 0.5  # decades between the largest number and all
 
 
@@ -40,7 +40,8 @@ def label_curves(
     drawn = summary[summary["scheme"].isin([scheme, "baseline"]) & (summary["arm"] != MAJORITY)]
     places = _places(drawn["labels"])
     arms = in_order(drawn["arm"])
-    apart = _SPREAD / max(len(arms) - 1, 1)
+    gaps = np.diff(list(places.values()))
+    apart = min([_SPREAD, *0.5 * gaps]) / max(len(arms) - 1, 1)
     shifts = apart * (np.arange(len(arms)) - (len(arms) - 1) / 2)
     n_baselines = 0
     fig = go.Figure()

@@ -29,11 +29,13 @@ def test_a_line_an_arm_of_the_scheme_and_dashed_baselines(tables):
         assert up == pytest.approx(100 * (expected["high"] - expected["mean"]))
 
 
-def test_the_axis_is_logarithmic_and_all_comes_last(tables):
+@pytest.mark.parametrize("more", [30, 12])
+def test_the_axis_is_logarithmic_and_all_comes_last(tables, more):
+    tables = [table.assign(labels=table["labels"].replace(30, more)) for table in tables]
     fig = label_curves(*tables, "partial", (), "F1 by labels")
-    assert list(fig.layout.xaxis.ticktext) == ["10", "30", "all"]
+    assert list(fig.layout.xaxis.ticktext) == ["10", str(more), "all"]
     ten, thirty, all_ = fig.layout.xaxis.tickvals
-    assert (ten, thirty) == pytest.approx((1, np.log10(30))) and all_ > thirty
+    assert (ten, thirty) == pytest.approx((1, np.log10(more))) and all_ > thirty
     for trace in fig.data:  # every mark stands nearest to its own number
         texts = [str(facts[0 if trace.mode == "lines+markers" else 1]) for facts in trace.customdata]
         nearest = np.abs(np.subtract.outer(trace.x, [ten, thirty, all_])).argmin(axis=1)
@@ -55,3 +57,10 @@ def test_a_run_of_one_unfinished_arm_can_be_drawn(tables):
     fig = label_curves(budgets, summary, "partial", (), "F1 by labels")
     assert list(fig.layout.xaxis.ticktext) == ["10"]
     assert not fig.layout.shapes
+
+
+def test_a_finetuning_without_scores_leaves_the_baselines(tables):
+    fig = label_curves(*tables, "last-block", (), "F1 by labels")
+    assert {trace.legendgroup for trace in fig.data} == {"pca-knn"}
+    none = label_curves(*(table.iloc[:0] for table in tables), "partial", (), "F1 by labels")
+    assert not none.data
