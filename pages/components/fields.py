@@ -167,9 +167,14 @@ def draw(control: Control, options: list[Any] | None = None, backbone: str = "",
     with st.container(gap="xxsmall"):
         value: Any
         if control.path == "labels":
-            typed = st.multiselect(options=LABELS, default=list(default), accept_new_options=True, **common)
+            typed = st.multiselect(
+                options=LABELS, default=list(default), accept_new_options=True, select_all=False, **common
+            )
             value = tuple(one.strip() for one in typed)
-            st.caption("A lab has few labelled cells of its own: Compare shows F1 against their number.")
+            st.caption(
+                "A lab has few labelled cells of its own: Compare shows F1 against their number. "
+                "Choose numbers or type them."
+            )
         elif kind.startswith("tuple"):
             options = choices or list(default)
             value = tuple(st.pills(options=options, selection_mode="multi", default=list(default), **common))
