@@ -72,7 +72,7 @@ def section(run: Run, scheme: str, sides: tuple[str, ...], simulated: bool) -> N
     if len(main):
         st.markdown(f"**Main comparisons, {finetuning}**: stated before the results, judged together (Holm)")
         show.table(main_table(main), "main-differences-by-labels", column_config=_FORMATS)
-    rest = paired.drop(main.index)
+    rest = paired[~paired["main"].astype(bool)]
     if len(rest):
         with st.expander("All other differences: p uncorrected, nothing is proven by them"):
             show.table(other_table(rest), "other-differences-by-labels", column_config=_FORMATS)
@@ -82,11 +82,12 @@ def how_drawn(budgets: pd.DataFrame, summary: pd.DataFrame) -> str:
     """Say how the labelled cells were drawn, and how scores were averaged."""
     few = budgets[budgets["labels"] != ALL]
     draws = words.count(int(few["draw"].nunique()), "draw")
-    folds = words.count(int(summary["folds"].max()), "donor fold")
+    folds = int(summary["folds"].max())
+    interval = f"the interval is over {folds} donor folds" if folds > 1 else "one fold gives no interval"
     text = (
         f"Every arm and baseline learns from the same labelled cells of the training donors ({draws}), "
-        "and pretraining reads all their cells without labels. Draws are averaged first, then seeds; the "
-        f"interval is over {folds}. The numbers of labels share donors and models: they are no independent "
+        "and pretraining reads all their cells without labels. Draws are averaged first, then seeds; "
+        f"{interval}. The numbers of labels share donors and models: they are no independent "
         "evidence."
     )
     short = few.groupby("labels")["short"].max()

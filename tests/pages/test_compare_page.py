@@ -247,6 +247,7 @@ def test_with_one_fold_few_labels_have_no_interval_and_nothing_is_proven(open_pa
     page = open_page("compare")
     assert not page.exception and not page.error
     assert "Undecided at every number of labels: one fold gives no interval" in text_of(page)
+    assert "the interval is over" not in text_of(page)
     assert "nan" not in "".join(frame_with(page, "10 labels (%)").astype(str).sum())
 
 
