@@ -10,6 +10,13 @@ import numpy as np
 import pandas as pd
 import torch
 
+from sgm_core.analysis.budget_words import (
+    budget_finding,
+    has_budgets,
+    in_reading_order,
+    labels_text,
+    scores_by_labels,
+)
 from sgm_core.analysis.diagnostic import diagnostic, mask_basis
 from sgm_core.analysis.statistics import comparison_sentence
 from sgm_core.analysis.verdict import verdict
@@ -87,6 +94,47 @@ def comparisons(run: Run) -> pd.DataFrame:
             "verdict": rows["verdict"],
         }
     )
+
+
+def few_labels(run: Run) -> list[str]:
+    """Return the lines about few labels: scores by number, the main comparisons, and what they prove."""
+    if not has_budgets(run.read_table("budgets")):
+        return []
+    summary, paired = (_table(run, name) for name in ("budget_summary", "budget_paired"))
+    main = in_reading_order(paired[paired["main"].astype(bool)])
+    scheme = f", {main['scheme'].iloc[0]}" if len(main) else ""
+    differences = pd.DataFrame(
+        {
+            "labels": main["labels"].map(labels_text),
+            "arm": main["arm"],
+            "against": main["against"],
+            "difference": [f"{100 * d:+.1f}" for d in main["difference"]],
+            "95 % interval": [f"{100 * a:.1f} to {100 * b:.1f}" for a, b in zip(main["low"], main["high"])],
+            "p": main["p"].map(_number),
+            "p (Holm)": main["p_holm"].map(_number),
+            "found with 80 % power": [f"{100 * d:.1f}" for d in main["detectable"]],
+            "verdict": main["verdict"],
+        }
+    )
+    draws, folds = int(summary["draws"].max()), int(summary["folds"].max())
+    return [
+        "## Few labels: macro F1 (%) by labelled cells a class",
+        "",
+        f"{budget_finding(paired)[0]}.",
+        "",
+        f"Mean and 95 % interval over {folds} donor folds; {draws} draws of the labelled cells, the same in "
+        "every arm and baseline, are averaged first, then seeds.",
+        "",
+        table(scores_by_labels(summary)),
+        "",
+        f"### Main comparisons (macro F1, points{scheme})",
+        "",
+        "Stated before the results; one Holm family over all numbers of labels, which share donors and "
+        "models and are no independent evidence.",
+        "",
+        table(differences),
+        "",
+    ]
 
 
 def _table(run: Run, name: str) -> pd.DataFrame:
@@ -175,6 +223,7 @@ def report(run: Run) -> str:
             "",
             *sentences,
             "",
+            *few_labels(run),
             "## Are the masks self-guided?",
             "",
             table(masks(run)),

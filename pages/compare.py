@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.components import compare_text, confidence, frame, scores, show, tables
+from pages.components import budget_view, compare_text, confidence, frame, scores, show, tables
 from pages.components.kept import kept
 from sgm_core import tables as run_tables
 from sgm_core.analysis.metrics import METRICS, confusion, pair_in_view
@@ -183,6 +183,7 @@ with right:
 st.subheader("Table 1", anchor=False)
 pooled = tables.read(run, "pooled") if metric == "macro_f1" else None
 show.table(compare_text.table_1(summary, metric, pooled), "table-1")
+budget_view.section(run, scheme, (arm, against), simulated)
 per_class = tables.read(run, "per_class")
 details = Details(folds, per_class, tables.read(run, "per_donor"), run, summary, paired)
 evidence(details, metric, scheme, arm, against, simulated)

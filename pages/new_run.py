@@ -25,12 +25,22 @@ from sgm_core.runs.store import create_run, open_run
 from sgm_core.runs.titles import run_title
 from sgm_core.training.backbones import backbone_names, is_bundle
 
+_WIDE = ("arms", "schemes")
+_LABELS = ("labels", "label_draws")
 _VISIBLE = {
-    "compare": ("backbone", "pretrain.weights_key", "split", "folds", "arms", "schemes"),
+    "compare": (
+        "backbone",
+        "pretrain.weights_key",
+        "split",
+        "folds",
+        "labels",
+        "label_draws",
+        "arms",
+        "schemes",
+    ),
     "pretrain": ("backbone", "weights_key", "masker", "mask_ratio", "epochs"),
     "finetune": ("run", "backbone", "weights_key", "scheme", "fold", "epochs", "probe_epochs"),
 }
-_WIDE = ("arms", "schemes")
 _WHAT = {
     "compare": "Compare all arms",
     "pretrain": "Pretrain one model",
@@ -56,13 +66,20 @@ def form(kind: str, dataset: Dataset) -> dict[str, Any]:
         shown = {path: one for path, one in controls.items() if one.field.name not in hidden}
         shown = {path: one for path, one in shown.items() if path not in ("run", "backbone", "data")}
         for path in _VISIBLE[kind]:
-            if path in shown and path not in _WIDE:
+            if path in shown and path not in (*_WIDE, *_LABELS):
                 values[path] = fields.draw(shown[path], options.get(path), backbone)
             if path == "scheme":  # a linear probe has epochs of its own
                 shown.pop("epochs" if values[path] == "linear-probe" else "probe_epochs")
     for path in _WIDE:
         if path in _VISIBLE[kind]:
             values[path] = fields.draw(shown[path], options[path], backbone, format_func=wide_name)
+    if "labels" in shown:
+        how_many, draws = st.columns([3, 1], gap="medium")
+        with how_many:
+            values["labels"] = fields.draw(shown["labels"])
+        if set(values["labels"]) - {"all"}:  # all of them are not drawn
+            with draws:
+                values["label_draws"] = fields.draw(shown["label_draws"])
     weights_note.reminder(backbone)
     rest = {path: control for path, control in shown.items() if path not in _VISIBLE[kind]}
     groups = [

@@ -7,6 +7,7 @@ and hides genes by the law in `log_importance`: the self-guided arm follows expr
 
 import numpy as np
 import pandas as pd
+from synthetic_budgets import budget_scores, budget_tables
 from synthetic_masks import count_cells, count_masks, draw_masks
 
 from sgm_core.analysis.metrics import paired_table, per_class, per_donor, score_predictions, summary_table
@@ -41,13 +42,18 @@ _MAX_CELLS = 300  # masks are drawn for so many cells: enough to see the truth, 
 _MADE: dict[tuple, tuple[dict[str, pd.DataFrame], list[dict]]] = {}  # drawn once a process
 
 
-def make_compare_run(dataset_name: str = "demo", n_folds: int = 3, seed: int = 0) -> str:
-    """Write a finished compare run on an existing dataset and return its ID."""
+def make_compare_run(
+    dataset_name: str = "demo", n_folds: int = 3, seed: int = 0, budgets: bool = False
+) -> str:
+    """Write a finished compare run on an existing dataset, with `budgets` also few labels; return its ID."""
     dataset = open_dataset(dataset_name)
     key = (dataset.content_hash, n_folds, seed)
     if key not in _MADE:
         _MADE[key] = _tables(dataset, n_folds, np.random.default_rng(seed))
     tables, metrics = _MADE[key]
+    if budgets:
+        scores = budget_scores(tables["folds"], np.random.default_rng(seed))
+        tables = tables | {"budgets": scores} | budget_tables(scores, tables["folds"])
     run = create_run(
         "compare", dataset_name, {"data": dataset_name, "folds": n_folds, "seed": seed}, title="Synthetic run"
     )

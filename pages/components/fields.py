@@ -31,9 +31,15 @@ _LABELS = {
     "keys": "Latents attend over",
     "clip": "Gradient clipping",
     "batch_size": "Batch size",
+    "labels": "Labelled cells a class",
+    "label_draws": "Draws of the labelled cells",
     "subset": "Latents that score a cell",
     "subset_per": "Subset drawn per",
 }
+
+
+LABELS = ("10", "30", "100", "all")
+"""Numbers of labelled cells a class that the form offers; others can be typed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +166,16 @@ def draw(control: Control, options: list[Any] | None = None, backbone: str = "",
     choices = options if options is not None else list(metadata["choices"])
     with st.container(gap="xxsmall"):
         value: Any
-        if kind.startswith("tuple"):
+        if control.path == "labels":
+            typed = st.multiselect(
+                options=LABELS, default=list(default), accept_new_options=True, select_all=False, **common
+            )
+            value = tuple(one.strip() for one in typed)
+            st.caption(
+                "A lab has few labelled cells of its own: Compare shows F1 against their number. "
+                "Choose numbers or type them."
+            )
+        elif kind.startswith("tuple"):
             options = choices or list(default)
             value = tuple(st.pills(options=options, selection_mode="multi", default=list(default), **common))
         elif choices and optional:

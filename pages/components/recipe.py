@@ -47,7 +47,19 @@ def _compare(config: CompareConfig, dataset: Dataset) -> str:
         f"{_backbone(config.backbone, pretrain.weights_key)} with "
         f"{_masks(pretrain)}, {_epochs(pretrain.epochs, pretrain.patience)}"
         f"{_drawn(config.train_cells, dataset)}; "
-        "none sees the test donors of its fold."
+        f"none sees the test donors of its fold.{_labels(config)}"
+    )
+
+
+def _labels(config: CompareConfig) -> str:
+    """Say with how many labelled cells a class the arms and baselines are scored, where that is not all."""
+    few = [labels for labels in config.labels if labels != "all"]
+    if not few:
+        return ""
+    every = ", and once from all" if "all" in config.labels else ""
+    return (
+        f" Arms and baselines learn from **{_and(few)} labelled cells a class**, "
+        f"{words.count(config.label_draws, 'draw')} each{every}."
     )
 
 

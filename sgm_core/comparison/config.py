@@ -73,6 +73,15 @@ class CompareConfig(Settings):
         default_factory=dict,
         metadata=NESTED | {"help": "Fields of FinetuneConfig that differ from the defaults"},
     )
+    labels: tuple[str, ...] = option(
+        ("all",),
+        "data",
+        "Labelled cells a class that an arm, and a baseline, may learn from: all, or numbers from 2 up; "
+        "pretraining reads all training cells without their labels",
+    )
+    label_draws: int = option(
+        3, "data", "Seeded draws of the labelled cells at each number of labels", range=Range(1, 100)
+    )
     umap: bool = option(True, "data", "Finish with a UMAP of the pooled embeddings")
     device: str = option("auto", "machine", "auto, cpu, cuda or cuda:N")
     seed: int = option(0, "machine", "First seed of every random choice", range=Range(0, SEEDS))
@@ -102,6 +111,13 @@ class CompareConfig(Settings):
                     raise InputError(f"unknown {name[:-1]} {one!r}: the {name} are {', '.join(known)}")
                 if chosen.count(one) > 1:
                     raise InputError(f"{name} has {one!r} twice: name each once")
+        if not self.labels:
+            raise InputError("labels is empty: give all, or numbers of labelled cells a class from 2 up")
+        for one in self.labels:
+            if one != "all" and not (str(one).isdecimal() and int(one) >= 2):
+                raise InputError(f"labels has {one!r}: give all, or a whole number from 2 up")
+            if self.labels.count(one) > 1:
+                raise InputError(f"labels has {one!r} twice: name each once")
         if "original" in self.arms and not is_bundle(self.backbone):
             raise InputError(
                 f"the arm 'original' is imported weights as they are, and {self.backbone!r} is trained "

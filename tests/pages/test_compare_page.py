@@ -2,11 +2,13 @@
 
 import pandas as pd
 import pytest
-from page_text import text_of, titles
+from page_text import figures, text_of, titles
+from synthetic_run import make_compare_run
 
+from sgm_core.analysis.budget_words import budget_finding
 from sgm_core.analysis.metrics import comparison_sentence, pair_in_view, paired_table
 from sgm_core.home import write_table
-from sgm_core.runs.store import create_run
+from sgm_core.runs.store import create_run, open_run
 
 
 def test_the_answer_is_the_paired_difference_in_view(open_page, compare_run):
@@ -174,3 +176,93 @@ def test_the_authors_draws_are_said_to_be_no_donor_folds(open_page, compare_run)
     text = text_of(page)
     assert "one fold gives no interval" in text
     assert "5 draws of the test cells of one hold-out split: these are not donor folds" in text
+
+
+@pytest.fixture
+def few_labels_run(demo_dataset):
+    """A finished comparison that was scored with few labels too."""
+    return open_run(make_compare_run(demo_dataset.name, budgets=True))
+
+
+def curves(page):
+    return next(fig for fig in figures(page) if fig["layout"]["title"]["text"].startswith("Macro F1 by lab"))
+
+
+def frame_with(page, column):
+    return next(frame.value for frame in page.dataframe if column in frame.value)
+
+
+def test_few_labels_are_shown_with_what_they_prove(open_page, few_labels_run):
+    page = open_page("compare")
+    assert not page.exception and not page.error
+    paired, summary = (few_labels_run.read_table(f"budget_{name}") for name in ("paired", "summary"))
+    assert budget_finding(paired, "partial finetune")[0] in text_of(page)
+    assert "SIMULATED" in curves(page)["layout"]["title"]["text"]
+    row = summary.query("arm == 'self-guided' and scheme == 'partial' and labels == 10").iloc[0]
+    table = frame_with(page, "10 labels (%)").set_index("Arm")
+    expected = f"{100 * row['mean']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+    assert table.loc["Self-guided", "10 labels (%)"] == expected
+    assert "(3 draws)" in text_of(page) and "at most 1 class at 30" in text_of(page)
+
+
+def test_main_differences_are_judged_and_the_others_are_not(open_page, few_labels_run):
+    page = open_page("compare")
+    paired = few_labels_run.read_table("budget_paired")
+    main, rest = (
+        next(table.value for table in page.dataframe if {"Labels a class", name} <= set(table.value))
+        for name in ("p (Holm)", "p (uncorrected)")
+    )
+    assert len(main) == paired["main"].sum() == 9
+    assert len(rest) == (~paired["main"]).sum()
+    assert "Verdict" not in rest and "uncorrected" in "".join(box.label for box in page.expander)
+    ten = main[(main["Labels a class"] == "10") & (main["Held against"] == "Uniform + summary")].iloc[0]
+    row = paired.query("main and labels == 10 and against == 'uniform+summary'").iloc[0]
+    assert ten["Difference (points)"] == round(100 * row["difference"], 1)
+    assert (ten["Verdict"], ten["p (Holm)"]) == (row["verdict"], row["p_holm"])
+
+
+def test_few_labels_follow_the_finetuning_and_the_arms_in_the_link(open_page, few_labels_run):
+    page = open_page("compare", scheme="Linear probe", arm="Uniform")
+    fig = curves(page)
+    assert "linear probe" in fig["layout"]["title"]["text"]
+    widths = {trace["name"]: trace["line"]["width"] for trace in fig["data"] if "name" in trace}
+    assert [name for name, width in widths.items() if width == max(widths.values())] == [
+        "Uniform + summary",
+        "Uniform",
+    ]
+    mean = few_labels_run.read_table("budget_summary").query(
+        "arm == 'uniform' and scheme == 'linear-probe' and labels == 30"
+    )["mean"]
+    table = frame_with(page, "30 labels (%)").set_index("Arm")
+    assert table.loc["Uniform", "30 labels (%)"].startswith(f"{100 * mean.item():.1f} ")
+    assert "by labelled cells a class, partial finetune:" in text_of(page)  # where the main ones are
+
+
+def test_with_one_fold_few_labels_have_no_interval_and_nothing_is_proven(open_page, few_labels_run):
+    from synthetic_budgets import budget_tables
+
+    folds, budgets = (few_labels_run.read_table(name).query("fold == 0") for name in ("folds", "budgets"))
+    for name, table in {"folds": folds, "budgets": budgets, **budget_tables(budgets, folds)}.items():
+        write_table(few_labels_run.table_path(name), table)
+    page = open_page("compare")
+    assert not page.exception and not page.error
+    assert "Undecided at every number of labels: one fold gives no interval" in text_of(page)
+    assert "the interval is over" not in text_of(page)
+    assert "nan" not in "".join(frame_with(page, "10 labels (%)").astype(str).sum())
+
+
+def test_few_labels_of_a_run_under_way_are_announced(open_page, few_labels_run):
+    few_labels_run.table_path("budget_paired").unlink()
+    page = open_page("compare")
+    assert not page.exception and not page.error
+    assert any("few labels are written when" in info.value for info in page.info)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_with_all_labels_alone_nothing_is_said_of_few(open_page, few_labels_run, there):
+    path = few_labels_run.table_path("budgets")
+    write_table(path, pd.read_parquet(path).query("labels == 0")) if there else path.unlink()
+    page = open_page("compare")
+    assert not page.exception
+    assert "How many labels?" not in [head.value for head in page.subheader]
+    assert not any("by labelled cells" in title for title in titles(page))

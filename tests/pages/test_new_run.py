@@ -281,6 +281,39 @@ def test_a_comparison_as_the_released_code_has_it_can_be_cloned(open_page, demo_
     assert page.selectbox(key="compare.finetune.compat").value == "official"
 
 
+def test_numbers_of_labels_are_chosen_or_typed_and_run(open_page, demo_dataset, queued):
+    page = open_page("new_run")
+    keys = [number.key for number in page.number_input]
+    assert page.multiselect(key="compare.labels").value == ["all"]
+    assert "compare.label_draws" not in keys  # all of them are not drawn
+    page.multiselect(key="compare.labels").set_value(["10", " 25", "all"]).run()
+    page.number_input(key="compare.label_draws").set_value(4).run()
+    assert "10 and 25 labelled cells a class, 4 draws each, and once from all" in text_of(page).replace(
+        "*", ""
+    )
+    start(page)
+    config = CompareConfig.from_dict(list_runs()[0].parameters)
+    assert (config.labels, config.label_draws) == (("10", "25", "all"), 4)
+
+
+@pytest.mark.parametrize("typed", [[], ["ten"], ["1"], ["10", "10 "]])
+def test_labels_that_are_no_numbers_are_refused(open_page, demo_dataset, queued, typed):
+    page = open_page("new_run")
+    page.multiselect(key="compare.labels").set_value(typed).run()
+    assert not page.exception
+    assert "labels" in read(page.error[0].value)
+    assert "Start the run" not in labels(page)
+
+
+def test_a_cloned_comparison_brings_its_labels(open_page, demo_dataset):
+    config = CompareConfig(data="small", labels=("17", "all"), label_draws=5)
+    create_run("compare", "small", config.to_dict()).finish("failed", "for the test")
+    page = open_page("runs")
+    next(button for button in page.button if button.label == "Clone").click().run()
+    assert page.multiselect(key="compare.labels").value == ["17", "all"]
+    assert page.number_input(key="compare.label_draws").value == 5
+
+
 def test_what_differs_from_the_last_run_is_listed(open_page, compare_run):
     page = open_page("new_run")
     table = next(frame.value for frame in page.dataframe if "this run" in frame.value)
