@@ -1,0 +1,127 @@
+"""A trained model's reconstruction of hidden genes against simple predictors: the run table `reconstruction`."""
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from sgm_core.analysis.noise_floor import sampling_noise
+from sgm_core.analysis.predictors import HiddenShares, Training, fit
+from sgm_core.analysis.reconstruction import FLOOR, MODEL, SIMPLE, Errors, reconstruction_table
+from sgm_core.device import autocast
+from sgm_core.model.masking import cell_noise, draw_masks
+from sgm_core.model.reconstruction import MaskedModel
+from sgm_core.training.config import PretrainConfig
+from sgm_core.training.data import Values, to_device
+
+TRAINING_CELLS = 4000
+HELD_CELLS = 128
+"""Training cells on which the numbers of components and of neighbours are chosen."""
+_PURPOSE = 24  # of random numbers, apart from those of `sgm_core.training.pretrain` and `first_masks`
+_POSITIONS = 131_072  # of a batch
+
+
+def hidden_shares(config: PretrainConfig) -> HiddenShares:
+    """Return what the check hides: the run's ratios, zeros and non-zeros apart whatever its strategy."""
+    return HiddenShares(
+        config.mask_ratio, config.zero_ratio if config.mask_basis == "strata" else config.mask_ratio
+    )
+
+
+def hidden_genes(x: Tensor, eligible: Tensor, rows: np.ndarray, config: PretrainConfig) -> Tensor:
+    """Draw what the check hides (B, L): uniform among a cell's non-zero genes and among its zeros.
+
+    It depends on the seed, the ratios and the cell alone, so that all arms face the same.
+    """
+    shares = hidden_shares(config)
+    noise = to_device(cell_noise(config.seed, _PURPOSE, 0, rows, x.shape[1]), x.device)
+    return draw_masks(torch.zeros_like(x), noise, x, eligible, "strata", shares.nonzero, shares.zero)
+
+
+@torch.no_grad()
+def check_reconstruction(
+    model: MaskedModel, values: Values, train: np.ndarray, validation: np.ndarray, config: PretrainConfig
+) -> pd.DataFrame:
+    """Hide genes of validation cells and compare what the model and simple predictors make of them.
+
+    Parameters
+    ----------
+    model : trained; it is left as it is
+    values : what it reads of the dataset; only genes that the dataset measured count
+    train : rows of the training cells, of which up to 4,000 fit the simple predictors
+    validation : rows of the cells that are reconstructed
+    config : every choice
+
+    Returns
+    -------
+    pandas.DataFrame
+        See `sgm_core.analysis.reconstruction.reconstruction_table`; empty where there are too few cells.
+    """
+    was_training = model.training
+    model.eval()
+    measured = np.flatnonzero(values.measured)
+    rng = np.random.default_rng([config.seed, _PURPOSE])
+    drawn = rng.permutation(train)[:TRAINING_CELLS]
+    n_held = min(HELD_CELLS, len(drawn) // 5)
+    if n_held == 0 or not len(validation):
+        return pd.DataFrame()
+    size = max(1, min(64, _POSITIONS // values.n_positions))
+    shares = hidden_shares(config)
+    held, fitted = np.sort(drawn[:n_held]), np.sort(drawn[n_held:])
+    training = Training(_sparse(values, fitted, measured, size), shares)
+    parts = [_hide(model, values, block, config) for block in _blocks(held, size)]
+    predictors = fit(
+        training, *(np.concatenate([_numpy(part[i], measured) for part in parts]) for i in (0, 1))
+    )
+
+    names = (MODEL, *SIMPLE, FLOOR)
+    errors = {name: Errors(len(measured)) for name in names}
+    noise_of = {name: Errors(len(measured)) for name in SIMPLE}  # the floor by each one's rates
+    n_hidden = np.zeros(len(measured), np.int64)
+    for block in _blocks(np.sort(validation), size):
+        x, hidden = _hide(model, values, block, config)
+        with autocast(values.device, config.precision):
+            predicted = _numpy(model.predict(x, hidden).float(), measured)
+        true, masked = _numpy(x, measured), _numpy(hidden, measured)
+        nonzero = masked & (true > 0)
+        n_hidden += masked.sum(axis=0)
+        made = {MODEL: predicted, **{name: each.predict(true, masked) for name, each in predictors.items()}}
+        for name, each in made.items():
+            squared = np.square(each - true)
+            errors[name].add(squared, masked, nonzero)
+        totals = np.maximum(values.totals(block), 1)
+        for name in SIMPLE:
+            noise = [sampling_noise(row, total, shares) for row, total in zip(made[name], totals)]
+            noise_of[name].add(
+                np.stack([each.hidden for each in noise]),
+                masked,
+                nonzero,
+                np.stack([n.nonzero for n in noise]),
+            )
+    best = min(SIMPLE, key=lambda name: float(np.sum(errors[name].cell)))
+    errors[FLOOR] = noise_of[best]
+    model.train(was_training)
+    return reconstruction_table(errors, n_hidden, config.seed)
+
+
+def _blocks(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _hide(
+    model: MaskedModel, values: Values, rows: np.ndarray, config: PretrainConfig
+) -> tuple[Tensor, Tensor]:
+    """Return the values (B, L) of cells and what is hidden of them (B, L)."""
+    x = values.batch(rows)
+    return x, hidden_genes(x, model.eligible, rows, config)
+
+
+def _numpy(tensor: Tensor, measured: np.ndarray) -> np.ndarray:
+    return tensor.cpu().numpy()[:, measured]  # type: ignore[no-any-return]
+
+
+def _sparse(values: Values, rows: np.ndarray, measured: np.ndarray, size: int) -> sparse.csr_matrix:
+    """Return the values of cells, cells x measured genes."""
+    blocks = [sparse.csr_matrix(_numpy(values.batch(block), measured)) for block in _blocks(rows, size)]
+    return sparse.vstack(blocks, format="csr")
