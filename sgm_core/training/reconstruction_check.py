@@ -1,4 +1,4 @@
-"""A trained model's reconstruction of hidden genes against simple predictors: the run table `reconstruction`."""
+"""A trained model's reconstruction of hidden genes against simple predictors: table `reconstruction`."""
 
 import numpy as np
 import pandas as pd
