@@ -162,8 +162,7 @@ def body() -> None:
                 if len(trained) > 1:
                     st.caption(escape(run.title))
                 live.mask_diagnostic(run)
-            for run in trained:
-                reconstruction(run)
+            reconstruction(trained)
         parameters(selected)
         for run in selected:
             name = f"Log of {escape(words.run_label(run))}" if len(selected) > 1 else "Log"

@@ -1,5 +1,6 @@
 """What a pretrained model has learned: its reconstruction of hidden genes against simple predictors."""
 
+import pandas as pd
 import streamlit as st
 
 from pages.components import show, tables
@@ -10,18 +11,25 @@ from sgm_core.runs.store import Run
 
 _PREDICTORS = {"model": "The model", **NAMES, "noise-floor": "True rates (the counts' noise alone)"}
 _HOW = (
-    "The same genes of {cells:,} validation cells are hidden from every model and predictor, the run's shares "
-    "of a cell's non-zero genes and zeros. R2 is the share of the squared error around the gene's mean that is "
-    "explained; the interval is a bootstrap over cells. The predictors know the shares too."
+    "The same genes of {cells:,} validation cells are hidden from every model and predictor: the run's shares "
+    "of a cell's non-zero genes and of its zeros, which the predictors know too. R2 is the share of the "
+    "squared error around the gene's mean that is explained; the interval is a bootstrap over cells."
 )
 
 
-def reconstruction(run: Run) -> None:
-    """Say which simple predictors each arm beats; nothing while a run has no such table."""
-    table = tables.read(run, "reconstruction")
-    if table is None or table.empty:
-        return
-    st.subheader("Has pretraining learned anything?", anchor=False)
+def reconstruction(runs: list[Run]) -> None:
+    """Say which simple predictors each arm of each run beats; nothing where no run has such a table."""
+    found = [(run, tables.read(run, "reconstruction")) for run in runs]
+    filled = [(run, table) for run, table in found if table is not None and len(table)]
+    if filled:
+        st.subheader("Has pretraining learned anything?", anchor=False)
+    for run, table in filled:
+        if len(runs) > 1:
+            st.caption(escape(run.title))
+        _one(run, table)
+
+
+def _one(run: Run, table: pd.DataFrame) -> None:
     for arm, rows in table.groupby("arm", sort=False):
         st.markdown(f"**{escape(arm_name(str(arm)))}** {escape(reconstruction_line(rows))}.")
     shown = by_arm(table)

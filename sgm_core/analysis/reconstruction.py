@@ -59,8 +59,8 @@ def reconstruction_table(errors: dict[str, Errors], hidden: np.ndarray, seed: in
     pandas.DataFrame
         ``predictor``; ``r2`` over all hidden values, ``r2_nonzero`` over those that are not zero, ``r2_gene``
         the median over the genes with at least 10 hidden values; ``gain``, ``gain_low``, ``gain_high``: R2 of
-        the model less that of the predictor, with its 95 % bootstrap interval over the cells (NaN for the model
-        itself and for the noise floor); ``cells``.
+        the model less that of the predictor, with its 95 % bootstrap interval over the cells (NaN for the
+        model itself and for the noise floor); ``cells``.
     """
     reference = errors["gene-mean"]
     counted = (hidden >= LEAST_HIDDEN) & (reference.gene > 0)
@@ -101,9 +101,9 @@ def by_arm(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``arm``, ``predictor``, ``r2``, ``r2_nonzero``, ``r2_gene``, ``gain``, ``gain_low``, ``gain_high`` (means
-        over models) and, for the simple predictors, ``beaten``: in how many of the arm's models the interval of
-        the gain lies above zero, such as "3 of 5".
+        ``arm``, ``predictor``, ``r2``, ``r2_nonzero``, ``r2_gene``, ``gain``, ``gain_low``, ``gain_high``
+        (means over models) and, for the simple predictors, ``beaten``: in how many of the arm's models the
+        interval of the gain lies above zero, such as "3 of 5".
     """
     numbers = ["r2", "r2_nonzero", "r2_gene", "gain", "gain_low", "gain_high"]
     groups = table.assign(won=table["gain_low"] > 0).groupby(["arm", "predictor"], sort=False)
