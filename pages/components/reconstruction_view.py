@@ -11,7 +11,7 @@ from sgm_core.runs.store import Run
 
 _PREDICTORS = {"model": "The model", **NAMES, "noise-floor": "True rates (the counts' noise alone)"}
 _HOW = (
-    "The same genes of {cells:,} validation cells are hidden from every model and predictor: the run's shares "
+    "The same genes of {cells:,} validation cells are hidden from every model and predictor: the run's share "
     "of a cell's non-zero genes and of its zeros, which the predictors know too. R2 is the share of the "
     "squared error around the gene's mean that is explained; the interval is a bootstrap over cells."
 )

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, svds
 
-COMPONENTS = (8, 16, 32, 64)
+COMPONENTS = (2, 4, 8, 16, 32, 64)
 NEIGHBOURS = (10, 30, 100, 300)
 _LEAST = 1e-6  # share of a gene's mean below which a prediction is taken as this
 

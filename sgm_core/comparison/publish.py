@@ -110,9 +110,9 @@ class Publisher:
         paired = statistics.paired_table(folds, schemes=self.schemes)
         self.observer.table("paired", with_pooled(paired, counts))
         for name in ("mask_cells", "reconstruction"):
-            table = self._gather(name)
-            if table is not None:
-                self.observer.table(name, table)
+            gathered = self._gather(name)
+            if gathered is not None:
+                self.observer.table(name, gathered)
         for arm in dict.fromkeys(task.arm for task in self.tasks):
             self._sum_masks(arm)
 
