@@ -163,24 +163,23 @@ class Neighbours:
         return self.training.expected((weights @ x).toarray())
 
 
-def fit(training: Training, held: np.ndarray, hidden: np.ndarray) -> dict[str, Predictor]:
-    """Return the three predictors; numbers of components and neighbours are those best on held-out cells.
+def fit(everything: Training, others: Training, held: np.ndarray, hidden: np.ndarray) -> dict[str, Predictor]:
+    """Return the three predictors; numbers of components and neighbours are the best on held-out cells.
 
     Parameters
     ----------
-    training : cells to fit on
-    held : (B, G) values of training cells that are not among them
+    everything : cells to fit on
+    others : those of them without the held-out cells and their donors
+    held : (B, G) values of held-out cells
     hidden : (B, G) bool, what is hidden of those
     """
 
-    def best(made: list[Predictor]) -> Predictor:
-        errors = [float(np.square(each.predict(held, hidden) - held)[hidden].sum()) for each in made]
-        return made[int(np.argmin(errors))]
+    def best(kind: type[Components] | type[Neighbours], numbers: tuple[int, ...]) -> Predictor:
+        errors = [np.square(kind(others, k).predict(held, hidden) - held)[hidden].sum() for k in numbers]
+        return kind(everything, numbers[int(np.argmin(errors))])
 
-    most = Components(training, max(COMPONENTS))
-    sizes = [k for k in COMPONENTS if k < len(most.rows)]
     return {
-        "gene-mean": GeneMean(training),
-        "pca": best([most, *(Components(training, k) for k in sizes)]),
-        "neighbours": best([Neighbours(training, k) for k in NEIGHBOURS]),
+        "gene-mean": GeneMean(everything),
+        "pca": best(Components, COMPONENTS),
+        "neighbours": best(Neighbours, NEIGHBOURS),
     }

@@ -17,7 +17,7 @@ from sgm_core.training.data import Values, to_device
 
 TRAINING_CELLS = 4000
 HELD_CELLS = 128
-"""Training cells on which the numbers of components and of neighbours are chosen."""
+"""Cells of held-out training donors on which the numbers of components and of neighbours are chosen."""
 _PURPOSE = 24  # of random numbers, apart from those of `sgm_core.training.pretrain` and `first_masks`
 _POSITIONS = 131_072  # of a batch
 
@@ -61,19 +61,17 @@ def check_reconstruction(
     was_training = model.training
     model.eval()
     measured = np.flatnonzero(values.measured)
-    rng = np.random.default_rng([config.seed, _PURPOSE])
-    drawn = rng.permutation(train)[:TRAINING_CELLS]
-    n_held = min(HELD_CELLS, len(drawn) // 5)
-    if n_held == 0 or not len(validation):
+    drawn = np.sort(np.random.default_rng([config.seed, _PURPOSE]).permutation(train)[:TRAINING_CELLS])
+    apart = _held_out(values.dataset.donors().iloc[drawn].to_numpy(), config.seed)
+    if not apart.any() or not len(validation):
         return pd.DataFrame()
     size = max(1, min(64, _POSITIONS // values.n_positions))
     shares = hidden_shares(config)
-    held, fitted = np.sort(drawn[:n_held]), np.sort(drawn[n_held:])
-    training = Training(_sparse(values, fitted, measured, size), shares)
+    x = _sparse(values, drawn, measured, size)
+    held = np.random.default_rng(config.seed).permutation(drawn[apart])[:HELD_CELLS]
     parts = [_hide(model, values, block, config) for block in _blocks(held, size)]
-    predictors = fit(
-        training, *(np.concatenate([_numpy(part[i], measured) for part in parts]) for i in (0, 1))
-    )
+    chosen_on = (np.concatenate([_numpy(part[i], measured) for part in parts]) for i in (0, 1))
+    predictors = fit(Training(x, shares), Training(x[~apart], shares), *chosen_on)
 
     names = (MODEL, *SIMPLE, FLOOR)
     errors = {name: Errors(len(measured)) for name in names}
@@ -103,6 +101,23 @@ def check_reconstruction(
     errors[FLOOR] = noise_of[best]
     model.train(was_training)
     return reconstruction_table(errors, n_hidden, config.seed)
+
+
+def _held_out(donors: np.ndarray, seed: int) -> np.ndarray:
+    """Return which training cells (n,) are held out: those of whole donors, a fifth of the cells or more.
+
+    Where one donor has nearly all cells, a fifth of the cells, whatever their donor.
+    """
+    rng = np.random.default_rng([seed, _PURPOSE, 1])
+    names, codes, counts = np.unique(donors.astype(str), return_inverse=True, return_counts=True)
+    order = rng.permutation(len(names))
+    enough = int(np.searchsorted(np.cumsum(counts[order]), len(donors) / 5)) + 1
+    apart = np.isin(codes, order[:enough])
+    if apart.mean() <= 0.5:
+        return apart
+    apart[:] = False
+    apart[rng.permutation(len(donors))[: len(donors) // 5]] = True
+    return apart
 
 
 def _blocks(rows: np.ndarray, size: int) -> list[np.ndarray]:

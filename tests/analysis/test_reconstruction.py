@@ -77,7 +77,7 @@ def test_no_hidden_value_is_read() -> None:
     training, new = Training(sparse.csr_matrix(x[:300]), SHARES), x[300:]
     hidden = hide(new, rng)
     other = np.where(hidden, 9.0, new)
-    for name, each in fit(training, x[:50], hide(x[:50], rng)).items():
+    for name, each in fit(training, training, x[:50], hide(x[:50], rng)).items():
         assert np.array_equal(each.predict(new, hidden), each.predict(other, hidden)), name
 
 
@@ -104,7 +104,8 @@ def test_the_noise_floor_is_what_a_predictor_of_the_true_rates_leaves() -> None:
 def scored(x: np.ndarray, new: np.ndarray, rng: np.random.Generator, model: str) -> pd.DataFrame:
     """Return the table with a simple predictor in the model's place."""
     hidden, held = hide(new, rng), x[:100]
-    made = fit(Training(sparse.csr_matrix(x[100:]), SHARES), held, hide(held, rng))
+    everything, others = (Training(sparse.csr_matrix(part), SHARES) for part in (x, x[100:]))
+    made = fit(everything, others, held, hide(held, rng))
     errors = {name: Errors(x.shape[1]) for name in (MODEL, *SIMPLE, FLOOR)}
     for name, own in errors.items():
         predicted = made.get({MODEL: model, FLOOR: "pca"}.get(name, name)).predict(new, hidden)

@@ -14,14 +14,14 @@ from sgm_core.progress import Observer
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.loop import Loop
 from sgm_core.training.pretrain import Pretraining, pretraining
-from sgm_core.training.reconstruction_check import hidden_genes
+from sgm_core.training.reconstruction_check import _held_out, hidden_genes
 
 CONFIG = PretrainConfig(
     data="small",
     masker="uniform",
     summary="none",
-    n_genes=60,
-    epochs=6,
+    n_genes=40,
+    epochs=5,
     batch_size=8,
     lr_backbone=3e-3,
     device="cpu",
@@ -64,8 +64,7 @@ def test_an_untrained_model_has_learned_nothing_and_a_trained_one_has(
     columns = ["predictor", "r2", "r2_nonzero", "r2_gene", "cells"]
     assert after.loc[simple, columns].equals(before.loc[simple, columns]), "they do not depend on the model"
     r2 = after.set_index("predictor")["r2"]
-    assert r2["noise-floor"] > r2[["pca", "neighbours"]].min() > 0.3
-    assert r2["noise-floor"] == pytest.approx(r2[["pca", "neighbours"]].max(), abs=0.05), "all there is"
+    assert 0.3 < r2[["pca", "neighbours"]].max() < r2["noise-floor"] < 0.8
     assert (after["cells"] == len(task.validation)).all()
 
 
@@ -88,5 +87,15 @@ def test_every_strategy_faces_the_same_hidden_genes(task: Pretraining) -> None:
     assert torch.equal(hidden, hidden_genes(x, eligible, rows, guided))
     assert torch.equal(hidden[3:5], hidden_genes(x[3:5], eligible, rows[3:5], CONFIG)), "whatever the batch"
     nonzero = x > 0
-    expected = (nonzero.sum(1) * CONFIG.mask_ratio).round().clamp(min=1)
+    expected = (nonzero.sum(1) * CONFIG.mask_ratio).round().clamp(min=1) * (nonzero.sum(1) > 1)
     assert torch.equal((hidden & nonzero).sum(1).float(), expected)
+
+
+def test_whole_donors_are_held_out_where_there_are_some() -> None:
+    donors = np.repeat(["a", "b", "c", "d", "e", "f"], [40, 10, 30, 30, 50, 40])
+    for seed in range(10):
+        apart = _held_out(donors, seed)
+        assert 0.2 <= apart.mean() <= 0.5
+        assert not set(donors[apart]) & set(donors[~apart])
+    for one in (np.repeat("a", 50), np.repeat(["a", "b"], [98, 2])):
+        assert 0 < _held_out(one, 0).sum() <= len(one) / 2
