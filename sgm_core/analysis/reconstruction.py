@@ -137,7 +137,7 @@ def reconstruction_line(table: pd.DataFrame) -> str:
 
     beaten = [often(name) for name in SIMPLE if counts[name]]
     not_beaten = [NAMES[name] for name in SIMPLE if not counts[name]]
-    text = "better than " + _listed(beaten, "and")
+    text = "is better than " + _listed(beaten, "and")
     if not_beaten:
         text += ", no better than " + _listed(not_beaten, "or")
     return f"{text} ({how}; {reach})"

@@ -135,7 +135,7 @@ def test_the_line_says_what_is_beaten_and_in_how_many_models() -> None:
 
     one = model(0.1, -0.01, 0.0)
     assert reconstruction_line(one).startswith(
-        "better than each gene's mean, no better than principal components or nearest neighbours (R2"
+        "is better than each gene's mean, no better than principal components or nearest neighbours (R2"
     )
     two = pd.concat([one, model(0.1, 0.02, -0.2)])
     assert "each gene's mean and principal components (in 1 of 2 models), no better" in reconstruction_line(

@@ -28,8 +28,8 @@ def test_an_arm_that_learned_nothing_is_marked(open_page, compare_run, name: str
     said = text_of(page)
     assert "**Uniform** has learned nothing: no better than each gene's mean" in said
     assert (
-        "**Self-guided** better than each gene's mean and principal components, no better than nearest "
-        "neighbours (R2 of hidden genes 0.12" in said
+        "**Self-guided** is better than each gene's mean and principal components, no better than "
+        "nearest neighbours (R2 of hidden genes 0.12" in said
     )
     shown = next(frame.value for frame in page.dataframe if "beaten" in frame.value)
     assert shown["beaten"].tolist() == [
