@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.components import budget_view, compare_text, confidence, frame, scores, show, tables
 from pages.components.kept import kept
+from pages.components.reconstruction_view import reconstruction
 from sgm_core import tables as run_tables
 from sgm_core.analysis.metrics import METRICS, confusion, pair_in_view
 from sgm_core.analysis.tally import trained_on
@@ -187,5 +188,6 @@ budget_view.section(run, scheme, (arm, against), simulated)
 per_class = tables.read(run, "per_class")
 details = Details(folds, per_class, tables.read(run, "per_donor"), run, summary, paired)
 evidence(details, metric, scheme, arm, against, simulated)
+reconstruction([run])
 st.subheader("How this was judged", anchor=False)
 compare_text.choices(run, dataset, folds, per_class, summary, paired)

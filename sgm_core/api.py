@@ -54,7 +54,8 @@ def pretrain(
     Returns
     -------
     Run
-        Its tables (``read_table``): masks, masks_start, mask_cells; its model: ``path / "checkpoint"``.
+        Its tables (``read_table``): masks, masks_start, mask_cells, reconstruction; its model:
+        ``path / "checkpoint"``.
 
     Raises
     ------

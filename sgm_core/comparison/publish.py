@@ -109,9 +109,10 @@ class Publisher:
             self.observer.table(name, table)
         paired = statistics.paired_table(folds, schemes=self.schemes)
         self.observer.table("paired", with_pooled(paired, counts))
-        cells = self._gather("mask_cells")
-        if cells is not None:
-            self.observer.table("mask_cells", cells)
+        for name in ("mask_cells", "reconstruction"):
+            gathered = self._gather(name)
+            if gathered is not None:
+                self.observer.table(name, gathered)
         for arm in dict.fromkeys(task.arm for task in self.tasks):
             self._sum_masks(arm)
 

@@ -192,6 +192,7 @@ def _arm(
         write_table(target / "masks.parquet", result.masks)
         write_table(target / "masks_start.parquet", result.masks_start)
         write_table(target / "mask_cells.parquet", result.mask_cells)
+        write_table(target / "reconstruction.parquet", result.reconstruction)
         save_model(target / "checkpoint", model, result.names, task.arm, weights_of(pretraining))
         values = model_values(dataset, model, result.names, device)
     else:

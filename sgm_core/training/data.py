@@ -98,6 +98,10 @@ class Values:
         """Return ln(1 + 10,000 * count / total) of single counts (n,), float32; totals of their cells."""
         return np.log1p(counts * (TARGET_SUM / totals)).astype(np.float32)
 
+    def totals(self, rows: np.ndarray) -> np.ndarray:
+        """Return what the counts of the cells `rows` are divided by (B,), at least 1."""
+        return np.maximum(self._totals()[rows], 1)
+
     def cell_names(self, rows: np.ndarray) -> list[str]:
         """Return the names of the cells `rows`."""
         return [str(name) for name in self.dataset.obs["cell"].iloc[rows]]

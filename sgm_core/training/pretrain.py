@@ -27,6 +27,7 @@ from sgm_core.training.first_masks import first_masks
 from sgm_core.training.folds import run_fold
 from sgm_core.training.loop import Loop, Task
 from sgm_core.training.pooling import write_pooled
+from sgm_core.training.reconstruction_check import check_reconstruction
 from sgm_core.training.start import Start, initial_state
 from sgm_core.training.train_cells import PRETRAINING, TrainCells, train_cells
 
@@ -48,6 +49,7 @@ class Pretrained:
     names : symbols of all its genes, those that the dataset lacks among them
     masks, mask_cells : the tables of its masks
     masks_start : the table of the masks that it drew before its first step
+    reconstruction : the table of its reconstruction against simple predictors
     """
 
     model: MaskedModel
@@ -56,6 +58,7 @@ class Pretrained:
     masks: pd.DataFrame
     mask_cells: pd.DataFrame
     masks_start: pd.DataFrame
+    reconstruction: pd.DataFrame
 
 
 def arm_name(config: PretrainConfig) -> str:
@@ -284,7 +287,14 @@ class Pretraining(Task[Batch]):
         mask_cells.insert(2, "seed", self.config.seed)
         masks = self.counter.table(self.arm, self.fold, self.config.seed)
         masks_start = self.first.masks.assign(arm=self.arm, fold=self.fold)
-        return Pretrained(self.model, self.start.genes, self.start.names, masks, mask_cells, masks_start)
+        names = self.start.genes, self.start.names
+        return Pretrained(self.model, *names, masks, mask_cells, masks_start, self._reconstruction())
+
+    def _reconstruction(self) -> pd.DataFrame:
+        self.observer.message("hidden genes of validation cells: the model against simple predictors")
+        return check_reconstruction(
+            self.model, self.values, self.cells.rows, self.validation, self.config
+        ).assign(arm=self.arm, fold=self.fold, seed=self.config.seed)
 
 
 @torch.no_grad()
@@ -323,6 +333,7 @@ def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> No
     write_pooled(path, result.model, values, True, config.precision, observer)
     observer.table("mask_cells", result.mask_cells)
     observer.table("masks_start", result.masks_start)
+    observer.table("reconstruction", result.reconstruction)
     masks = result.masks
     if fold is not None:
         masks = pd.concat([masks[masks["by"] == "all"], sum_models(masks)], ignore_index=True)

@@ -77,6 +77,7 @@ def test_every_table_is_there(compared) -> None:
         "masks",
         "masks_start",
         "mask_cells",
+        "reconstruction",
     ):
         table = compared.read_table(name)
         assert table is not None and len(table), name
