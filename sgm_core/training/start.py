@@ -1,5 +1,6 @@
 """What a training starts from: imported weights or random ones, and the values that go with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,15 @@ from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.model.weights import load_backbone
 from sgm_core.training.backbones import is_bundle, shape_of_size
 from sgm_core.training.config import PretrainConfig
-from sgm_core.training.data import Values, VocabularyValues, informative_genes, refuse_long_cells
+from sgm_core.training.corpus import corpus_columns, corpus_datasets
+from sgm_core.training.data import (
+    CorpusValues,
+    PlacedValues,
+    Values,
+    VocabularyValues,
+    informative_genes,
+    refuse_long_cells,
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,9 @@ def initial_state(
         genes = np.flatnonzero(np.isin(dataset.genes, names))
     else:
         genes = informative_genes(dataset, rows, config.n_genes)
+        if config.corpus:
+            others = corpus_datasets(dataset, config.corpus)
+            genes = corpus_columns(dataset, genes, others, config.corpus_genes)
         values = Values(dataset, genes, device, config.target_depth if config.depth_tokens else None)
         refuse_long_cells(values.lengths, config.max_tokens, f"dataset {dataset.name!r}")
         shape = shape or BackboneConfig(**shape_of_size(config, len(genes)))
@@ -85,6 +97,35 @@ def initial_state(
         torch.manual_seed(config.seed)  # the weights came without random numbers; the masker's need some
     model = MaskedModel(backbone, config.to_dict(), torch.from_numpy(values.measured))
     return Start(model.to(device), values, genes, names)
+
+
+def with_corpus(start: Start, config: PretrainConfig, others: Sequence[Dataset]) -> Start:
+    """Return a start whose values are those of several datasets; the model is the same.
+
+    Parameters
+    ----------
+    start : as `initial_state` makes it
+    config : every choice
+    others : the further datasets
+
+    Raises
+    ------
+    InputError
+        If a dataset does not fit the vocabulary, or one of its cells is too long.
+    """
+    values, device = start.values, start.values.device
+    parts = [values]
+    for other in others:
+        if start.model.backbone.genes is not None:
+            own: Values = VocabularyValues(other, start.model.backbone.genes, device, config.target_depth)
+        else:
+            depth = config.target_depth if values.n_positions > len(start.names) else None
+            own = PlacedValues(other, start.names, device, depth)
+        refuse_long_cells(own.lengths, config.max_tokens, f"dataset {other.name!r}")
+        parts.append(own)
+    joined = CorpusValues(parts, config.corpus_genes == "union")
+    start.model.eligible.copy_(torch.from_numpy(joined.measured))
+    return replace(start, values=joined)
 
 
 def original(weights: str, key: str) -> MaskedModel:
