@@ -36,6 +36,10 @@ _LABELS = {
 }
 
 
+CORPUS = ("corpus", "corpus_genes")
+"""Fields for further datasets: shown where there are any, and set by no preset."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Control:
     """One field of a form: where it belongs, and its name in the link."""
@@ -198,7 +202,7 @@ def apply_preset(chosen: Control) -> None:
     presets, kind = (FINETUNE_PRESETS, FinetuneConfig) if finetuning else (PRESETS, PretrainConfig)
     preset = presets[st.session_state[chosen.key]]
     decided = DECIDED if prefix else DECIDED - {"train_cells"}  # a comparison has that field itself
-    known = {field.name for field in dataclasses.fields(kind)} - decided - {"preset"}
+    known = {field.name for field in dataclasses.fields(kind)} - decided - {"preset", *CORPUS}
     for path, control in controls(chosen.kind).items():
         name = path.removeprefix(prefix)
         if path.startswith(prefix) and name in known:

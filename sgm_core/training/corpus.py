@@ -217,8 +217,9 @@ class CorpusCells(TrainCells):
         n_classes = len(np.unique(classes))
         if quota[0] < min(n_classes, sizes[0]):
             raise InputError(
-                f"train_cells is {self.size:,}, of which {quota[0]:,} are of {members[0].dataset.name!r}, whose "
-                f"training donors have {n_classes} classes: give {n_classes * len(members):,} or more"
+                f"train_cells is {self.size:,}, of which {quota[0]:,} are of "
+                f"{members[0].dataset.name!r}, whose training donors have {n_classes} classes: "
+                f"give {n_classes * len(members):,} or more"
             )
         self._parts = []
         for number, (member, start, size) in enumerate(zip(members, starts, quota, strict=True)):

@@ -160,7 +160,7 @@ class Values:
 class PlacedValues(Values):
     """The cells of a dataset that may lack some of the backbone's genes; a gene that it lacks is zero.
 
-    A cell's total is over all genes of its dataset, so that of a small panel is smaller than a transcriptome's.
+    A cell's total is over all genes of its dataset: fewer counts in a panel than in a transcriptome.
 
     Parameters
     ----------

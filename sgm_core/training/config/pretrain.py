@@ -33,8 +33,8 @@ class PretrainConfig(Settings):
     corpus: tuple[str, ...] = option(
         (),
         "data",
-        "Further datasets whose cells, without their labels, are pretrained on together with those of `data`: "
-        "no cell of a test or validation donor, and none twice",
+        "Further datasets whose cells, without their labels, are pretrained on together with those of "
+        "`data`: none of a test or validation donor, and none twice",
     )
     corpus_genes: str = option(
         "intersection",

@@ -1,0 +1,321 @@
+"""Several datasets as one pretraining corpus: who trains, which genes, and that one dataset stays as it was."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import sparse
+
+from sgm_core.cells.dataset import Dataset, open_dataset
+from sgm_core.cells.duplicates import cell_prints, common_genes
+from sgm_core.cells.simulate import UNLABELLED, simulate
+from sgm_core.cells.split import Fold, donor_folds, fold_cells
+from sgm_core.cells.write import write_dataset
+from sgm_core.errors import InputError, NotFoundError
+from sgm_core.progress import Observer
+from sgm_core.runs.store import create_run
+from sgm_core.training.config import PretrainConfig
+from sgm_core.training.corpus import (
+    CorpusCells,
+    Member,
+    corpus_columns,
+    corpus_datasets,
+    corpus_members,
+)
+from sgm_core.training.data import CorpusValues
+from sgm_core.training.pretrain import Pretraining, pretrain, pretraining
+
+SMALL = {
+    "n_genes": 60,
+    "latents": 2,
+    "latent_width": 8,
+    "latent_heads": 1,
+    "subset": 1,
+    "epochs": 1,
+    "batch_size": 16,
+    "device": "cpu",
+    "n_folds": 3,
+}
+
+
+def written(name: str, counts: sparse.csr_matrix, obs: pd.DataFrame, genes: np.ndarray) -> Dataset:
+    """Write a dataset; its genes are sorted first."""
+    order = np.argsort(genes)
+    roles = {"donor": "donor", "cell_type": "cell_type", "timepoint": "timepoint"}
+    obs = obs.reset_index(drop=True)
+    return write_dataset(name, [counts[:, order].tocsr()], obs, genes[order], roles, [UNLABELLED])
+
+
+@dataclass
+class World:
+    """Cells of 12 donors, of which the first half is the dataset ``own``."""
+
+    counts: sparse.csr_matrix
+    obs: pd.DataFrame
+    genes: np.ndarray
+    own: Dataset
+    fold: Fold
+
+    def other(self, name: str, rows: np.ndarray, genes: slice = slice(None), **columns: object) -> Dataset:
+        """Write some of all cells as another dataset; `columns` replace those of the cells."""
+        obs = self.obs.iloc[rows].assign(**columns)
+        return written(name, self.counts[rows][:, genes], obs, self.genes[genes])
+
+    def rows(self, *donors: str) -> np.ndarray:
+        """Return the row numbers of some donors' cells."""
+        return np.flatnonzero(self.obs["donor"].isin(donors))
+
+    def members(self, *others: Dataset, fold: Fold | None | str = "own") -> list[Member]:
+        """Choose the cells of a corpus."""
+        own = self.fold if fold == "own" else None
+        train = fold_cells(self.own, self.fold)[0]
+        held = np.setdiff1d(np.arange(self.own.n_cells), train)
+        return corpus_members(self.own, others, train, held, own)
+
+
+@pytest.fixture
+def world(sgm_home: object) -> Iterator[World]:
+    counts, obs, genes = simulate(seed=3, n_cells=360, n_genes=120, n_aml=8, n_healthy=4, depth=400)
+    donors = sorted(obs["donor"].unique())[::2]
+    mine = np.flatnonzero(obs["donor"].isin(donors))
+    own = written("own", counts[mine], obs.iloc[mine], genes)
+    yield World(counts, obs, genes, own, donor_folds(own, n_folds=3)[0])
+
+
+def others_donors(world: World) -> list[str]:
+    """Return the donors that ``own`` has not."""
+    return sorted(set(world.obs["donor"]) - set(world.own.donors()))
+
+
+def test_equal_counts_have_equal_prints_whatever_else_a_dataset_has(world: World) -> None:
+    rows = world.rows(*world.own.donors().unique())[5:45]
+    part = world.other("part", rows[::-1], slice(20, None), donor="somebody")
+    genes = common_genes(world.own, part)
+    assert len(genes) == 100
+    mine, detected = cell_prints(part, genes)
+    theirs, _ = cell_prints(world.own, genes)
+    assert np.array_equal(mine, theirs[5:45][::-1])
+    dense = part.counts().toarray()
+    assert np.array_equal(detected, (dense > 0).sum(1))
+    distinct = len(np.unique(world.own.counts()[:, world.own.gene_columns(genes)].toarray(), axis=0))
+    assert len(np.unique(theirs)) == distinct > 100, "cells that differ have different numbers"
+
+
+def test_one_count_changes_a_print(world: World) -> None:
+    rows = world.rows(*others_donors(world)[:1])
+    before = world.other("before", rows)
+    changed = world.counts[rows].tolil()
+    changed[0, 7] += 1
+    changed[1, [3, 4]] = [2, 9]
+    after = written("after", changed.tocsr(), world.obs.iloc[rows], world.genes)
+    differs = cell_prints(before, before.genes)[0] != cell_prints(after, before.genes)[0]
+    assert list(np.flatnonzero(differs)) == [0, 1]
+
+
+def test_no_copy_of_a_held_out_cell_trains_whatever_its_donor_is_called(world: World) -> None:
+    held = [*world.fold.test, *world.fold.validation]
+    copied = world.rows(*held)[::2]
+    new = world.rows(*others_donors(world))
+    rows = np.concatenate([copied, new])
+    names = np.where(np.arange(len(rows)) < len(copied), "X1", world.obs["donor"].iloc[rows])
+    names[len(copied) : len(copied) + 4] = "X1"  # new cells of the donor under another name
+    other = world.other("other", rows, slice(10, None), donor=names)
+    member = world.members(other)[1]
+    assert np.array_equal(other.donors().iloc[member.rows].unique(), np.unique(names[len(copied) + 4 :]))
+    assert member.held_copies == len(copied) and member.held_donor == 4 and not member.same_donor
+    assert member.donors == ("X1",) and str(len(copied)) in member.sentence()
+    assert len(member.rows) == len(new) - 4 and not member.copies
+
+
+def test_donors_of_the_same_name_and_copies_of_training_cells_are_left_out(world: World) -> None:
+    test, seen = world.fold.test[0], world.fold.train[0]
+    fresh, again = world.rows(*others_donors(world)), world.rows(seen)
+    rows = np.concatenate([fresh, again])
+    names = world.obs["donor"].iloc[rows].to_numpy(object).copy()
+    names[:6] = test  # other cells, but the name of a test donor
+    other = world.other("other", rows, donor=names)
+    member = world.members(other)[1]
+    assert member.same_donor == 6 and member.copies == len(again) and member.donors == (test,)
+    assert np.array_equal(member.rows, np.arange(6, len(fresh)))
+    shared = world.members(other, fold=None)[1]
+    assert not shared.same_donor and len(shared.rows) == len(fresh), "no donor is hidden, copies still are"
+    twice = world.other("twice", fresh[::3])
+    third = world.members(other, twice)[2]
+    inside = np.isin(np.arange(len(fresh))[::3], np.arange(6), invert=True)
+    assert third.copies == inside.sum(), "and copies of the corpus's own are counted once"
+    assert third.held_copies == (~inside).sum(), "those of the held-out donor stay held out in a third"
+    assert not len(third.rows)
+
+
+def test_the_same_content_adds_nothing(world: World) -> None:
+    assert corpus_datasets(world.own, ["own"]) == []
+    one = world.other("one", world.rows(*others_donors(world)))
+    (one.path.parent / "two").symlink_to(one.path)
+    assert [other.name for other in corpus_datasets(world.own, ["own", "one", "two"])] == ["one"]
+
+
+def test_a_corpus_that_can_not_be_is_refused(world: World) -> None:
+    with pytest.raises(NotFoundError, match="no dataset 'nowhere'"):
+        corpus_datasets(world.own, ["nowhere"])
+    rows = world.rows(*others_donors(world))
+    strange = np.array([f"ENSG{number:011d}" for number in range(120)])
+    written("strange", world.counts[rows], world.obs.iloc[rows], strange)
+    with pytest.raises(InputError, match=r"no gene in common \(0 of 120 and 120; .*import both"):
+        corpus_datasets(world.own, ["strange"])
+    few = world.other("few", rows, slice(0, 1))
+    with pytest.raises(InputError, match=r"of the 60 informative .*'few' lacks (59|60).*corpus_genes=union"):
+        corpus_columns(world.own, np.arange(30, 90), [few], "intersection")
+    maps = {"umap": np.zeros((len(rows), 2))}
+    table = world.obs.iloc[rows].reset_index(drop=True)
+    roles = {"donor": "donor", "cell_type": "cell_type"}
+    write_dataset("drawn", None, table, [], roles, maps=maps)
+    with pytest.raises(InputError, match="no counts, which a pretraining corpus needs"):
+        corpus_datasets(world.own, ["drawn"])
+    for wrong in (("B", "B"), ("",)):
+        with pytest.raises(InputError, match="corpus has .*name each further dataset once"):
+            PretrainConfig(corpus=wrong)
+
+
+def task_of(world: World, how: str, **fields: object) -> Pretraining:
+    config = PretrainConfig(data="own", corpus=("panel",), corpus_genes=how, fold=0, **(SMALL | fields))
+    return pretraining(world.own, config, world.fold, Observer())
+
+
+def test_intersection_and_union(world: World) -> None:
+    rows = world.rows(*others_donors(world))
+    panel = world.other("panel", rows, slice(0, 80))
+    both = task_of(world, "intersection")
+    assert set(both.start.names) <= set(panel.genes) and len(both.start.names) < 60
+    assert both.values.measured.all() and not both.corpus.differs
+    batch = both.cells.epoch(0)[[0, 3, -1, -5]]
+    assert list(both.corpus.part_of(batch)) == [0, 0, 1, 1]
+    expected = [world.own.lognorm(batch[:2], both.start.names).toarray()]
+    expected += [panel.lognorm(batch[2:] - world.own.n_cells, both.start.names).toarray()]
+    assert np.array_equal(both.values.batch(batch).numpy(), np.concatenate(expected))
+
+    every = task_of(world, "union", mask_ratio=0.9, zero_ratio=0.9)
+    assert len(every.start.names) == 60 and every.model.eligible.all()
+    lacks = ~np.isin(every.start.names, panel.genes)
+    assert 0 < lacks.sum() < 60 and every.corpus.differs
+    seen = []
+    whole, forward = every.model.forward, every.model.draw
+
+    def draw(values: torch.Tensor, *others: torch.Tensor):
+        result = forward(values, *others)
+        seen.append(("drawn", result.masked.numpy(), values.numpy()))
+        return result
+
+    def reconstruct(values: torch.Tensor, masked: torch.Tensor, target: torch.Tensor):
+        seen.append(("hidden", masked.numpy(), values.numpy()))
+        # what a lacking gene is told to be must not matter: it is never scored
+        other = target.clone()
+        if every.model.eligible.all():
+            return whole(values, masked, target)
+        other[:, torch.from_numpy(lacks)] = 1e6
+        return whole(values, masked, other)
+
+    every.model.draw, every.model.forward = draw, reconstruct  # type: ignore[method-assign]
+    order = every.start_epoch(0)
+    assert len(order) == every.n_batches
+    assert np.array_equal(np.sort(np.concatenate(order)), every.cells.rows), "each cell once an epoch"
+    counted = 0
+    for rows_of in order:
+        (part,) = np.unique(every.corpus.part_of(rows_of))
+        loss = every.loss(every.make(0, rows_of))
+        assert loss.isfinite() and float(loss) < 1e3
+        (_, drawn, _), (_, hidden, _) = seen[-2:]
+        if part:
+            assert not drawn[:, lacks].any() and hidden[:, lacks].all()
+            assert drawn[:, ~lacks].any()
+        else:
+            assert drawn[:, lacks].any() and np.array_equal(drawn, hidden)
+            counted += drawn.sum()
+    assert every.model.eligible.all()
+    assert float(every.counter.sums[0, 0].sum()) == counted, "the tables count the masks of `data`'s cells"
+
+
+def test_cells_of_an_epoch_are_balanced_over_datasets_and_donors(world: World) -> None:
+    panel = world.other("panel", world.rows(*others_donors(world)))
+    members = world.members(panel)
+    starts = [0, world.own.n_cells]
+    classes = pd.factorize(world.own.labels().iloc[members[0].rows], use_na_sentinel=False)[0]
+    cells = CorpusCells(members, starts, classes, 60, 0)
+    for epoch in range(3):
+        rows = cells.epoch(epoch)
+        theirs = rows[rows >= starts[1]] - starts[1]
+        assert len(rows) == cells.size == 60 and len(theirs) == 30
+        assert np.isin(rows, cells.rows).all() and len(np.unique(rows)) == 60
+        donors = panel.donors().iloc[theirs].value_counts()
+        assert donors.max() - donors.min() <= 1 and len(donors) == len(others_donors(world))
+    assert np.array_equal(CorpusCells(members, starts, classes, None, 0).epoch(2), cells.rows)
+    n_classes = len(np.unique(classes))
+    with pytest.raises(InputError, match=f"give {2 * n_classes} or more"):
+        CorpusCells(members, starts, classes, n_classes, 0)
+
+
+def test_a_corpus_trains_and_a_model_of_data_comes_back(world: World) -> None:
+    world.other("panel", world.rows(*others_donors(world)), slice(0, 90))
+    said, tables = [], {}
+
+    class Watcher(Observer):
+        def message(self, text: str) -> None:
+            said.append(text)
+
+        def table(self, name: str, frame: pd.DataFrame) -> None:
+            tables[name] = frame
+
+    config = PretrainConfig(
+        data="own", corpus=("panel", "own"), fold=0, **SMALL | {"depth_tokens": True, "downsample": 0.5}
+    )
+    result = pretrain(world.own, config, world.fold, Watcher())
+    own_train = len(fold_cells(world.own, world.fold)[0])
+    assert list(result.mask_cells["cells"]) == [own_train, own_train]
+    everything = result.masks[result.masks["by"] == "all"]
+    assert (everything["opportunities"] == own_train).all()
+    table = tables["corpus"].set_index("dataset")
+    assert list(table.index) == ["own", "panel"] and table.loc["own", "trained"] == own_train
+    assert (table["genes"] == len(result.names)).all()
+    assert "'own': nothing new" in said[0] and f"intersection of genes: {len(result.names)} genes" in said[0]
+
+
+def test_no_further_dataset_is_the_same_to_the_bit(world: World) -> None:
+    """A corpus of nothing new draws, counts and learns what `data` alone does."""
+    fields = SMALL | {"epochs": 2, "masker": "self-guided"}
+    plain = pretrain(world.own, PretrainConfig(data="own", fold=0, **fields), world.fold)
+    named = pretrain(world.own, PretrainConfig(data="own", corpus=("own",), fold=0, **fields), world.fold)
+    for name, tensor in plain.model.state_dict().items():
+        assert torch.equal(tensor, named.model.state_dict()[name]), name
+    pd.testing.assert_frame_equal(plain.masks, named.masks)
+    pd.testing.assert_frame_equal(plain.mask_cells, named.mask_cells)
+
+
+def test_a_run_keeps_the_content_of_every_dataset(world: World) -> None:
+    other = world.other("panel", world.rows(*others_donors(world)))
+    parameters = PretrainConfig(data="own", corpus=("panel",)).to_dict()
+    run = create_run("pretrain", "own", parameters)
+    assert run.config["corpus_hashes"] == {"panel": other.content_hash} and "own + panel" in run.title
+    run.check_corpus()
+    compared = [
+        create_run("compare", "own", {"data": "own", "pretrain": fields}).id
+        for fields in ({"corpus": ["panel"]}, {})
+    ]
+    assert compared[0] != compared[1]
+    meta = json.loads((other.path / "dataset.json").read_text())
+    (other.path / "dataset.json").write_text(json.dumps(meta | {"content_hash": "f" * 64}))
+    with pytest.raises(InputError, match="made on other cells than dataset 'panel' holds now"):
+        run.check_corpus()
+    again = create_run("compare", "own", {"data": "own", "pretrain": {"corpus": ["panel"]}}).id
+    assert again not in compared, "other cells are another comparison"
+    assert open_dataset("own").content_hash == run.config["dataset_hash"]
+
+
+def test_values_of_a_corpus_name_their_cells(world: World) -> None:
+    world.other("panel", world.rows(*others_donors(world)))
+    task = task_of(world, "intersection")
+    assert isinstance(task.values, CorpusValues)
+    first, last = task.cell_names(task.cells.rows[[0, -1]])
+    assert first in set(world.own.obs["cell"]) and last.startswith("panel: ")
