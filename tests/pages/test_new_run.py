@@ -58,13 +58,13 @@ def test_further_datasets_are_offered_where_there_are_any(open_page, demo_datase
     page = open_page("new_run")
     page.segmented_control(key="kind").set_value("pretrain").run()
     pills = page.button_group(key="pretrain.corpus")
-    assert list(pills.options) == ["few"]
-    pills.set_value(["few"]).run()
-    assert "and the cells of few, without their labels," in text_of(page)
+    assert list(pills.options) == ["small"]
+    pills.set_value(["small"]).run()
+    assert "and the cells of small, without their labels," in text_of(page)
     page.selectbox(key="pretrain.preset").set_value("paper").run()
     assert not page.exception
     start(page)
-    assert list_runs()[0].parameters["corpus"] == ["few"], "a preset leaves the data alone"
+    assert list_runs()[0].parameters["corpus"] == ["small"], "a preset leaves the data alone"
 
 
 def test_the_recipe_follows_the_controls(open_page, demo_dataset):
