@@ -17,8 +17,6 @@ from sgm_core.errors import InputError
 from sgm_core.training.config.settings import ALL_UP_TO, BEYOND, BY_SIZE
 from sgm_core.training.train_cells import PRETRAINING, TrainCells, even
 
-SURE_GENES = 20
-"""Two cells with the same counts of so many expressed genes are one cell; of fewer it may be chance."""
 _NAMED = 5
 
 
@@ -124,10 +122,10 @@ def corpus_members(
 ) -> list[Member]:
     """Choose the cells of each dataset that train: none of a held-out donor, none twice.
 
-    Left out of a further dataset are donors who have the name of a test or validation donor, cells with the
-    same counts as a cell held out or a training cell before them (over all genes that both datasets have),
-    and donors with a sure copy (`SURE_GENES`) of a cell held out, who are held-out donors under another name.
-    A cell whose counts were made anew from the reads is no copy by this measure.
+    Left out of a further dataset are donors who have the name of a test or validation donor, copies of cells
+    held out and of training cells before them (`sgm_core.cells.duplicates`, over the genes that both datasets
+    have), and donors with a sure copy of a cell held out, who are held-out donors under another name. A cell
+    whose counts were made anew from its reads is no copy by this measure.
 
     Parameters
     ----------
@@ -151,12 +149,11 @@ def corpus_members(
             genes = common_genes(before.dataset, other)
             if not len(genes):
                 continue
-            theirs, _ = cell_prints(before.dataset, genes)
-            mine, detected = cell_prints(other, genes)
-            found = np.isin(mine, theirs[before.held])
+            mine, theirs = (cell_prints(one, genes) for one in (other, before.dataset))
+            found, certain = mine.copies_of(theirs, before.held)
             copy_held |= found
-            sure |= found & (detected >= SURE_GENES)
-            copy |= np.isin(mine, theirs[before.rows])
+            sure |= certain
+            copy |= mine.copies_of(theirs, before.rows)[0]
         renamed = np.isin(donors, pd.unique(donors[sure]) if fold is not None else [])
         out = named | copy_held | renamed
         members.append(

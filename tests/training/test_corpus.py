@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 
 from sgm_core.cells.dataset import Dataset, open_dataset
-from sgm_core.cells.duplicates import cell_prints, common_genes
+from sgm_core.cells.duplicates import BANDS, SURE_GENES, cell_prints, common_genes
 from sgm_core.cells.simulate import UNLABELLED, simulate
 from sgm_core.cells.split import Fold, donor_folds, fold_cells
 from sgm_core.cells.write import write_dataset
@@ -96,13 +96,16 @@ def test_equal_counts_have_equal_prints_whatever_else_a_dataset_has(world: World
     part = world.other("part", rows[::-1], slice(20, None), donor="somebody")
     genes = common_genes(world.own, part)
     assert len(genes) == 100
-    mine, detected = cell_prints(part, genes)
-    theirs, _ = cell_prints(world.own, genes)
-    assert np.array_equal(mine, theirs[5:45][::-1])
+    mine, theirs = cell_prints(part, genes), cell_prints(world.own, genes)
+    assert np.array_equal(mine.prints, theirs.prints[:, 5:45][:, ::-1])
     dense = part.counts().toarray()
-    assert np.array_equal(detected, (dense > 0).sum(1))
-    distinct = len(np.unique(world.own.counts()[:, world.own.gene_columns(genes)].toarray(), axis=0))
-    assert len(np.unique(theirs)) == distinct > 100, "cells that differ have different numbers"
+    assert np.array_equal(mine.detected.sum(0), (dense > 0).sum(1))
+    counts = world.own.counts()[:, world.own.gene_columns(genes)].toarray()
+    for band in range(BANDS):  # genes are dealt out by their rank, which counts from 1
+        own = counts[:, (np.arange(100) + 1) % BANDS == band]
+        assert np.array_equal(theirs.detected[band], (own > 0).sum(1))
+        distinct = len(np.unique(own, axis=0))
+        assert len(np.unique(theirs.prints[band])) == distinct, "what differs has different numbers"
 
 
 def test_one_count_changes_a_print(world: World) -> None:
@@ -112,8 +115,31 @@ def test_one_count_changes_a_print(world: World) -> None:
     changed[0, 7] += 1
     changed[1, [3, 4]] = [2, 9]
     after = written("after", changed.tocsr(), world.obs.iloc[rows], world.genes)
-    differs = cell_prints(before, before.genes)[0] != cell_prints(after, before.genes)[0]
-    assert list(np.flatnonzero(differs)) == [0, 1]
+    old, new = (cell_prints(one, before.genes) for one in (before, after))
+    assert list(np.flatnonzero((old.prints != new.prints).any(0))) == [0, 1]
+    assert list((old.prints != new.prints).any(1)[[0, 4, 5, 6]]) == [True, True, True, False]
+
+
+def test_a_copy_with_other_counts_of_some_genes_is_found(sgm_home: object) -> None:
+    """Symbols that were brought up to date and added up change a few counts of a cell."""
+    counts, obs, genes = simulate(seed=4, n_cells=160, n_genes=1000, n_aml=5, n_healthy=1, depth=4000)
+    own = written("own", counts, obs, genes)
+    fold = donor_folds(own, n_folds=3)[0]
+    train, _, test = fold_cells(own, fold)
+    changed = counts[test].tolil()
+    changed[:, 7] = 50
+    changed[:, 8] = 60
+    other = written("other", changed.tocsr(), obs.iloc[test].assign(donor="X1"), genes)
+    mine, theirs = (cell_prints(one, own.genes) for one in (other, own))
+    found, sure = mine.copies_of(theirs, test)
+    enough = (mine.detected >= SURE_GENES).sum(0) > 2  # more bands than were changed
+    assert enough.mean() > 0.5 and found[enough].all() and sure[enough].all()
+    whole = [one.prints.sum(0, dtype=np.uint64) for one in (mine, theirs)]
+    assert not np.isin(*whole).any(), "which no number over all genes would show"
+    assert not mine.copies_of(theirs, train)[0].any(), "and other cells are no copies"
+    member = corpus_members(own, [other], train, np.setdiff1d(np.arange(own.n_cells), train), fold)[1]
+    assert not len(member.rows) and member.donors == ("X1",)
+    assert member.held_copies == found.sum() and member.held_donor == (~found).sum()
 
 
 def test_no_copy_of_a_held_out_cell_trains_whatever_its_donor_is_called(world: World) -> None:
