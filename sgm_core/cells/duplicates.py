@@ -12,7 +12,7 @@ BANDS = 8
 """Parts that the genes are dealt into: a copy with other counts of a few genes is found by the other parts."""
 SURE_GENES = 20
 """Two cells with the same counts of so many expressed genes are one cell; of fewer it may be chance."""
-_KIND, _CHUNK = "prints-1", 4096
+_KIND, _CHUNK = "prints-1", 2048
 _STEP, _FIRST, _SECOND = (
     np.uint64(number) for number in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )
@@ -89,10 +89,11 @@ def _make(dataset: Dataset, genes: np.ndarray) -> np.ndarray:
         gene = rank[block.indices]
         ours = (gene > 0) & (block.data > 0)
         gene, counts = gene[ours], block.data[ours].astype(np.uint64)
-        where = (gene % np.uint64(BANDS)).astype(np.int64) * block.shape[0] + cell[ours]
-        order = np.argsort(where, kind="stable")
+        band = (gene % np.uint64(BANDS)).astype(np.uint8)
+        order = np.argsort(band, kind="stable")  # by band, and by cell within it
         # sums that wrap at 2^64, whose differences do too: the order of a cell's genes plays no part
         mixed = np.cumsum(_mixed((gene << np.uint64(32)) | counts)[order], dtype=np.uint64)
+        where = band.astype(np.int64) * block.shape[0] + cell[ours]
         ends = np.cumsum(np.bincount(where, minlength=BANDS * block.shape[0]))
         before = np.concatenate([[np.uint64(0)], mixed])[np.concatenate([[0], ends])]
         part = slice(start, start + block.shape[0])
