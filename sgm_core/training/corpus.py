@@ -5,14 +5,13 @@ and scored, with the row numbers that they have there, then those of each furthe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.duplicates import cell_prints, common_genes
-from sgm_core.cells.split import Fold
 from sgm_core.errors import InputError
 from sgm_core.training.config.settings import ALL_UP_TO, BEYOND, BY_SIZE
 from sgm_core.training.train_cells import PRETRAINING, TrainCells, even
@@ -28,7 +27,8 @@ class Member:
     ----------
     dataset : the dataset
     rows : row numbers of its cells that train (n,), ascending
-    held : row numbers of its cells that are, or may be, of test or validation donors
+    held : row numbers of its cells that must not train, as what tests or validates, or a copy of that
+    hidden : row numbers of those that are, or may be, of test or validation donors
     same_donor : cells left out whose donor has the name of a test or validation donor
     held_copies : cells left out that are copies of cells of test or validation donors
     held_donor : further cells left out of donors who have such copies
@@ -38,7 +38,8 @@ class Member:
 
     dataset: Dataset
     rows: np.ndarray
-    held: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    held: np.ndarray
+    hidden: np.ndarray
     same_donor: int = 0
     held_copies: int = 0
     held_donor: int = 0
@@ -87,6 +88,11 @@ def corpus_datasets(dataset: Dataset, names: Sequence[str]) -> list[Dataset]:
     return others
 
 
+def training(members: Sequence[Member]) -> list[Member]:
+    """Return the members that have cells to train: the first always, and those that bring something new."""
+    return [one for number, one in enumerate(members) if number == 0 or len(one.rows)]
+
+
 def corpus_columns(dataset: Dataset, columns: np.ndarray, others: Sequence[Dataset], how: str) -> np.ndarray:
     """Return which of the chosen genes the backbone has.
 
@@ -117,50 +123,53 @@ def corpus_columns(dataset: Dataset, columns: np.ndarray, others: Sequence[Datas
     return kept
 
 
-def corpus_members(
-    dataset: Dataset, others: Sequence[Dataset], train: np.ndarray, held: np.ndarray, fold: Fold | None
-) -> list[Member]:
+def corpus_members(dataset: Dataset, others: Sequence[Dataset], train: np.ndarray) -> list[Member]:
     """Choose the cells of each dataset that train: none of a held-out donor, none twice.
 
-    Left out of a further dataset are donors who have the name of a test or validation donor, copies of cells
-    held out and of training cells before them (`sgm_core.cells.duplicates`, over the genes that both datasets
-    have), and donors with a sure copy of a cell held out, who are held-out donors under another name. A cell
-    whose counts were made anew from its reads is no copy by this measure.
+    Held out are all cells of `dataset` that don't train, and its donors without a training cell: those who
+    test or validate. Left out of a further dataset are donors of the same name, copies of cells held out and
+    of training cells before them (`sgm_core.cells.duplicates`, over the genes that both datasets have), and
+    donors with a sure copy of a held-out donor's cell, who are that donor under another name. A cell whose
+    counts were made anew from its reads is no copy by this measure.
 
     Parameters
     ----------
     dataset : the dataset that is finetuned and scored
     others : the further datasets
-    train, held : its rows that train, and all its rows that test or validate
-    fold : names the donors held out; None = shared pretraining, where copies alone are left out
+    train : its row numbers that train
 
     Returns
     -------
     list of Member
         First `dataset`, then the others in their order.
     """
-    members = [Member(dataset, train, held)]
-    hidden = set() if fold is None else {str(donor) for donor in (*fold.test, *fold.validation)}
+    own = dataset.donors().astype(str).to_numpy(object)
+    hidden = ~np.isin(own, pd.unique(own[train]))
+    rest = np.setdiff1d(np.arange(dataset.n_cells), train)
+    members = [Member(dataset, train, rest, np.flatnonzero(hidden))]
+    names = list(pd.unique(own[hidden]))
     for other in others:
         donors = other.donors().astype(str).to_numpy(object)
-        named = np.isin(donors, list(hidden))
-        copy_held, sure, copy = (np.zeros(other.n_cells, bool) for _ in range(3))
+        named = np.isin(donors, names)
+        copy_held, copy_hidden, sure, copy = (np.zeros(other.n_cells, bool) for _ in range(4))
         for before in members:
             genes = common_genes(before.dataset, other)
             if not len(genes):
                 continue
             mine, theirs = (cell_prints(one, genes) for one in (other, before.dataset))
-            found, certain = mine.copies_of(theirs, before.held)
-            copy_held |= found
+            copy_held |= mine.copies_of(theirs, before.held)[0]
+            found, certain = mine.copies_of(theirs, before.hidden)
+            copy_hidden |= found
             sure |= certain
             copy |= mine.copies_of(theirs, before.rows)[0]
-        renamed = np.isin(donors, pd.unique(donors[sure]) if fold is not None else [])
+        renamed = np.isin(donors, pd.unique(donors[sure]))
         out = named | copy_held | renamed
         members.append(
             Member(
                 other,
                 np.flatnonzero(~(out | copy)),
                 np.flatnonzero(out),
+                np.flatnonzero(named | renamed | copy_hidden),
                 int(named.sum()),
                 int((copy_held & ~named).sum()),
                 int((renamed & ~copy_held & ~named).sum()),
@@ -200,7 +209,7 @@ class CorpusCells(TrainCells):
     def __init__(
         self,
         members: Sequence[Member],
-        starts: Sequence[int],
+        starts: np.ndarray,
         classes: np.ndarray,
         asked: int | None,
         seed: int,
@@ -260,7 +269,9 @@ def corpus_table(members: Sequence[Member], names: np.ndarray) -> pd.DataFrame:
     )
 
 
-def corpus_sentences(members: Sequence[Member], asked: Sequence[str], names: np.ndarray, how: str) -> str:
+def corpus_sentences(
+    members: Sequence[Member], asked: Sequence[str], names: np.ndarray, how: str, informative: int | None
+) -> str:
     """Say which cells and genes a corpus has.
 
     Parameters
@@ -268,19 +279,22 @@ def corpus_sentences(members: Sequence[Member], asked: Sequence[str], names: np.
     members : the corpus
     asked : the names of the further datasets as they were given
     names, how : symbols of the backbone's genes, and the field ``corpus_genes``
+    informative : number of genes chosen on the first member; None = a vocabulary of imported weights
     """
     own, others = members[0], members[1:]
     said = [f"{len(own.rows):,} training cells of {own.dataset.name!r}", *(one.sentence() for one in others)]
     there = {one.dataset.name for one in others}
     nothing = [repr(name) for name in asked if name not in there]
     said += [f"{', '.join(nothing)}: nothing new, the same content as another dataset"] if nothing else []
-    lacks = {one.dataset.name: int((~np.isin(names, one.dataset.genes)).sum()) for one in members}
-    missing = ", ".join(f"{number:,} that {name!r} lacks" for name, number in lacks.items() if number)
-    if how == "union":
-        genes = f"{len(names):,} genes" + (
-            f", of which {missing} are never masked in its cells" if missing else ""
+    genes = f"{len(names):,} genes"
+    if informative is not None and how == "intersection":
+        genes = (
+            f"{len(names):,} of the {informative:,} most informative genes of {own.dataset.name!r}, those "
+            "that every dataset with training cells measured"
         )
-    else:
-        genes = f"{len(names):,} genes" + (f", of which {missing} are never masked" if missing else "")
-        genes += " (those that every dataset measured)" if not missing else ""
+    lacks = {one.dataset.name: int((~np.isin(names, one.dataset.genes)).sum()) for one in training(members)}
+    missing = ", ".join(f"{name!r} lacks {number:,}" for name, number in lacks.items() if number)
+    if missing:
+        where = "in any cell" if how == "intersection" else "in its own cells"
+        genes += f"; {missing}, never masked or scored {where}"
     return f"corpus: {'; '.join(said)}; {how} of genes: {genes}"

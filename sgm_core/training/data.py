@@ -216,6 +216,7 @@ class CorpusValues(Values):
 
     Attributes
     ----------
+    datasets : whose cells they are
     starts : (datasets,) number of each one's first cell
     differs : whether some dataset measured other positions than the first; batches are then of one dataset
     """
@@ -230,6 +231,7 @@ class CorpusValues(Values):
         every = np.logical_and.reduce([one.measured for one in parts])
         self.measured = parts[0].measured if union else every
         self._measured = [one.measured if union else every for one in parts]
+        self.datasets = [one.dataset for one in parts]
         self.differs = any((one != self.measured).any() for one in self._measured)
 
     def own(self, rows: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,6 @@ from sgm_core.training.backbones import corpus_sentence, is_bundle
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.corpus import (
     CorpusCells,
-    corpus_datasets,
-    corpus_members,
     corpus_sentences,
     corpus_table,
 )
@@ -167,37 +165,23 @@ def pretraining(
     start = initial_state(dataset, config, train, pick_device(config.device), shape)
     classes = pd.factorize(dataset.labels(config.label).iloc[train], use_na_sentinel=False)[0]
     if config.corpus:
-        start, cells = _corpus(dataset, config, fold, start, train, classes, observer)
+        start, cells = _corpus(config, start, classes, observer)
     else:
         cells = train_cells(dataset, train, classes, config.train_cells, config.seed, PRETRAINING)
     return Pretraining(config, start, cells, validation, -1 if fold is None else fold.index, observer)
 
 
 def _corpus(
-    dataset: Dataset,
-    config: PretrainConfig,
-    fold: Fold | None,
-    start: Start,
-    train: np.ndarray,
-    classes: np.ndarray,
-    observer: Observer,
+    config: PretrainConfig, start: Start, classes: np.ndarray, observer: Observer
 ) -> tuple[Start, TrainCells]:
     """Return the start and the training cells of a pretraining on several datasets; say what they are."""
-    others = corpus_datasets(dataset, config.corpus)
-    held = np.setdiff1d(np.arange(dataset.n_cells), train)
-    start = with_corpus(start, config, others)
+    start = with_corpus(start, config)
+    how = config.corpus_genes
+    observer.message(corpus_sentences(start.members, config.corpus, start.names, how, start.informative))
+    observer.table("corpus", corpus_table(start.members, start.names))
     assert isinstance(start.values, CorpusValues)
-    depths = start.values.n_positions - len(start.names)
-    members = corpus_members(dataset, others, train, held, fold)
-    # a cell that expresses none of the genes has nothing to learn from
-    members[1:] = [
-        replace(one, rows=one.rows[part.lengths[one.rows] > depths])
-        for one, part in zip(members[1:], start.values.parts[1:], strict=True)
-    ]
-    observer.message(corpus_sentences(members, config.corpus, start.names, config.corpus_genes))
-    observer.table("corpus", corpus_table(members, start.names))
-    cells = CorpusCells(members, list(start.values.starts), classes, config.train_cells, config.seed)
-    return start, cells
+    members = [one for one in start.members if one.dataset in start.values.datasets]
+    return start, CorpusCells(members, start.values.starts, classes, config.train_cells, config.seed)
 
 
 class Pretraining(Task[Batch]):

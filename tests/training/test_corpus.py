@@ -27,7 +27,7 @@ from sgm_core.training.corpus import (
     corpus_members,
 )
 from sgm_core.training.data import CorpusValues
-from sgm_core.training.pretrain import Pretraining, pretrain, pretraining
+from sgm_core.training.pretrain import Pretraining, pretrain, pretrain_cells, pretraining
 
 SMALL = {
     "n_genes": 60,
@@ -71,10 +71,8 @@ class World:
 
     def members(self, *others: Dataset, fold: Fold | str | None = "own") -> list[Member]:
         """Choose the cells of a corpus."""
-        own = self.fold if fold == "own" else None
-        train = fold_cells(self.own, self.fold)[0]
-        held = np.setdiff1d(np.arange(self.own.n_cells), train)
-        return corpus_members(self.own, others, train, held, own)
+        train, _ = pretrain_cells(self.own, self.fold if fold == "own" else None)
+        return corpus_members(self.own, others, train)
 
 
 @pytest.fixture
@@ -137,7 +135,7 @@ def test_a_copy_with_other_counts_of_some_genes_is_found(sgm_home: object) -> No
     whole = [one.prints.sum(0, dtype=np.uint64) for one in (mine, theirs)]
     assert not np.isin(*whole).any(), "which no number over all genes would show"
     assert not mine.copies_of(theirs, train)[0].any(), "and other cells are no copies"
-    member = corpus_members(own, [other], train, np.setdiff1d(np.arange(own.n_cells), train), fold)[1]
+    member = corpus_members(own, [other], train)[1]
     assert not len(member.rows) and member.donors == ("X1",)
     assert member.held_copies == found.sum() and member.held_donor == (~found).sum()
 
@@ -268,7 +266,7 @@ def test_intersection_and_union(world: World) -> None:
 def test_cells_of_an_epoch_are_balanced_over_datasets_and_donors(world: World) -> None:
     panel = world.other("panel", world.rows(*others_donors(world)))
     members = world.members(panel)
-    starts = [0, world.own.n_cells]
+    starts = np.array([0, world.own.n_cells])
     classes = pd.factorize(world.own.labels().iloc[members[0].rows], use_na_sentinel=False)[0]
     cells = CorpusCells(members, starts, classes, 60, 0)
     for epoch in range(3):
@@ -306,7 +304,17 @@ def test_a_corpus_trains_and_a_model_of_data_comes_back(world: World) -> None:
     table = tables["corpus"].set_index("dataset")
     assert list(table.index) == ["own", "panel"] and table.loc["own", "trained"] == own_train
     assert (table["genes"] == len(result.names)).all()
-    assert "'own': nothing new" in said[0] and f"intersection of genes: {len(result.names)} genes" in said[0]
+    assert (
+        "'own': nothing new" in said[0]
+        and f"intersection of genes: {len(result.names)} of the 60 most informative" in said[0]
+    )
+
+
+def test_a_dataset_that_brings_nothing_takes_no_gene_away(world: World) -> None:
+    world.other("panel", world.rows(world.fold.train[0]), slice(0, 40))
+    task = task_of(world, "intersection")
+    assert len(task.start.names) == 60 and [len(one.rows) for one in task.start.members[1:]] == [0]
+    assert np.array_equal(task.cells.rows, fold_cells(world.own, world.fold)[0])
 
 
 def test_no_further_dataset_is_the_same_to_the_bit(world: World) -> None:
