@@ -9,7 +9,7 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.kept_arrays import kept_array
 
 BANDS = 8
-"""Parts that the genes are dealt into: a copy with other counts of a few genes is found by the other parts."""
+"""Parts that genes are dealt into: a copy with other counts of a few genes is found by the other parts."""
 SURE_GENES = 20
 """Two cells with the same counts of so many expressed genes are one cell; of fewer it may be chance."""
 _KIND, _CHUNK = "prints-1", 2048

@@ -34,6 +34,7 @@ class Member:
     held_donor : further cells left out of donors who have such copies
     copies : cells left out that are copies of training cells of the corpus
     donors : names of the donors left out whole
+    silent : cells left out that express none of the backbone's genes
     """
 
     dataset: Dataset
@@ -45,6 +46,7 @@ class Member:
     held_donor: int = 0
     copies: int = 0
     donors: tuple[str, ...] = ()
+    silent: int = 0
 
     def sentence(self) -> str:
         """Say how many of its cells train, and why the others don't."""
@@ -54,6 +56,7 @@ class Member:
             (self.held_copies, "copies of test or validation cells"),
             (self.held_donor, "further ones of donors who have such copies"),
             (self.copies, "copies of cells that the corpus has already"),
+            (self.silent, "without a count of the backbone's genes"),
         )
         left = "; ".join(f"{number:,} {what}" for number, what in parts if number)
         left = f", left out: {left}" if left else ""
@@ -251,11 +254,11 @@ def corpus_table(members: Sequence[Member], names: np.ndarray) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns dataset, content_hash, cells, trained, same_donor, held_copies, held_donor, copies (numbers of
-        cells, see `Member`; trained = those that pretraining takes), genes (of the backbone's, those that the
-        dataset has).
+        Columns dataset, content_hash, cells, trained, same_donor, held_copies, held_donor, copies, silent
+        (numbers of cells, see `Member`; trained = those that pretraining takes), genes (of the backbone's,
+        those that the dataset has).
     """
-    counts = ("same_donor", "held_copies", "held_donor", "copies")
+    counts = ("same_donor", "held_copies", "held_donor", "copies", "silent")
     return pd.DataFrame(
         {
             "dataset": one.dataset.name,

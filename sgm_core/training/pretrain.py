@@ -177,7 +177,8 @@ def _corpus(
     """Return the start and the training cells of a pretraining on several datasets; say what they are."""
     start = with_corpus(start, config)
     how = config.corpus_genes
-    observer.message(corpus_sentences(start.members, config.corpus, start.names, how, start.informative))
+    said = corpus_sentences(start.members, config.corpus, start.names, how, start.informative)
+    observer.message(said if config.fold is None else f"fold {config.fold}, {said}")
     observer.table("corpus", corpus_table(start.members, start.names))
     assert isinstance(start.values, CorpusValues)
     members = [one for one in start.members if one.dataset in start.values.datasets]

@@ -135,7 +135,8 @@ def with_corpus(start: Start, config: PretrainConfig) -> Start:
         refuse_long_cells(own.lengths[member.rows], config.max_tokens, f"dataset {member.dataset.name!r}")
         parts.append(own)
         # a cell that expresses none of the genes has nothing to learn from
-        members.append(replace(member, rows=member.rows[own.lengths[member.rows] > depths]))
+        seen = own.lengths[member.rows] > depths
+        members.append(replace(member, rows=member.rows[seen], silent=int((~seen).sum())))
     joined = CorpusValues(parts, config.corpus_genes == "union")
     start.model.eligible.copy_(torch.from_numpy(joined.measured))
     return replace(start, values=joined, members=tuple(members))

@@ -310,6 +310,20 @@ def test_a_corpus_trains_and_a_model_of_data_comes_back(world: World) -> None:
     )
 
 
+def test_a_cell_without_a_count_of_the_genes_is_left_out(world: World) -> None:
+    rows = world.rows(*others_donors(world))
+    counts = world.counts[rows].tolil()
+    counts[:3] = 0
+    counts[:3, 0] = 4
+    written("panel", counts.tocsr(), world.obs.iloc[rows], world.genes)
+    task = task_of(world, "intersection", depth_tokens=True)
+    assert world.genes[0] not in task.start.names
+    member = task.start.members[1]
+    dense = counts.toarray()[:, np.isin(world.genes, task.start.names)]
+    assert np.array_equal(member.rows, np.flatnonzero(dense.any(1))) and member.silent >= 3
+    assert f"{member.silent} without a count of the backbone's genes" in member.sentence()
+
+
 def test_a_dataset_that_brings_nothing_takes_no_gene_away(world: World) -> None:
     world.other("panel", world.rows(world.fold.train[0]), slice(0, 40))
     task = task_of(world, "intersection")
