@@ -140,6 +140,22 @@ def test_a_copy_with_other_counts_of_some_genes_is_found(sgm_home: object) -> No
     assert member.held_copies == found.sum() and member.held_donor == (~found).sum()
 
 
+def test_a_held_out_donor_is_followed_from_dataset_to_dataset(sgm_home: object) -> None:
+    """Named as the test donor in one, its cells there are copied under another name in the next."""
+    counts, obs, genes = simulate(seed=5, n_cells=160, n_genes=1000, n_aml=5, n_healthy=1, depth=4000)
+    donors = obs["donor"].to_numpy(object)
+    apart = np.flatnonzero(donors == "BM01")  # cells that `own` lacks
+    mine = np.flatnonzero(donors != "BM01")
+    own = written("own", counts[mine], obs.iloc[mine], genes)
+    fold = donor_folds(own, n_folds=3)[0]
+    first = written("first", counts[apart[:8]], obs.iloc[apart[:8]].assign(donor=fold.test[0]), genes)
+    second = written("second", counts[apart[4:]], obs.iloc[apart[4:]].assign(donor="X1"), genes)
+    train, _ = pretrain_cells(own, fold)
+    member = corpus_members(own, [first, second], train)[2]
+    assert member.held_copies == 4 and member.held_donor == len(apart) - 8 and not len(member.rows)
+    assert len(corpus_members(own, [second], train)[1].rows) == len(apart) - 4, "which it alone does not show"
+
+
 def test_no_copy_of_a_held_out_cell_trains_whatever_its_donor_is_called(world: World) -> None:
     held = [*world.fold.test, *world.fold.validation]
     copied = world.rows(*held)[::2]
