@@ -28,6 +28,8 @@ _LABELS = {
     "n_folds": "Folds",
     "umap": "UMAP",
     "amsgrad": "AMSGrad",
+    "corpus": "Further datasets to pretrain on",
+    "corpus_genes": "Genes of several datasets",
     "keys": "Latents attend over",
     "clip": "Gradient clipping",
     "batch_size": "Batch size",
