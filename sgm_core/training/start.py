@@ -67,9 +67,10 @@ def initial_state(
     Raises
     ------
     InputError
-        If the dataset does not fit the vocabulary, or a cell has more than ``config.max_tokens`` tokens.
+        If the dataset does not fit the vocabulary, a cell has more than ``config.max_tokens`` tokens, or the
+        datasets of the corpus don't fit together.
     NotFoundError
-        If the imported weights or their key are not there.
+        If the imported weights or their key, or a dataset of the corpus, are not there.
     """
     members: list[Member] = []
     informative = None
