@@ -61,6 +61,9 @@ def form(kind: str, dataset: Dataset) -> dict[str, Any]:
             backbone = values["backbone"] = choose_backbone(controls["backbone"], list(backbone_names()))
         hidden = fields.hidden(backbone)
         options |= {name: all_ for name, all_ in fields.options_of(kind, backbone).items() if name in _WIDE}
+        options |= further_datasets(controls, dataset)
+        if not any(options.get(path) for path in ("corpus", "pretrain.corpus")):
+            hidden |= set(fields.CORPUS)
         if kind == "finetune" and values["run"]:
             hidden |= {"weights_key", "split", "n_folds"}
         shown = {path: one for path, one in controls.items() if one.field.name not in hidden}
@@ -97,6 +100,19 @@ def form(kind: str, dataset: Dataset) -> dict[str, Any]:
         st.button("Back to the defaults", on_click=clone.clear_form, type="tertiary", icon=":material/undo:")
     weights_note.how_to_import()
     return values
+
+
+def further_datasets(controls: dict[str, fields.Control], dataset: Dataset) -> dict[str, list[Any]]:
+    """Return the datasets that may be pretrained on beside the chosen one, by the field's path."""
+    names = [one.name for one in state.datasets() if one.has_counts and one.name != dataset.name]
+    found: dict[str, list[Any]] = {}
+    for path, control in controls.items():
+        if control.field.name == "corpus":
+            found[path] = names
+            if control.key in st.session_state:  # from a run or a link; a dataset may be gone since
+                chosen = st.session_state[control.key] or ()
+                st.session_state[control.key] = [name for name in chosen if name in names]
+    return found
 
 
 def choose_backbone(control: fields.Control, names: list[str]) -> str:

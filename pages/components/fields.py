@@ -28,6 +28,8 @@ _LABELS = {
     "n_folds": "Folds",
     "umap": "UMAP",
     "amsgrad": "AMSGrad",
+    "corpus": "Further datasets to pretrain on",
+    "corpus_genes": "Genes of several datasets",
     "keys": "Latents attend over",
     "clip": "Gradient clipping",
     "batch_size": "Batch size",
@@ -40,6 +42,8 @@ _LABELS = {
 
 LABELS = ("10", "30", "100", "all")
 """Numbers of labelled cells a class that the form offers; others can be typed."""
+CORPUS = ("corpus", "corpus_genes")
+"""Fields for further datasets: shown where there are any, and set by no preset."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,7 +217,7 @@ def apply_preset(chosen: Control) -> None:
     presets, kind = (FINETUNE_PRESETS, FinetuneConfig) if finetuning else (PRESETS, PretrainConfig)
     preset = presets[st.session_state[chosen.key]]
     decided = DECIDED if prefix else DECIDED - {"train_cells"}  # a comparison has that field itself
-    known = {field.name for field in dataclasses.fields(kind)} - decided - {"preset"}
+    known = {field.name for field in dataclasses.fields(kind)} - decided - {"preset", *CORPUS}
     for path, control in controls(chosen.kind).items():
         name = path.removeprefix(prefix)
         if path.startswith(prefix) and name in known:

@@ -44,7 +44,8 @@ def _compare(config: CompareConfig, dataset: Dataset) -> str:
         f"({words.count(dataset.meta['n_donors'], 'donor')}), the primary arms with "
         f"{words.count(config.seeds, 'seed')}. "
         f"{words.count(trained * folds, _pretraining(config.backbone))} of "
-        f"{_backbone(config.backbone, pretrain.weights_key)} with "
+        f"{_backbone(config.backbone, pretrain.weights_key)}"
+        f"{f' on its cells{_corpus(pretrain)}' if pretrain.corpus else ''} with "
         f"{_masks(pretrain)}, {_epochs(pretrain.epochs, pretrain.patience)}"
         f"{_drawn(config.train_cells, dataset)}; "
         f"none sees the test donors of its fold.{_labels(config)}"
@@ -73,9 +74,19 @@ def _pretrain(config: PretrainConfig, dataset: Dataset) -> str:
     verb = "Continue pretraining" if is_bundle(config.backbone) else "Pretrain"
     backbone = _backbone(config.backbone, config.weights_key)
     return (
-        f"{verb} {backbone} on **{words.count(donors, 'donor')}** of {escape(dataset.name)} with "
+        f"{verb} {backbone} on **{words.count(donors, 'donor')}** of {escape(dataset.name)}{_corpus(config)} "
+        "with "
         f"**{config.masker} masks**, {_masks(config)}, {_epochs(config.epochs, config.patience)}"
         f"{_drawn(config.train_cells, dataset)}{hidden}."
+    )
+
+
+def _corpus(config: PretrainConfig) -> str:
+    """Return the further datasets that it is pretrained on."""
+    return (
+        f" and the cells of {escape(', '.join(config.corpus))}, without their labels,"
+        if config.corpus
+        else ""
     )
 
 

@@ -22,6 +22,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
 
     pretrain = add_command(sub, "pretrain", "pretrain a backbone by masked reconstruction", _pretrain)
     pretrain.add_argument("--data", required=True, help="name of an imported dataset")
+    _add_corpus(pretrain)
     _add_backbone(pretrain, default="tiny")
     pretrain.add_argument("--masker", choices=MASKERS, default="self-guided")
     pretrain.add_argument(
@@ -50,6 +51,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         sub, "compare", "every arm and baseline over donor folds: does masking help?", _compare
     )
     compare.add_argument("--data", required=True, help="name of an imported dataset")
+    _add_corpus(compare)
     _add_backbone(compare, default="tiny")
     compare.add_argument(
         "--preset", choices=list(PRESETS), help="fields of pretraining and finetuning that differ by source"
@@ -67,6 +69,21 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     )
     compare.add_argument("--schemes", nargs="+", choices=SCHEMES, default=["linear-probe", "partial"])
     _add_machine(compare, example="pretrain.epochs=2 finetune.lr=3e-4")
+
+
+def _add_corpus(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--corpus",
+        type=lambda names: names.split(","),
+        metavar="A,B,C",
+        help="further datasets to pretrain on, without their labels and without copies of --data's cells and "
+        "of its test donors",
+    )
+    parser.add_argument(
+        "--corpus-genes",
+        choices=("intersection", "union"),
+        help="genes that every dataset of the corpus measured (default), or all of --data's",
+    )
 
 
 def _add_split(parser: argparse.ArgumentParser) -> None:
@@ -139,6 +156,8 @@ def _pretrain(args: argparse.Namespace, observer: Observer) -> Output:
     given = _given(
         args,
         "data",
+        "corpus",
+        "corpus_genes",
         "backbone",
         "weights_key",
         "masker",
@@ -194,8 +213,7 @@ def _compare(args: argparse.Namespace, observer: Observer) -> Output:
     if args.preset:
         for fields in nested.values():
             fields["preset"] = args.preset
-    if args.weights_key:
-        nested["pretrain"]["weights_key"] = args.weights_key
+    nested["pretrain"] |= _given(args, "corpus", "corpus_genes", "weights_key")
     for field, value in _changes(args.set).items():
         part, _, name = field.partition(".")
         if part not in nested or not name:

@@ -21,6 +21,7 @@ from sgm_core.errors import InputError, NotFoundError
 from sgm_core.estimate import formula
 from sgm_core.model.sizes import parameters
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, Settings, fold_count
+from sgm_core.training.corpus import corpus_datasets, corpus_size
 from sgm_core.training.folds import run_fold
 from sgm_core.training.tokens import Tokens
 from sgm_core.training.train_cells import cells_an_epoch
@@ -328,4 +329,8 @@ def _cells(config: PretrainConfig, dataset: Dataset) -> tuple[int, int]:
     """Return how many cells train an epoch and how many validate."""
     where = {name: getattr(config, name) for name in ("data", "fold", "split", "n_folds", "label")}
     train, validation = _fold_sizes(dataset, dataset.content_hash, PretrainConfig(**where))
+    if config.corpus:  # no more than that: copies and held-out donors are left out
+        others = corpus_datasets(dataset, config.corpus)
+        train += sum(other.n_cells for other in others)
+        return corpus_size(config.train_cells, [dataset, *others], train), validation
     return cells_an_epoch(config.train_cells, dataset, train), validation

@@ -106,14 +106,14 @@ class MaskedModel(nn.Module):
         Parameters
         ----------
         values : (B, L) what the model sees
-        masked : (B, L) bool
+        masked : (B, L) bool; those that are not eligible are hidden, too, and not scored
         target : (B, L) what is to be predicted where `masked`, by default `values`; another where the input
             was down-sampled
         """
         target = values if target is None else target
         added_encoder, added_decoder, penalty = self._summarise(values, masked)
         encoded = self.backbone.encode(values, self.backbone.shown(values) & ~masked, added_encoder)
-        at, real = pack(masked)
+        at, real = pack(masked & self.eligible)
         pooled = self.backbone.pool(encoded, values)
         predicted = self.backbone.decode(encoded, masked, at, added_decoder, pooled)
         error = ((predicted - target.gather(1, at)).float().square() * real).sum() / real.sum().clamp(min=1)

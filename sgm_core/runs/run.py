@@ -105,6 +105,22 @@ class Run(Observer):
         with suppress(NotFoundError):
             check_same_dataset(self.id, self.config, open_dataset(self.dataset_name))
 
+    def check_corpus(self) -> None:
+        """Refuse if a further dataset of its pretraining has other cells than when the run was asked for.
+
+        Raises
+        ------
+        InputError
+            If one has.
+        NotFoundError
+            If one is gone.
+        """
+        from sgm_core.cells.dataset import open_dataset
+        from sgm_core.cells.seen import check_same_dataset
+
+        for name, content in self.config.get("corpus_hashes", {}).items():
+            check_same_dataset(self.id, {"dataset_hash": content}, open_dataset(name))
+
     # ---- how it goes
 
     @property

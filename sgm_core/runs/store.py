@@ -16,7 +16,7 @@ from sgm_core.model.bundle import weights_hash
 from sgm_core.runs.plain import plain
 from sgm_core.runs.provenance import code_version, hardware
 from sgm_core.runs.run import ACTIVE, STATES, Run, now
-from sgm_core.runs.titles import run_title
+from sgm_core.runs.titles import corpus_of, run_title
 
 __all__ = [
     "ACTIVE",
@@ -47,7 +47,7 @@ def create_run(
 ) -> Run:
     """Make the folder of a new run in the state ``queued``; nothing is started.
 
-    The ID of a compare run follows from all that decides its numbers: its parameters, the dataset's content,
+    The ID of a compare run follows from all that decides its numbers: its parameters, the datasets' content,
     the imported weights and the code. So asking for the same comparison again returns the run that exists,
     whatever its state, and an update of the program makes a new one.
 
@@ -69,7 +69,8 @@ def create_run(
             if value and (key == "path" or Path(value).expanduser().exists()):
                 parameters[key] = str(Path(value).expanduser().resolve())
     content_hash = None if kind == "import" else _dataset_hash(dataset, kind)
-    run_id = home.check_name(run_id or _new_id(kind, dataset, parameters, content_hash), "run ID")
+    corpus = {name: _dataset_hash(name, kind) for name in corpus_of(parameters)}
+    run_id = home.check_name(run_id or _new_id(kind, dataset, parameters, content_hash, corpus), "run ID")
     created = now()
     path = home.folder("runs") / run_id
     try:
@@ -82,6 +83,7 @@ def create_run(
                     "title": title or run_title(kind, dataset, parameters),
                     "parameters": parameters,
                     "dataset_hash": content_hash,
+                    **({"corpus_hashes": corpus} if corpus else {}),
                     "seed": parameters.get("seed"),
                     "code_version": code_version(),
                     "hardware": hardware(),
@@ -195,11 +197,14 @@ def _dataset_hash(name: str, kind: str) -> str:
     return dataset.content_hash
 
 
-def _new_id(kind: str, dataset: str, parameters: dict[str, Any], content_hash: str | None) -> str:
+def _new_id(
+    kind: str, dataset: str, parameters: dict[str, Any], content_hash: str | None, corpus: dict[str, str]
+) -> str:
     stem = f"{kind}-{dataset[:36]}"
     if kind == "compare":
         weights = weights_hash(str(parameters.get("backbone", "")))
-        text = json.dumps([parameters, content_hash, weights, deciding_code()], sort_keys=True)
+        decides = [parameters, content_hash, weights, deciding_code(), *([corpus] if corpus else [])]
+        text = json.dumps(decides, sort_keys=True)
         return f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
     stem += datetime.now(UTC).strftime("-%y%m%d-%H%M%S")
     number, taken = 1, home.folder("runs")

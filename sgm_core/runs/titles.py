@@ -5,6 +5,14 @@ from pathlib import Path
 from typing import Any
 
 
+def corpus_of(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the further datasets that a run pretrains on, from its parameters; most runs have none."""
+    nested = parameters.get("pretrain")
+    own = nested if isinstance(nested, Mapping) else parameters
+    names = own.get("corpus") or ()
+    return tuple(names.split(",")) if isinstance(names, str) else tuple(names)
+
+
 def run_title(kind: str, dataset: str, parameters: Mapping[str, Any], source: str = "") -> str:
     """Return e.g. 'Compare tiny on demo' or 'Pretrain tiny self-guided on demo, fold 2 left out'.
 
@@ -16,6 +24,8 @@ def run_title(kind: str, dataset: str, parameters: Mapping[str, Any], source: st
         Title of the pretraining that a finetuning starts from.
     """
     backbone = str(parameters.get("backbone") or "")
+    if corpus := corpus_of(parameters):
+        dataset = " + ".join([dataset, *corpus])
     if kind == "compare":
         return f"Compare {backbone or 'the arms'} on {dataset}"
     if kind == "pretrain":

@@ -65,6 +65,7 @@ def execute(run: Run, observer: Observer | None = None) -> None:
     """Do the run's work, in this process and without touching its state; `observer` is the run by default."""
     watcher = observer or run
     run.check_dataset()  # another file may have got the name since the run was asked for
+    run.check_corpus()
     if run.kind in ("pretrain", "finetune", "compare"):
         from sgm_core.training.memory import keep_freed_memory
 

@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -61,6 +62,8 @@ class Values:
     """
 
     _others_count = True  # in a cell's total, the genes that are not chosen
+    first = 0
+    """Number of its first cell in a corpus: random numbers are drawn by it."""
 
     def __init__(
         self, dataset: Dataset, genes: np.ndarray, device: torch.device, target_depth: str | None = None
@@ -138,7 +141,7 @@ class Values:
         untouched = []
         for i, cell in enumerate(rows):
             stream = np.random.Philox(
-                key=np.array([seed, purpose], np.uint64), counter=[0, 0, epoch, int(cell)]
+                key=np.array([seed, purpose], np.uint64), counter=[0, 0, epoch, self.first + int(cell)]
             )
             rng = np.random.Generator(stream)
             thin, rate = rng.random() < share, rng.beta(2, 2)
@@ -156,6 +159,24 @@ class Values:
         if untouched:
             batch[untouched] = self.batch(rows[untouched])
         return batch
+
+
+class PlacedValues(Values):
+    """The cells of a dataset that may lack some of the backbone's genes; a gene that it lacks is zero.
+
+    A cell's total is over all genes of its dataset: fewer counts in a panel than in a transcriptome.
+
+    Parameters
+    ----------
+    dataset, device, target_depth : see `Values`
+    names : symbols of the backbone's genes, each once
+    """
+
+    def __init__(
+        self, dataset: Dataset, names: np.ndarray, device: torch.device, target_depth: str | None = None
+    ) -> None:
+        places = pd.Index(names).get_indexer(pd.Index(dataset.genes)).astype(np.int64)
+        self._describe(dataset, places, len(names), device, target_depth)
 
 
 class VocabularyValues(Values):
@@ -187,6 +208,74 @@ class VocabularyValues(Values):
 
     def _normalised(self, counts: np.ndarray, totals: np.ndarray) -> np.ndarray:
         return np.log1p(TARGET_SUM * counts / totals).astype(np.float32)
+
+
+class CorpusValues(Values):
+    """Several datasets' cells for one backbone, numbered through: first all of the first, then the next's.
+
+    Parameters
+    ----------
+    parts : of each dataset, the same positions
+    union : False leaves as measured what every dataset measured
+
+    Attributes
+    ----------
+    datasets : whose cells they are
+    starts : (datasets,) number of each one's first cell
+    differs : whether some dataset measured other positions than the first; batches are then of one dataset
+    """
+
+    def __init__(self, parts: Sequence[Values], union: bool) -> None:
+        self.parts, self.dataset, self.device = parts, parts[0].dataset, parts[0].device
+        self.n_positions, self.lengths = parts[0].n_positions, np.concatenate([one.lengths for one in parts])
+        ends = np.cumsum([len(one.lengths) for one in parts])
+        self.starts = ends - [len(one.lengths) for one in parts]
+        for one, start in zip(parts, self.starts, strict=True):
+            one.first = int(start)
+        every = np.logical_and.reduce([one.measured for one in parts])
+        self.measured = parts[0].measured if union else every
+        self._measured = [one.measured if union else every for one in parts]
+        self.datasets = [one.dataset for one in parts]
+        self.differs = any((one != self.measured).any() for one in self._measured)
+
+    def own(self, rows: np.ndarray) -> np.ndarray:
+        """Return which of the cells are the first dataset's (n,) bool."""
+        return rows < len(self.parts[0].lengths)
+
+    def part_of(self, rows: np.ndarray) -> np.ndarray:
+        """Return the number of the dataset that each cell is of (n,)."""
+        return np.searchsorted(self.starts, rows, "right") - 1
+
+    def measured_by(self, part: int) -> np.ndarray:
+        """Return the positions that may be masked and scored in a dataset's cells (L,) bool."""
+        return self._measured[part]
+
+    def cell_names(self, rows: np.ndarray) -> list[str]:
+        """Return the names of the cells, those of further datasets with the dataset's name before it."""
+        named = []
+        for part, row in zip(self.part_of(rows), rows, strict=True):
+            (name,) = self.parts[part].cell_names(np.array([row - self.starts[part]]))
+            named.append(f"{self.parts[part].dataset.name}: {name}" if part else name)
+        return named
+
+    def batch(self, rows: np.ndarray) -> Tensor:
+        """Return the values (B, L) of cells."""
+        return self._gather(rows, lambda values, own: values.batch(own))
+
+    def thinned(self, rows: np.ndarray, share: float, key: tuple[int, int, int]) -> Tensor:
+        """Return the values (B, L) of cells, some thinned; see `Values.thinned`."""
+        return self._gather(rows, lambda values, own: values.thinned(own, share, key))
+
+    def _gather(self, rows: np.ndarray, read: Callable[[Values, np.ndarray], Tensor]) -> Tensor:
+        parts = self.part_of(rows)
+        found = np.unique(parts)
+        if len(found) == 1:
+            return read(self.parts[found[0]], rows - self.starts[found[0]])
+        x = torch.empty(len(rows), self.n_positions, device=self.device)
+        for part in found:
+            at = np.flatnonzero(parts == part)
+            x[torch.from_numpy(at).to(self.device)] = read(self.parts[part], rows[at] - self.starts[part])
+        return x
 
 
 def model_values(dataset: Dataset, model: MaskedModel, names: np.ndarray, device: torch.device) -> Values:

@@ -1,5 +1,7 @@
 """Masked pretraining: what is masked, what the loss is, what an epoch measures; the loop is `loop.py`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,19 +18,24 @@ from sgm_core.cells.split import Fold, fold_cells
 from sgm_core.device import autocast, pick_device
 from sgm_core.model.backbone import BackboneConfig
 from sgm_core.model.checkpoint import save_model
-from sgm_core.model.reconstruction import MaskedModel
+from sgm_core.model.reconstruction import Drawn, MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.backbones import corpus_sentence, is_bundle
 from sgm_core.training.config import PretrainConfig
+from sgm_core.training.corpus import (
+    CorpusCells,
+    corpus_sentences,
+    corpus_table,
+)
 from sgm_core.training.counts import MaskCounter, sum_models
-from sgm_core.training.data import Values, ahead, batches, model_values, token_batches
+from sgm_core.training.data import CorpusValues, Values, ahead, batches, model_values, token_batches
 from sgm_core.training.draws import mask_shares, mask_sums, random_numbers
 from sgm_core.training.first_masks import first_masks
 from sgm_core.training.folds import run_fold
 from sgm_core.training.loop import Loop, Task
 from sgm_core.training.pooling import write_pooled
 from sgm_core.training.reconstruction_check import check_reconstruction
-from sgm_core.training.start import Start, initial_state
+from sgm_core.training.start import Start, initial_state, with_corpus
 from sgm_core.training.train_cells import PRETRAINING, TrainCells, train_cells
 
 _TRAIN, _VALIDATE, _ORDER, _THIN, _FEATURES = range(5)  # purposes of random numbers
@@ -160,8 +167,25 @@ def pretraining(
     train, validation = pretrain_cells(dataset, fold)
     start = initial_state(dataset, config, train, pick_device(config.device), shape)
     classes = pd.factorize(dataset.labels(config.label).iloc[train], use_na_sentinel=False)[0]
-    cells = train_cells(dataset, train, classes, config.train_cells, config.seed, PRETRAINING)
+    if config.corpus:
+        start, cells = _corpus(config, start, classes, observer)
+    else:
+        cells = train_cells(dataset, train, classes, config.train_cells, config.seed, PRETRAINING)
     return Pretraining(config, start, cells, validation, -1 if fold is None else fold.index, observer)
+
+
+def _corpus(
+    config: PretrainConfig, start: Start, classes: np.ndarray, observer: Observer
+) -> tuple[Start, TrainCells]:
+    """Return the start and the training cells of a pretraining on several datasets; say what they are."""
+    start = with_corpus(start, config)
+    how = config.corpus_genes
+    said = corpus_sentences(start.members, config.corpus, start.names, how, start.informative)
+    observer.message(said if config.fold is None else f"fold {config.fold}, {said}")
+    observer.table("corpus", corpus_table(start.members, start.names))
+    assert isinstance(start.values, CorpusValues)
+    members = [one for one in start.members if one.dataset in start.values.datasets]
+    return start, CorpusCells(members, start.values.starts, classes, config.train_cells, config.seed)
 
 
 class Pretraining(Task[Batch]):
@@ -191,11 +215,13 @@ class Pretraining(Task[Batch]):
         self.config, self.start, self.cells, self.fold, self.observer = config, start, cells, fold, observer
         self.model, self.values = start.model, start.values
         self.device, self.modules, self.arm = start.values.device, [start.model], arm_name(config)
-        self.n_batches = -(-cells.size // config.batch_size)
+        self.corpus = self.values if isinstance(self.values, CorpusValues) else None
+        self.n_batches = sum(-(-len(rows) // config.batch_size) for rows in self._together(cells.epoch(0)))
         measured = None if self.values.measured.all() else np.flatnonzero(self.values.measured)
         counted = start.names if measured is None else start.names[measured]
         self.counter = MaskCounter(self.values.dataset, counted, config.epochs, measured)
-        self.first = first_masks(self.model, self.values, config, cells.rows, counted, measured)
+        self._own = cells.rows if self.corpus is None else cells.rows[self.corpus.own(cells.rows)]
+        self.first = first_masks(self.model, self.values, config, self._own, counted, measured)
         self.history: list[dict[str, float]] = [self.first.cells]
         self._order = np.random.default_rng([config.seed, _ORDER])
         self._features = torch.Generator().manual_seed(config.seed * 8 + _FEATURES)
@@ -205,6 +231,7 @@ class Pretraining(Task[Batch]):
         # steps since the features were drawn
         self._calls = int(self.model.backbone.redraw_calls) if self._official else 0
         self._epoch, self._sums = 0, torch.zeros(5, dtype=torch.float64, device=self.device)
+        self._counted = 0  # cells of `data` in this epoch, whose masks the tables count
 
     def groups(self) -> list[dict[str, Any]]:
         """Return the backbone's group and that of all others."""
@@ -213,11 +240,19 @@ class Pretraining(Task[Batch]):
     def start_epoch(self, epoch: int) -> list[np.ndarray]:
         """Return cells of similar length, in random order."""
         self.model.train()
-        self._epoch = epoch
+        self._epoch, self._counted = epoch, 0
         self._sums.zero_()
-        return list(
-            batches(self.cells.epoch(epoch), self.values.lengths, self.config.batch_size, self._order)
-        )
+        lengths, size = self.values.lengths, self.config.batch_size
+        parts = self._together(self.cells.epoch(epoch))
+        order = [batch for rows in parts for batch in batches(rows, lengths, size, self._order)]
+        return order if len(parts) == 1 else [order[i] for i in self._order.permutation(len(order))]
+
+    def _together(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Return the cells that may share a batch: all, or those of each dataset where their genes differ."""
+        if self.corpus is None or not self.corpus.differs:
+            return [rows]
+        part = self.corpus.part_of(rows)
+        return [rows[part == number] for number in np.unique(part)]
 
     def make(self, epoch: int, rows: np.ndarray) -> Batch:
         """Make a batch of training cells."""
@@ -229,29 +264,63 @@ class Pretraining(Task[Batch]):
             self.model.backbone.redraw_features(self._features)
             self._calls = 0
         self._calls += 1
-        with autocast(self.device, self.config.precision):
+        with autocast(self.device, self.config.precision), self._measured(batch.rows) as lacking:
             drawn = self.model.draw(batch.x, batch.noise, batch.subset)
-            result = self.model(batch.x, drawn.masked, batch.target)
-        eligible = self.model.eligible
-        self.counter.add(batch.rows, self._epoch, batch.x, drawn.masked, eligible, batch.target)
-        error = (result.error.detach() * len(batch.x)).double()
-        self._sums += torch.cat([error[None], mask_sums(batch.x, drawn, eligible)])
+            hidden = drawn.masked if lacking is None else drawn.masked | lacking
+            result = self.model(batch.x, hidden, batch.target)
+        self._sums[0] += (result.error.detach() * len(batch.x)).double()
+        self._count(batch, drawn)
         return result.loss  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _measured(self, rows: np.ndarray) -> Iterator[Tensor | None]:
+        """Let what the cells' dataset measured be eligible; yield the genes that it lacks (L,), None = none.
+
+        They are hidden as a masked gene is, so that the decoder takes none of them for a zero.
+        """
+        part = int(self.corpus.part_of(rows[:1])[0]) if self.corpus and self.corpus.differs else 0
+        if self.corpus is None or part == 0:
+            yield None
+            return
+        before = self.model.eligible
+        measured = torch.from_numpy(self.corpus.measured_by(part)).to(self.device)
+        genes = torch.arange(len(measured), device=self.device) < len(self.start.names)
+        self.model.eligible = measured
+        try:
+            yield genes & ~measured
+        finally:
+            self.model.eligible = before
+
+    def _count(self, batch: Batch, drawn: Drawn) -> None:
+        """Count the masks of the cells of `data`: those of further datasets have no labels or groups here."""
+        eligible = self.model.eligible
+        if self.corpus is not None:
+            own = np.flatnonzero(self.corpus.own(batch.rows))
+            self._counted += len(own)
+            if not len(own):
+                return
+            at = torch.from_numpy(own).to(self.device)
+            drawn = Drawn(drawn.masked[at], drawn.effective_share[at])
+            kept = (tensor[at] for tensor in (batch.x, batch.target, batch.noise, batch.subset))
+            batch = Batch(batch.rows[own], *kept)
+        self.counter.add(batch.rows, self._epoch, batch.x, drawn.masked, eligible, batch.target)
+        self._sums[1:] += mask_sums(batch.x, drawn, eligible)
 
     def end_epoch(self, epoch: int, seconds: float) -> tuple[float]:
         """Measure the validation loss and report the epoch."""
         error, *sums = self._sums.tolist()
         loss = validation_loss(self.model, self.values, self.validation, self.config, epoch)
         n_cells = self.cells.size
+        counted = n_cells if self.corpus is None else max(1, self._counted)
         row = {
             "epoch": epoch + 1,
             "train_loss": error / n_cells,
             "validation_loss": loss,
             "cells_per_s": n_cells / seconds,
-            **mask_shares(sums, n_cells, int(self.values.measured.sum())),
+            **mask_shares(sums, counted, int(self.values.measured.sum())),
             "rank_correlation": self.counter.rank_correlation(epoch),
         }
-        self.history.append(row | {"cells": n_cells})
+        self.history.append(row | {"cells": counted})
         self.observer.metric(phase="pretrain", arm=self.arm, fold=self.fold, seed=self.config.seed, **row)
         return (-loss,)
 
@@ -292,9 +361,9 @@ class Pretraining(Task[Batch]):
 
     def _reconstruction(self) -> pd.DataFrame:
         self.observer.message("hidden genes of validation cells: the model against simple predictors")
-        return check_reconstruction(
-            self.model, self.values, self.cells.rows, self.validation, self.config
-        ).assign(arm=self.arm, fold=self.fold, seed=self.config.seed)
+        return check_reconstruction(self.model, self.values, self._own, self.validation, self.config).assign(
+            arm=self.arm, fold=self.fold, seed=self.config.seed
+        )
 
 
 @torch.no_grad()

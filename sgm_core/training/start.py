@@ -12,7 +12,15 @@ from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.model.weights import load_backbone
 from sgm_core.training.backbones import is_bundle, shape_of_size
 from sgm_core.training.config import PretrainConfig
-from sgm_core.training.data import Values, VocabularyValues, informative_genes, refuse_long_cells
+from sgm_core.training.corpus import Member, corpus_columns, corpus_datasets, corpus_members, training
+from sgm_core.training.data import (
+    CorpusValues,
+    PlacedValues,
+    Values,
+    VocabularyValues,
+    informative_genes,
+    refuse_long_cells,
+)
 
 
 @dataclass(frozen=True)
@@ -25,12 +33,16 @@ class Start:
     values : what it reads of the dataset
     genes : columns of the dataset that it reads
     names : symbols of all its genes, those that the dataset lacks among them
+    members : the datasets of its corpus, none where that is the dataset alone
+    informative : number of genes that were chosen on the training cells; None = a vocabulary
     """
 
     model: MaskedModel
     values: Values
     genes: np.ndarray
     names: np.ndarray
+    members: tuple[Member, ...] = ()
+    informative: int | None = None
 
 
 def initial_state(
@@ -55,10 +67,16 @@ def initial_state(
     Raises
     ------
     InputError
-        If the dataset does not fit the vocabulary, or a cell has more than ``config.max_tokens`` tokens.
+        If the dataset does not fit the vocabulary, a cell has more than ``config.max_tokens`` tokens, or the
+        datasets of the corpus don't fit together.
     NotFoundError
-        If the imported weights or their key are not there.
+        If the imported weights or their key, or a dataset of the corpus, are not there.
     """
+    members: list[Member] = []
+    informative = None
+    if config.corpus:
+        members = corpus_members(dataset, corpus_datasets(dataset, config.corpus), rows)
+    others = training(members)[1:]
     if shape is None and is_bundle(config.backbone):
         bundle = open_bundle(config.backbone)
         values: Values = VocabularyValues(dataset, bundle.genes, device, config.target_depth)
@@ -73,6 +91,8 @@ def initial_state(
         genes = np.flatnonzero(np.isin(dataset.genes, names))
     else:
         genes = informative_genes(dataset, rows, config.n_genes)
+        informative = len(genes)
+        genes = corpus_columns(dataset, genes, [one.dataset for one in others], config.corpus_genes)
         values = Values(dataset, genes, device, config.target_depth if config.depth_tokens else None)
         refuse_long_cells(values.lengths, config.max_tokens, f"dataset {dataset.name!r}")
         shape = shape or BackboneConfig(**shape_of_size(config, len(genes)))
@@ -84,7 +104,43 @@ def initial_state(
     if backbone.genes is not None:
         torch.manual_seed(config.seed)  # the weights came without random numbers; the masker's need some
     model = MaskedModel(backbone, config.to_dict(), torch.from_numpy(values.measured))
-    return Start(model.to(device), values, genes, names)
+    return Start(model.to(device), values, genes, names, tuple(members), informative)
+
+
+def with_corpus(start: Start, config: PretrainConfig) -> Start:
+    """Return a start whose values are those of all datasets of the corpus; the model is the same.
+
+    Parameters
+    ----------
+    start : as `initial_state` makes it
+    config : every choice
+
+    Raises
+    ------
+    InputError
+        If a dataset does not fit the vocabulary, or one of its cells is too long.
+    """
+    values, device = start.values, start.values.device
+    depths = values.n_positions - len(start.names)
+    parts, members = [values], [start.members[0]]
+    for member in start.members[1:]:
+        if not len(member.rows):
+            members.append(member)
+            continue
+        if start.model.backbone.genes is not None:
+            genes = start.model.backbone.genes
+            own: Values = VocabularyValues(member.dataset, genes, device, config.target_depth)
+        else:
+            depth = config.target_depth if depths else None
+            own = PlacedValues(member.dataset, start.names, device, depth)
+        refuse_long_cells(own.lengths[member.rows], config.max_tokens, f"dataset {member.dataset.name!r}")
+        parts.append(own)
+        # a cell that expresses none of the genes has nothing to learn from
+        seen = own.lengths[member.rows] > depths
+        members.append(replace(member, rows=member.rows[seen], silent=int((~seen).sum())))
+    joined = CorpusValues(parts, config.corpus_genes == "union")
+    start.model.eligible.copy_(torch.from_numpy(joined.measured))
+    return replace(start, values=joined, members=tuple(members))
 
 
 def original(weights: str, key: str) -> MaskedModel:

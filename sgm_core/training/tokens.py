@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
 
-from sgm_core import home
 from sgm_core.cells.dataset import Dataset
-from sgm_core.cells.facts import FOLDER, GeneMoments, gene_moments
+from sgm_core.cells.facts import GeneMoments, gene_moments
+from sgm_core.cells.kept_arrays import kept_array
 from sgm_core.cells.vocabulary import place_genes
 
 MIN_DETECTION = 0.01
 """A gene seen in fewer cells than this share says too little to be a token."""
 _SAMPLE, _CHUNK = 400, 4096
-_TOKENS, _KEPT = "tokens-1", 64
-"""Folder of what `known_genes` keeps (the number grows when what is in it changes), and its most files."""
+_TOKENS = "tokens-1"
+"""Folder of what `known_genes` keeps."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +120,14 @@ def known_genes(dataset: Dataset, known: np.ndarray) -> tuple[np.ndarray, np.nda
     tuple
         Genes, int64 (n_cells,), and counts, float64 (n_cells,).
     """
-    name = hashlib.sha256(np.packbits(known).tobytes()).hexdigest()[:24]
-    path = dataset.path / FOLDER / _TOKENS / f"{name}.npy"
-    with suppress(OSError, ValueError):  # not there, or damaged: it is made again
-        genes, counts = np.load(path, allow_pickle=False)
-        return genes.astype(np.int64), counts
-    genes, counts = np.empty(dataset.n_cells, np.int64), np.empty(dataset.n_cells)
+    genes, counts = kept_array(
+        dataset, _TOKENS, np.packbits(known).tobytes(), partial(_known, dataset, known)
+    )
+    return genes.astype(np.int64), counts
+
+
+def _known(dataset: Dataset, known: np.ndarray) -> np.ndarray:
+    genes, counts = np.empty((2, dataset.n_cells))
     for start in range(0, dataset.n_cells, _CHUNK):
         block = dataset.take(slice(start, start + _CHUNK))
         ours = known[block.indices]
@@ -136,13 +136,7 @@ def known_genes(dataset: Dataset, known: np.ndarray) -> tuple[np.ndarray, np.nda
         genes[part] = np.diff(before[block.indptr])
         cell = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
         counts[part] = np.bincount(cell[ours], block.data[ours], block.shape[0])
-    with suppress(OSError):  # it may be that this user may not write there
-        with home.whole_file(path) as temporary, temporary.open("wb") as stream:
-            np.save(stream, np.stack([genes.astype(np.float64), counts]))
-        kept = sorted(path.parent.glob("[!.]*.npy"), key=lambda file: file.stat().st_mtime)
-        for old in kept[:-_KEPT]:
-            old.unlink(missing_ok=True)
-    return genes, counts
+    return np.stack([genes, counts])
 
 
 def informative_tokens(dataset: Dataset, n_genes: int, depth_tokens: bool = False) -> Tokens:

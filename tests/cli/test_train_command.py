@@ -53,6 +53,31 @@ def test_pretrain_then_finetune_on_its_own_fold_only(
     assert "has seen the test donors" in text and "--fold 0" in text
 
 
+def test_a_corpus_of_copies_trains_no_cell_twice(
+    demo_dataset: Dataset, few_cells: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretrain = ["pretrain", "--data", "small", "--fold", "0", "--device", "cpu", "--set", *QUICK]
+    done = answer(capsys, *pretrain, "--corpus", "few")
+    run = open_run(done["run"])
+    assert run.parameters["corpus"] == ["few"] and run.config["corpus_hashes"] == {
+        "few": few_cells.content_hash
+    }
+    table = run.read_table("corpus").set_index("dataset")
+    fold = run_folds(demo_dataset, run.parameters)[0]
+    held = few_cells.donors().isin([*fold.test, *fold.validation]).sum()
+    assert table.loc["few", "trained"] == 0 and table.loc["few", "same_donor"] == held > 0
+    assert table.loc["few", "copies"] == few_cells.n_cells - held
+    assert f"0 of {few_cells.n_cells} cells of 'few'" in run.log_tail()
+    text = complaint(capsys, *pretrain, "--corpus", "few,nowhere")
+    assert "no dataset 'nowhere'" in text
+    report = answer(
+        capsys, *pretrain, "--corpus", "few", "--corpus-genes", "union", "--dry-run", "--no-probe"
+    )
+    alone = answer(capsys, *pretrain, "--dry-run", "--no-probe")
+    assert report["parameters"]["corpus_genes"] == "union"
+    assert report["estimate"]["cells"] == alone["estimate"]["cells"] + few_cells.n_cells
+
+
 def test_shared_pretraining_is_labelled_and_tested_on_every_fold(
     demo_dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,6 +54,26 @@ def test_starting_opens_runs_with_the_new_run_in_view(open_page, demo_dataset, q
     assert page.selectbox(key="run").value == list_runs()[0].id
 
 
+@pytest.mark.parametrize("kind, part", [("pretrain", ""), ("compare", "pretrain.")])
+def test_further_datasets_are_offered_where_there_are_any(
+    open_page, demo_dataset, few_cells, queued, kind, part
+):
+    page = open_page("new_run")
+    page.segmented_control(key="kind").set_value(kind).run()
+    pills = page.button_group(key=f"{kind}.{part}corpus")
+    assert list(pills.options) == ["small"]
+    pills.set_value(["small"]).run()
+    assert "and the cells of small, without their labels," in text_of(page)
+    page.selectbox(key=f"{kind}.{part}preset").set_value("paper").run()
+    assert not page.exception
+    page = start(page)
+    run = list_runs()[0]
+    fields = run.parameters["pretrain"] if part else run.parameters
+    assert fields["corpus"] == ["small"], "a preset leaves the data alone"
+    assert list(run.config["corpus_hashes"]) == ["small"]
+    assert not page.exception and page.title[0].value == "Runs"
+
+
 def test_the_recipe_follows_the_controls(open_page, demo_dataset):
     page = open_page("new_run")
     page.segmented_control(key="kind").set_value("pretrain").run()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sgm_core.cells import kept_arrays
 from sgm_core.cells.dataset import Dataset
 from sgm_core.training import tokens
 from sgm_core.training.data import Values, informative_genes
@@ -66,7 +67,7 @@ def test_tokens_are_counted_once_and_kept(demo_dataset: Dataset, monkeypatch: py
 
 
 def test_few_choices_of_genes_are_kept(demo_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "_KEPT", 3)
+    monkeypatch.setattr(kept_arrays, "_KEPT", 3)
     for number in range(5):
         known_genes(demo_dataset, np.arange(demo_dataset.n_genes) == number)
     assert len(list((demo_dataset.path / "facts").glob("tokens-*/*.npy"))) == 3

@@ -30,6 +30,19 @@ class PretrainConfig(Settings):
     """Masked pretraining of one backbone on one dataset."""
 
     data: str = option("", "data", "Name of the dataset")
+    corpus: tuple[str, ...] = option(
+        (),
+        "data",
+        "Further datasets whose cells, without their labels, are pretrained on together with those of "
+        "`data`: none of a test or validation donor, and none twice",
+    )
+    corpus_genes: str = option(
+        "intersection",
+        "data",
+        "The most informative genes of `data`: intersection = those that every dataset of the corpus "
+        "measured; union = all, and what a dataset lacks is neither masked nor scored in its cells",
+        choices=("intersection", "union"),
+    )
     backbone: str = backbone_field(
         "tiny",
         "A size of the scFoundation architecture (trained from scratch), or the name of imported weights",
@@ -280,6 +293,10 @@ class PretrainConfig(Settings):
         check_backbone(self.backbone)
         target_depth(self.target_depth)
         check_fold(self.fold, self.split, self.n_folds)
+        for name in self.corpus:
+            if not name or self.corpus.count(name) > 1:
+                what = f"has {name!r} twice" if name else "has an empty name"
+                raise InputError(f"corpus {what}: name each further dataset once, for example B,C")
         if self.latent_width % self.latent_heads:
             raise InputError(
                 f"latent_heads is {self.latent_heads}: it must divide latent_width, which is "
