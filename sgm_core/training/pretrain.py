@@ -293,7 +293,7 @@ class Pretraining(Task[Batch]):
     def _reconstruction(self) -> pd.DataFrame:
         self.observer.message("hidden genes of validation cells: the model against simple predictors")
         return check_reconstruction(
-            self.model, self.values, self.cells.rows, self.validation, self.config
+            self.model, self.values, self.cells.rows, self.validation, self.config, self.observer
         ).assign(arm=self.arm, fold=self.fold, seed=self.config.seed)
 
 
