@@ -68,6 +68,14 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         help="seeds of each primary arm, each a model of its own (default 3)",
     )
     compare.add_argument("--schemes", nargs="+", choices=SCHEMES, default=["linear-probe", "partial"])
+    compare.add_argument(
+        "--labels",
+        metavar="N,N,all",
+        help="labelled cells a class to learn from, such as 10,30,100,all (default: all)",
+    )
+    compare.add_argument(
+        "--label-draws", type=int, metavar="N", help="draws of the cells at each number of labels (default 3)"
+    )
     _add_machine(compare, example="pretrain.epochs=2 finetune.lr=3e-4")
 
 
@@ -220,7 +228,7 @@ def _compare(args: argparse.Namespace, observer: Observer) -> Output:
             raise InputError(f"--set {field}: write pretrain.FIELD=VALUE or finetune.FIELD=VALUE")
         nested[part][name] = value
     given = _given(args, "data", "backbone", "split", "folds", "label", "arms", "schemes", "seeds")
-    given |= _given(args, "device", "seed", "train_cells")
+    given |= _given(args, "device", "seed", "train_cells", "labels", "label_draws")
     config = CompareConfig.from_dict({**given, **nested})
     return _try_or_run("compare", config, dataset, args, observer)
 

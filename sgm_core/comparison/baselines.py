@@ -31,6 +31,8 @@ N_DETECTED, N_COMPONENTS = 2000, 50
 C_GENES = (0.0003, 0.001, 0.003, 0.01, 0.03)
 """Inverse strengths of the penalty on 1,500 genes that the validation donors choose from."""
 C_PCA = (0.003, 0.01, 0.1, 1.0)
+C_FEW = (0.001, 0.01, 0.1, 1.0)
+"""The same on a few labelled cells: the penalty is weighed against the sum of their losses."""
 NEIGHBOURS = (5, 15, 30, 60)
 _CLIP = 10.0
 
@@ -74,6 +76,39 @@ class Fitted:
     chosen: str
 
 
+def reader(name: str, x: Values, sums: GeneSums | None = None) -> "_Features":
+    """Return what a baseline reads of a block of cells, fitted on the cells `x` without their labels.
+
+    Parameters
+    ----------
+    name
+        A baseline that reads cells, see `run_baseline`.
+    x
+        The training cells.
+    sums
+        Of the same cells (`sums_of`), where they are known.
+
+    Raises
+    ------
+    InputError
+        If no gene varies.
+    """
+    sums = sums or sums_of(blocks(x), x.shape[1])
+    if name == "hvg-logistic":
+        genes = variable_genes(sums, N_VARIABLE)
+        if not len(genes):
+            raise InputError("no gene varies among the training cells: check the counts and the filters")
+        features: _Features = lambda block: block[:, genes].toarray()  # noqa: E731
+    else:
+        genes = most_counted(sums.detected, N_DETECTED)
+        fit = fit_blocks((block[:, genes] for block in blocks(x)), N_COMPONENTS)
+        features = lambda block: apply_pca(block[:, genes], *fit)  # noqa: E731
+    if name == "pca-knn":
+        return features
+    scale = _scale(_filled(x, features))
+    return lambda block: _standardised(features(block), *scale)
+
+
 def run_baseline(
     name: str,
     x_train: Values,
@@ -82,7 +117,8 @@ def run_baseline(
     y_validation: np.ndarray,
     x_test: Values,
     seed: int = 0,
-    sums: GeneSums | None = None,
+    read: "_Features | None" = None,
+    strengths: Iterable[float] | None = None,
 ) -> Fitted:
     """Train one baseline and predict the test cells.
 
@@ -98,8 +134,11 @@ def run_baseline(
         Label of each cell.
     seed
         Kept for a uniform call; the four are deterministic.
-    sums
-        Of the training cells (`sums_of`), where they are known.
+    read
+        What it reads of a cell (`reader`), by default fitted on `x_train`. With few labelled cells, those
+        without a label are there too, and it is fitted on them all.
+    strengths
+        Inverse strengths of the penalty to choose from, by default `C_GENES` or `C_PCA`.
 
     Raises
     ------
@@ -115,25 +154,13 @@ def run_baseline(
     y_validation = np.asarray(y_validation, dtype=str)
     known = np.isin(y_validation, classes)
     truth = np.searchsorted(classes, y_validation[known])
-    sums = sums or sums_of(blocks(x_train), x_train.shape[1])
-    if name == "hvg-logistic":
-        genes = variable_genes(sums, N_VARIABLE)
-        if not len(genes):
-            raise InputError("no gene varies among the training cells: check the counts and the filters")
-        features: _Features = lambda block: block[:, genes].toarray()  # noqa: E731
-    else:
-        genes = most_counted(sums.detected, N_DETECTED)
-        fit = fit_blocks((block[:, genes] for block in blocks(x_train)), N_COMPONENTS)
-        features = lambda block: apply_pca(block[:, genes], *fit)  # noqa: E731
+    features = read or reader(name, x_train)
     train = _filled(x_train, features)
     if name == "pca-knn":
         models = _neighbours(train, codes)
     else:
-        scale = _scale(train)
-        raw, features = features, lambda block: _standardised(raw(block), *scale)
-        models = _logistics(
-            _standardised(train, *scale), codes, C_PCA if name == "pca-logistic" else C_GENES, seed
-        )
+        usual = C_PCA if name == "pca-logistic" else C_GENES
+        models = _logistics(train, codes, strengths or usual, seed)
 
     def named(predict: Callable[[np.ndarray], np.ndarray], x: Values) -> np.ndarray:
         return np.concatenate([predict(features(block)) for block in blocks(x)])

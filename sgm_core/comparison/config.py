@@ -6,8 +6,9 @@ preset. Paper: "Improving Classification of Cell Types in AML with Self-guided M
 2025.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from sgm_core.errors import InputError
@@ -76,11 +77,14 @@ class CompareConfig(Settings):
     labels: tuple[str, ...] = option(
         ("all",),
         "data",
-        "Labelled cells a class that an arm, and a baseline, may learn from: all, or numbers from 2 up; "
-        "pretraining reads all training cells without their labels",
+        "Labelled cells a class that arms and baselines learn from: numbers from 2 up beside all of them, "
+        "which is always scored; pretraining reads all training cells without their labels",
     )
     label_draws: int = option(
-        3, "data", "Seeded draws of the labelled cells at each number of labels", range=Range(1, 100)
+        3,
+        "data",
+        "Seeded draws of the labelled cells at each number of labels, the same in every arm",
+        range=Range(1, 100),
     )
     umap: bool = option(True, "data", "Finish with a UMAP of the pooled embeddings")
     device: str = option("auto", "machine", "auto, cpu, cuda or cuda:N")
@@ -95,9 +99,19 @@ class CompareConfig(Settings):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build from a mapping; where it names no arms, they are the usual ones of its backbone."""
+        """Build from a mapping; where it names no arms, they are the usual ones of its backbone.
+
+        Numbers of labels come in ascending order, all of them last.
+        """
         arms = {} if "arms" in values else {"arms": default_arms(str(values.get("backbone", "tiny")))}
-        return super().from_dict({**values, **arms})
+        config = super().from_dict({**values, **arms})
+        ordered = sorted({*config.labels, "all"}, key=lambda one: math.inf if one == "all" else int(one))
+        return replace(config, labels=tuple(ordered))
+
+    @property
+    def few_labels(self) -> list[int]:
+        """The numbers of labelled cells a class beside all of them, ascending."""
+        return sorted(int(one) for one in self.labels if one != "all")
 
     def __post_init__(self) -> None:
         super().__post_init__()

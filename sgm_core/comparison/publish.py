@@ -10,6 +10,7 @@ import pandas as pd
 
 from sgm_core import tables
 from sgm_core.analysis import statistics
+from sgm_core.analysis.budgets import budget_tables, with_all_labels
 from sgm_core.analysis.mask_models import RESIDUAL
 from sgm_core.analysis.pooled import score_tables, with_pooled
 from sgm_core.analysis.tally import DonorCounts, donor_codes, tally
@@ -107,6 +108,12 @@ class Publisher:
         counts = DonorCounts(counted)
         for name, table in score_tables(counted, counts).items():
             self.observer.table(name, table)
+        few = self._gather("budgets")
+        if few is not None:
+            budgets = with_all_labels(few, folds)
+            self.observer.table("budgets", budgets)
+            for name, table in budget_tables(budgets, self.schemes).items():
+                self.observer.table(name, table)
         paired = statistics.paired_table(folds, schemes=self.schemes)
         self.observer.table("paired", with_pooled(paired, counts))
         for name in ("mask_cells", "reconstruction"):

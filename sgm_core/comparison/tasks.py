@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sgm_core.analysis.budgets import BUDGETS
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold
 from sgm_core.comparison.arms import settings
-from sgm_core.comparison.baselines import BASELINES, Cells, blocks, run_baseline
+from sgm_core.comparison.baselines import BASELINES, C_FEW, Cells, blocks, reader, run_baseline
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.parts import PARTS, write_predictions
 from sgm_core.comparison.variable_genes import sums_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from sgm_core.model.reconstruction import MaskedModel
     from sgm_core.training.data import Values
+    from sgm_core.training.label_draws import LabelDraw
     from sgm_core.training.pooling import Pooled
 
 BASELINE, MAP = "baselines", "dataset-map"
@@ -125,44 +127,92 @@ def _baselines(
     dataset: Dataset, config: CompareConfig, fold: Fold, target: Path, observer: TaskObserver
 ) -> None:
     from sgm_core.training.finetune import fold_row, prediction_table
+    from sgm_core.training.label_draws import ALL, label_draws
     from sgm_core.training.labelled import labelled_fold
 
     asked = settings(config, config.arms[0], fold.index)[1].train_cells
-    part = labelled_fold(dataset, fold, config.label, asked, config.seed)
+    whole = labelled_fold(dataset, fold, config.label, asked, config.seed)
     known = dataset.labels(config.label).astype(str).to_numpy()
-    test = part.test
-    train, validation, tested = (
-        Cells(dataset, cells, observer) for cells in (part.once[0], part.validation, test)
-    )
-    every = Cells(dataset, part.cells.rows, observer)
-    parts = train, known[train.rows], validation, known[validation.rows], tested
+    train, tested = (Cells(dataset, cells, observer) for cells in (whole.once[0], whole.test))
+    every = Cells(dataset, whole.cells.rows, observer)
     sums = sums_of(blocks(train), dataset.n_genes)
-    tables, rows = [], []
+    draws = label_draws(whole, fold, [ALL, *config.few_labels], config.label_draws, config.seed)
+    tables, rows, few = [], [], []
     for number, name in enumerate(BASELINES):
-        observer.check()
-        started = time.perf_counter()
-        # drawn cells are balanced over classes and don't say which class is frequent
-        own = (every, known[every.rows], *parts[2:]) if name == "majority" else parts
-        fitted = run_baseline(name, *own, config.seed, sums)
-        where = {"fold": fold.index, "arm": name, "scheme": "baseline", "seed": config.seed}
-        table = prediction_table(dataset, test, fitted.classes, fitted.probabilities, config.label, **where)
-        tables.append(table)
-        seconds = time.perf_counter() - started
-        for draw, drawn in draws_of(dataset, config, table):
-            rows.append(
-                fold_row(dataset, fold, drawn, config.label, part.cells, seconds, fitted.chosen) | draw
+        # genes, scale and components need no labels, so they are those of all training cells at every draw
+        read = None if name == "majority" else reader(name, train, sums)
+        for drawn in draws:
+            observer.check()
+            started = time.perf_counter()
+            part = drawn.part
+            own, validation = (Cells(dataset, cells, observer) for cells in (part.once[0], part.validation))
+            if name == "majority":
+                if drawn.labels != ALL:
+                    continue  # as many cells of every class: none is the most frequent
+                own = every  # drawn cells are balanced over classes and don't say which class is frequent
+            fitted = run_baseline(
+                name,
+                own,
+                known[own.rows],
+                validation,
+                known[validation.rows],
+                tested,
+                config.seed,
+                read,
+                None if drawn.labels == ALL else C_FEW,
             )
-        observer.metric(
-            phase="baseline",
-            arm=name,
-            scheme="baseline",
-            fold=fold.index,
-            seed=config.seed,
-            macro_f1=rows[-1]["macro_f1"],
-        )
+            where = {"fold": fold.index, "arm": name, "scheme": "baseline", "seed": config.seed}
+            table = prediction_table(
+                dataset, part.test, fitted.classes, fitted.probabilities, config.label, **where
+            )
+            seconds = time.perf_counter() - started
+            scores = [
+                fold_row(dataset, fold, cells, config.label, part.cells, seconds, fitted.chosen) | draw
+                for draw, cells in draws_of(dataset, config, table)
+            ]
+            if drawn.labels != ALL:
+                few += _few(scores, drawn)
+                continue
+            tables.append(table)
+            rows += scores
+            observer.metric(
+                phase="baseline",
+                arm=name,
+                scheme="baseline",
+                fold=fold.index,
+                seed=config.seed,
+                macro_f1=rows[-1]["macro_f1"],
+            )
         observer.progress(number + 1, len(BASELINES))
+    _write_scores(target, tables, rows, few)
+
+
+def _few(scores: list[dict[str, Any]], drawn: "LabelDraw") -> list[dict[str, Any]]:
+    """Return the rows of the run table `budgets` that one draw of a few labelled cells gives."""
+    own = {"labels": drawn.labels, "draw": drawn.draw, "n_classes": len(drawn.part.classes)}
+    return [{**row, **own, "short": drawn.short} for row in scores]
+
+
+def _write_scores(
+    target: Path, tables: list[pd.DataFrame], rows: list[dict[str, Any]], few: list[dict[str, Any]]
+) -> None:
     write_predictions(target, tables)
     write_table(target / "folds.parquet", pd.DataFrame(rows))
+    if few:
+        write_table(target / "budgets.parquet", pd.DataFrame(few)[BUDGETS])
+
+
+class _Unheard(TaskObserver):
+    """Passes on whether to stop, and nothing of what a training on few labels says of itself."""
+
+    def message(self, text: str) -> None:
+        """Say nothing."""
+
+    def metric(self, **values: Any) -> None:
+        """Say nothing."""
+
+    def progress(self, done: float, total: float, what: str = "") -> None:
+        """Say nothing."""
 
 
 def _arm(
@@ -178,6 +228,7 @@ def _arm(
     from sgm_core.model.checkpoint import save_model
     from sgm_core.training.data import model_values
     from sgm_core.training.finetune import fold_row, prediction_table
+    from sgm_core.training.label_draws import ALL, few_recipe, label_draws
     from sgm_core.training.labelled import labelled_fold, name_cells
     from sgm_core.training.pretrain import pretrain, pretrain_cells, weights_of
     from sgm_core.training.start import initial_state, set_pool
@@ -204,10 +255,11 @@ def _arm(
     part = labelled_fold(dataset, fold, config.label, finetuning.train_cells, task.seed)
     if not len(part.validation):
         observer.message(f"{task.name}: no validation cells of its classes, so the last epoch is kept")
-    tables, rows = [], []
+    draws = label_draws(part, fold, [ALL, *config.few_labels], config.label_draws, config.seed)
+    tables, rows, few = [], [], []
     # the probe first, whatever the order asked for: the other schemes change the model in place
     schemes = [scheme for scheme in SCHEMES if scheme in config.schemes]
-    before = _kept(model, len(schemes) - ("linear-probe" in schemes))
+    before = _kept(model, (len(schemes) - ("linear-probe" in schemes)) * len(draws))
     first = 0.7 if trained else 0.1
     for number, scheme in enumerate(schemes):
         observer.check()
@@ -220,28 +272,37 @@ def _arm(
         where = {"arm": task.arm, "fold": task.fold, "seed": task.seed}
         compat = finetuning.compat if scheme == "official" else "corrected"
         own = replace(finetuning, scheme=scheme, compat=compat)
-        if before is not None and scheme != "linear-probe":
-            model.load_state_dict(before)
         pooled = None
         if scheme == "linear-probe":
             pooled = _pooled(model, values, part.encoded, config, task, own, folder, within)
-        probabilities, chosen = name_cells(model, values, part, own, pooled, within, **where)
-        keys = {"fold": task.fold, "arm": task.arm, "scheme": scheme, "seed": task.seed}
-        table = prediction_table(dataset, part.test, part.classes, probabilities, config.label, **keys)
-        seconds = pretrain_seconds + time.perf_counter() - started
-        tables.append(table)
-        for draw, drawn in draws_of(dataset, config, table):
-            rows.append(fold_row(dataset, fold, drawn, config.label, part.cells, seconds, chosen) | draw)
-        observer.metric(
-            phase="finetune",
-            arm=task.arm,
-            scheme=scheme,
-            fold=task.fold,
-            seed=task.seed,
-            macro_f1=rows[-1]["macro_f1"],
-        )
-    write_predictions(target, tables)
-    write_table(target / "folds.parquet", pd.DataFrame(rows))
+        for drawn in draws:
+            if before is not None and scheme != "linear-probe":
+                model.load_state_dict(before)
+            whole = drawn.labels == ALL
+            recipe = own if whole else few_recipe(own, drawn.part.cells.size)
+            told = within if whole else _Unheard(observer, observer.slot)
+            probabilities, chosen = name_cells(model, values, drawn.part, recipe, pooled, told, **where)
+            keys = {"fold": task.fold, "arm": task.arm, "scheme": scheme, "seed": task.seed}
+            table = prediction_table(dataset, part.test, part.classes, probabilities, config.label, **keys)
+            seconds = pretrain_seconds + time.perf_counter() - started
+            scores = [
+                fold_row(dataset, fold, cells, config.label, drawn.part.cells, seconds, chosen) | draw
+                for draw, cells in draws_of(dataset, config, table)
+            ]
+            if not whole:
+                few += _few(scores, drawn)
+                continue
+            tables.append(table)
+            rows += scores
+            observer.metric(
+                phase="finetune",
+                arm=task.arm,
+                scheme=scheme,
+                fold=task.fold,
+                seed=task.seed,
+                macro_f1=rows[-1]["macro_f1"],
+            )
+    _write_scores(target, tables, rows, few)
 
 
 def _kept(model: "MaskedModel", changes: int) -> dict[str, "Tensor"] | None:

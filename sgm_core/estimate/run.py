@@ -32,6 +32,8 @@ _HEADS = 4  # that a linear probe trains to choose its weight decay
 _HEAD_S = 1.7e-5  # of one cell in a step of a head
 _BASELINE_S = 0.0016  # of one cell that the baselines of a fold train on
 _NAMED_S = 0.0006  # of one cell that they name
+_FEW_BASELINES_S = 6.0  # of the baselines on few labelled cells, beside what grows with the cells
+_FEW_STEPS = 150  # `sgm_core.training.label_draws.MIN_UPDATES`, which needs torch
 _BASELINE_BYTES = 1.3 * 4 * N_VARIABLE  # of one cell that they train on: its features, and what a step adds
 _GATHERS = 1e9  # bytes of the process that gathers the tables of a comparison's others
 
@@ -258,6 +260,9 @@ def _comparison(config: CompareConfig, dataset: Dataset, measured: Measured, thr
     seconds = n_folds * (drawn * _BASELINE_S + (validation + test) * _NAMED_S)
     baselines = formula.PROCESS + formula.cell_bytes(dataset) + _BASELINE_BYTES * drawn
     disk, pretrainings = 0, 0
+    few = [few_cells(dataset, config.label, n, drawn) for n in config.few_labels]
+    draws = n_folds * config.label_draws
+    seconds += draws * sum(_FEW_BASELINES_S + cells * _BASELINE_S + test * _NAMED_S for cells in few)
     for arm in config.arms:
         pretraining, finetuning = settings(config, arm)
         models = n_folds * len(seeds_of(config, arm))
@@ -269,6 +274,7 @@ def _comparison(config: CompareConfig, dataset: Dataset, measured: Measured, thr
             one = replace(finetuning, scheme=scheme, compat=compat)
             estimate = _finetuning(one, dataset, measured, threads, pretraining)
             seconds += models * estimate.seconds
+            seconds += models * config.label_draws * sum(_few_seconds(one, estimate, test, n) for n in few)
             disk = max(disk, estimate.disk_bytes)
             largest = max(largest, estimate, key=lambda each: each.memory_bytes)
     gathers = 0 if machine.on_gpu(config.device) else _GATHERS
@@ -282,6 +288,21 @@ def _comparison(config: CompareConfig, dataset: Dataset, measured: Measured, thr
         folds=n_folds,
         disk_bytes=processes * disk,
     )
+
+
+def few_cells(dataset: Dataset, label: str | None, n: int, most: int) -> int:
+    """Return about how many training cells `n` labels a class are; `most` is all of them."""
+    return min(most, n * dataset.labels(label).nunique())
+
+
+def _few_seconds(config: FinetuneConfig, whole: Estimate, test: int, n_cells: int) -> float:
+    """Return the seconds of one training on `n_cells` labelled cells, beside the `whole` with all labels."""
+    heads = _HEADS if config.choose_decay else 1
+    if config.scheme == "linear-probe":  # its vectors are there
+        return max(config.probe_epochs * n_cells, _FEW_STEPS * config.probe_batch_size) * _HEAD_S * heads
+    # three passes to train, one to validate by as many cells, and one that names the test cells
+    trained = max(config.epochs * n_cells, _FEW_STEPS * config.batch_size)
+    return (4 * trained + test) / whole.cells_per_s
 
 
 def _peak(memory: dict[str, float], parts: list[Mapping[str, Any]]) -> int:

@@ -361,9 +361,9 @@ class Pretraining(Task[Batch]):
 
     def _reconstruction(self) -> pd.DataFrame:
         self.observer.message("hidden genes of validation cells: the model against simple predictors")
-        return check_reconstruction(self.model, self.values, self._own, self.validation, self.config).assign(
-            arm=self.arm, fold=self.fold, seed=self.config.seed
-        )
+        return check_reconstruction(
+            self.model, self.values, self._own, self.validation, self.config, self.observer
+        ).assign(arm=self.arm, fold=self.fold, seed=self.config.seed)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from sgm_core.analysis.reconstruction import FLOOR, MODEL, SIMPLE, Errors, recon
 from sgm_core.device import autocast
 from sgm_core.model.masking import cell_noise, draw_masks
 from sgm_core.model.reconstruction import MaskedModel
+from sgm_core.progress import Observer
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.data import Values, to_device
 
@@ -41,7 +42,12 @@ def hidden_genes(x: Tensor, eligible: Tensor, rows: np.ndarray, config: Pretrain
 
 @torch.no_grad()
 def check_reconstruction(
-    model: MaskedModel, values: Values, train: np.ndarray, validation: np.ndarray, config: PretrainConfig
+    model: MaskedModel,
+    values: Values,
+    train: np.ndarray,
+    validation: np.ndarray,
+    config: PretrainConfig,
+    observer: Observer,
 ) -> pd.DataFrame:
     """Hide genes of validation cells and compare what the model and simple predictors make of them.
 
@@ -52,6 +58,7 @@ def check_reconstruction(
     train : rows of the training cells, of which up to 4,000 fit the simple predictors
     validation : rows of the cells that are reconstructed
     config : every choice
+    observer : is asked between blocks of cells whether to go on
 
     Returns
     -------
@@ -78,6 +85,7 @@ def check_reconstruction(
     noise_of = {name: Errors(len(measured)) for name in SIMPLE}  # the floor by each one's rates
     n_hidden = np.zeros(len(measured), np.int64)
     for block in _blocks(np.sort(validation), size):
+        observer.check()
         x, hidden = _hide(model, values, block, config)
         with autocast(values.device, config.precision):
             predicted = _numpy(model.predict(x, hidden).float(), measured)

@@ -59,9 +59,8 @@ def test_an_untrained_model_has_learned_nothing_and_a_trained_one_has(
     assert before.equals(again), "the same genes are hidden, and the model is left as it is"
     Loop(task, CONFIG, Observer()).run()
     after = task.result().reconstruction
-    assert reconstruction_line(after).startswith("is better than each gene's mean"), reconstruction_line(
-        after
-    )
+    line = reconstruction_line(after)
+    assert line.startswith("is better than each gene's mean"), line
     simple = after["predictor"] != MODEL
     columns = ["predictor", "r2", "r2_nonzero", "r2_gene", "cells"]
     assert after.loc[simple, columns].equals(before.loc[simple, columns]), "they do not depend on the model"

@@ -1,0 +1,73 @@
+"""A few labelled cells a class: whose they are, how many, and the same for everyone."""
+
+import numpy as np
+import pytest
+
+from sgm_core.cells.split import donor_folds
+from sgm_core.comparison.config import CompareConfig
+from sgm_core.errors import InputError
+from sgm_core.training.config import FinetuneConfig
+from sgm_core.training.label_draws import ALL, MIN_UPDATES, few_recipe, label_draws, some_of_each
+from sgm_core.training.labelled import labelled_fold
+
+
+def test_every_class_gives_its_number_or_all_it_has():
+    codes = np.repeat([0, 1, 2], [50, 4, 1])
+    drawn = some_of_each(codes, 10, (0, 1))
+    assert np.bincount(codes[drawn]).tolist() == [10, 4, 1]
+    assert (np.diff(drawn) > 0).all()
+
+
+def test_more_labels_hold_the_fewer():
+    codes = np.random.default_rng(0).integers(0, 5, 400)
+    ten, thirty = (set(some_of_each(codes, n, (0, 1))) for n in (10, 30))
+    assert ten < thirty
+    assert ten != set(some_of_each(codes, 10, (0, 2)))
+
+
+def test_every_cell_of_a_class_is_as_likely():
+    codes = np.repeat([0, 1], [20, 40])
+    counts = np.zeros(60)
+    for key in range(600):
+        counts[some_of_each(codes, 5, (key,))] += 1
+    assert abs(counts[:20] / 600 - 5 / 20).max() < 0.08
+    assert abs(counts[20:] / 600 - 5 / 40).max() < 0.06
+
+
+def test_no_cell_of_another_part_is_drawn_and_validation_is_as_small(demo_dataset):
+    fold = donor_folds(demo_dataset, n_folds=2)[0]
+    part = labelled_fold(demo_dataset, fold, None, None, 0)
+    donors = demo_dataset.donors().to_numpy()
+    draws = label_draws(part, fold, [ALL, 3], 2, seed=0)
+    assert [(one.labels, one.draw) for one in draws] == [(0, 0), (3, 0), (3, 1)]
+    assert draws[0].part is part
+    for one in draws[1:]:
+        rows, codes = one.part.once
+        assert set(donors[rows]) <= set(fold.train)
+        assert set(donors[one.part.validation]) <= set(fold.validation)
+        np.testing.assert_array_equal(one.part.cells.rows, rows)
+        assert np.bincount(codes).max() <= 3 and np.bincount(one.part.validation_codes).max() <= 3
+        np.testing.assert_array_equal(one.part.test, part.test)
+        labels = demo_dataset.labels(None).iloc[rows].astype(str).to_numpy()
+        np.testing.assert_array_equal(part.classes[codes], labels)
+        np.testing.assert_array_equal(one.part.validation_codes.size, one.part.validation.size)
+        assert one.short == int((np.bincount(codes) < 3).sum())
+    again = label_draws(labelled_fold(demo_dataset, fold, None, None, 7), fold, [3], 2, seed=0)
+    np.testing.assert_array_equal(again[0].part.cells.rows, draws[1].part.cells.rows)
+
+
+def test_few_cells_get_enough_updates():
+    config = FinetuneConfig(run="r", epochs=5, batch_size=32, accumulation=2)
+    few = few_recipe(config, 60)
+    assert few.epochs == MIN_UPDATES  # two batches are one update
+    assert few.probe_epochs == MIN_UPDATES
+    assert few_recipe(config, 100_000) == config
+
+
+def test_numbers_of_labels_are_checked_and_ordered():
+    config = CompareConfig.from_dict({"data": "d", "labels": "30,all,10"})
+    assert config.labels == ("10", "30", "all") and config.few_labels == [10, 30]
+    assert CompareConfig.from_dict({"data": "d", "labels": ["5"]}).labels == ("5", "all")
+    for wrong in ("1", "ten", "10,10", ""):
+        with pytest.raises(InputError, match="labels"):
+            CompareConfig.from_dict({"data": "d", "labels": wrong})
