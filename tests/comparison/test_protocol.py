@@ -27,6 +27,8 @@ CONFIG = CompareConfig(
     finetune={"epochs": 1, "probe_epochs": 5},
     device="cpu",
     umap=False,
+    labels=("3", "all"),
+    label_draws=2,
 )
 
 
@@ -183,3 +185,24 @@ def test_wrong_fields_are_refused_before_anything_runs(demo_dataset) -> None:
         CompareConfig(data="small", folds=2, pretrain={"epoch": 3}, umap=False)
     with pytest.raises(InputError, match="unknown arm"):
         CompareConfig(data="small", arms=("guided",))
+
+
+def test_few_labels_are_the_same_for_every_model_and_fewer(compared) -> None:
+    budgets, folds = compared.read_table("budgets"), compared.read_table("folds")
+    few, whole = budgets[budgets["labels"] == 3], budgets[budgets["labels"] == 0]
+    assert len(whole) == len(folds) and set(whole["macro_f1"]) == set(folds["macro_f1"])
+    sides = few.groupby(["arm", "scheme"]).size()
+    assert set(sides.index) == set(folds.groupby(["arm", "scheme"]).groups) - {("majority", "baseline")}
+    for (arm, _), rows in sides.items():
+        assert rows == 2 * CONFIG.folds * (2 if arm in ("uniform+summary", "self-guided") else 1)
+    # whoever learns has the same cells
+    sizes = few.groupby(["fold", "draw"])["n_train"].nunique()
+    assert (sizes == 1).all() and (few["n_train"] <= 3 * few["n_classes"]).all()
+    assert few["n_train"].max() < whole["n_train"].min()
+    assert few.groupby(["arm", "scheme", "fold", "seed"])["macro_f1"].nunique().max() == 2, "draws differ"
+    paired = compared.read_table("budget_paired")
+    main = paired[paired["main"]]
+    assert set(main["labels"]) == {0, 3} and set(main["scheme"]) == {"partial"} and len(main) == 6
+    assert set(compared.read_table("budget_summary")["labels"]) == {0, 3}
+    assert not set(compared.read_table("predictions")["scheme"]) - {"partial", "linear-probe", "baseline"}
+    assert len(compared.read_table("predictions")) == folds["n_test"].sum(), "those with all labels alone"
