@@ -23,10 +23,11 @@ def test_an_id_follows_from_code_and_weights(demo_dataset, monkeypatch: pytest.M
     """Seen: 'done already' after an update, with the numbers of the old code."""
     parameters = CompareConfig(data="small").to_dict()
 
-    def id_now() -> str:
-        return store._new_id("compare", "small", parameters, demo_dataset.content_hash)
+    def id_now(**corpus: str) -> str:
+        return store._new_id("compare", "small", parameters, demo_dataset.content_hash, corpus)
 
     first = id_now()
+    assert len({first, id_now(other="one hash"), id_now(other="another hash")}) == 3
     assert id_now() == first
     monkeypatch.setattr(store, "deciding_code", lambda: "another")
     second = id_now()

@@ -259,3 +259,15 @@ def test_finetuning_has_a_limit_of_its_own(demo_dataset: Dataset, bundle: str, a
     with pytest.raises(InputError, match=rf"--set max_tokens={longest} "):
         fit.require_fit(config, demo_dataset)
     fit.require_fit(fit.with_changes(config, {"max_tokens": longest}), demo_dataset)
+
+
+def test_few_labels_cost_time_and_no_further_pretraining(demo_dataset: Dataset, a_machine) -> None:
+    fields = {"data": demo_dataset.name, "folds": 2, "seeds": 1, "device": "cpu"}
+    whole, few, twice = (
+        estimate_run(CompareConfig.from_dict({**fields, **more}), demo_dataset)
+        for more in ({}, {"labels": ["10"], "label_draws": 1}, {"labels": ["10"], "label_draws": 2})
+    )
+    assert whole.pretrainings == few.pretrainings == twice.pretrainings
+    assert few.seconds > whole.seconds
+    assert twice.seconds - whole.seconds == pytest.approx(2 * (few.seconds - whole.seconds))
+    assert few.memory_bytes == whole.memory_bytes
