@@ -1,4 +1,6 @@
-"""Numbers with units, as they are said in messages."""
+"""Numbers with units, and lists, as they are said in messages."""
+
+from collections.abc import Iterable
 
 
 def duration(seconds: float) -> str:
@@ -8,3 +10,9 @@ def duration(seconds: float) -> str:
             number = seconds / length
             return f"{number:,.0f} {unit}" if number >= 10 or unit == "min" else f"{number:.1f} {unit}"
     return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.2g} s"
+
+
+def listed(things: Iterable[str], word: str = "and") -> str:
+    """Return e.g. 'a', 'a and b', 'a, b and c'."""
+    every = list(things)
+    return f" {word} ".join(filter(None, [", ".join(every[:-1]), *every[-1:]]))

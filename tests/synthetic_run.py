@@ -7,9 +7,10 @@ and hides genes by the law in `log_importance`: the self-guided arm follows expr
 
 import numpy as np
 import pandas as pd
-from synthetic_budgets import budget_scores, budget_tables
+from synthetic_budgets import budget_scores
 from synthetic_masks import count_cells, count_masks, draw_masks
 
+from sgm_core.analysis.budgets import budget_tables
 from sgm_core.analysis.metrics import paired_table, per_class, per_donor, score_predictions, summary_table
 from sgm_core.analysis.pooled import pooled_table, with_pooled
 from sgm_core.cells.dataset import Dataset, open_dataset
@@ -53,7 +54,7 @@ def make_compare_run(
     tables, metrics = _MADE[key]
     if budgets:
         scores = budget_scores(tables["folds"], np.random.default_rng(seed))
-        tables = tables | {"budgets": scores} | budget_tables(scores, tables["folds"])
+        tables = tables | {"budgets": scores} | budget_tables(scores)
     run = create_run(
         "compare", dataset_name, {"data": dataset_name, "folds": n_folds, "seed": seed}, title="Synthetic run"
     )

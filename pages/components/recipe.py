@@ -11,6 +11,7 @@ from sgm_core.training.backbones import is_bundle
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, fold_count, pretrain_config
 from sgm_core.training.folds import run_fold
 from sgm_core.training.train_cells import cells_an_epoch
+from sgm_core.units import listed
 
 SCHEMES = {
     "linear-probe": "linear probe",
@@ -37,7 +38,7 @@ def _compare(config: CompareConfig, dataset: Dataset) -> str:
         "authors": "five draws of the test cells of one hold-out split",
     }[config.split]
     trained = sum(len(seeds_of(config, arm)) for arm in config.arms if ARMS[arm])
-    schemes = _and([SCHEMES[scheme] for scheme in config.schemes]) or "nothing"
+    schemes = listed([SCHEMES[scheme] for scheme in config.schemes]) or "nothing"
     return (
         f"Compare **{words.count(len(config.arms), 'arm')}** by {schemes} over "
         f"**{over}** of {escape(dataset.name)} "
@@ -54,13 +55,12 @@ def _compare(config: CompareConfig, dataset: Dataset) -> str:
 
 def _labels(config: CompareConfig) -> str:
     """Say with how many labelled cells a class the arms and baselines are scored, where that is not all."""
-    few = [labels for labels in config.labels if labels != "all"]
-    if not few:
+    if not config.few_labels:
         return ""
-    every = ", and once from all" if "all" in config.labels else ""
+    few = listed(map(str, config.few_labels))
     return (
-        f" Arms and baselines learn from **{_and(few)} labelled cells a class**, "
-        f"{words.count(config.label_draws, 'draw')} each{every}."
+        f" Arms and baselines learn from **{few} labelled cells a class**, "
+        f"{words.count(config.label_draws, 'draw')} each, and once from all."
     )
 
 
@@ -118,11 +118,6 @@ def _backbone(name: str, key: str) -> str:
 
 def _pretraining(backbone: str) -> str:
     return "continued pretraining" if is_bundle(backbone) else "pretraining"
-
-
-def _and(things: list[str]) -> str:
-    """Return e.g. 'a', 'a and b', 'a, b and c'."""
-    return " and ".join(filter(None, [", ".join(things[:-1]), *things[-1:]]))
 
 
 def _masks(config: PretrainConfig) -> str:

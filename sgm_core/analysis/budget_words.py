@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from sgm_core.analysis.budgets import ALL
 from sgm_core.analysis.statistics import arm_name
+from sgm_core.units import listed
 
-ALL = 0
-"""Value of the column ``labels`` that stands for every labelled cell."""
 _PROVEN = ("better", "worse")
 
 
@@ -112,11 +112,11 @@ def _proven(rows: pd.DataFrame, explain: bool) -> str:
     for labels, (difference, low, high) in zip(rows["labels"], numbers, strict=True):
         head = "95 % interval " if explain and not parts else ""
         parts.append(f"{difference:+.1f} at {_at(labels)} ({head}{low:.1f} to {high:.1f})")
-    return f"proven {_and(parts)}"
+    return f"proven {listed(parts)}"
 
 
 def _undecided(rows: pd.DataFrame, explain: bool) -> str:
-    at = f"undecided at {_and(map(_at, rows['labels']))}"
+    at = f"undecided at {listed(map(_at, rows['labels']))}"
     smallest = rows["detectable"].min()
     if pd.isna(smallest):
         return at
@@ -128,9 +128,3 @@ def _undecided(rows: pd.DataFrame, explain: bool) -> str:
 
 def _at(labels: int) -> str:
     return "all labels" if labels == ALL else labels_text(int(labels))
-
-
-def _and(things: Iterable[str]) -> str:
-    """Return e.g. 'a', 'a and b', 'a, b and c'."""
-    every = list(things)
-    return " and ".join(filter(None, [", ".join(every[:-1]), *every[-1:]]))

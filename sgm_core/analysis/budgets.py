@@ -7,15 +7,15 @@ evidence: every main comparison at every budget is one test of one Holm family; 
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
-from sgm_core.analysis.inference import LEVEL, detectable_difference, holm, t_edge
 from sgm_core.analysis.statistics import (
     BASELINE,
     DESCRIBED,
     fold_summary,
+    judge_family,
     paired_difference,
+    planned_pairs,
     primary_pair,
 )
 
@@ -26,6 +26,8 @@ MAIN = (
 )
 """The main comparisons, stated before any result, each by the comparison's headline scheme at every budget:
 does guiding the masks help, does pretraining help, and is the whole better than what needs no pretraining."""
+ALL = 0
+"""Value of the column ``labels`` that stands for every labelled cell."""
 BUDGETS = [
     "arm", "scheme", "fold", "seed", "labels", "draw", "macro_f1", "weighted_f1", "n_train", "n_classes",
     "short", "donors_train", "donors_test",
@@ -37,12 +39,10 @@ _PAIR = [
     "detectable", "main", "verdict",
 ]  # fmt: skip
 
-Side = tuple[str, str]  # arm, scheme
-
 
 def with_all_labels(few: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
     """Return the run table ``budgets``: the scores with few labels, and `folds` as labels 0 (all)."""
-    whole = folds.assign(labels=0, draw=0, n_classes=folds["classes_scored"], short=0)
+    whole = folds.assign(labels=ALL, draw=0, n_classes=folds["classes_scored"], short=0)
     return pd.concat([few[BUDGETS], whole[BUDGETS]], ignore_index=True)
 
 
@@ -73,52 +73,15 @@ def budget_tables(budgets: pd.DataFrame, schemes: Sequence[str] | None = None) -
     summaries, rows = [], []
     for labels, table in mean.groupby("labels"):
         summaries.append(fold_summary(table).assign(labels=labels))
-        for a, b in _pairs(table):
-            found = paired_difference(table, a, b, role="primary")
+        sides = list(dict.fromkeys(zip(table["arm"], table["scheme"], strict=True)))
+        for a, b in planned_pairs(sides):
+            found = paired_difference(table, a, b, role="secondary")
             if found["n_folds"]:
                 main = (a[0], b[0]) in MAIN and a[1] == headline
-                rows.append(
-                    {**found, "against": b[0], "against_scheme": b[1], "labels": labels, "main": main}
-                )
+                own = {"against": b[0], "against_scheme": b[1], "labels": labels, "main": main}
+                rows.append({**found, **own} | ({} if main else {"verdict": DESCRIBED}))
+    judge_family([row for row in rows if row["main"]])
     summary = pd.concat(summaries, ignore_index=True).rename(columns={"n_folds": "folds", "n_seeds": "seeds"})
     summary = summary.join(draws, on=["arm", "scheme", "labels"])[_SUMMARY]
-    if not rows:
-        return {"budget_summary": summary, "budget_paired": pd.DataFrame(columns=_PAIR)}
-    paired = pd.DataFrame(rows).rename(columns={"arm_a": "arm", "scheme_b": "_"})
-    return {"budget_summary": summary, "budget_paired": _judged(paired)[_PAIR]}
-
-
-def _judged(paired: pd.DataFrame) -> pd.DataFrame:
-    """Return the pairs with Holm's p, verdict and detectable difference of the main comparisons."""
-    tested = (paired["main"] & paired["p"].notna()).to_numpy()
-    paired["p_holm"] = np.nan
-    paired["verdict"] = np.where(paired["main"], "undecided", DESCRIBED)
-    if not tested.any():
-        return paired
-    corrected = holm(paired.loc[tested, "p"].to_numpy())
-    paired.loc[tested, "p_holm"] = corrected
-    better = paired.loc[tested, "difference"] > 0
-    verdicts = np.where(corrected < LEVEL, np.where(better, "better", "worse"), "undecided")
-    paired.loc[tested, "verdict"] = verdicts
-    rows = paired.loc[tested, ["half_width", "n_folds"]].to_numpy(float)
-    level = LEVEL / len(rows)
-    paired.loc[tested, "detectable"] = [
-        detectable_difference(half / t_edge(int(k)), int(k), level) for half, k in rows
-    ]
-    return paired
-
-
-def _pairs(table: pd.DataFrame) -> list[tuple[Side, Side]]:
-    """Return, by scheme, self-guided against all others, and each arm against no pretraining."""
-    sides = list(dict.fromkeys(zip(table["arm"], table["scheme"], strict=True)))
-    baselines = [side for side in sides if side[1] == BASELINE]
-    pairs: list[tuple[Side, Side]] = []
-    for scheme in dict.fromkeys(scheme for _, scheme in sides if scheme != BASELINE):
-        arms = [arm for arm, own in sides if own == scheme]
-        rivals = [(arm, scheme) for arm in arms if arm != "self-guided"] + baselines
-        if "self-guided" in arms:
-            pairs += [(("self-guided", scheme), rival) for rival in rivals]
-        if "no-pretraining" in arms:
-            rest = [arm for arm in arms if arm not in ("self-guided", "no-pretraining")]
-            pairs += [((arm, scheme), ("no-pretraining", scheme)) for arm in rest]
-    return pairs
+    paired = pd.DataFrame(rows, columns=None if rows else _PAIR).rename(columns={"arm_a": "arm"})
+    return {"budget_summary": summary, "budget_paired": paired[_PAIR]}

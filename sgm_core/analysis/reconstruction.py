@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from sgm_core.units import listed
+
 MODEL, FLOOR, SIMPLE = "model", "noise-floor", ("gene-mean", "pca", "neighbours")
 NAMES = {"gene-mean": "each gene's mean", "pca": "principal components", "neighbours": "nearest neighbours"}
 LEAST_HIDDEN = 10
@@ -137,15 +139,11 @@ def reconstruction_line(table: pd.DataFrame) -> str:
 
     beaten = [often(name) for name in SIMPLE if counts[name]]
     not_beaten = [NAMES[name] for name in SIMPLE if not counts[name]]
-    text = "is better than " + _listed(beaten, "and")
+    text = "is better than " + listed(beaten)
     if not_beaten:
-        text += ", no better than " + _listed(not_beaten, "or")
+        text += ", no better than " + listed(not_beaten, "or")
     return f"{text} ({how}; {reach})"
 
 
 def _mean(rows: pd.DataFrame, column: str) -> str:
     return f"{rows[column].mean():.2f}"
-
-
-def _listed(names: list[str], word: str) -> str:
-    return f" {word} ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

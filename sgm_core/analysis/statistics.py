@@ -164,6 +164,45 @@ def primary_pair(schemes: Sequence[str]) -> tuple[Side, Side]:
     return (FOCUS, scheme), (PRIMARY_RIVAL, scheme)
 
 
+def planned_pairs(
+    sides: Sequence[Side], focus: str = FOCUS, reference: str = "no-pretraining"
+) -> list[tuple[Side, Side]]:
+    """Return the pairs that a comparison is made for, by scheme.
+
+    `focus` against every other arm of the same scheme and against the baselines, and every other arm against
+    `reference`.
+
+    Parameters
+    ----------
+    sides
+        Every arm and scheme that there is, in order.
+    """
+    baselines = [side for side in sides if side[1] == BASELINE]
+    every = list(dict.fromkeys(arm for arm, scheme in sides if scheme != BASELINE))
+    pairs: list[tuple[Side, Side]] = []
+    for scheme in dict.fromkeys(scheme for _, scheme in sides if scheme != BASELINE):
+        if focus in every:
+            others = [(arm, scheme) for arm in every if arm != focus]
+            pairs += [((focus, scheme), other) for other in others + baselines]
+        if reference in every:
+            rest = [arm for arm in every if arm not in (focus, reference)]
+            pairs += [((arm, scheme), (reference, scheme)) for arm in rest]
+    return pairs
+
+
+def judge_family(rows: Sequence[dict[str, Any]]) -> None:
+    """Judge rows of `paired_difference` as one Holm family of m, in place; those without a p are left out.
+
+    Their p_holm decides, and their detectable difference is that of a lone true difference, which Holm tests
+    at the level 0.05 / m.
+    """
+    family = [row for row in rows if not np.isnan(row["p"])]
+    for row, p in zip(family, holm(np.array([row["p"] for row in family])), strict=True):
+        k, level = row["n_folds"], LEVEL / len(family)
+        row |= {"p_holm": float(p), "level": level} | _judged(row, float(p))
+        row["detectable"] = detectable_difference(row["half_width"] / t_edge(k), k, level)
+
+
 def paired_table(
     folds: pd.DataFrame,
     focus: str = FOCUS,
@@ -183,15 +222,7 @@ def paired_table(
         The run's finetuning schemes in its order (default: those of the table), which decide the primary.
     """
     trained = list(dict.fromkeys(folds.loc[folds["scheme"] != BASELINE, "scheme"]))
-    arms = list(dict.fromkeys(folds.loc[folds["scheme"] != BASELINE, "arm"]))
-    baselines = [(arm, BASELINE) for arm in dict.fromkeys(folds.loc[folds["scheme"] == BASELINE, "arm"])]
-    pairs: list[tuple[Side, Side]] = []
-    for scheme in trained:
-        if focus in arms:
-            others = [(arm, scheme) for arm in arms if arm != focus]
-            pairs += [((focus, scheme), other) for other in others + baselines]
-        if reference in arms:
-            pairs += [((arm, scheme), (reference, scheme)) for arm in arms if arm not in (focus, reference)]
+    pairs = planned_pairs(list(dict.fromkeys(zip(folds["arm"], folds["scheme"]))), focus, reference)
     primary = primary_pair(schemes or trained) if pairs else None
     metrics = [metric for metric in METRICS if metric in folds]
     wide = _Wide(folds, metrics)
@@ -203,11 +234,7 @@ def paired_table(
 
     rows = [wide.pair(*pair, metric, role(pair, metric)) for metric in metrics for pair in pairs]
     rows = [row for row in rows if row["n_folds"]]
-    family = [row for row in rows if row["role"] == "secondary" and not np.isnan(row["p"])]
-    for row, p in zip(family, holm(np.array([row["p"] for row in family]))):
-        k, level = row["n_folds"], LEVEL / len(family)
-        row |= {"p_holm": float(p), "level": level} | _judged(row, float(p))
-        row["detectable"] = detectable_difference(row["half_width"] / t_edge(k), k, level)
+    judge_family([row for row in rows if row["role"] == "secondary"])
     return pd.DataFrame(rows, columns=PAIR_COLUMNS)
 
 

@@ -21,7 +21,8 @@ from sgm_core.errors import InputError, NotFoundError
 from sgm_core.estimate import formula
 from sgm_core.model.sizes import parameters
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, Settings, fold_count
-from sgm_core.training.corpus import corpus_datasets, corpus_size
+from sgm_core.training.config.settings import MIN_UPDATES
+from sgm_core.training.corpus import corpus_datasets
 from sgm_core.training.folds import run_fold
 from sgm_core.training.tokens import Tokens
 from sgm_core.training.train_cells import cells_an_epoch
@@ -33,7 +34,6 @@ _HEAD_S = 1.7e-5  # of one cell in a step of a head
 _BASELINE_S = 0.0016  # of one cell that the baselines of a fold train on
 _NAMED_S = 0.0006  # of one cell that they name
 _FEW_BASELINES_S = 6.0  # of the baselines on few labelled cells, beside what grows with the cells
-_FEW_STEPS = 150  # `sgm_core.training.label_draws.MIN_UPDATES`, which needs torch
 _BASELINE_BYTES = 1.3 * 4 * N_VARIABLE  # of one cell that they train on: its features, and what a step adds
 _GATHERS = 1e9  # bytes of the process that gathers the tables of a comparison's others
 
@@ -299,9 +299,9 @@ def _few_seconds(config: FinetuneConfig, whole: Estimate, test: int, n_cells: in
     """Return the seconds of one training on `n_cells` labelled cells, beside the `whole` with all labels."""
     heads = _HEADS if config.choose_decay else 1
     if config.scheme == "linear-probe":  # its vectors are there
-        return max(config.probe_epochs * n_cells, _FEW_STEPS * config.probe_batch_size) * _HEAD_S * heads
+        return max(config.probe_epochs * n_cells, MIN_UPDATES * config.probe_batch_size) * _HEAD_S * heads
     # three passes to train, one to validate by as many cells, and one that names the test cells
-    trained = max(config.epochs * n_cells, _FEW_STEPS * config.batch_size)
+    trained = max(config.epochs * n_cells, MIN_UPDATES * config.batch_size)
     return (4 * trained + test) / whole.cells_per_s
 
 
@@ -350,8 +350,6 @@ def _cells(config: PretrainConfig, dataset: Dataset) -> tuple[int, int]:
     """Return how many cells train an epoch and how many validate."""
     where = {name: getattr(config, name) for name in ("data", "fold", "split", "n_folds", "label")}
     train, validation = _fold_sizes(dataset, dataset.content_hash, PretrainConfig(**where))
-    if config.corpus:  # no more than that: copies and held-out donors are left out
-        others = corpus_datasets(dataset, config.corpus)
-        train += sum(other.n_cells for other in others)
-        return corpus_size(config.train_cells, [dataset, *others], train), validation
-    return cells_an_epoch(config.train_cells, dataset, train), validation
+    others = corpus_datasets(dataset, config.corpus)
+    train += sum(other.n_cells for other in others)  # no more: copies and held-out donors are left out
+    return cells_an_epoch(config.train_cells, dataset, train, others), validation

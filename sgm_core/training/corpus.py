@@ -13,8 +13,7 @@ import pandas as pd
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.duplicates import cell_prints, common_genes
 from sgm_core.errors import InputError
-from sgm_core.training.config.settings import ALL_UP_TO, BEYOND, BY_SIZE
-from sgm_core.training.train_cells import PRETRAINING, TrainCells, even
+from sgm_core.training.train_cells import PRETRAINING, TrainCells, cells_an_epoch, even
 
 _NAMED = 5
 
@@ -183,13 +182,6 @@ def corpus_members(dataset: Dataset, others: Sequence[Dataset], train: np.ndarra
     return members
 
 
-def corpus_size(asked: int | None, datasets: Sequence[Dataset], n_train: int) -> int:
-    """Return how many of the corpus's `n_train` training cells an epoch takes; ``asked``: `train_cells`."""
-    if asked == BY_SIZE:
-        asked = BEYOND if sum(one.n_cells for one in datasets) > ALL_UP_TO else None
-    return n_train if asked is None else min(asked, n_train)
-
-
 class CorpusCells(TrainCells):
     """The training cells of each epoch: all, or as many of each dataset, balanced within it.
 
@@ -218,7 +210,8 @@ class CorpusCells(TrainCells):
         seed: int,
     ) -> None:
         sizes = np.array([len(member.rows) for member in members])
-        self.size = corpus_size(asked, [member.dataset for member in members], int(sizes.sum()))
+        first, *others = (member.dataset for member in members)
+        self.size = cells_an_epoch(asked, first, int(sizes.sum()), others)
         self.rows = np.concatenate([start + one.rows for start, one in zip(starts, members, strict=True)])
         cap, more = even(sizes, self.size)
         quota = np.minimum(sizes, cap)

@@ -5,15 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sgm_core.analysis.budgets import ALL
 from sgm_core.cells.split import Fold
 from sgm_core.training.config import FinetuneConfig
+from sgm_core.training.config.settings import MIN_UPDATES
 from sgm_core.training.labelled import LabelledFold
 from sgm_core.training.train_cells import every_cell
 
-ALL = 0
-"""Number of labelled cells a class that stands for all of them."""
-MIN_UPDATES = 150
-"""Updates that a training on few cells has at least: their epochs are short, so they get more of them."""
 _TRAIN, _VALIDATION = 48, 49  # purposes of random numbers
 
 

@@ -1,5 +1,6 @@
 """Which training cells an epoch takes where it does not take all: balanced over classes and donors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ PRETRAINING, FINETUNING = 32, 33
 """Purposes of random numbers, apart from those of `sgm_core.training.pretrain`."""
 
 
-def cells_an_epoch(asked: int | None, dataset: Dataset, n_train: int) -> int:
+def cells_an_epoch(asked: int | None, dataset: Dataset, n_train: int, others: Sequence[Dataset] = ()) -> int:
     """Return how many of `n_train` training cells an epoch takes.
 
     Parameters
@@ -23,9 +24,11 @@ def cells_an_epoch(asked: int | None, dataset: Dataset, n_train: int) -> int:
     asked : the field ``train_cells``: a number, None = all, `BY_SIZE` = as the dataset's size says
     dataset : what the cells are of
     n_train : number of training cells there are
+    others : further datasets of its corpus
     """
     if asked == BY_SIZE:
-        asked = BEYOND if dataset.n_cells > ALL_UP_TO else None
+        n_cells = sum(one.n_cells for one in (dataset, *others))
+        asked = BEYOND if n_cells > ALL_UP_TO else None
     return n_train if asked is None else min(asked, n_train)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_budgets import MAIN, budget_scores, budget_tables
+from synthetic_budgets import budget_scores
 
 from sgm_core.analysis.budget_words import (
     budget_finding,
@@ -12,6 +12,7 @@ from sgm_core.analysis.budget_words import (
     in_reading_order,
     scores_by_labels,
 )
+from sgm_core.analysis.budgets import MAIN, budget_tables
 
 LEVELS = {"self-guided": 0.70, "uniform+summary": 0.66, "no-pretraining": 0.60, "hvg-logistic": 0.65}
 
@@ -33,7 +34,7 @@ def folds_of(rng: np.random.Generator, n_folds: int = 5) -> pd.DataFrame:
 
 def paired_of(rng: np.random.Generator, change=lambda budgets: budgets) -> pd.DataFrame:
     folds = folds_of(rng)
-    return budget_tables(change(budget_scores(folds, rng)), folds)["budget_paired"]
+    return budget_tables(change(budget_scores(folds, rng)))["budget_paired"]
 
 
 def row(arm, against, labels, difference, half, verdict, main=True, detectable=0.031):
@@ -113,7 +114,7 @@ def test_an_arm_that_learned_nothing_is_not_better():
 def test_one_fold_and_runs_without_main_comparisons_say_so():
     rng = np.random.default_rng(3)
     folds = folds_of(rng, 1)
-    paired = budget_tables(budget_scores(folds, rng), folds)["budget_paired"]
+    paired = budget_tables(budget_scores(folds, rng))["budget_paired"]
     assert budget_finding(paired) == (
         "Undecided at every number of labels: one fold gives no interval",
         "undecided",
@@ -130,7 +131,7 @@ def test_a_difference_that_nothing_would_have_found_is_said():
 def test_the_table_has_each_mean_under_its_number_of_labels():
     rng = np.random.default_rng(4)
     folds = folds_of(rng)
-    summary = budget_tables(budget_scores(folds, rng), folds)["budget_summary"]
+    summary = budget_tables(budget_scores(folds, rng))["budget_summary"]
     table = scores_by_labels(summary.sample(frac=1, random_state=0))
     assert list(table) == ["arm", "scheme", "10", "30", "all"]
     for one in summary.itertuples():
@@ -141,7 +142,7 @@ def test_the_table_has_each_mean_under_its_number_of_labels():
 def test_an_arm_without_a_score_yet_has_an_empty_place():
     rng = np.random.default_rng(5)
     folds = folds_of(rng)
-    summary = budget_tables(budget_scores(folds, rng), folds)["budget_summary"]
+    summary = budget_tables(budget_scores(folds, rng))["budget_summary"]
     table = scores_by_labels(summary[(summary["arm"] != "self-guided") | (summary["labels"] == 10)])
     mine = table[table["arm"] == "self-guided"].iloc[0]
     assert (mine["30"], mine["all"]) == ("", "") and mine["10"] != ""

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from synthetic_budgets import budget_scores, budget_tables
+from synthetic_budgets import budget_scores
 from test_compare_figures import folds  # noqa: F401
 
+from sgm_core.analysis.budgets import budget_tables
 from sgm_core.figures.budgets import label_curves
 
 
@@ -13,7 +14,7 @@ def tables(folds):  # noqa: F811
     rng = np.random.default_rng(0)
     folds = folds.assign(weighted_f1=folds["macro_f1"], classes_scored=9, n_train=500)
     budgets = budget_scores(folds, rng)
-    return budgets, budget_tables(budgets, folds)["budget_summary"]
+    return budgets, budget_tables(budgets)["budget_summary"]
 
 
 def test_a_line_an_arm_of_the_scheme_and_dashed_baselines(tables):

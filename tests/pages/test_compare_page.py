@@ -239,10 +239,10 @@ def test_few_labels_follow_the_finetuning_and_the_arms_in_the_link(open_page, fe
 
 
 def test_with_one_fold_few_labels_have_no_interval_and_nothing_is_proven(open_page, few_labels_run):
-    from synthetic_budgets import budget_tables
+    from sgm_core.analysis.budgets import budget_tables
 
     folds, budgets = (few_labels_run.read_table(name).query("fold == 0") for name in ("folds", "budgets"))
-    for name, table in {"folds": folds, "budgets": budgets, **budget_tables(budgets, folds)}.items():
+    for name, table in {"folds": folds, "budgets": budgets, **budget_tables(budgets)}.items():
         write_table(few_labels_run.table_path(name), table)
     page = open_page("compare")
     assert not page.exception and not page.error

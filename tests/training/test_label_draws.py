@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from sgm_core.analysis.budgets import ALL
 from sgm_core.cells.split import donor_folds
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.errors import InputError
 from sgm_core.training.config import FinetuneConfig
-from sgm_core.training.label_draws import ALL, MIN_UPDATES, few_recipe, label_draws, some_of_each
+from sgm_core.training.config.settings import MIN_UPDATES
+from sgm_core.training.label_draws import few_recipe, label_draws, some_of_each
 from sgm_core.training.labelled import labelled_fold
 
 
