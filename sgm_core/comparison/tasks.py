@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sgm_core.analysis.budgets import BUDGETS
+from sgm_core.analysis.budgets import ALL, BUDGETS
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold
 from sgm_core.comparison.arms import settings
@@ -126,8 +126,8 @@ def run_task(config: CompareConfig, task: Task, folder: Path, code: str, observe
 def _baselines(
     dataset: Dataset, config: CompareConfig, fold: Fold, target: Path, observer: TaskObserver
 ) -> None:
-    from sgm_core.training.finetune import fold_row, prediction_table
-    from sgm_core.training.label_draws import ALL, label_draws
+    from sgm_core.training.finetune import prediction_table
+    from sgm_core.training.label_draws import label_draws
     from sgm_core.training.labelled import labelled_fold
 
     asked = settings(config, config.arms[0], fold.index)[1].train_cells
@@ -137,7 +137,7 @@ def _baselines(
     every = Cells(dataset, whole.cells.rows, observer)
     sums = sums_of(blocks(train), dataset.n_genes)
     draws = label_draws(whole, fold, [ALL, *config.few_labels], config.label_draws, config.seed)
-    tables, rows, few = [], [], []
+    scores = _Scores(dataset, config, fold, "baseline", observer)
     for number, name in enumerate(BASELINES):
         # genes, scale and components need no labels, so they are those of all training cells at every draw
         read = None if name == "majority" else reader(name, train, sums)
@@ -161,58 +161,76 @@ def _baselines(
                 read,
                 None if drawn.labels == ALL else C_FEW,
             )
-            where = {"fold": fold.index, "arm": name, "scheme": "baseline", "seed": config.seed}
+            keys = {"fold": fold.index, "arm": name, "scheme": "baseline", "seed": config.seed}
             table = prediction_table(
-                dataset, part.test, fitted.classes, fitted.probabilities, config.label, **where
+                dataset, part.test, fitted.classes, fitted.probabilities, config.label, **keys
             )
-            seconds = time.perf_counter() - started
-            scores = [
-                fold_row(dataset, fold, cells, config.label, part.cells, seconds, fitted.chosen) | draw
-                for draw, cells in draws_of(dataset, config, table)
-            ]
-            if drawn.labels != ALL:
-                few += _few(scores, drawn)
-                continue
-            tables.append(table)
-            rows += scores
-            observer.metric(
-                phase="baseline",
-                arm=name,
-                scheme="baseline",
-                fold=fold.index,
-                seed=config.seed,
-                macro_f1=rows[-1]["macro_f1"],
-            )
+            scores.add(drawn, table, fitted.chosen, time.perf_counter() - started)
         observer.progress(number + 1, len(BASELINES))
-    _write_scores(target, tables, rows, few)
+    scores.write(target)
 
 
-def _few(scores: list[dict[str, Any]], drawn: "LabelDraw") -> list[dict[str, Any]]:
-    """Return the rows of the run table `budgets` that one draw of a few labelled cells gives."""
-    own = {"labels": drawn.labels, "draw": drawn.draw, "n_classes": len(drawn.part.classes)}
-    return [{**row, **own, "short": drawn.short} for row in scores]
+class _Scores:
+    """The scores of a task, told as they are made: with all labels, and in a table apart with few.
+
+    Parameters
+    ----------
+    dataset, config, fold : what is scored
+    phase : of the metrics
+    observer : is told the scores with all labels
+    """
+
+    def __init__(
+        self, dataset: Dataset, config: CompareConfig, fold: Fold, phase: str, observer: Observer
+    ) -> None:
+        self.dataset, self.config, self.fold = dataset, config, fold
+        self.phase, self.observer = phase, observer
+        self.tables: list[pd.DataFrame] = []
+        self.rows: list[dict[str, Any]] = []
+        self.few: list[dict[str, Any]] = []
+
+    def add(self, drawn: "LabelDraw", table: pd.DataFrame, chosen: str, seconds: float) -> None:
+        """Score the predictions of one classifier, which learned from the cells `drawn`."""
+        from sgm_core.training.finetune import fold_row
+
+        rows = [
+            fold_row(self.dataset, self.fold, cells, self.config.label, drawn.part.cells, seconds, chosen)
+            | draw
+            for draw, cells in draws_of(self.dataset, self.config, table)
+        ]
+        if drawn.labels != ALL:
+            own = {"labels": drawn.labels, "draw": drawn.draw, "n_classes": len(drawn.part.classes)}
+            self.few += [{**row, **own, "short": drawn.short} for row in rows]
+            return
+        self.tables.append(table)
+        self.rows += rows
+        last = rows[-1]
+        self.observer.metric(
+            phase=self.phase,
+            arm=last["arm"],
+            scheme=last["scheme"],
+            fold=self.fold.index,
+            seed=int(table["seed"].iloc[0]),
+            macro_f1=last["macro_f1"],
+        )
+
+    def write(self, target: Path) -> None:
+        """Write the task's tables."""
+        write_predictions(target, self.tables)
+        write_table(target / "folds.parquet", pd.DataFrame(self.rows))
+        if self.few:
+            write_table(target / "budgets.parquet", pd.DataFrame(self.few)[BUDGETS])
 
 
-def _write_scores(
-    target: Path, tables: list[pd.DataFrame], rows: list[dict[str, Any]], few: list[dict[str, Any]]
-) -> None:
-    write_predictions(target, tables)
-    write_table(target / "folds.parquet", pd.DataFrame(rows))
-    if few:
-        write_table(target / "budgets.parquet", pd.DataFrame(few)[BUDGETS])
-
-
-class _Unheard(TaskObserver):
+class _Unheard(Observer):
     """Passes on whether to stop, and nothing of what a training on few labels says of itself."""
 
-    def message(self, text: str) -> None:
-        """Say nothing."""
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
 
-    def metric(self, **values: Any) -> None:
-        """Say nothing."""
-
-    def progress(self, done: float, total: float, what: str = "") -> None:
-        """Say nothing."""
+    def check(self) -> None:
+        """Ask whom it stands for."""
+        self.observer.check()
 
 
 def _arm(
@@ -227,8 +245,8 @@ def _arm(
     from sgm_core.device import pick_device
     from sgm_core.model.checkpoint import save_model
     from sgm_core.training.data import model_values
-    from sgm_core.training.finetune import fold_row, prediction_table
-    from sgm_core.training.label_draws import ALL, few_recipe, label_draws
+    from sgm_core.training.finetune import prediction_table
+    from sgm_core.training.label_draws import few_recipe, label_draws
     from sgm_core.training.labelled import labelled_fold, name_cells
     from sgm_core.training.pretrain import pretrain, pretrain_cells, weights_of
     from sgm_core.training.start import initial_state, set_pool
@@ -256,7 +274,7 @@ def _arm(
     if not len(part.validation):
         observer.message(f"{task.name}: no validation cells of its classes, so the last epoch is kept")
     draws = label_draws(part, fold, [ALL, *config.few_labels], config.label_draws, config.seed)
-    tables, rows, few = [], [], []
+    scores = _Scores(dataset, config, fold, "finetune", observer)
     # the probe first, whatever the order asked for: the other schemes change the model in place
     schemes = [scheme for scheme in SCHEMES if scheme in config.schemes]
     before = _kept(model, (len(schemes) - ("linear-probe" in schemes)) * len(draws))
@@ -280,29 +298,12 @@ def _arm(
                 model.load_state_dict(before)
             whole = drawn.labels == ALL
             recipe = own if whole else few_recipe(own, drawn.part.cells.size)
-            told = within if whole else _Unheard(observer, observer.slot)
+            told = within if whole else _Unheard(observer)
             probabilities, chosen = name_cells(model, values, drawn.part, recipe, pooled, told, **where)
             keys = {"fold": task.fold, "arm": task.arm, "scheme": scheme, "seed": task.seed}
             table = prediction_table(dataset, part.test, part.classes, probabilities, config.label, **keys)
-            seconds = pretrain_seconds + time.perf_counter() - started
-            scores = [
-                fold_row(dataset, fold, cells, config.label, drawn.part.cells, seconds, chosen) | draw
-                for draw, cells in draws_of(dataset, config, table)
-            ]
-            if not whole:
-                few += _few(scores, drawn)
-                continue
-            tables.append(table)
-            rows += scores
-            observer.metric(
-                phase="finetune",
-                arm=task.arm,
-                scheme=scheme,
-                fold=task.fold,
-                seed=task.seed,
-                macro_f1=rows[-1]["macro_f1"],
-            )
-    _write_scores(target, tables, rows, few)
+            scores.add(drawn, table, chosen, pretrain_seconds + time.perf_counter() - started)
+    scores.write(target)
 
 
 def _kept(model: "MaskedModel", changes: int) -> dict[str, "Tensor"] | None:

@@ -293,25 +293,24 @@ class Pretraining(Task[Batch]):
 
     def _count(self, batch: Batch, drawn: Drawn) -> None:
         """Count the masks of the cells of `data`: those of further datasets have no labels or groups here."""
-        eligible = self.model.eligible
+        rows, x, target, eligible = batch.rows, batch.x, batch.target, self.model.eligible
         if self.corpus is not None:
-            own = np.flatnonzero(self.corpus.own(batch.rows))
-            self._counted += len(own)
-            if not len(own):
+            own = self.corpus.own(rows)
+            if not own.any():
                 return
-            at = torch.from_numpy(own).to(self.device)
+            at = torch.from_numpy(np.flatnonzero(own)).to(self.device)
+            rows, x, target = rows[own], x[at], target[at]
             drawn = Drawn(drawn.masked[at], drawn.effective_share[at])
-            kept = (tensor[at] for tensor in (batch.x, batch.target, batch.noise, batch.subset))
-            batch = Batch(batch.rows[own], *kept)
-        self.counter.add(batch.rows, self._epoch, batch.x, drawn.masked, eligible, batch.target)
-        self._sums[1:] += mask_sums(batch.x, drawn, eligible)
+        self._counted += len(rows)
+        self.counter.add(rows, self._epoch, x, drawn.masked, eligible, target)
+        self._sums[1:] += mask_sums(x, drawn, eligible)
 
     def end_epoch(self, epoch: int, seconds: float) -> tuple[float]:
         """Measure the validation loss and report the epoch."""
         error, *sums = self._sums.tolist()
         loss = validation_loss(self.model, self.values, self.validation, self.config, epoch)
         n_cells = self.cells.size
-        counted = n_cells if self.corpus is None else max(1, self._counted)
+        counted = max(1, self._counted)
         row = {
             "epoch": epoch + 1,
             "train_loss": error / n_cells,
