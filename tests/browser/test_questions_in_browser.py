@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 from test_figures_in_browser import browser  # noqa: F401
 from test_walk import home, server, visit  # noqa: F401
 
@@ -55,10 +56,12 @@ def test_from_selected_cells_to_genes_to_what_they_do(browser, server, link):  #
     page.get_by_role("button", name=re.compile(r"Chosen genes \(")).click()
     page.get_by_role("heading", name="Enrichment", exact=True).wait_for()
     tab.wait()
+    expect(page.get_by_label("Gene symbols", exact=False)).not_to_have_value("", timeout=30_000)
     assert set(page.get_by_label("Gene symbols", exact=False).input_value().split()) == set(picked)
     assert page.get_by_text(f"The {facts['n_tested']} genes that the comparison tested").first.is_visible()
     page.reload()  # the link holds it all
     tab.wait()
+    expect(page.get_by_label("Gene symbols", exact=False)).not_to_have_value("", timeout=30_000)
     assert set(page.get_by_label("Gene symbols", exact=False).input_value().split()) == set(picked)
     tab.assert_well()
     page.context.close()
