@@ -20,6 +20,7 @@ from sgm_core.comparison.variable_genes import sums_of
 from sgm_core.home import read_json, whole_folder, write_json, write_table
 from sgm_core.progress import Observer
 from sgm_core.training.config import SCHEMES, FinetuneConfig
+from sgm_core.training.few_recipe import few_recipe
 from sgm_core.training.folds import draws_of, run_folds
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ def _arm(
     from sgm_core.model.checkpoint import save_model
     from sgm_core.training.data import model_values
     from sgm_core.training.finetune import prediction_table
-    from sgm_core.training.label_draws import few_recipe, label_draws
+    from sgm_core.training.label_draws import label_draws
     from sgm_core.training.labelled import labelled_fold, name_cells
     from sgm_core.training.pretrain import pretrain, pretrain_cells, weights_of
     from sgm_core.training.start import initial_state, set_pool

@@ -21,8 +21,8 @@ from sgm_core.errors import InputError, NotFoundError
 from sgm_core.estimate import formula
 from sgm_core.model.sizes import parameters
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, Settings, fold_count
-from sgm_core.training.config.settings import MIN_UPDATES
 from sgm_core.training.corpus import corpus_datasets
+from sgm_core.training.few_recipe import few_recipe
 from sgm_core.training.folds import run_fold
 from sgm_core.training.tokens import Tokens
 from sgm_core.training.train_cells import cells_an_epoch
@@ -297,12 +297,11 @@ def few_cells(dataset: Dataset, label: str | None, n: int, most: int) -> int:
 
 def _few_seconds(config: FinetuneConfig, whole: Estimate, test: int, n_cells: int) -> float:
     """Return the seconds of one training on `n_cells` labelled cells, beside the `whole` with all labels."""
-    heads = _HEADS if config.choose_decay else 1
+    recipe, heads = few_recipe(config, n_cells), _HEADS if config.choose_decay else 1
     if config.scheme == "linear-probe":  # its vectors are there
-        return max(config.probe_epochs * n_cells, MIN_UPDATES * config.probe_batch_size) * _HEAD_S * heads
+        return recipe.probe_epochs * n_cells * _HEAD_S * heads
     # three passes to train, one to validate by as many cells, and one that names the test cells
-    trained = max(config.epochs * n_cells, MIN_UPDATES * config.batch_size)
-    return (4 * trained + test) / whole.cells_per_s
+    return (4 * recipe.epochs * n_cells + test) / whole.cells_per_s
 
 
 def _peak(memory: dict[str, float], parts: list[Mapping[str, Any]]) -> int:

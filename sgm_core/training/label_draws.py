@@ -7,8 +7,6 @@ import numpy as np
 
 from sgm_core.analysis.budgets import ALL
 from sgm_core.cells.split import Fold
-from sgm_core.training.config import FinetuneConfig
-from sgm_core.training.config.settings import MIN_UPDATES
 from sgm_core.training.labelled import LabelledFold
 from sgm_core.training.train_cells import every_cell
 
@@ -91,15 +89,3 @@ def label_draws(
             )
             found.append(LabelDraw(n, draw, few))
     return found
-
-
-def few_recipe(config: FinetuneConfig, n_cells: int) -> FinetuneConfig:
-    """Return a recipe of at least `MIN_UPDATES` updates on `n_cells` cells: its epochs may grow."""
-    batches = -(-n_cells // config.batch_size)
-    updates = -(-batches // config.accumulation)
-    heads = max(1, n_cells // config.probe_batch_size)
-    return replace(
-        config,
-        epochs=max(config.epochs, -(-MIN_UPDATES // updates)),
-        probe_epochs=max(config.probe_epochs, -(-MIN_UPDATES // heads)),
-    )

@@ -1,5 +1,7 @@
 """A few labelled cells a class: whose they are, how many, and the same for everyone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,10 +9,12 @@ from sgm_core.analysis.budgets import ALL
 from sgm_core.cells.split import donor_folds
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.errors import InputError
-from sgm_core.training.config import FinetuneConfig
-from sgm_core.training.config.settings import MIN_UPDATES
-from sgm_core.training.label_draws import few_recipe, label_draws, some_of_each
+from sgm_core.training.config import FinetuneConfig, finetune_config
+from sgm_core.training.few_recipe import MIN_UPDATES, few_recipe
+from sgm_core.training.label_draws import label_draws, some_of_each
 from sgm_core.training.labelled import labelled_fold
+from sgm_core.training.loop import Loop
+from sgm_core.training.probe import Probe
 
 
 def test_every_class_gives_its_number_or_all_it_has():
@@ -60,10 +64,28 @@ def test_no_cell_of_another_part_is_drawn_and_validation_is_as_small(demo_datase
 
 def test_few_cells_get_enough_updates():
     config = FinetuneConfig(run="r", epochs=5, batch_size=32, accumulation=2)
-    few = few_recipe(config, 60)
-    assert few.epochs == MIN_UPDATES  # two batches are one update
-    assert few.probe_epochs == MIN_UPDATES
-    assert few_recipe(config, 100_000) == config
+    assert few_recipe(config, 60) == replace(config, probe_epochs=MIN_UPDATES)
+    partial = replace(config, scheme="partial")
+    assert few_recipe(partial, 60) == replace(partial, epochs=MIN_UPDATES)  # two batches are one update
+    assert few_recipe(config, 100_000) == config and few_recipe(partial, 100_000) == partial
+
+
+@pytest.mark.parametrize("preset", ["sgm", "paper", "authors"])
+def test_no_preset_s_patience_ends_a_training_on_few_cells_before(preset: str):
+    """Seen: a patience of 5 epochs of 7 updates ended the paper's probe after 42."""
+    rng = np.random.default_rng(0)
+    vectors, codes = rng.normal(size=(60, 4)).astype(np.float32), np.arange(60) % 3
+    config = few_recipe(finetune_config(preset=preset, run="r"), len(vectors))
+    task = Probe(vectors, codes, vectors, codes, 3, config)
+    task.end_epoch = lambda epoch, seconds: (float(-epoch),)  # it never gets better
+    loop = Loop(task, replace(config, epochs=config.probe_epochs, accumulation=1))
+    loop.run()
+    assert loop.epoch * task.n_batches >= MIN_UPDATES
+
+
+def test_the_patience_of_many_cells_is_the_preset_s():
+    config = finetune_config(preset="paper", run="r")
+    assert few_recipe(config, 100_000).patience == config.patience == 5
 
 
 def test_numbers_of_labels_are_checked_and_ordered():

@@ -24,10 +24,6 @@ ALL_UP_TO, BEYOND = 50_000, 16_000
 (`benchmarks/results/train_cells.md` has what is known of scores)."""
 
 
-MIN_UPDATES = 150
-"""Updates that a training on few labelled cells has at least: epochs are short, so it gets more of them."""
-
-
 @dataclass(frozen=True)
 class Range:
     """The values of a numeric field: from `low` to `high`, without an end that is open."""
