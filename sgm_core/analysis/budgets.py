@@ -32,7 +32,7 @@ BUDGETS = [
     "arm", "scheme", "fold", "seed", "labels", "draw", "macro_f1", "weighted_f1", "n_train", "n_classes",
     "short", "donors_train", "donors_test",
 ]  # fmt: skip
-"""Columns of the run table ``budgets``."""
+"""Columns of the run table ``budgets``; n_classes: classes that are learned, those of the training donors."""
 _SUMMARY = ["arm", "scheme", "labels", "mean", "low", "high", "folds", "seeds", "draws"]
 _PAIR = [
     "arm", "against", "scheme", "against_scheme", "labels", "difference", "low", "high", "p", "p_holm",
@@ -41,8 +41,14 @@ _PAIR = [
 
 
 def with_all_labels(few: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
-    """Return the run table ``budgets``: the scores with few labels, and `folds` as labels 0 (all)."""
-    whole = folds.assign(labels=ALL, draw=0, n_classes=folds["classes_scored"], short=0)
+    """Return the run table ``budgets``: the scores with few labels, and `folds` as labels 0 (all).
+
+    The classes that are learned are the fold's, whatever the number of labels.
+    """
+    learned = few.groupby("fold")["n_classes"].first()
+    whole = folds.assign(labels=ALL, draw=0, n_classes=folds["fold"].map(learned), short=0)
+    # few labels are scored in the task that scores all of them, so that every fold is known
+    whole = whole.astype({"n_classes": few["n_classes"].dtype})
     return pd.concat([few[BUDGETS], whole[BUDGETS]], ignore_index=True)
 
 

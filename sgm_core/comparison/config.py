@@ -7,6 +7,7 @@ preset. Paper: "Improving Classification of Cell Types in AML with Self-guided M
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -41,7 +42,7 @@ N_VARIABLE = 1500
 """Genes of the baseline `hvg-logistic`."""
 SEEDED = PRIMARY
 """Arms that run with every seed: what is said of masking and of genes has to come back with another one."""
-
+_LABELS = re.compile("all|[2-9]|[1-9][0-9]{1,8}")  # each number in one way, so that none is there twice
 
 DECIDED = frozenset(
     ("data", "run", "backbone", "masker", "summary", "scheme", "fold", "split", "n_folds", "label", "device")
@@ -101,10 +102,14 @@ class CompareConfig(Settings):
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build from a mapping; where it names no arms, they are the usual ones of its backbone.
 
-        Numbers of labels come in ascending order, all of them last.
+        Numbers of labels come as text in ascending order, all of them last.
         """
-        arms = {} if "arms" in values else {"arms": default_arms(str(values.get("backbone", "tiny")))}
-        config = super().from_dict({**values, **arms})
+        own: dict[str, Any] = (
+            {} if "arms" in values else {"arms": default_arms(str(values.get("backbone", "tiny")))}
+        )
+        if isinstance(values.get("labels"), list | tuple):
+            own["labels"] = tuple(str(one) for one in values["labels"])  # JSON may have numbers
+        config = super().from_dict({**values, **own})
         ordered = sorted({*config.labels, "all"}, key=lambda one: math.inf if one == "all" else int(one))
         return replace(config, labels=tuple(ordered))
 
@@ -128,8 +133,8 @@ class CompareConfig(Settings):
         if not self.labels:
             raise InputError("labels is empty: give all, or numbers of labelled cells a class from 2 up")
         for one in self.labels:
-            if one != "all" and not (str(one).isdecimal() and int(one) >= 2):
-                raise InputError(f"labels has {one!r}: give all, or a whole number from 2 up")
+            if not (isinstance(one, str) and _LABELS.fullmatch(one)):
+                raise InputError(f"labels has {one!r}: give all, or a whole number from 2 up, such as 10")
             if self.labels.count(one) > 1:
                 raise InputError(f"labels has {one!r} twice: name each once")
         if "original" in self.arms and not is_bundle(self.backbone):

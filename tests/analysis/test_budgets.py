@@ -85,7 +85,12 @@ def test_one_fold_has_no_interval_and_proves_nothing():
 
 
 def test_scores_with_all_labels_come_from_the_folds():
-    few = scores(0.1, labels=(10,))
-    folds = scores(0.1, labels=(0,)).drop(columns=["labels", "draw", "n_classes", "short"])
-    whole = with_all_labels(few, folds.assign(classes_scored=3))
+    """Seen: n_classes was 12 with 10 labels and 9, the classes that are scored, with all of them."""
+    few = scores(0.1, folds=2, labels=(10,))
+    few["n_classes"] = few["fold"].map({0: 3, 1: 4})
+    folds = scores(0.1, folds=2, labels=(0,)).drop(columns=["labels", "draw", "n_classes", "short"])
+    whole = with_all_labels(few, folds.assign(classes_scored=2))
     assert sorted(whole["labels"].unique()) == [0, 10] and len(whole) == len(few) + len(folds)
+    assert whole["n_classes"].dtype == few["n_classes"].dtype
+    learned = whole.groupby(["fold", "labels"])["n_classes"].unique().map(list)
+    assert learned.to_dict() == {(0, 0): [3], (0, 10): [3], (1, 0): [4], (1, 10): [4]}

@@ -92,6 +92,25 @@ def test_numbers_of_labels_are_checked_and_ordered():
     config = CompareConfig.from_dict({"data": "d", "labels": "30,all,10"})
     assert config.labels == ("10", "30", "all") and config.few_labels == [10, 30]
     assert CompareConfig.from_dict({"data": "d", "labels": ["5"]}).labels == ("5", "all")
-    for wrong in ("1", "ten", "10,10", ""):
+    for numbers in ([30, "all", 10], ("10", 30), "30,10"):
+        assert CompareConfig.from_dict({"data": "d", "labels": numbers}) == config
+    wrong = (
+        "1",
+        "0",
+        "ten",
+        "010",
+        "+5",
+        "-5",
+        "1_0",
+        "2.5",
+        "\uff11\uff10",
+        "9" * 5000,
+        "10, 30",
+        "10,10",
+        "",
+    )
+    for labels in (*wrong, [10, "10"], [10, 10], [2.5], [True], [None], [[10]], [], None, 10):
         with pytest.raises(InputError, match="labels"):
-            CompareConfig.from_dict({"data": "d", "labels": wrong})
+            CompareConfig.from_dict({"data": "d", "labels": labels})
+    with pytest.raises(InputError, match="labels has 10: give all"):
+        CompareConfig(data="d", labels=(10,))
