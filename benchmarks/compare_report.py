@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from sgm_core.analysis.arm_names import arm_name
 from sgm_core.analysis.budget_words import (
     budget_finding,
     has_budgets,
@@ -30,7 +31,9 @@ from sgm_core.training.draws import random_numbers
 
 
 def table(frame: pd.DataFrame) -> str:
-    """Return a frame as a Markdown table."""
+    """Return a frame as a Markdown table, arms by their names."""
+    arms = [name for name in ("arm", "against") if name in frame]
+    frame = frame.assign(**{name: frame[name].map(arm_name) for name in arms})
     head = " | ".join(map(str, frame.columns))
     lines = [f"| {head} |", "| " + " | ".join("---" for _ in frame) + " |"]
     lines += ["| " + " | ".join(map(str, row)) + " |" for row in frame.itertuples(index=False)]

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from sgm_core.analysis.arm_names import arm_in_sentence
 from sgm_core.analysis.budgets import ALL
-from sgm_core.analysis.statistics import arm_name
 from sgm_core.units import listed
 
 _PROVEN = ("better", "worse")
@@ -64,7 +64,7 @@ def budget_finding(paired: pd.DataFrame, finetuning: str = "") -> tuple[str, str
             if len(some):
                 parts.append((_proven if kind == "proven" else _undecided)(some, not explained[kind]))
                 explained[kind] = True
-        arm, against = (arm_name(str(rows[side].iloc[0])) for side in ("arm", "against"))
+        arm, against = (arm_in_sentence(str(rows[side].iloc[0])) for side in ("arm", "against"))
         text.append(f"{arm} over {against} {', '.join(parts)}")
     by = f", {finetuning}" if finetuning else ""
     sure = "proven" if explained["proven"] else "undecided"

@@ -7,7 +7,6 @@ import pandas as pd
 
 from sgm_core.analysis.statistics import (
     METRICS,
-    arm_name,
     comparison_sentence,
     fold_summary,
     pair_in_view,
@@ -20,7 +19,6 @@ from sgm_core.analysis.tally import KEYS, DonorCounts, weights_of
 __all__ = [
     "METRICS",
     "MIN_TEST_CELLS",
-    "arm_name",
     "comparison_sentence",
     "confusion",
     "expected_calibration_error",

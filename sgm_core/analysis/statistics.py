@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sgm_core.analysis.arm_names import arm_in_sentence
 from sgm_core.analysis.inference import LEVEL, detectable_difference, holm, p_value, standard_error, t_edge
 
 METRICS = {
@@ -34,11 +35,6 @@ PAIR_COLUMNS = [
     "arm_a", "arm_b", "scheme", "scheme_b", "metric", "role", "difference", "low", "high", "half_width", "sd",
     "p", "p_holm", "level", "detectable", "n_folds", "verdict", "confidence",
 ]  # fmt: skip
-
-
-def arm_name(arm: str) -> str:
-    """Return an arm as it reads in a sentence: ``uniform+summary`` becomes ``uniform + summary``."""
-    return "no pretraining" if arm == "no-pretraining" else arm.replace("+", " + ")
 
 
 def _per_fold(folds: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -271,7 +267,7 @@ def comparison_sentence(pair: Any) -> str:
     "Self-guided +1.8 macro F1 over uniform + summary, 95 % interval -0.4 to 4.0 (primary comparison):
     undecided; with five folds a difference of 3.1 would be found with 80 % power".
     """
-    a, b = arm_name(pair["arm_a"]), arm_name(pair["arm_b"])
+    a, b = arm_in_sentence(pair["arm_a"]), arm_in_sentence(pair["arm_b"])
     a = a[0].upper() + a[1:]
     head = f"{a} {100 * pair['difference']:+.1f} {METRICS[pair['metric']]} over {b}"
     if pair["n_folds"] < 2:

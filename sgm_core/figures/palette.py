@@ -5,6 +5,8 @@ Colour never speaks alone: arms have a symbol each, a class its name in the lege
 
 from collections.abc import Mapping, Sequence
 
+from sgm_core.analysis.arm_names import arm_name as arm_name
+
 # The first six are Okabe and Ito's (https://jfly.uni-koeln.de/color), without the yellow and the black that
 # one of the two grounds swallows. The rest was added one by one: of the colours of lightness 40-80 and chroma
 # under 72, the one farthest (CIELAB) from all before it under normal vision, deuteranopia and protanopia
@@ -25,17 +27,18 @@ EXPRESSION = ((0.0, "rgba(140,145,150,0.30)"), (0.08, "#7868B4"), (0.5, "#CC5A8A
 SHARE = ((0.0, "rgba(0,114,178,0.04)"), (0.5, "rgba(0,114,178,0.5)"), (1.0, "rgba(0,114,178,1)"))
 
 ARMS = {
-    "self-guided": ("Self-guided", "#D55E00", "diamond"),
-    "expression+summary": ("Expression + summary", "#E69F00", "triangle-up"),
-    "uniform+summary": ("Uniform + summary", "#0072B2", "square"),
-    "uniform": ("Uniform", "#56B4E9", "circle"),
-    "original": ("Original weights", "#CC79A7", "star"),
-    "no-pretraining": ("No pretraining", "#8A8F98", "x"),
-    "pca-logistic": ("PCA + logistic regression", "#009E73", "circle-open"),
-    "pca-knn": ("PCA + kNN", "#009E73", "square-open"),
-    "hvg-logistic": ("Variable genes + logistic regression", "#009E73", "diamond-open"),
-    "majority": ("Majority class", "#8A8F98", "x-thin-open"),
+    "self-guided": ("#D55E00", "diamond"),
+    "expression+summary": ("#E69F00", "triangle-up"),
+    "uniform+summary": ("#0072B2", "square"),
+    "uniform": ("#56B4E9", "circle"),
+    "original": ("#CC79A7", "star"),
+    "no-pretraining": ("#8A8F98", "x"),
+    "pca-logistic": ("#009E73", "circle-open"),
+    "pca-knn": ("#009E73", "square-open"),
+    "hvg-logistic": ("#009E73", "diamond-open"),
+    "majority": ("#8A8F98", "x-thin-open"),
 }
+"""Colour and symbol of arms and baselines, in the order in which figures and tables show them."""
 SCHEMES = {
     "linear-probe": "Linear probe",
     "partial": "Partial finetune",
@@ -53,19 +56,14 @@ FAMILIES = {
 }
 
 
-def arm_name(arm: str) -> str:
-    """Return the arm's or baseline's name as figures write it."""
-    return ARMS[arm][0] if arm in ARMS else arm
-
-
 def arm_colour(arm: str, index: int = 0) -> str:
     """Return the arm's fixed colour; anything unknown takes the safe palette's colour number `index`."""
-    return ARMS[arm][1] if arm in ARMS else SAFE[index % len(SAFE)]
+    return ARMS[arm][0] if arm in ARMS else SAFE[index % len(SAFE)]
 
 
 def arm_symbol(arm: str) -> str:
     """Return the arm's fixed symbol."""
-    return ARMS[arm][2] if arm in ARMS else "circle"
+    return ARMS[arm][1] if arm in ARMS else "circle"
 
 
 def categorical(

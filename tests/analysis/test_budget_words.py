@@ -68,7 +68,8 @@ def test_the_sentence_names_budget_size_and_interval_of_what_is_proven():
 
 def test_a_loss_is_proven_with_its_sign():
     paired = pd.DataFrame([row("self-guided", "hvg-logistic", 10, -0.05, 0.02, "worse")])
-    assert "self-guided over hvg-logistic proven -5.0 at 10" in budget_finding(paired)[0]
+    said = budget_finding(paired)[0]
+    assert "self-guided over variable genes + logistic regression proven -5.0 at 10" in said
 
 
 def test_the_truth_is_found():

@@ -37,10 +37,13 @@ def test_scores_and_main_differences_by_number_of_labels(report, run):
     one = summary.query("arm == 'uniform' and scheme == 'partial'").set_index("labels")
     cells = [f"{100 * r['mean']:.1f} ({100 * r['low']:.1f} to {100 * r['high']:.1f})" for r in
              (one.loc[10], one.loc[30], one.loc[0])]  # fmt: skip
-    assert f"| uniform | partial | {' | '.join(cells)} |" in text
+    assert f"| Uniform | partial | {' | '.join(cells)} |" in text
     row = paired.query("main and labels == 30 and against == 'hvg-logistic'").iloc[0]
-    assert f"| 30 | self-guided | hvg-logistic | {100 * row['difference']:+.1f} |" in text
-    assert text.count("| no-pretraining | +") == 3  # main at each number of labels, the others are left out
+    assert (
+        f"| 30 | Self-guided | Variable genes + logistic regression | {100 * row['difference']:+.1f} |"
+        in text
+    )
+    assert text.count("| No pretraining | +") == 3  # main at each number of labels, the others are left out
 
 
 def test_with_all_labels_alone_the_report_has_no_such_part(report, run):
