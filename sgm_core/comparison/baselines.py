@@ -5,8 +5,9 @@ penalty (or the number of neighbours) is chosen on the fold's validation donors,
 choose theirs. Logistic regressions weight the classes by inverse frequency ("balanced"), the models'
 classifiers by its square root.
 
-Cells are read in blocks. What lies in memory is the matrix of the training cells that a classifier is fitted
-to: 6 kB a cell for 1,500 genes, 0.2 kB for 50 components.
+Cells are read in blocks. What lies in memory is what is read of the cells, 6 kB a cell for 1,500 genes and
+0.2 kB for 50 components: of the training cells, and up to `KEPT_BYTES` of the validation and of the test
+cells, which are named several times.
 """
 
 import warnings
@@ -20,7 +21,7 @@ from scipy import sparse
 
 from sgm_core.analysis.pca import BLOCK, apply_pca, fit_blocks, most_counted
 from sgm_core.cells.dataset import Dataset
-from sgm_core.comparison.config import N_VARIABLE
+from sgm_core.comparison.config import KEPT_BYTES, N_VARIABLE
 from sgm_core.comparison.variable_genes import GeneSums, sums_of, variable_genes
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
@@ -65,6 +66,35 @@ class Cells:
 
 Values: TypeAlias = "sparse.csr_matrix | Cells"
 """Normalised values ln(1 + 10,000 count / total), cells x all genes of the dataset."""
+
+
+class Read:
+    """What a baseline reads of some cells, block by block: kept where it fits, else read at every pass.
+
+    Parameters
+    ----------
+    x : the cells
+    features : what is read of a block
+    """
+
+    def __init__(self, x: Values, features: "_Features") -> None:
+        self.x, self.features = x, features
+        self._kept: list[np.ndarray] = []
+
+    def __len__(self) -> int:
+        return self.x.shape[0]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        if self._kept:
+            yield from self._kept
+            return
+        read: list[np.ndarray] = []
+        for block in blocks(self.x):
+            made = self.features(block)
+            if len(self) * (made.nbytes // len(made)) <= KEPT_BYTES:
+                read.append(made)
+            yield made
+        self._kept = read
 
 
 @dataclass(frozen=True)
@@ -115,7 +145,7 @@ def run_baseline(
     y_train: np.ndarray,
     x_validation: Values,
     y_validation: np.ndarray,
-    x_test: Values,
+    x_test: "Values | Read",
     seed: int = 0,
     read: "_Features | None" = None,
     strengths: Iterable[float] | None = None,
@@ -129,7 +159,7 @@ def run_baseline(
         1,500 most variable genes, standardised; ``pca-logistic``: on PCA(50) of the 2,000 most detected
         genes; ``pca-knn``: nearest neighbours on the same PCA(50).
     x_train, x_validation, x_test
-        The cells.
+        The cells; of the test cells also what `read` gives, which further calls then have.
     y_train, y_validation
         Label of each cell.
     seed
@@ -150,7 +180,8 @@ def run_baseline(
     classes, codes = np.unique(np.asarray(y_train, dtype=str), return_inverse=True)
     shares = np.bincount(codes) / len(codes)
     if name == "majority" or len(classes) == 1:
-        return Fitted(classes, np.tile(shares, (x_test.shape[0], 1)), "nothing to choose")
+        n_test = len(x_test) if isinstance(x_test, Read) else x_test.shape[0]
+        return Fitted(classes, np.tile(shares, (n_test, 1)), "nothing to choose")
     y_validation = np.asarray(y_validation, dtype=str)
     known = np.isin(y_validation, classes)
     truth = np.searchsorted(classes, y_validation[known])
@@ -162,15 +193,18 @@ def run_baseline(
         usual = C_PCA if name == "pca-logistic" else C_GENES
         models = _logistics(train, codes, strengths or usual, seed)
 
-    def named(predict: Callable[[np.ndarray], np.ndarray], x: Values) -> np.ndarray:
-        return np.concatenate([predict(features(block)) for block in blocks(x)])
+    validation = Read(x_validation, features)
+    tested = x_test if isinstance(x_test, Read) else Read(x_test, features)
+
+    def named(predict: Callable[[np.ndarray], np.ndarray], cells: Read) -> np.ndarray:
+        return np.concatenate([predict(block) for block in cells])
 
     best: tuple[float, float] | None = None
     for what, predict in models:
-        score = validation_score(truth, named(predict, x_validation)[known]) if len(truth) else (0.0, 0.0)
+        score = validation_score(truth, named(predict, validation)[known]) if len(truth) else (0.0, 0.0)
         if best is None or score > best:
             best, winner, chosen = score, predict, what
-    return Fitted(classes, named(winner, x_test), chosen)
+    return Fitted(classes, named(winner, tested), chosen)
 
 
 _Features = Callable[[sparse.csr_matrix], np.ndarray]

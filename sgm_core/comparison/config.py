@@ -40,6 +40,9 @@ PRIMARY = ("self-guided", "uniform+summary")
 """The comparison that was chosen before any result: arms that differ in the masks alone."""
 N_VARIABLE = 1500
 """Genes of the baseline `hvg-logistic`."""
+KEPT_BYTES = 1_000_000_000
+"""Most bytes that a baseline keeps of what it reads of test cells, and of validation cells, for it names them
+several times."""
 SEEDED = PRIMARY
 """Arms that run with every seed: what is said of masking and of genes has to come back with another one."""
 _LABELS = re.compile("all|[2-9]|[1-9][0-9]{1,8}")  # each number in one way, so that none is there twice

@@ -13,7 +13,7 @@ from sgm_core.analysis.budgets import ALL, BUDGETS
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold
 from sgm_core.comparison.arms import settings
-from sgm_core.comparison.baselines import BASELINES, C_FEW, Cells, blocks, reader, run_baseline
+from sgm_core.comparison.baselines import BASELINES, C_FEW, Cells, Read, blocks, reader, run_baseline
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.parts import PARTS, write_predictions
 from sgm_core.comparison.variable_genes import sums_of
@@ -142,6 +142,7 @@ def _baselines(
     for number, name in enumerate(BASELINES):
         # genes, scale and components need no labels, so they are those of all training cells at every draw
         read = None if name == "majority" else reader(name, train, sums)
+        named = tested if read is None else Read(tested, read)
         for drawn in draws:
             observer.check()
             started = time.perf_counter()
@@ -157,7 +158,7 @@ def _baselines(
                 known[own.rows],
                 validation,
                 known[validation.rows],
-                tested,
+                named,
                 config.seed,
                 read,
                 None if drawn.labels == ALL else C_FEW,

@@ -16,7 +16,7 @@ from sgm_core import home
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import fold_cells
 from sgm_core.comparison.arms import process_count, seeds_of, settings
-from sgm_core.comparison.config import ARMS, N_VARIABLE, CompareConfig
+from sgm_core.comparison.config import ARMS, KEPT_BYTES, N_VARIABLE, CompareConfig
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.estimate import formula
 from sgm_core.model.sizes import parameters
@@ -33,8 +33,12 @@ _HEADS = 4  # that a linear probe trains to choose its weight decay
 _HEAD_S = 1.7e-5  # of one cell in a step of a head
 _BASELINE_S = 0.0016  # of one cell that the baselines of a fold train on
 _NAMED_S = 0.0006  # of one cell that they name
-_FEW_BASELINES_S = 6.0  # of the baselines on few labelled cells, beside what grows with the cells
-_BASELINE_BYTES = 1.3 * 4 * N_VARIABLE  # of one cell that they train on: its features, and what a step adds
+# of the baselines on few labelled cells, beside what grows with the cells: a draw of 184, 503 and 1,421 cells
+# took 1.4, 2.6 and 5.0 s beside other programs, with 2,522 test cells (vangalen, one thread)
+_FEW_BASELINES_S = 1.5
+_KEPT_S = 0.0001  # of one cell that they name again, where it is kept
+_FEATURE_BYTES = 4 * N_VARIABLE  # of one cell that they name
+_BASELINE_BYTES = 1.3 * _FEATURE_BYTES  # of one that they train on: its features, and what a step adds
 _GATHERS = 1e9  # bytes of the process that gathers the tables of a comparison's others
 
 Measured = Mapping[str, Mapping[str, Any]]
@@ -258,11 +262,13 @@ def _comparison(config: CompareConfig, dataset: Dataset, measured: Measured, thr
     test, validation, train = _parts(dataset, config.label, n_folds)
     drawn = cells_an_epoch(settings(config, config.arms[0])[1].train_cells, dataset, train)
     seconds = n_folds * (drawn * _BASELINE_S + (validation + test) * _NAMED_S)
-    baselines = formula.PROCESS + formula.cell_bytes(dataset) + _BASELINE_BYTES * drawn
+    kept = [min(KEPT_BYTES, _FEATURE_BYTES * cells) for cells in (test, validation)]
+    baselines = formula.PROCESS + formula.cell_bytes(dataset) + _BASELINE_BYTES * drawn + sum(kept)
     disk, pretrainings = 0, 0
     few = [few_cells(dataset, config.label, n, drawn) for n in config.few_labels]
     draws = n_folds * config.label_draws
-    seconds += draws * sum(_FEW_BASELINES_S + cells * _BASELINE_S + test * _NAMED_S for cells in few)
+    again = test * (_KEPT_S if _FEATURE_BYTES * test <= KEPT_BYTES else _NAMED_S)
+    seconds += draws * sum(_FEW_BASELINES_S + cells * _BASELINE_S + again for cells in few)
     for arm in config.arms:
         pretraining, finetuning = settings(config, arm)
         models = n_folds * len(seeds_of(config, arm))

@@ -199,3 +199,32 @@ def test_cells_that_are_all_alike_are_refused() -> None:
     y = np.tile(["a", "b"], 20)
     with pytest.raises(InputError, match="no gene varies among the training cells"):
         run_baseline("hvg-logistic", x, y, x, y, x)
+
+
+def test_test_cells_are_read_once_a_baseline_and_named_as_before(
+    few_cells: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen: they were read again at every draw of labels."""
+    monkeypatch.setattr(baselines, "BLOCK", 32)
+    given = {"labels": ("3", "all"), "label_draws": 2, "arms": ("uniform",), "umap": False}
+    config = CompareConfig(data="few", folds=2, device="cpu", **given)
+    test = fold_cells(few_cells, donor_folds(few_cells, n_folds=2)[0])[2]
+    times, lognorm = [], Dataset.lognorm
+
+    def counted(dataset: Dataset, rows: np.ndarray) -> sparse.csr_matrix:
+        times[-1] += int(np.isin(rows, test[:1]).sum())
+        return lognorm(dataset, rows)
+
+    monkeypatch.setattr(Dataset, "lognorm", counted)
+    tables = []
+    for kept in (0, baselines.KEPT_BYTES):
+        monkeypatch.setattr(baselines, "KEPT_BYTES", kept)
+        times.append(0)
+        folder = tmp_path / str(kept)
+        run_task(config, Task(BASELINE, 0), folder, "code", TaskObserver(Observer(), 0))
+        made = folder / "tasks" / "baselines.fold0"
+        few = pd.read_parquet(made / "budgets.parquet")
+        tables.append([few, *(pd.read_parquet(path) for path in sorted((made / "predictions").iterdir()))])
+    assert times == [3 * 3, 3]
+    for before, after in zip(*tables, strict=True):
+        pd.testing.assert_frame_equal(before, after, check_exact=True)
