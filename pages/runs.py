@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import clone, frame, live, run_facts, show, state, words
+from pages.components.corpus_view import corpus
 from pages.components.reconstruction_view import reconstruction
 from sgm_core.escape import escape
 from sgm_core.runs import EXPORTED
@@ -163,6 +164,7 @@ def body() -> None:
                     st.caption(escape(run.title))
                 live.mask_diagnostic(run)
             reconstruction(trained)
+            corpus(trained)
         parameters(selected)
         for run in selected:
             name = f"Log of {escape(words.run_label(run))}" if len(selected) > 1 else "Log"

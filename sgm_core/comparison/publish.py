@@ -116,10 +116,11 @@ class Publisher:
                 self.observer.table(name, table)
         paired = statistics.paired_table(folds, schemes=self.schemes)
         self.observer.table("paired", with_pooled(paired, counts))
-        for name in ("mask_cells", "reconstruction"):
+        for name in ("mask_cells", "reconstruction", "corpus"):
             gathered = self._gather(name)
             if gathered is not None:
-                self.observer.table(name, gathered)
+                # a fold's corpus is that of all its models
+                self.observer.table(name, gathered.drop_duplicates() if name == "corpus" else gathered)
         for arm in dict.fromkeys(task.arm for task in self.tasks):
             self._sum_masks(arm)
 

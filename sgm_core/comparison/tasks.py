@@ -70,10 +70,20 @@ def drop_what_other_code_made(folder: Path, code: str) -> bool:
 
 
 class TaskObserver(Observer):
-    """Passes a task's metrics on; its progress goes into the shared array."""
+    """Passes a task's metrics on; its progress goes into the shared array.
+
+    Attributes
+    ----------
+    tables : those that it was told, by name, for the task to keep
+    """
 
     def __init__(self, observer: Observer, slot: int, share: tuple[float, float] = (0.0, 1.0)) -> None:
         self.observer, self.slot, self.share = observer, slot, share
+        self.tables: dict[str, pd.DataFrame] = {}
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        """Hold it: the run's own tables are put together of those of all tasks."""
+        self.tables[name] = frame
 
     def message(self, text: str) -> None:
         """Pass it on."""
@@ -258,8 +268,11 @@ def _arm(
     started = time.perf_counter()
     trained = bool(ARMS[task.arm])
     if trained:
-        result = pretrain(dataset, pretraining, fold, TaskObserver(observer, observer.slot, (0.0, 0.6)))
+        told = TaskObserver(observer, observer.slot, (0.0, 0.6))
+        result = pretrain(dataset, pretraining, fold, told)
         model = result.model
+        for name, table in told.tables.items():
+            write_table(target / f"{name}.parquet", table.assign(fold=task.fold))
         write_table(target / "masks.parquet", result.masks)
         write_table(target / "masks_start.parquet", result.masks_start)
         write_table(target / "mask_cells.parquet", result.mask_cells)
@@ -300,8 +313,8 @@ def _arm(
                 model.load_state_dict(before)
             whole = drawn.labels == ALL
             recipe = own if whole else few_recipe(own, drawn.part.cells.size)
-            told = within if whole else _Unheard(observer)
-            probabilities, chosen = name_cells(model, values, drawn.part, recipe, pooled, told, **where)
+            heard = within if whole else _Unheard(observer)
+            probabilities, chosen = name_cells(model, values, drawn.part, recipe, pooled, heard, **where)
             keys = {"fold": task.fold, "arm": task.arm, "scheme": scheme, "seed": task.seed}
             table = prediction_table(dataset, part.test, part.classes, probabilities, config.label, **keys)
             scores.add(drawn, table, chosen, pretrain_seconds + time.perf_counter() - started)

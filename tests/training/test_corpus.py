@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ from sgm_core.cells.duplicates import BANDS, SURE_GENES, cell_prints, common_gen
 from sgm_core.cells.simulate import UNLABELLED, simulate
 from sgm_core.cells.split import Fold, donor_folds, fold_cells
 from sgm_core.cells.write import write_dataset
+from sgm_core.comparison.config import CompareConfig
+from sgm_core.comparison.publish import Publisher
+from sgm_core.comparison.tasks import Task, TaskObserver, run_task
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
 from sgm_core.runs.store import create_run
@@ -324,6 +328,33 @@ def test_a_corpus_trains_and_a_model_of_data_comes_back(world: World) -> None:
         "'own': nothing new" in said[0]
         and f"intersection of genes: {len(result.names)} of the 60 most informative" in said[0]
     )
+
+
+def test_a_comparison_keeps_one_corpus_a_fold(world: World, tmp_path: Path) -> None:
+    """Seen: what a pretraining says of its corpus was dropped in a comparison."""
+    world.other("panel", world.rows(*others_donors(world)))
+    small = {name: value for name, value in SMALL.items() if name not in ("device", "n_folds")}
+    config = CompareConfig(
+        data="own", folds=3, arms=("uniform", "uniform+summary"), schemes=("linear-probe",), seeds=1,
+        umap=False, device="cpu", pretrain={**small, "corpus": ("panel",)}, finetune={"probe_epochs": 1},
+    )  # fmt: skip
+    tasks = [Task("uniform", 0), Task("uniform+summary", 0), Task("uniform", 1)]
+    for task in tasks:
+        run_task(config, task, tmp_path, "code", TaskObserver(Observer(), 0))
+    kept: dict[str, pd.DataFrame] = {}
+    watcher = Observer()
+    watcher.table = kept.__setitem__  # type: ignore[method-assign]
+    Publisher(world.own, config.schemes, tasks, tmp_path, watcher).publish()
+    corpus = kept["corpus"]
+    assert corpus[["fold", "dataset"]].to_numpy().tolist() == [
+        [0, "own"],
+        [0, "panel"],
+        [1, "own"],
+        [1, "panel"],
+    ]
+    for fold in (0, 1):
+        train = pretrain_cells(world.own, donor_folds(world.own, n_folds=3)[fold])[0]
+        assert corpus.query("fold == @fold and dataset == 'own'")["trained"].item() == len(train)
 
 
 def test_a_cell_without_a_count_of_the_genes_is_left_out(world: World) -> None:
