@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgm_core.errors import InputError
+from sgm_core.model.strategies import strategy_names
 from sgm_core.training.backbones import BUNDLE_DEFAULTS, SHAPE_FIELDS, check_backbone, is_bundle
 from sgm_core.training.config.settings import (
     SEEDS,
@@ -22,7 +23,8 @@ from sgm_core.training.config.settings import (
     train_cells_field,
 )
 
-MASKERS = ("uniform", "expression", "self-guided")
+MASKERS = strategy_names()
+"""Who can choose the hidden genes: every strategy of `sgm_core.model.strategies`."""
 
 
 @dataclass(frozen=True)
