@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_LOW = 0xFFFFFFFF
+
 
 def cell_noise(seed: int, purpose: int, epoch: int, cells: np.ndarray, width: int) -> Tensor:
     """Draw standard exponential noise (B, width), keyed by (seed, purpose, epoch, cell).
@@ -22,6 +24,28 @@ def cell_noise(seed: int, purpose: int, epoch: int, cells: np.ndarray, width: in
         for cell in cells
     ]
     return torch.from_numpy(np.stack(rows))
+
+
+def cell_uniform(noise: Tensor, count: int, purpose: int = 0) -> Tensor:
+    """Return further random numbers of each cell, uniform in (0, 1): (B, count).
+
+    They are a hash of the cell's noise (B, L), so that they too depend on the cell alone; in integers, so
+    that they are the same on every device. `purpose` keeps uses apart.
+    """
+    keys = noise[:, :4].float().contiguous().view(torch.int32).long() & _LOW
+    state = torch.full_like(keys[:, :1], purpose)
+    for column in range(keys.shape[1]):
+        state = _mix(state ^ keys[:, column : column + 1])
+    index = torch.arange(1, count + 1, device=noise.device)
+    mixed = _mix(_mix((state + index * 0x9E3779B1) & _LOW) ^ state)
+    return ((mixed >> 8).float() + 0.5) / 2**24
+
+
+def _mix(x: Tensor) -> Tensor:
+    """Mix the bits of 32-bit numbers; constants of Wellons 2018 (github.com/skeeto/hash-prospector)."""
+    x = ((x ^ (x >> 16)) * 0x7FEB352D) & _LOW
+    x = ((x ^ (x >> 15)) * 0x846CA68B) & _LOW
+    return x ^ (x >> 16)
 
 
 class Stratum(NamedTuple):
