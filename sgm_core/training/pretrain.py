@@ -231,7 +231,7 @@ class Pretraining(Task[Batch]):
         self._interval = config.redraw_interval or (OFFICIAL_INTERVAL if self._official else None)
         # steps since the features were drawn
         self._calls = int(self.model.backbone.redraw_calls) if self._official else 0
-        self._epoch, self._sums = 0, torch.zeros(5, dtype=torch.float64, device=self.device)
+        self._epoch, self._sums = 0, torch.zeros(6, dtype=torch.float64, device=self.device)
         self._step, self._steps = 0, self.n_batches  # batches of this epoch: done, and all
         self._counted = 0  # cells of `data` in this epoch, whose masks the tables count
 
@@ -358,8 +358,8 @@ class Pretraining(Task[Batch]):
         """Return the trained model and the tables of its masks."""
         if self._official:
             self.model.backbone.redraw_calls.fill_(self._calls)
-        columns = ["epoch", "cells", "effective_share", "masked_share", "nonzero_share", "base_rate"]
-        mask_cells = pd.DataFrame(self.history)[columns]
+        shares = ["effective_share", "masked_share", "nonzero_share", "base_rate", "hidden_counts"]
+        mask_cells = pd.DataFrame(self.history).reindex(columns=["epoch", "cells", *shares])
         mask_cells.insert(0, "arm", self.arm)
         mask_cells.insert(1, "fold", self.fold)
         mask_cells.insert(2, "seed", self.config.seed)

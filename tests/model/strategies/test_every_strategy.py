@@ -84,3 +84,34 @@ def test_half_a_warm_up_is_the_root_of_the_importance(name: str) -> None:
     warming.strategy.progress = 0.4
     rooted = model_of(name, temperature=2.0)
     assert torch.equal(warming.draw(values, noise, subset).masked, rooted.draw(values, noise, subset).masked)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "random-ratio"])
+def test_all_hide_the_same_numbers_of_nonzero_and_of_zero_genes(name: str) -> None:
+    values, (noise, subset) = toy_cells(200), toy_numbers(200)
+    for fields in ({}, {"mask_ratio": 0.5, "zero_ratio": 0.3, "mask_warmup": 0.7}):
+        model = model_of(name, **fields)
+        model.strategy.progress = 0.5
+        masked = model.draw(values, noise, subset).masked
+        expected = model_of("uniform", **fields).draw(values, noise, subset).masked
+        for stratum in (values > 0, values <= 0):
+            assert torch.equal((masked & stratum).sum(1), (expected & stratum).sum(1))
+
+
+def test_random_ratios_hide_the_same_number_on_average() -> None:
+    values, (noise, subset) = toy_cells(4000), toy_numbers(4000)
+    models = [model_of(name, zero_ratio=0.25) for name in ("random-ratio", "uniform")]
+    masks = [model.draw(values, noise, subset).masked for model in models]
+    for stratum in (values > 0, values <= 0):
+        random, uniform = ((mask & stratum).sum(1).double() for mask in masks)
+        assert random.std() > 2 * uniform.std()
+        # rounding and the guard shift the mean by less than a tenth of a gene
+        assert (random - uniform).mean().abs() < 0.1 + 4.5 * (random - uniform).std() / 4000**0.5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_under_all_positions_every_strategy_hides_its_share(name: str) -> None:
+    if name == "random-ratio":
+        return
+    masked = model_of(name, mask_basis="all").draw(toy_cells(50), *toy_numbers(50)).masked
+    assert (masked.sum(1) == 12).all()
