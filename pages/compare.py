@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.components import budget_view, compare_text, confidence, frame, scores, show, tables
+from pages.components import budget_view, compare_text, confidence, frame, mask_tables, scores, show, tables
 from pages.components.kept import kept
 from pages.components.reconstruction_view import reconstruction
 from sgm_core import tables as run_tables
@@ -164,6 +164,7 @@ with answer_line:
         compare_text.pooled_line(pair),
         compare_text.rivals(*key, arm, against, scheme, metric, folds, paired),
         trained_on(folds),
+        mask_tables.budgets(run),
     ):
         if said:
             st.caption(escape(said))

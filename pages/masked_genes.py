@@ -216,6 +216,8 @@ with answer_line:
     st.caption(escape(f"{agreement_sentence(mask_tables.diagnose(run, arm))}."))
     if beside:
         st.caption(confidence.masks_line(arm_name(beside), mask_tables.judge(run, beside)))
+    if said := mask_tables.budgets(run):
+        st.caption(escape(said))
     tables.still_running(run)
 figure_2(arm, beside, x, gene, y, families)
 if gene:

@@ -53,6 +53,7 @@ def count_cells(masks: np.ndarray, values: np.ndarray, log_importance: np.ndarra
         "masked_share": float(masks.mean()),
         "nonzero_share": float((masks & (values > 0)).sum() / masks.sum()),
         "base_rate": float((values > 0).mean()),
+        "hidden_counts": float(((np.expm1(values) * masks).sum(1) / np.expm1(values).sum(1)).mean()),
     }
 
 

@@ -101,6 +101,9 @@ def mask_diagnostic(run: Run) -> None:
             "base_rate": st.column_config.NumberColumn(
                 "Base rate", format="percent", help="share of expressed genes among all that could be masked"
             ),
+            "hidden_counts": st.column_config.NumberColumn(
+                "Hidden counts", format="percent", help="mean share of a cell's counts that is hidden"
+            ),
             "by epoch": st.column_config.LineChartColumn(
                 "By epoch", y_min=0, y_max=1.05, width="small", help="effective share; flat at 1: uniform"
             ),
@@ -117,7 +120,7 @@ def _verdicts(run: Run) -> dict[str, str]:
 
 
 def mask_table(run: Run) -> pd.DataFrame | None:
-    """Return one row per arm: the last epoch's effective, non-zero and base share, and a curve."""
+    """Return one row per arm: the last epoch's shares, and a curve."""
     rows = tables.read(run, "mask_cells")
     if rows is None or rows.empty:
         rows = run_facts.metrics(run)
@@ -128,7 +131,8 @@ def mask_table(run: Run) -> pd.DataFrame | None:
         return None
     if "arm" not in rows:
         rows = rows.assign(arm=run.kind)
-    known = [name for name in ("effective_share", "nonzero_share", "base_rate") if name in rows]
+    shares = ("effective_share", "nonzero_share", "base_rate", "hidden_counts")
+    known = [name for name in shares if name in rows]
     by_epoch = rows.groupby(["arm", "epoch"], sort=False)[known].mean().reset_index()
     table = by_epoch.groupby("arm", sort=False)[known].last()
     table["by epoch"] = by_epoch.groupby("arm", sort=False)["effective_share"].agg(list)

@@ -10,11 +10,13 @@ from pages.components.kept import kept
 from sgm_core import tables as run_tables
 from sgm_core.analysis import mask_models
 from sgm_core.analysis.diagnostic import diagnostic, mask_basis
+from sgm_core.analysis.mask_budgets import budget_sentence
 from sgm_core.analysis.mask_models import ModelResiduals, model_residuals, model_rows
 from sgm_core.analysis.masks import gene_statistics, level_frequencies, mask_arms, mask_levels
 from sgm_core.analysis.verdict import Verdict, verdict
 from sgm_core.errors import NotFoundError
 from sgm_core.figures.compare import in_order
+from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import Run
 
 # Column of a diagnostic, how it is called, how it is written, what it means. A column of `start`, what the
@@ -27,6 +29,12 @@ MEASURES = (
     ("start.spread_relative", "The same, before training", ".1%", "what the masker starts from"),
     ("nonzero_share", "Non-zero share of the masks", ".3f", "how much of what is hidden was expressed"),
     ("base_rate", "Non-zero share of all positions", ".3f", "what a uniform draw would hide"),
+    (
+        "hidden_counts",
+        "Hidden share of a cell's counts",
+        ".1%",
+        "what the model goes without",
+    ),
     ("rank_correlation", "Rank correlation with expression", "+.2f", "1 = frequency follows expression"),
     ("residual_sd", "Spread between genes of equal expression", ".1%", "what expression does not explain"),
     ("start.residual_sd", "The same, before training", ".1%", "random weights alone prefer genes"),
@@ -160,6 +168,12 @@ def _diagnose(paths: tuple[str, ...], stamps: tuple[int, ...], arm: str, basis: 
         residuals=_residuals(masks, masks_stamp, arm),
         before=_residuals(start, start_stamp, arm) if start_stamp else None,
     )
+
+
+def budgets(run: Run) -> str:
+    """Say whether the arms hide equally many genes of a cell; empty where that is not known."""
+    rows = tables.read(run, "mask_cells")
+    return "" if rows is None or rows.empty else budget_sentence(rows, arm_name)
 
 
 def two_seeds(run: Run, arm: str) -> dict[str, pd.DataFrame]:

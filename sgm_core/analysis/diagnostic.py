@@ -63,7 +63,8 @@ def diagnostic(
 
         effective_share: mean over cells of exp(entropy of the sampling probabilities) / eligible genes, 1 =
         uniform, effective_share_last_epoch and effective_share_start; masked_share; nonzero_share and
-        base_rate (share of non-zeros among the masked, among the eligible);
+        base_rate (share of non-zeros among the masked, among the eligible); hidden_counts (mean over cells of
+        the hidden share of their counts; NaN in runs that did not measure it);
 
         mean_frequency; spread, spread_relative, spread_z: SD of the genes' true deviations from a uniform
         draw of the same number within each cell's zeros and non-zeros, the same divided by the mean
@@ -170,7 +171,8 @@ def _cell_means(mask_cells: pd.DataFrame, arm: str, fold: int) -> dict[str, floa
     rows = rows.assign(seed=seeds_of(rows))
     before, rows = rows[rows["epoch"] == 0], rows[rows["epoch"] > 0]
     last = rows[rows["epoch"] == rows.groupby(["seed", "fold"])["epoch"].transform("max")]
-    names = ["effective_share", "masked_share", "nonzero_share", "base_rate"]
+    names = ["effective_share", "masked_share", "nonzero_share", "base_rate", "hidden_counts"]
+    rows = rows.reindex(columns=[*rows.columns.union(names, sort=False)])
     means = {name: _average(rows, name) for name in names}
     means["effective_share_last_epoch"] = _average(last, "effective_share")
     return means | {"effective_share_start": _average(before, "effective_share")}

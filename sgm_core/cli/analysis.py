@@ -92,6 +92,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
 
 def _masks(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.analysis.diagnostic import diagnostic, mask_basis
+    from sgm_core.analysis.mask_budgets import budget_sentence
     from sgm_core.analysis.mask_models import model_residuals, model_rows
     from sgm_core.analysis.masks import default_arm, gene_statistics, mask_arms, mask_levels
     from sgm_core.analysis.verdict import agreement_sentence, verdict
@@ -118,6 +119,8 @@ def _masks(args: argparse.Namespace, observer: Observer) -> Output:
     data["genes"] = stats.to_dict("records")
     lines = [f"{name}: {found['verdict']} [{found['confidence']}]" for name, found in arms.items()]
     lines += ["", *_diagnostic_lines(facts[arm]), f"  {arms[arm]['agreement']}"]
+    if said := budget_sentence(cells):
+        lines.append(f"  {said}")
     group = f", {args.by} {args.level}" if args.by != "all" else ""
     for by in ("frequency", "lift"):
         title = _TITLES[by].format(arm=arm).capitalize() + group
@@ -152,7 +155,8 @@ def _diagnostic_lines(d: dict[str, Any]) -> list[str]:
         f"{d['arm']}: {d['n_genes']:,} genes, {d['draws']:,} draws, {models}",
         f"  effective share {d['effective_share']:.3f} (1 = uniform), before training {_or_not_kept(first)}, "
         f"last epoch {last:.3f}",
-        f"  masked share {d['masked_share']:.3f}",
+        f"  masked share {d['masked_share']:.3f}, hidden share of a cell's counts "
+        f"{_or_not_kept(d['hidden_counts'])}",
         f"  non-zero share {d['nonzero_share']:.3f}, base rate {d['base_rate']:.3f}{fixed}",
         f"  SD of gene frequencies beyond chance {d['spread']:.4f} = {d['spread_relative']:.1%} of the mean"
         f" (against a draw over all positions {d['spread_free_relative']:.1%})",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from sgm_core.errors import InputError
+from sgm_core.model.strategies import strategy_names
 from sgm_core.training.backbones import check_backbone, default_arms, is_bundle
 from sgm_core.training.config.finetune import SCHEMES
 from sgm_core.training.config.settings import (
@@ -33,6 +34,11 @@ ARMS: dict[str, dict[str, Any]] = {
     "uniform+summary": {"masker": "uniform", "summary": "both"},
     "expression+summary": {"masker": "expression", "summary": "both"},
     "self-guided": {"masker": "self-guided", "summary": "both"},
+}
+ARMS |= {
+    f"{name}+summary": {"masker": name, "summary": "both"}
+    for name in strategy_names()
+    if name not in ("uniform", "expression", "self-guided")
 }
 """What each arm changes in `PretrainConfig`. The first two train nothing: `original` is imported weights as
 they are, `no-pretraining` random ones."""

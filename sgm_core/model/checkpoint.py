@@ -81,6 +81,7 @@ def load_model(folder: Path) -> tuple[MaskedModel, np.ndarray, str]:
         model = MaskedModel(config, described["masking"], eligible)
         model.load_state_dict(load_file(folder / "weights.safetensors"))
         genes = np.array(described["genes"])
+        model.strategy.genes = tuple(map(str, genes))
         if "weights" in described:
             model.backbone.genes = tuple(map(str, genes))
     except (json.JSONDecodeError, KeyError, TypeError, RuntimeError, SafetensorError, OSError) as error:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from sgm_core.model.backbone import Backbone, BackboneConfig, Encoded
-from sgm_core.model.masking import Latents, draw_masks, pack, share_of_draw
-
-EXPRESSION_FLOOR = 0.05
-"""Weight of a zero under expression-proportional masking, in units of ln(1 + 10,000 count / total)."""
+from sgm_core.model.latents import Latents
+from sgm_core.model.masking import draw_strata, pack, strata_of
+from sgm_core.model.strategies import strategy_class
+from sgm_core.model.strategies.base import Seen
 
 
 class Reconstruction(NamedTuple):
@@ -49,8 +49,8 @@ class MaskedModel(nn.Module):
         self.latents: Latents | None = None
         self.to_encoder: nn.Linear | None = None
         self.to_decoder: nn.Linear | None = None
-        summary = masking["summary"]
-        if masking["masker"] == "self-guided" or summary != "none":
+        summary, strategy = masking["summary"], strategy_class(masking["masker"])
+        if strategy.uses_latents or summary != "none":
             width = masking["latent_width"]
             self.latents = Latents(
                 backbone_width,
@@ -63,6 +63,8 @@ class MaskedModel(nn.Module):
             )
             self.to_encoder = nn.Linear(width, backbone_width) if summary in ("encoder", "both") else None
             self.to_decoder = nn.Linear(width, backbone_width) if summary in ("decoder", "both") else None
+        # last, so that the layers that arms share start from the same random numbers
+        self.strategy = strategy(masking, self.backbone.config.n_positions, backbone_width)
 
     @property
     def has_summary(self) -> bool:
@@ -77,27 +79,14 @@ class MaskedModel(nn.Module):
         ----------
         values : (B, G) normalised values
         noise : (B, G) standard exponential, one row a cell
-        subset : (B, R) latents that score each cell (self-guided only)
+        subset : (B, R) latents that score each cell, for strategies that use latents
         """
-        options = self.masking
-        log_importance = torch.zeros_like(values)
-        if options["masker"] == "expression":
-            log_importance = (values + EXPRESSION_FLOOR).log() / max(options["temperature"], 1e-6)
-        elif options["masker"] == "self-guided":
-            assert self.latents is not None
-            log_importance = self.latents.log_importance(
-                self.backbone, values, self.eligible, subset, options["temperature"]
-            ).float()
-        masked = draw_masks(
-            log_importance,
-            noise,
-            values,
-            self.eligible,
-            options["mask_basis"],
-            options["mask_ratio"],
-            options["zero_ratio"],
-        )
-        share = share_of_draw(log_importance, values, self.eligible, options["mask_basis"], masked)
+        basis = self.masking["mask_basis"]
+        strata = strata_of(values, self.eligible, basis, *self.strategy.ratios(noise))
+        seen = Seen(self.backbone, values, noise, self.eligible, subset, self.latents, strata)
+        log_weights = self.strategy.log_weights(seen)
+        masked = draw_strata(log_weights, noise, values, strata)
+        share = self.strategy.effective_share(seen, log_weights, masked)
         return Drawn(masked, share)
 
     def forward(self, values: Tensor, masked: Tensor, target: Tensor | None = None) -> Reconstruction:

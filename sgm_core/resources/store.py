@@ -15,6 +15,7 @@ from sgm_core import home
 from sgm_core.cells.genes import read_aliases
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.resources.gmt import GeneSets, read_gene_sets, read_gmt, text_lines
+from sgm_core.resources.names import DEMO_GENE_SETS
 from sgm_core.resources.panel import data_file
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "resource_path",
 ]
 
-DEMO_GENE_SETS = "go-demo-subset"
 _DEMO_TEXT = (
     "SUBSET of GO biological process 2021 for the demo, members limited to the demo's genes; "
     "no basis for conclusions about other data"

@@ -29,13 +29,19 @@ def random_numbers(
 
 
 def mask_sums(x: Tensor, drawn: Drawn, eligible: Tensor) -> Tensor:
-    """Return a batch's sums over cells (4,): effective share, masked, masked non-zero, non-zero."""
+    """Return a batch's sums over cells (5,): effective share, masked, masked non-zero, non-zero, and the
+    hidden share of the cell's counts.
+
+    Counts are those of the eligible genes, up to the cell's own factor: exp(x) - 1 of its values x (B, L).
+    """
     nonzero = (x > 0) & eligible
+    counts = x.expm1() * eligible
     parts = (
         drawn.effective_share.sum(),
         drawn.masked.sum(),
         (drawn.masked & nonzero).sum(),
         nonzero.sum(),
+        ((counts * drawn.masked).sum(1) / counts.sum(1).clamp(min=1e-9)).sum(),
     )
     return torch.stack([part.double() for part in parts])
 
@@ -45,15 +51,16 @@ def mask_shares(sums: Sequence[float], n_cells: int, n_measured: int) -> dict[st
 
     Parameters
     ----------
-    sums : the four, as plain numbers
+    sums : the five, as plain numbers
     n_cells : cells that they are of
     n_measured : positions that the dataset has a gene for
     """
-    share, masked, nonzero, base = sums
+    share, masked, nonzero, base, counts = sums
     positions = n_cells * n_measured
     return {
         "effective_share": share / n_cells,
         "masked_share": masked / positions,
         "nonzero_share": nonzero / max(1.0, masked),
         "base_rate": base / positions,
+        "hidden_counts": counts / n_cells,
     }

@@ -53,7 +53,7 @@ def first_masks(
     counter = MaskCounter(values.dataset, genes, 1, positions, groups=False)
     was_training = model.training
     model.eval()
-    sums = torch.zeros(4, dtype=torch.float64, device=values.device)
+    sums = torch.zeros(5, dtype=torch.float64, device=values.device)
     width = values.n_positions
     for batch in token_batches(rows, values.lengths, max(1, min(128, _POSITIONS // width))):
         x = values.batch(batch)

@@ -221,6 +221,7 @@ class Pretraining(Task[Batch]):
         counted = start.names if measured is None else start.names[measured]
         self.counter = MaskCounter(self.values.dataset, counted, config.epochs, measured)
         self._own = cells.rows if self.corpus is None else cells.rows[self.corpus.own(cells.rows)]
+        self.model.strategy.progress = 0.0
         self.first = first_masks(self.model, self.values, config, self._own, counted, measured)
         self.history: list[dict[str, float]] = [self.first.cells]
         self._order = np.random.default_rng([config.seed, _ORDER])
@@ -230,7 +231,8 @@ class Pretraining(Task[Batch]):
         self._interval = config.redraw_interval or (OFFICIAL_INTERVAL if self._official else None)
         # steps since the features were drawn
         self._calls = int(self.model.backbone.redraw_calls) if self._official else 0
-        self._epoch, self._sums = 0, torch.zeros(5, dtype=torch.float64, device=self.device)
+        self._epoch, self._sums = 0, torch.zeros(6, dtype=torch.float64, device=self.device)
+        self._step, self._steps = 0, self.n_batches  # batches of this epoch: done, and all
         self._counted = 0  # cells of `data` in this epoch, whose masks the tables count
 
     def groups(self) -> list[dict[str, Any]]:
@@ -245,6 +247,7 @@ class Pretraining(Task[Batch]):
         lengths, size = self.values.lengths, self.config.batch_size
         parts = self._together(self.cells.epoch(epoch))
         order = [batch for rows in parts for batch in batches(rows, lengths, size, self._order)]
+        self._step, self._steps = 0, len(order)
         return order if len(parts) == 1 else [order[i] for i in self._order.permutation(len(order))]
 
     def _together(self, rows: np.ndarray) -> list[np.ndarray]:
@@ -264,6 +267,8 @@ class Pretraining(Task[Batch]):
             self.model.backbone.redraw_features(self._features)
             self._calls = 0
         self._calls += 1
+        self._set_progress(self._epoch + min(1.0, self._step / self._steps))
+        self._step += 1
         with autocast(self.device, self.config.precision), self._measured(batch.rows) as lacking:
             drawn = self.model.draw(batch.x, batch.noise, batch.subset)
             hidden = drawn.masked if lacking is None else drawn.masked | lacking
@@ -271,6 +276,10 @@ class Pretraining(Task[Batch]):
         self._sums[0] += (result.error.detach() * len(batch.x)).double()
         self._count(batch, drawn)
         return result.loss  # type: ignore[no-any-return]
+
+    def _set_progress(self, epochs: float) -> None:
+        """Tell the strategy how much of the training is done; it depends on the batch's place alone."""
+        self.model.strategy.progress = epochs / self.config.epochs
 
     @contextmanager
     def _measured(self, rows: np.ndarray) -> Iterator[Tensor | None]:
@@ -308,6 +317,7 @@ class Pretraining(Task[Batch]):
     def end_epoch(self, epoch: int, seconds: float) -> tuple[float]:
         """Measure the validation loss and report the epoch."""
         error, *sums = self._sums.tolist()
+        self._set_progress(epoch + 1)
         loss = validation_loss(self.model, self.values, self.validation, self.config, epoch)
         n_cells = self.cells.size
         counted = max(1, self._counted)
@@ -348,8 +358,8 @@ class Pretraining(Task[Batch]):
         """Return the trained model and the tables of its masks."""
         if self._official:
             self.model.backbone.redraw_calls.fill_(self._calls)
-        columns = ["epoch", "cells", "effective_share", "masked_share", "nonzero_share", "base_rate"]
-        mask_cells = pd.DataFrame(self.history)[columns]
+        shares = ["effective_share", "masked_share", "nonzero_share", "base_rate", "hidden_counts"]
+        mask_cells = pd.DataFrame(self.history).reindex(columns=["epoch", "cells", *shares])
         mask_cells.insert(0, "arm", self.arm)
         mask_cells.insert(1, "fold", self.fold)
         mask_cells.insert(2, "seed", self.config.seed)

@@ -104,6 +104,7 @@ def initial_state(
     if backbone.genes is not None:
         torch.manual_seed(config.seed)  # the weights came without random numbers; the masker's need some
     model = MaskedModel(backbone, config.to_dict(), torch.from_numpy(values.measured))
+    model.strategy.genes = tuple(map(str, names))
     return Start(model.to(device), values, genes, names, tuple(members), informative)
 
 

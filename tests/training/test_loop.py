@@ -55,6 +55,7 @@ def pretraining(dataset: Dataset) -> tuple[Task, PretrainConfig]:
         redraw_interval=2,
         depth_tokens=True,
         downsample=0.5,
+        mask_warmup=0.8,
     )
     fold = donor_folds(dataset, n_folds=3)[0]
     train, validation = pretrain_cells(dataset, fold)

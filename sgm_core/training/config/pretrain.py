@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgm_core.errors import InputError
+from sgm_core.model.strategies import strategy_names
+from sgm_core.resources.names import DEMO_GENE_SETS
 from sgm_core.training.backbones import BUNDLE_DEFAULTS, SHAPE_FIELDS, check_backbone, is_bundle
 from sgm_core.training.config.settings import (
     SEEDS,
@@ -22,7 +24,8 @@ from sgm_core.training.config.settings import (
     train_cells_field,
 )
 
-MASKERS = ("uniform", "expression", "self-guided")
+MASKERS = strategy_names()
+"""Who can choose the hidden genes: every strategy of `sgm_core.model.strategies`."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,17 @@ class PretrainConfig(Settings):
         "Importance is raised to 1 / temperature before the draw",
         1.0,
         range=Range(0.0, 100.0, open_low=True),
+    )
+    mask_warmup: float = option(
+        0.0,
+        "masking",
+        "Share of the training over which masks go from uniform to those of the masker; 0 = from the start",
+        range=Range(0.0, 1.0),
+    )
+    programmes: str = option(
+        DEMO_GENE_SETS,
+        "masking",
+        "Gene sets that the masker `programmes` hides whole: the name of a GMT among the resources",
     )
     summary: str = option(
         "both",

@@ -1,0 +1,82 @@
+"""What every masking strategy is: an importance of each gene, from which the common draw hides k of them."""
+
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from sgm_core.model.backbone import Backbone
+from sgm_core.model.latents import Latents
+from sgm_core.model.masking import Stratum, share_of_draw
+
+
+class Seen(NamedTuple):
+    """What a strategy may look at: the whole cells, for it chooses masks and predicts nothing.
+
+    Parameters
+    ----------
+    backbone : its gene rows are ``positions.weight[:-1]``; to be detached
+    values : (B, L) normalised values
+    noise : (B, L) standard exponential, the cell's own
+    eligible : (L,) bool
+    subset : (B, R) latents that score each cell
+    latents : the model's, where it has any
+    strata : what competes with each other, and how many are hidden
+    """
+
+    backbone: Backbone
+    values: Tensor
+    noise: Tensor
+    eligible: Tensor
+    subset: Tensor
+    latents: Latents | None
+    strata: list[Stratum]
+
+
+class Strategy(nn.Module):
+    """A masking strategy. A subclass says `log_importance`; the draw, its budget and its noise are common.
+
+    Masks are drawn without replacement in proportion to ``importance ** (1 / temperature)`` within each
+    stratum of the basis, with the cell's own noise: exact, the same for the same seed, and in every strategy
+    the same number of hidden non-zero and of hidden zero genes in a cell under the basis ``strata``. A
+    warm-up raises the importance to the power `strength`, which goes from 0 (uniform) to 1.
+
+    Parameters
+    ----------
+    options : fields of `PretrainConfig` that concern masking
+    n_positions : positions L of a cell
+    backbone_width : width of the backbone's gene rows
+    """
+
+    progress = 1.0
+    """How much of the training is done, 0..1: set by the training before each batch."""
+    genes: tuple[str, ...] = ()
+    """Symbols of the model's genes, where they are known."""
+    uses_latents = False
+    """Whether the model needs its latents for this strategy, whatever its summary path."""
+
+    def __init__(self, options: dict[str, Any], n_positions: int, backbone_width: int) -> None:
+        super().__init__()
+        self.options = options
+        self.temperature = max(float(options["temperature"]), 1e-6)
+        self.warmup = float(options.get("mask_warmup", 0.0))  # a checkpoint from before the field has none
+
+    @property
+    def strength(self) -> float:
+        """How far the masks have left uniform ones: the training's progress over its warm-up, 0..1."""
+        return min(1.0, self.progress / self.warmup) if self.warmup else 1.0
+
+    def ratios(self, noise: Tensor) -> tuple[float | Tensor, float | Tensor]:
+        """Return the shares that are hidden: of the first stratum and of the zeros, each one or (B,)."""
+        return self.options["mask_ratio"], self.options["zero_ratio"]
+
+    def log_importance(self, seen: Seen) -> Tensor:
+        """Return the log (B, L) of what positions are drawn by, finite: higher is hidden sooner."""
+        raise NotImplementedError
+
+    def log_weights(self, seen: Seen) -> Tensor:
+        """Return the log (B, L) of the rates of the draw: the importance by temperature and warm-up."""
+        return self.log_importance(seen) / self.temperature * self.strength
+
+    def effective_share(self, seen: Seen, log_weights: Tensor, masked: Tensor) -> Tensor:
+        """Return the effective share (B,) of the draw of `masked` (B, L); 1 = uniform."""
+        return share_of_draw(log_weights, seen.values, seen.eligible, self.options["mask_basis"], masked)
