@@ -28,7 +28,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from reference import Reference
 
-from sgm_core.model.backbone import Backbone, BackboneConfig
+from sgm_core.model.backbone import Backbone
+from sgm_core.model.interface import BackboneConfig
 from sgm_core.model.masking import cell_noise, draw_masks
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.runs.provenance import code_version, hardware

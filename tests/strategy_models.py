@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgm_core.model.backbone import BackboneConfig
+from sgm_core.model.interface import BackboneConfig
 from sgm_core.model.masking import cell_noise, strata_of
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.model.strategies.base import Seen

@@ -8,7 +8,14 @@ import streamlit as st
 from pages.components import clone, words
 from pages.components.run_facts import CONFIGS, NESTED
 from sgm_core.comparison.config import ARMS, DECIDED
-from sgm_core.training.backbones import BUNDLE_DEFAULTS, SHAPE_FIELDS, backbone_names, default_arms, is_bundle
+from sgm_core.training.backbones import (
+    SHAPE_FIELDS,
+    backbone_names,
+    default_arms,
+    is_bundle,
+    own_fields,
+    recipe_defaults,
+)
 from sgm_core.training.config import FINETUNE_PRESETS, PRESETS, SCHEMES, FinetuneConfig, PretrainConfig
 
 GROUPS = {
@@ -104,23 +111,22 @@ def starting_value(control: Control, backbone: str) -> Any:
     """Return the value of an untouched field: its default, or what suits imported weights."""
     if control.path == "arms":
         return default_arms(backbone)
-    return _of_bundle(control, backbone).get(control.field.name, control.default)
+    return _own(control, backbone).get(control.field.name, control.default)
 
 
-def _of_bundle(control: Control, backbone: str) -> dict[str, Any]:
-    """Return what imported weights start from, in the part of the form that `control` belongs to."""
+def _own(control: Control, backbone: str) -> dict[str, Any]:
+    """Return what a backbone starts from, in the part of the form that `control` belongs to."""
     part = control.path.rpartition(".")[0] or control.kind
-    return BUNDLE_DEFAULTS.get(part, {}) if is_bundle(backbone) else {}
+    return recipe_defaults(backbone).get(part, {})
 
 
 def apply_backbone(chosen: Control) -> None:
     """Give the fields that suit one kind of backbone only their value for the one that was just chosen."""
     backbone = st.session_state[chosen.key]
     for path, control in controls(chosen.kind).items():
-        part = path.rpartition(".")[0] or chosen.kind
         if path == "arms":
             st.session_state[control.key] = list(default_arms(backbone))
-        elif control.field.name in BUNDLE_DEFAULTS.get(part, {}):
+        elif control.field.name in own_fields(path.rpartition(".")[0] or chosen.kind):
             st.session_state[control.key] = starting_value(control, backbone)
 
 
@@ -241,7 +247,7 @@ def collect(kind: str, values: dict[str, Any], data: str) -> dict[str, Any]:
         outer, _, inner = path.partition(".")
         if not inner:
             fields[path] = value
-        elif value != control.default or inner in _of_bundle(control, backbone):
+        elif value != control.default or inner in _own(control, backbone):
             fields.setdefault(outer, {})[inner] = value
     if kind == "finetune" and fields.get("run"):
         fields["backbone"] = ""  # the run has a backbone and a dataset of its own

@@ -7,7 +7,7 @@ from typing import Any
 from sgm_core.comparison.config import ARMS, SEEDED, CompareConfig
 from sgm_core.device import on_gpu, usable_cores
 from sgm_core.errors import InputError
-from sgm_core.training.backbones import is_bundle
+from sgm_core.training.backbones import is_bundle, recipe_defaults
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, finetune_config, pretrain_config
 from sgm_core.training.config.settings import BY_SIZE
 
@@ -56,6 +56,8 @@ def settings(
     weights = config.backbone if is_bundle(config.backbone) else ""
     recipe = finetune.pop("preset", "sgm")
     finetune |= {"split": config.split, "n_folds": config.folds}
+    if recipe == "sgm":
+        finetune = {**recipe_defaults(config.backbone).get("finetune", {}), **finetune}
     with _named("pretrain"):
         pretraining = pretrain_config(preset, **pretrain)
     with _named("finetune"):

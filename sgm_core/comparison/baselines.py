@@ -10,9 +10,7 @@ Cells are read in blocks. What lies in memory is what is read of the cells, 6 kB
 cells, which are named several times.
 """
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
-from copy import copy
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -25,6 +23,7 @@ from sgm_core.comparison.config import KEPT_BYTES, N_VARIABLE
 from sgm_core.comparison.variable_genes import GeneSums, sums_of, variable_genes
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
+from sgm_core.training.logistic import logistic_path, scale_of
 from sgm_core.training.validation import validation_score
 
 BASELINES = ("majority", "hvg-logistic", "pca-logistic", "pca-knn")
@@ -32,10 +31,7 @@ N_DETECTED, N_COMPONENTS = 2000, 50
 C_GENES = (0.0003, 0.001, 0.003, 0.01, 0.03)
 """Inverse strengths of the penalty on 1,500 genes that the validation donors choose from."""
 C_PCA = (0.003, 0.01, 0.1, 1.0)
-C_FEW = (0.001, 0.01, 0.1, 1.0)
-"""The same on a few labelled cells: the penalty is weighed against the sum of their losses."""
 NEIGHBOURS = (5, 15, 30, 60)
-_CLIP = 10.0
 
 
 @dataclass(frozen=True)
@@ -135,8 +131,8 @@ def reader(name: str, x: Values, sums: GeneSums | None = None) -> "_Features":
         features = lambda block: apply_pca(block[:, genes], *fit)  # noqa: E731
     if name == "pca-knn":
         return features
-    scale = _scale(_filled(x, features))
-    return lambda block: _standardised(features(block), *scale)
+    scale = scale_of(_filled(x, features))
+    return lambda block: scale.apply(features(block))
 
 
 def run_baseline(
@@ -191,7 +187,8 @@ def run_baseline(
         models = _neighbours(train, codes)
     else:
         usual = C_PCA if name == "pca-logistic" else C_GENES
-        models = _logistics(train, codes, strengths or usual, seed)
+        path = logistic_path(train, codes, strengths or usual, seed)
+        models = ((f"C {fitted.strength:g}", fitted.classify) for fitted in path)
 
     validation = Read(x_validation, features)
     tested = x_test if isinstance(x_test, Read) else Read(x_test, features)
@@ -228,40 +225,6 @@ def _filled(x: Values, features: _Features) -> np.ndarray:
 
 
 _Model = tuple[str, Callable[[np.ndarray], np.ndarray]]
-
-
-def _scale(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and spread of each feature, float32."""
-    mean = train.mean(axis=0, dtype=np.float64)
-    squares = np.zeros(train.shape[1])
-    for start in range(0, len(train), BLOCK):
-        squares += np.square(train[start : start + BLOCK] - mean).sum(axis=0)
-    spread = np.sqrt(squares / len(train))
-    spread[spread == 0] = 1
-    return mean.astype(np.float32), spread.astype(np.float32)
-
-
-def _standardised(x: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Scale by mean and spread of the training cells, and clip, in place."""
-    x -= mean
-    x /= spread
-    return np.clip(x, -_CLIP, _CLIP, out=x)
-
-
-def _logistics(x: np.ndarray, codes: np.ndarray, strengths: Iterable[float], seed: int) -> Iterable[_Model]:
-    """Fit class-balanced multinomial logistic regressions, from the strongest penalty on."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    # each starts from the one before: the same optimum in a fraction of the steps
-    model = LogisticRegression(max_iter=200, class_weight="balanced", random_state=seed, warm_start=True)
-    for strength in sorted(strengths):
-        model.set_params(C=strength)
-        with warnings.catch_warnings():
-            # 200 steps are part of the baseline's definition.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(x, codes)
-        yield f"C {strength:g}", copy(model).predict_proba  # the next fit sets new arrays
 
 
 def _neighbours(x: np.ndarray, codes: np.ndarray) -> Iterable[_Model]:

@@ -13,7 +13,7 @@ from sgm_core.analysis.budgets import ALL, BUDGETS
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold
 from sgm_core.comparison.arms import settings
-from sgm_core.comparison.baselines import BASELINES, C_FEW, Cells, Read, blocks, reader, run_baseline
+from sgm_core.comparison.baselines import BASELINES, Cells, Read, blocks, reader, run_baseline
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.parts import PARTS, write_predictions
 from sgm_core.comparison.variable_genes import sums_of
@@ -22,6 +22,7 @@ from sgm_core.progress import Observer
 from sgm_core.training.config import SCHEMES, FinetuneConfig
 from sgm_core.training.few_recipe import few_recipe
 from sgm_core.training.folds import draws_of, run_folds
+from sgm_core.training.logistic import FEW_STRENGTHS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -171,7 +172,7 @@ def _baselines(
                 named,
                 config.seed,
                 read,
-                None if drawn.labels == ALL else C_FEW,
+                None if drawn.labels == ALL else FEW_STRENGTHS,
             )
             keys = {"fold": fold.index, "arm": name, "scheme": "baseline", "seed": config.seed}
             table = prediction_table(

@@ -15,8 +15,9 @@ from sgm_core.device import autocast, pick_device
 from sgm_core.embedding.input import Cells, check_expressed, normalise, place_cells, read_cells
 from sgm_core.embedding.plan import MAX_TOKENS, batches, check_plan, default_batch_tokens
 from sgm_core.errors import InputError
-from sgm_core.model.backbone import OFFICIAL_POOLS, Backbone, Encoded
+from sgm_core.model.backbone import Backbone
 from sgm_core.model.inputs import target_depth as check_target
+from sgm_core.model.interface import OFFICIAL_POOLS, Encoded
 from sgm_core.progress import Observer
 from sgm_core.units import duration
 

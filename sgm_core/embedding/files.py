@@ -19,9 +19,10 @@ from sgm_core.embedding.plan import MAX_TOKENS, check_plan, default_batch_tokens
 from sgm_core.embedding.source import BLOCK, CellSource, open_cells
 from sgm_core.embedding.write import all_outputs, check_outputs, write_cells, write_genes
 from sgm_core.errors import Cancelled, InputError
-from sgm_core.model.backbone import OFFICIAL_POOLS, Backbone
+from sgm_core.model.backbone import Backbone
 from sgm_core.model.bundle import Bundle, open_bundle
 from sgm_core.model.inputs import target_depth as check_target
+from sgm_core.model.interface import OFFICIAL_POOLS
 from sgm_core.model.weights import load_backbone
 from sgm_core.progress import Observer
 from sgm_core.units import duration

@@ -7,7 +7,7 @@ import torch
 
 from sgm_core.device import usable_cores
 from sgm_core.errors import InputError
-from sgm_core.model.backbone import BackboneConfig
+from sgm_core.model.interface import BackboneConfig
 from sgm_core.units import duration
 
 MAX_TOKENS = 15_000

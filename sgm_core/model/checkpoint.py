@@ -20,9 +20,10 @@ from torch import Tensor
 
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.home import read_json, whole_file, write_json
-from sgm_core.model.backbone import Backbone, BackboneConfig
+from sgm_core.model.backbone import Backbone
 from sgm_core.model.bundle import LICENCE
 from sgm_core.model.gene_list import WHERE, check_genes
+from sgm_core.model.interface import BackboneConfig
 from sgm_core.model.reconstruction import MaskedModel
 
 KEYS = ("cell", "gene", "rde")

@@ -4,7 +4,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+CLIP = 10.0
+"""The largest standardised value, of either sign."""
 _MOMENTUM = 0.01  # of the running statistics, where a batch is one cell
+
+
+class LinearHead(nn.Module):
+    """Linear classifier of a cell's vector, standardised by the training cells and clipped.
+
+    Parameters
+    ----------
+    mean, spread : of the vectors (P,)
+    n_classes : number of cell types C
+    dropout : on the standardised vector, while training
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, mean: Tensor, spread: Tensor, n_classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("spread", spread)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(len(mean), n_classes)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Return class logits (B, C) of pooled vectors (B, P)."""
+        z = ((pooled - self.mean) / self.spread).clamp(-CLIP, CLIP)
+        return self.output(self.dropout(z))  # type: ignore[no-any-return]
 
 
 class Head(nn.Module):

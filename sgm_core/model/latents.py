@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgm_core.model.backbone import Backbone
+from sgm_core.model.interface import CellBackbone
 from sgm_core.model.masking import pack
 
 
@@ -72,7 +72,7 @@ class Latents(nn.Module):
         if key_init == "zero":
             nn.init.zeros_(self.key.weight)
 
-    def see(self, backbone: Backbone, values: Tensor, masked: Tensor | None) -> _Scene:
+    def see(self, backbone: CellBackbone, values: Tensor, masked: Tensor | None) -> _Scene:
         """Look at a batch (B, G); where `masked`, the mask vector stands in place of the value."""
         masked = torch.zeros_like(values, dtype=torch.bool) if masked is None else masked
         shown = values.masked_fill(masked, 0)
@@ -84,7 +84,7 @@ class Latents(nn.Module):
             return _Scene(genes, scale, masked, common, expressed.unsqueeze(-1), index, valid)
         embedding = backbone.values
         scale = 1 + shown if backbone.config.value_scaling else torch.ones_like(values)
-        genes = backbone.positions.weight[:-1].detach()
+        genes = backbone.gene_rows()
         common = torch.cat([embedding(values.new_zeros(1)), embedding.masked[None]]).detach()
         return _Scene(genes, scale, masked, common, embedding(expressed).detach(), index, valid)
 
@@ -121,12 +121,16 @@ class Latents(nn.Module):
             + hidden * common[:, 1:]
         )
 
-    def log_importance(self, backbone: Backbone, values: Tensor, eligible: Tensor, subset: Tensor) -> Tensor:
+    def log_importance(
+        self, backbone: CellBackbone, values: Tensor, eligible: Tensor, subset: Tensor
+    ) -> Tensor:
         """Return the log importance (B, G) of each gene: attention summed over heads and over R."""
         maps = self.attention(self.see(backbone, values, None), eligible, subset)
         return maps.sum((1, 2)).clamp(min=1e-12).log()
 
-    def forward(self, backbone: Backbone, values: Tensor, masked: Tensor | None, eligible: Tensor) -> Summary:
+    def forward(
+        self, backbone: CellBackbone, values: Tensor, masked: Tensor | None, eligible: Tensor
+    ) -> Summary:
         """Summarise the cells with `masked` genes hidden: no masked value is read."""
         scene = self.see(backbone, values, masked)
         maps = self.attention(scene, eligible)

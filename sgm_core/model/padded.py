@@ -13,7 +13,8 @@ from torch import Tensor
 
 from sgm_core.errors import InputError
 from sgm_core.model.attention import EncoderBlock
-from sgm_core.model.backbone import Backbone, Encoded
+from sgm_core.model.backbone import Backbone
+from sgm_core.model.interface import CellBackbone, Encoded
 
 PAD_POSITION = 103
 """The released code gives padding the position row of its pad id, which is that of an ordinary gene."""
@@ -26,7 +27,7 @@ class Padded(NamedTuple):
     valid: Tensor
 
 
-def pad_token(backbone: Backbone) -> Tensor:
+def pad_token(backbone: CellBackbone) -> Tensor:
     """Return what padding enters the first block as (D,).
 
     Raises
@@ -55,8 +56,9 @@ def pad(encoded: Encoded, padding: Tensor, extra: int = 0) -> Padded:
     return Padded(rows.masked_scatter(valid.unsqueeze(-1), encoded.tokens), valid)
 
 
-def through_padded(backbone: Backbone, padded: Padded, start: int = 0, stop: int | None = None) -> Padded:
+def through_padded(backbone: CellBackbone, padded: Padded, start: int = 0, stop: int | None = None) -> Padded:
     """Send a padded batch through the blocks `start` to `stop`; after the last one it is normalised."""
+    assert isinstance(backbone, Backbone), "only imported weights know padding"
     stop = len(backbone.blocks) if stop is None else stop
     tokens, keys = padded.tokens, padded.valid.clone()
     keys[~keys.any(1), :1] = True  # a cell without a gene attends to its padding: its softmax needs something

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sgm_core.model.backbone import Backbone, BackboneConfig, Encoded
+from sgm_core.model.build import build_backbone
+from sgm_core.model.interface import BackboneConfig, CellBackbone, Encoded
 from sgm_core.model.latents import Latents
 from sgm_core.model.masking import draw_strata, pack, strata_of
 from sgm_core.model.strategies import strategy_class
@@ -39,11 +40,11 @@ class MaskedModel(nn.Module):
     eligible: Tensor
 
     def __init__(
-        self, backbone: BackboneConfig | Backbone, masking: dict[str, Any], eligible: Tensor
+        self, backbone: BackboneConfig | CellBackbone, masking: dict[str, Any], eligible: Tensor
     ) -> None:
         super().__init__()
         self.masking = masking
-        self.backbone = backbone if isinstance(backbone, Backbone) else Backbone(backbone)
+        self.backbone = backbone if isinstance(backbone, CellBackbone) else build_backbone(backbone)
         backbone_width = self.backbone.config.width
         self.register_buffer("eligible", eligible)
         self.latents: Latents | None = None
@@ -103,17 +104,23 @@ class MaskedModel(nn.Module):
         added_encoder, added_decoder, penalty = self._summarise(values, masked)
         encoded = self.backbone.encode(values, self.backbone.shown(values) & ~masked, added_encoder)
         at, real = pack(masked & self.eligible)
-        pooled = self.backbone.pool(encoded, values)
-        predicted = self.backbone.decode(encoded, masked, at, added_decoder, pooled)
-        error = ((predicted - target.gather(1, at)).float().square() * real).sum() / real.sum().clamp(min=1)
+        predicted = self.backbone.decode(encoded, masked, at, added_decoder, self._context(encoded, values))
+        off = predicted - target.gather(1, at)
+        unit = self.backbone.error_unit()
+        off = off if unit is None else off / unit[at]
+        error = (off.float().square() * real).sum() / real.sum().clamp(min=1)
         return Reconstruction(error + self.masking["penalty_weight"] * penalty, error)
 
     def predict(self, values: Tensor, masked: Tensor) -> Tensor:
         """Predict every position (B, G) of cells with `masked` genes hidden."""
         added_encoder, added_decoder, _ = self._summarise(values, masked)
         encoded = self.backbone.encode(values, self.backbone.shown(values) & ~masked, added_encoder)
-        pooled = self.backbone.pool(encoded, values)
-        return self.backbone.decode(encoded, masked, None, added_decoder, pooled)
+        return self.backbone.decode(encoded, masked, None, added_decoder, self._context(encoded, values))
+
+    def _context(self, encoded: Encoded, values: Tensor) -> Tensor | None:
+        """Return what the decoder knows of the cell's vector: never the genes, hidden ones among them."""
+        config = self.backbone.config
+        return self.backbone.pool(encoded, values, config.token_pool) if config.cell_context else None
 
     def encode(self, values: Tensor, keep_summary: bool) -> tuple[Encoded, Tensor]:
         """Encode whole cells and pool them: tokens and vectors (B, P)."""

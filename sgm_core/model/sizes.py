@@ -6,9 +6,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from sgm_core.model.backbone import BackboneConfig
+    from sgm_core.model.interface import BackboneConfig
 
 SIZES: dict[str, dict[str, Any]] = {
+    "dense": {
+        "kind": "dense",
+        "width": 512,
+        "depth": 1,
+        "ff": 1,
+        "decoder_width": 128,
+        "bins": 16,
+        "depth_tokens": False,
+        "cell_context": False,
+        "pool": ("mean", "genes"),
+    },
     "tiny": {
         "width": 128,
         "depth": 1,
@@ -21,7 +32,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "bins": 16,
         "depth_tokens": False,
         "cell_context": True,
-        "pool": ("max", "mean", "weighted"),
+        "pool": ("max", "mean", "weighted", "genes"),
     },
     "small": {
         "width": 256,
@@ -35,7 +46,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "bins": 32,
         "depth_tokens": False,
         "cell_context": True,
-        "pool": ("max", "mean", "weighted"),
+        "pool": ("max", "mean", "weighted", "genes"),
     },
 }
 """Fields of `BackboneConfig` by size."""
@@ -59,9 +70,14 @@ def parameters(shape: Mapping[str, Any]) -> Parameters:
 
     Without torch, which a page would have to load for the count of the model itself.
     """
-    width, inner = shape["width"], shape["decoder_heads"] * shape["decoder_head_dim"]
+    width = shape["width"]
+    if shape.get("kind") == "dense":
+        blocks = shape["depth"] * 2 * shape["ff"] * width**2
+        genes = width * shape["n_genes"]
+        return Parameters(blocks, genes + 2 * width * shape["decoder_width"], genes)
+    inner = shape["decoder_heads"] * shape["decoder_head_dim"]
     small = shape["decoder_width"]
-    context = len(shape["pool"]) if shape["cell_context"] else 0
+    context = len([part for part in shape["pool"] if part != "genes"]) if shape["cell_context"] else 0
     return Parameters(
         shape["depth"] * width**2 * (4 + 2 * shape["ff"]),
         shape["decoder_depth"] * small * (4 * inner + 2 * shape["ff"] * small),
@@ -71,6 +87,6 @@ def parameters(shape: Mapping[str, Any]) -> Parameters:
 
 def backbone_config(size: str, n_genes: int, **changes: object) -> BackboneConfig:
     """Return the shape of a named size for `n_genes` genes."""
-    from sgm_core.model.backbone import BackboneConfig
+    from sgm_core.model.interface import BackboneConfig
 
     return BackboneConfig(**{**shape_fields(size, n_genes), **changes})

@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 from sgm_core import home
 from sgm_core.cells.write import room
 from sgm_core.errors import InputError, NotFoundError
-from sgm_core.model.backbone import Backbone, BackboneConfig
+from sgm_core.model.backbone import Backbone
 from sgm_core.model.bundle import IMPORT, LICENCE, SCHEMA_VERSION, Bundle, open_bundle
 from sgm_core.model.checkpoint import KEYS, official_backbone, open_official
 from sgm_core.model.gene_list import WHERE, check_genes, check_official_order
+from sgm_core.model.interface import BackboneConfig
 from sgm_core.model.sizes import SIZES
 from sgm_core.progress import Observer
 

@@ -24,6 +24,36 @@ expressed genes takes about 4.5 GB while it is pretrained and 1 GB while it is f
 larger batch is no faster; the gradient is made steadier by accumulation, at no cost of memory."""
 
 
+SIZE_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+    "dense": {
+        "pretrain": {"epochs": 20, "batch_size": 256},
+        "finetune": {"lr": 1e-4},
+    },
+}
+"""What a size starts from where the user gives nothing, if not from the defaults: chosen on validation donors
+(`benchmarks/results/dense_search.md`)."""
+
+
+def recipe_defaults(backbone: str) -> dict[str, dict[str, Any]]:
+    """Return the fields of `pretrain` and of `finetune` that a backbone starts from in the preset `sgm`."""
+    return BUNDLE_DEFAULTS if is_bundle(backbone) else SIZE_DEFAULTS.get(backbone, {})
+
+
+def own_fields(part: str) -> set[str]:
+    """Return the fields of `part` ("pretrain", "finetune") that some backbone starts elsewhere from."""
+    return {name for all_ in (BUNDLE_DEFAULTS, *SIZE_DEFAULTS.values()) for name in all_.get(part, {})}
+
+
+POOLS = (
+    "max",
+    "mean",
+    "max+mean",
+    "max+mean+weighted",
+    "mean+genes",
+    "max+mean+weighted+genes",
+    "genes",
+)
+"""Parts of a cell's vector that can be asked for."""
 SHAPE_FIELDS = ("pool", "cell_context", "value_scaling")
 """Fields of `PretrainConfig` that change the shape of a size; imported weights have their own."""
 

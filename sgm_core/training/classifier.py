@@ -1,5 +1,6 @@
 """Training a part of a model and a head to name cell types."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -8,10 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sgm_core.model.head import LinearHead
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import Values, ahead, to_device
+from sgm_core.training.logistic import choose_logistic, scale_of
 from sgm_core.training.loop import Loop, Task
 from sgm_core.training.prefix import Entered, Store, stored
 from sgm_core.training.schemes import Classifier
@@ -54,8 +57,8 @@ def class_loss(logits: Tensor, codes: Tensor, weights: Tensor | None) -> Tensor:
 
 def chosen_epoch(loop: Loop[Any]) -> str:
     """Say which epoch's weights a finished training has."""
-    if loop.best is not None and loop.best.epoch:
-        return f"epoch {loop.best.epoch}"
+    if loop.best is not None and loop.best.score is not None:
+        return f"epoch {loop.best.epoch}" if loop.best.epoch else "no epoch: the linear probe it started from"
     return f"epoch {loop.epoch}, the last: no validation cells"
 
 
@@ -141,19 +144,48 @@ class Finetuning(Task[_Batch]):
         self.observer.metric(phase="finetune", scheme=self.config.scheme, **row, **self.where)
         return score
 
-    @torch.no_grad()
+    def start_from_probe(self, scaled_by: np.ndarray) -> None:
+        """Give the linear head the scale of the cells `scaled_by`, and logistic regression's weights."""
+        head = self.classifier.head
+        assert isinstance(head, LinearHead)
+        # every training cell once, or those of the first epoch's draw
+        rows = np.unique(self.cells.epoch(0))
+        scale = scale_of(self._of_cells(scaled_by, self.classifier.pooled))
+        train, chosen_by = (
+            scale.apply(self._of_cells(part, self.classifier.pooled)) for part in (rows, self.validation)
+        )
+        codes, seed = self._codes[rows], self.config.seed
+        fitted = choose_logistic(train, codes, chosen_by, self.validation_codes, seed)
+        with torch.no_grad():
+            for into, new in (
+                (head.mean, scale.mean),
+                (head.spread, scale.spread),
+                (head.output.weight, fitted.weight),
+                (head.output.bias, fitted.bias),
+            ):
+                into.copy_(torch.from_numpy(new))
+
     def classify(self, rows: np.ndarray) -> np.ndarray:
         """Return the class probabilities (n, C) of cells."""
+        logits = torch.from_numpy(self._of_cells(rows, self.classifier.logits))
+        return logits.softmax(1).numpy()  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def _of_cells(self, rows: np.ndarray, function: Callable[[Tensor, Entered | None], Tensor]) -> np.ndarray:
+        """Return what `function` says of cells (n, ...), without dropout, float32."""
         self.classifier.train(False)
-        logits = torch.empty(len(rows), self.classifier.head.output.out_features)
+        made = np.empty((0, 0), np.float32)
         place = np.empty(len(self.values.lengths), np.int64)
         place[rows] = np.arange(len(rows))
         for batch in ahead(
             lambda cells: self.make(0, cells), self.classifier.batches(rows, None), self.device
         ):
             self.observer.check()
-            logits[place[batch.rows]] = self.classifier.logits(batch.x, batch.entered).cpu()
-        return logits.softmax(1).numpy()  # type: ignore[no-any-return]
+            of_batch = function(batch.x, batch.entered).float().cpu().numpy()
+            if not len(made):
+                made = np.empty((len(rows), of_batch.shape[1]), np.float32)
+            made[place[batch.rows]] = of_batch
+        return made
 
     def cell_names(self, rows: np.ndarray) -> list[str]:
         """Return the names of cells."""
@@ -179,12 +211,15 @@ def train_classifier(
     n_classes: int,
     config: FinetuneConfig,
     observer: Observer | None = None,
+    scaled_by: np.ndarray | None = None,
     **where: object,
 ) -> tuple[np.ndarray, str]:
     """Train what ``config.scheme`` trains, and the head; classify the test cells.
 
     The weights are those of the epoch with the best `validation_score`; ``config.patience`` ends the training
-    early. Without validation cells, the last epoch's are kept.
+    early. Without validation cells, the last epoch's are kept. A linear head starts from logistic regression
+    on the frozen model, which counts as epoch 0: first probing, then finetuning keeps what the model knows
+    (Kumar et al. 2022, arXiv:2202.10054).
 
     Parameters
     ----------
@@ -197,6 +232,7 @@ def train_classifier(
     n_classes : number of classes C
     config : the scheme and every other choice
     observer : is told the metrics of each epoch
+    scaled_by : row numbers of the cells that give a linear head's scale, by default the training cells
     where : arm and fold, for the metrics
 
     Returns
@@ -212,13 +248,18 @@ def train_classifier(
         If a loss or a weight is not a finite number.
     """
     observer = observer or Observer()
+    scaled_by = cells.epoch(0) if scaled_by is None else scaled_by
     classifier = Classifier(model, values, n_classes, config)
     with ExitStack() as stack:
         store = None
         if config.cache and not classifier.scheme.embeddings:
-            everyone = np.concatenate([cells.over(config.epochs), validation, test])
+            everyone = np.unique(np.concatenate([cells.over(config.epochs), validation, test, scaled_by]))
             store = stack.enter_context(stored(classifier.prefix, everyone, observer))
         task = Finetuning(classifier, cells, codes, validation, validation_codes, store, observer, where)
         loop = Loop(task, config, observer)
+        if config.head == "linear":
+            task.start_from_probe(scaled_by)
+            if len(validation) and loop.best is not None:
+                loop.best.ends(validation_score(validation_codes, task.classify(validation)), 0)
         loop.run()
         return task.classify(test), chosen_epoch(loop)

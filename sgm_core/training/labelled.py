@@ -14,6 +14,7 @@ from sgm_core.progress import Observer
 from sgm_core.training.classifier import train_classifier
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import Values
+from sgm_core.training.logistic import choose_logistic, scale_of
 from sgm_core.training.pooling import Pooled
 from sgm_core.training.probe import probe
 from sgm_core.training.train_cells import FINETUNING, ONE_DRAW, TrainCells, train_cells
@@ -54,6 +55,8 @@ class LabelledFold:
     drawn : which of ``cells.rows`` linear probes and baselines train on, one draw for all of them (n,) bool
     validation, validation_codes : row and class numbers of the validation cells of these classes
     test : row numbers of the test cells
+    scaled_by : row numbers of the cells that give a linear head's scale: they need no labels, so with few
+        labelled cells they are all training cells
     """
 
     classes: np.ndarray
@@ -63,6 +66,7 @@ class LabelledFold:
     validation: np.ndarray
     validation_codes: np.ndarray
     test: np.ndarray
+    scaled_by: np.ndarray
 
     @property
     def once(self) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +76,7 @@ class LabelledFold:
     @property
     def encoded(self) -> np.ndarray:
         """Row numbers of the cells whose vectors a linear probe needs, ascending."""
-        return np.unique(np.concatenate([self.once[0], self.validation, self.test]))
+        return np.unique(np.concatenate([self.once[0], self.scaled_by, self.validation, self.test]))
 
 
 def labelled_fold(
@@ -97,7 +101,7 @@ def labelled_fold(
         train_cells(dataset, train, codes, asked, number, FINETUNING) for number in (seed, ONE_DRAW)
     )
     drawn = np.isin(train, once.epoch(0), assume_unique=True)
-    return LabelledFold(classes, cells, codes, drawn, validation[known], chosen_by, test)
+    return LabelledFold(classes, cells, codes, drawn, validation[known], chosen_by, test, train[drawn])
 
 
 def name_cells(
@@ -128,9 +132,26 @@ def name_cells(
     n_classes, chosen_by = len(part.classes), (part.validation, part.validation_codes)
     if config.scheme != "linear-probe":
         return train_classifier(
-            model, values, part.cells, part.codes, *chosen_by, part.test, n_classes, config, observer, **where
+            model,
+            values,
+            part.cells,
+            part.codes,
+            *chosen_by,
+            part.test,
+            n_classes,
+            config,
+            observer,
+            part.scaled_by,
+            **where,
         )
     assert pooled is not None, "a linear probe reads vectors"
     rows, codes = part.once
+    if config.head == "linear":
+        scale = scale_of(pooled.of(part.scaled_by))
+        train, validation, test = (
+            scale.apply(pooled.of(cells)) for cells in (rows, part.validation, part.test)
+        )
+        fitted = choose_logistic(train, codes, validation, part.validation_codes, config.seed)
+        return fitted.classify(test), f"C {fitted.strength:g}"
     train, validation, test = (pooled.of(cells) for cells in (rows, part.validation, part.test))
     return probe(train, codes, validation, part.validation_codes, test, n_classes, config, observer)

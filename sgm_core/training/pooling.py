@@ -70,8 +70,8 @@ class Pooled:
     vectors: np.ndarray
 
     def of(self, rows: np.ndarray) -> np.ndarray:
-        """Return the vectors of some of the cells, by row number."""
-        return np.asarray(self.vectors[np.searchsorted(self.rows, rows)])
+        """Return a copy of the vectors of some of the cells, by row number."""
+        return np.array(self.vectors[np.searchsorted(self.rows, rows)])
 
 
 def pooled_of(

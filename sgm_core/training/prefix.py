@@ -17,7 +17,7 @@ from torch import Tensor
 from sgm_core import home
 from sgm_core.device import autocast
 from sgm_core.errors import InputError
-from sgm_core.model.backbone import Encoded
+from sgm_core.model.interface import Encoded
 from sgm_core.model.padded import Padded, pad, pad_token, through_padded
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
@@ -64,7 +64,7 @@ class Prefix:
         """Return the number of tokens of every cell that enter the block, padding left out."""
         config = self.model.backbone.config
         dropped = 2 if self.genes_only and config.depth_tokens else 0
-        return self.values.lengths - dropped
+        return self.model.backbone.token_counts(self.values.lengths - dropped)
 
     def compute(self, x: Tensor) -> Entered:
         """Send the values (B, L) of some cells through the frozen part."""
@@ -140,12 +140,6 @@ def stored(prefix: Prefix, rows: np.ndarray, observer: Observer | None = None) -
         )
     with home.scratch(parent / "prefix") as folder:
         yield Store(prefix, rows, folder, observer or Observer())
-
-
-def unpack(tokens: Tensor, visible: Tensor) -> Encoded:
-    """Return stored tokens (T, D) with the cell and position of each, from which are `visible` (B, L)."""
-    cell, at = visible.nonzero(as_tuple=True)
-    return Encoded(tokens.float(), cell, at, visible.sum(1).tolist())
 
 
 def as_padded(entered: Entered) -> Padded:

@@ -16,8 +16,8 @@ from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.seen import keep_donors
 from sgm_core.cells.split import Fold, fold_cells
 from sgm_core.device import autocast, pick_device
-from sgm_core.model.backbone import BackboneConfig
 from sgm_core.model.checkpoint import save_model
+from sgm_core.model.interface import BackboneConfig
 from sgm_core.model.reconstruction import Drawn, MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.backbones import corpus_sentence, is_bundle

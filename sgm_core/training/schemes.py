@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from sgm_core.device import autocast
 from sgm_core.errors import InputError
-from sgm_core.model.backbone import Backbone
-from sgm_core.model.head import Head
+from sgm_core.model.head import Head, LinearHead
+from sgm_core.model.interface import CellBackbone
 from sgm_core.model.padded import pool_padded, through_padded
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import Values, batches, to_device, token_batches
-from sgm_core.training.prefix import Entered, Prefix, Store, as_padded, unpack
+from sgm_core.training.prefix import Entered, Prefix, Store, as_padded
 
 FLAT_BELOW = 50
 """The imbalance up to which the authors' class weights are equal."""
@@ -37,13 +37,13 @@ class Scheme:
     genes_only: bool = False
     pool: tuple[str, ...] | None = None
 
-    def modules(self, backbone: Backbone) -> list[nn.Module]:
+    def modules(self, backbone: CellBackbone) -> list[nn.Module]:
         """Return the trained modules; the encoder's final norm is never one."""
         parts: list[nn.Module] = [backbone.values, backbone.positions] if self.embeddings else []
         return [*parts, backbone.blocks[self.block]]
 
 
-def scheme(name: str, backbone: Backbone, block: str = "last") -> Scheme:
+def scheme(name: str, backbone: CellBackbone, block: str = "last") -> Scheme:
     """Return what the scheme `name` trains of a backbone.
 
     ``partial`` is the paper's: embeddings and last block. ``last-block`` leaves the embeddings. ``official``
@@ -96,10 +96,15 @@ class Classifier:
             model, values, stop, keep_summary, self.scheme.genes_only, self.padded, config.precision
         )
         torch.manual_seed(config.seed)
-        width = backbone.config.width * len(self.scheme.pool or backbone.config.pool)
+        width = backbone.config.width_of(self.scheme.pool or backbone.config.pool)
         # the released classifier's head has no dropout
         dropout = 0.0 if config.scheme == "official" else config.dropout
-        self.head = Head(width, n_classes, config.head_hidden, dropout).to(values.device)
+        self.head: Head | LinearHead = (
+            Head(width, n_classes, config.head_hidden, dropout)
+            if config.head == "mlp"
+            else LinearHead(torch.zeros(width), torch.ones(width), n_classes, dropout)
+        )
+        self.head.to(values.device)
         model.requires_grad_(False)
         for module in self.scheme.modules(backbone):
             module.requires_grad_(True)
@@ -128,10 +133,16 @@ class Classifier:
         if self.scheme.genes_only:
             visible[:, self.model.backbone.config.n_genes :] = False
         moved = None if padding is None else to_device(padding, x.device).float()
-        return x, Entered(unpack(to_device(tokens, x.device), visible), moved)
+        return x, Entered(self.model.backbone.packed(to_device(tokens, x.device), visible), moved)
 
     def logits(self, x: Tensor, entered: Entered | None = None) -> Tensor:
         """Classify the cells of the values `x` (B, L): logits (B, C), float32."""
+        pooled = self.pooled(x, entered)
+        with autocast(x.device, self.config.precision):
+            return self.head(pooled).float()  # type: ignore[no-any-return]
+
+    def pooled(self, x: Tensor, entered: Entered | None = None) -> Tensor:
+        """Return what the head reads of the cells of the values `x` (B, L): (B, P)."""
         backbone = self.model.backbone
         if entered is None:
             with torch.set_grad_enabled(self.scheme.embeddings and torch.is_grad_enabled()):
@@ -139,11 +150,9 @@ class Classifier:
         with autocast(x.device, self.config.precision):
             if self.padded:
                 padded = through_padded(backbone, as_padded(entered), self.prefix.stop)
-                pooled = pool_padded(padded)
-            else:
-                encoded = backbone.through(entered.encoded, self.prefix.stop)
-                pooled = backbone.pool(encoded, x, self.scheme.pool)
-            return self.head(pooled).float()  # type: ignore[no-any-return]
+                return pool_padded(padded)
+            encoded = backbone.through(entered.encoded, self.prefix.stop)
+            return backbone.pool(encoded, x, self.scheme.pool)
 
     def batches(self, rows: np.ndarray, rng: np.random.Generator | None) -> list[np.ndarray]:
         """Return the batches of an epoch in random order, or those of cells to classify."""

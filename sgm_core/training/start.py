@@ -4,10 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from sgm_core.cells.dataset import Dataset
-from sgm_core.model.backbone import Backbone, BackboneConfig
+from sgm_core.model.build import build_backbone
 from sgm_core.model.bundle import open_bundle
+from sgm_core.model.dense import DenseBackbone
+from sgm_core.model.interface import BackboneConfig, CellBackbone
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.model.weights import load_backbone
 from sgm_core.training.backbones import is_bundle, shape_of_size
@@ -21,6 +24,7 @@ from sgm_core.training.data import (
     informative_genes,
     refuse_long_cells,
 )
+from sgm_core.training.tokens import moments_of
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ def initial_state(
         refuse_long_cells(values.lengths, config.max_tokens, f"dataset {dataset.name!r}")
         if random:
             torch.manual_seed(config.seed)
-            backbone = Backbone(BackboneConfig.from_dict(bundle.config | {"compat": config.compat}))
+            shape = BackboneConfig.from_dict(bundle.config | {"compat": config.compat})
+            backbone: CellBackbone = build_backbone(shape)
         else:
             backbone = load_backbone(config.backbone, config.weights_key, config.compat)
         backbone.genes = bundle.genes
@@ -97,8 +102,11 @@ def initial_state(
         refuse_long_cells(values.lengths, config.max_tokens, f"dataset {dataset.name!r}")
         shape = shape or BackboneConfig(**shape_of_size(config, len(genes)))
         torch.manual_seed(config.seed)
-        backbone = Backbone(shape)
+        backbone = build_backbone(shape)
         names = dataset.genes[genes]
+        if isinstance(backbone, DenseBackbone):
+            moments = moments_of(dataset, rows)
+            backbone.standardise(*(torch.from_numpy(one[genes]) for one in (moments.mean, moments.variance)))
     set_dropout(backbone, config.dropout, config.attention_dropout)
     backbone.recompute = config.recompute
     if backbone.genes is not None:
@@ -151,15 +159,17 @@ def original(weights: str, key: str) -> MaskedModel:
     return MaskedModel(backbone, config.to_dict(), torch.ones(backbone.config.n_positions, dtype=torch.bool))
 
 
-def set_dropout(backbone: Backbone, dropout: float, attention_dropout: float) -> None:
+def set_dropout(backbone: CellBackbone, dropout: float, attention_dropout: float) -> None:
     """Set the dropout of a backbone that was built with another."""
     backbone.config = replace(backbone.config, dropout=dropout, attention_dropout=attention_dropout)
+    for part in (backbone, *backbone.blocks):
+        if isinstance(getattr(part, "dropout", None), nn.Dropout):
+            part.dropout.p = dropout  # type: ignore[union-attr]
     for block in backbone.blocks:
-        block.dropout.p = dropout  # type: ignore[union-attr]
         block.attention_dropout = attention_dropout  # type: ignore[assignment]
 
 
-def set_pool(backbone: Backbone, pool: str | None) -> None:
+def set_pool(backbone: CellBackbone, pool: str | None) -> None:
     """Let a classifier read other parts of the cells' vectors than the backbone was trained with.
 
     Its decoder can't run after that where it reads the vector too.

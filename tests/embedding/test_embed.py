@@ -15,8 +15,9 @@ import sgm_core
 from sgm_core.embedding import plan as embed_plan
 from sgm_core.embedding.cells import embed
 from sgm_core.errors import Cancelled, InputError
-from sgm_core.model.backbone import OFFICIAL_POOLS, Backbone, BackboneConfig
+from sgm_core.model.backbone import Backbone
 from sgm_core.model.checkpoint import read_official
+from sgm_core.model.interface import OFFICIAL_POOLS, BackboneConfig
 from sgm_core.progress import Observer
 
 GENES = [f"GENE{i}" for i in range(200)]

@@ -42,7 +42,8 @@ def a_machine(monkeypatch: pytest.MonkeyPatch):
 def test_the_parameters_are_those_of_what_is_built(shape: dict) -> None:
     import torch
 
-    from sgm_core.model.backbone import Backbone, BackboneConfig
+    from sgm_core.model.backbone import Backbone
+    from sgm_core.model.interface import BackboneConfig
 
     with torch.device("meta"):
         backbone = Backbone(BackboneConfig(**shape))

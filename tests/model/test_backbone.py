@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from sgm_core.model.attention import LinearAttention
-from sgm_core.model.backbone import Backbone, BackboneConfig
+from sgm_core.model.backbone import Backbone
 from sgm_core.model.features import feature_count, orthogonal_features
+from sgm_core.model.interface import BackboneConfig
 from sgm_core.model.masking import pack
 
 CONFIG = BackboneConfig(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sgm_core.comparison.config import ARMS
 from sgm_core.errors import InputError
-from sgm_core.model.backbone import BackboneConfig
+from sgm_core.model.interface import BackboneConfig
 from sgm_core.model.masking import (
     cell_noise,
     draw_masks,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sgm_core.model.backbone import Backbone, BackboneConfig
+from sgm_core.model.backbone import Backbone
+from sgm_core.model.interface import BackboneConfig
 
 # bf16 keeps 8 bits; over 100 draws the largest difference was 0.01 of the largest value (fp32: 5e-7)
 TOLERANCE = {"fp32": 1e-5, "bf16": 3e-2}

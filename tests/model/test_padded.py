@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from sgm_core.errors import InputError
-from sgm_core.model.backbone import Backbone, BackboneConfig
+from sgm_core.model.backbone import Backbone
 from sgm_core.model.checkpoint import read_official
 from sgm_core.model.head import Head
+from sgm_core.model.interface import BackboneConfig
 from sgm_core.model.padded import pad, pad_token, pool_padded, through_padded
 
 TOLERANCE = {"fp64": 1e-9, "fp32": 1e-5}

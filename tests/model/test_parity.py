@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from sgm_core.model.backbone import OFFICIAL_POOLS, Backbone
+from sgm_core.model.backbone import Backbone
 from sgm_core.model.checkpoint import KEYS, official_config, official_names, read_official
+from sgm_core.model.interface import OFFICIAL_POOLS
 
 DTYPES = {"fp64": (torch.float64, 1e-9, 1e-9), "fp32": (torch.float32, 1e-5, 1e-4)}  # outputs, gradients
 MODES = ("t4", "f1", "f2.5", "a5", "bulk_F", "bulk_T")

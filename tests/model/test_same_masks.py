@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from sgm_core.comparison.config import ARMS
-from sgm_core.model.backbone import BackboneConfig
 from sgm_core.model.checkpoint import load_model
+from sgm_core.model.interface import BackboneConfig
 from sgm_core.model.masking import cell_noise
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.training.config import PretrainConfig

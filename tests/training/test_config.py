@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sgm_core.comparison.arms import settings as arm_settings
 from sgm_core.comparison.config import DECIDED, CompareConfig
 from sgm_core.errors import InputError
-from sgm_core.model.backbone import Backbone, BackboneConfig
+from sgm_core.model.backbone import Backbone
+from sgm_core.model.interface import BackboneConfig
 from sgm_core.training.backbones import shape_of_size
 from sgm_core.training.classifier import class_weights
 from sgm_core.training.config import (

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from sgm_core.model.backbone import Backbone
+from sgm_core.model.interface import CellBackbone
 from sgm_core.model.latents import Latents
 from sgm_core.model.masking import Stratum, share_of_draw
 
@@ -14,7 +14,7 @@ class Seen(NamedTuple):
 
     Parameters
     ----------
-    backbone : its gene rows are ``positions.weight[:-1]``; to be detached
+    backbone : its gene rows are `CellBackbone.gene_rows`
     values : (B, L) normalised values
     noise : (B, L) standard exponential, the cell's own
     eligible : (L,) bool
@@ -23,7 +23,7 @@ class Seen(NamedTuple):
     strata : what competes with each other, and how many are hidden
     """
 
-    backbone: Backbone
+    backbone: CellBackbone
     values: Tensor
     noise: Tensor
     eligible: Tensor

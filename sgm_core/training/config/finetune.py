@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgm_core.errors import InputError
-from sgm_core.training.backbones import BUNDLE_DEFAULTS, is_bundle
+from sgm_core.training.backbones import POOLS, recipe_defaults
 from sgm_core.training.config.settings import (
     SEEDS,
     Range,
@@ -40,6 +40,7 @@ _PAPER: dict[str, Any] = {
     "schedule": "constant",
     "patience": 5,
     "clip": 1.0,
+    "head": "mlp",
     "head_hidden": 256,
     "pool": "max",
     "dropout": 0.0,
@@ -108,7 +109,7 @@ class FinetuneConfig(Settings):
     probe_epochs: int = option(
         60,
         "optimisation",
-        "Passes of the linear probe's head over the cached vectors",
+        "Passes of a probe with the head `mlp` over the cached vectors",
         10,
         range=Range(1, 100_000),
     )
@@ -136,8 +137,8 @@ class FinetuneConfig(Settings):
     choose_decay: bool = option(
         True,
         "optimisation",
-        "The linear probe's weight decay is chosen by macro F1 on the validation donors, among 0, 0.0001, "
-        "0.001, 0.01 and `weight_decay`; false = `weight_decay`",
+        "The weight decay of a probe with the head `mlp` is chosen by macro F1 on the validation donors, "
+        "among 0, 0.0001, 0.001, 0.01 and `weight_decay`; false = `weight_decay`",
         False,
     )
     amsgrad: bool = option(False, "optimisation", "Adam's amsgrad variant (authors' code)", True)
@@ -159,7 +160,17 @@ class FinetuneConfig(Settings):
     clip: float = option(
         1.0, "optimisation", "Largest gradient norm; 0 = no clipping", 1.0, range=Range(0.0, 1000.0)
     )
-    head_hidden: int = option(256, "model", "Width of the head's hidden layer", 256, range=Range(1, 65_536))
+    head: str = option(
+        "linear",
+        "model",
+        "linear: logistic regression on the standardised vector, its penalty chosen by the validation "
+        "donors; training a part of the model starts from it. mlp: the paper's head with one hidden layer",
+        "mlp",
+        ("linear", "mlp"),
+    )
+    head_hidden: int = option(
+        256, "model", "Width of the hidden layer of the head `mlp`", 256, range=Range(1, 65_536)
+    )
     class_weights: bool = option(
         True, "optimisation", "Weight the loss by class, by the rule `class_weighting`", True
     )
@@ -176,7 +187,7 @@ class FinetuneConfig(Settings):
         "model",
         "Parts of a cell's vector that the head reads; none = the backbone's own (`official` has the max)",
         "max",
-        ("max", "mean", "max+mean", "max+mean+weighted"),
+        POOLS,
     )
     trained_block: str = option(
         "last",
@@ -236,7 +247,7 @@ class FinetuneConfig(Settings):
 
 
 def finetune_config(backbone: str = "", preset: str = "sgm", **values: Any) -> FinetuneConfig:
-    """Return a preset with the fields `values` changed; for imported weights `sgm` takes `BUNDLE_DEFAULTS`.
+    """Return a preset with the fields `values` changed; `sgm` takes the backbone's `recipe_defaults`.
 
     Parameters
     ----------
@@ -252,7 +263,8 @@ def finetune_config(backbone: str = "", preset: str = "sgm", **values: Any) -> F
     """
     if preset not in FINETUNE_PRESETS:
         raise InputError(f"unknown preset {preset!r}: choose one of {', '.join(FINETUNE_PRESETS)}")
-    bundle = preset == "sgm" and backbone and is_bundle(backbone)
-    own = BUNDLE_DEFAULTS["finetune"] if bundle else FINETUNE_PRESETS[preset]
+    own = FINETUNE_PRESETS[preset]
+    if preset == "sgm" and backbone:
+        own = {**own, **recipe_defaults(backbone).get("finetune", {})}
     given = {} if values.get("run") else {"backbone": backbone}
     return FinetuneConfig.from_dict({**own, **given, **values})

@@ -12,7 +12,7 @@ from typing import Any
 from sgm_core.errors import InputError
 from sgm_core.model.strategies import strategy_names
 from sgm_core.resources.names import DEMO_GENE_SETS
-from sgm_core.training.backbones import BUNDLE_DEFAULTS, SHAPE_FIELDS, check_backbone, is_bundle
+from sgm_core.training.backbones import POOLS, SHAPE_FIELDS, check_backbone, is_bundle, recipe_defaults
 from sgm_core.training.config.settings import (
     SEEDS,
     Range,
@@ -97,10 +97,10 @@ class PretrainConfig(Settings):
     pool: str | None = option(
         None,
         "model",
-        "Parts of a cell's vector over its tokens: max, mean, or also the mean weighted by value; none = the "
-        "size's own",
+        "Parts of a cell's vector: over its tokens the max, the mean, the mean weighted by value; genes = "
+        "the values of the genes themselves, so that a head reads them beside the model; none = the size's own",
         "max",
-        ("max", "mean", "max+mean", "max+mean+weighted"),
+        POOLS,
     )
     cell_context: bool | None = option(
         None,
@@ -401,7 +401,7 @@ too. What depends on the data and the machine (genes, folds, precision) no prese
 def pretrain_config(preset: str = "sgm", **values: Any) -> PretrainConfig:
     """Return a preset with the fields `values` changed.
 
-    For imported weights the preset `sgm` takes `BUNDLE_DEFAULTS` where `values` says nothing; the presets
+    The preset `sgm` takes the backbone's `recipe_defaults` where `values` says nothing; the presets
     `paper` and `authors` keep the paper's, but for the shape, which the weights have of their own.
 
     Raises
@@ -412,7 +412,9 @@ def pretrain_config(preset: str = "sgm", **values: Any) -> PretrainConfig:
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
     own = PRESETS[preset]
-    if is_bundle(str(values.get("backbone", "tiny"))):
+    backbone = str(values.get("backbone", "tiny"))
+    if is_bundle(backbone):
         own = {name: value for name, value in own.items() if name not in SHAPE_FIELDS}
-        own |= BUNDLE_DEFAULTS["pretrain"] if preset == "sgm" else {}
+    if preset == "sgm":
+        own = {**own, **recipe_defaults(backbone).get("pretrain", {})}
     return PretrainConfig.from_dict({**own, **values})
