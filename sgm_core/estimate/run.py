@@ -30,8 +30,8 @@ from sgm_core.training.train_cells import cells_an_epoch
 _VALIDATION = 512
 _VALIDATION_PASS = 0.4  # of a training step, which has three passes
 # The check of hidden genes that ends a pretraining, by gene: of a cell that the simple predictors are fitted
-# to (4,000 at most), and of one that they reconstruct. With 4,000 and 512 cells they took 2.4 s at 2,000 genes,
-# 10 s at 8,000 and 21 s at 18,500 (vangalen, one thread); beside other programs 4 s, 15 s and 36 s at 19,264.
+# to (4,000 at most), and of one that they reconstruct. With 4,000 and 512 cells they took 2.4 s at 2,000
+# genes, 10 s at 8,000 and 21 s at 18,500 (vangalen, one thread); beside other programs 4, 15 and 27 to 36 s.
 _FITTED, _FIT_S, _RECONSTRUCT_S = 4000, 2.5e-7, 1.5e-6
 _SETUP_S = 5.0
 _HEADS = 4  # that a linear probe trains to choose its weight decay
