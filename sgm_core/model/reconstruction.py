@@ -9,11 +9,12 @@ from sgm_core.model.backbone import Backbone, BackboneConfig, Encoded
 from sgm_core.model.latents import Latents
 from sgm_core.model.masking import draw_strata, pack, strata_of
 from sgm_core.model.strategies import strategy_class
-from sgm_core.model.strategies.base import Seen
+from sgm_core.model.strategies.base import Errors, Seen
 
 
 class Reconstruction(NamedTuple):
-    """One forward pass: `loss` () with the penalty, `error` () the mean squared error on masked genes."""
+    """One forward pass: `loss` () with the penalty and what the strategy learns by, `error` () the mean
+    squared error on masked genes."""
 
     loss: Tensor
     error: Tensor
@@ -105,8 +106,14 @@ class MaskedModel(nn.Module):
         at, real = pack(masked & self.eligible)
         pooled = self.backbone.pool(encoded, values)
         predicted = self.backbone.decode(encoded, masked, at, added_decoder, pooled)
-        error = ((predicted - target.gather(1, at)).float().square() * real).sum() / real.sum().clamp(min=1)
-        return Reconstruction(error + self.masking["penalty_weight"] * penalty, error)
+        squared = (predicted - target.gather(1, at)).float().square()
+        error = (squared * real).sum() / real.sum().clamp(min=1)
+        loss = error + self.masking["penalty_weight"] * penalty
+        if torch.is_grad_enabled():
+            facts = (at, real, predicted.detach().float(), squared.detach())
+            learned = self.strategy.learn(Errors(self.backbone, values, target, self.eligible, *facts))
+            loss = loss if learned is None else loss + learned
+        return Reconstruction(loss, error)
 
     def predict(self, values: Tensor, masked: Tensor) -> Tensor:
         """Predict every position (B, G) of cells with `masked` genes hidden."""
@@ -150,6 +157,6 @@ class MaskedModel(nn.Module):
         )
 
     def new_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the layers that masking adds: latents, cross-attention, adapters."""
+        """Parameters of the layers that masking adds: latents, adapters, the strategy's own."""
         backbone = {id(p) for p in self.backbone.parameters()}
         return [p for p in self.parameters() if id(p) not in backbone]
