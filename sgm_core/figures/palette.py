@@ -27,6 +27,13 @@ SHARE = ((0.0, "rgba(0,114,178,0.04)"), (0.5, "rgba(0,114,178,0.5)"), (1.0, "rgb
 ARMS = {
     "self-guided": ("Self-guided", "#D55E00", "diamond"),
     "expression+summary": ("Expression + summary", "#E69F00", "triangle-up"),
+    "inverse-expression+summary": ("Inverse expression + summary", "#AACC77", "triangle-down"),
+    "programmes+summary": ("Gene programmes + summary", "#44CCDD", "hexagon"),
+    "error-guided+summary": ("Error-guided + summary", "#775588", "hourglass"),
+    "reducible-error+summary": ("Reducible error + summary", "#AA6655", "bowtie"),
+    "sma+summary": ("SMA + summary", "#BB2233", "star-diamond"),
+    "adios+summary": ("ADIOS + summary", "#446666", "pentagon"),
+    "random-ratio+summary": ("Random ratio + summary", "#3399FF", "octagon"),
     "uniform+summary": ("Uniform + summary", "#0072B2", "square"),
     "uniform": ("Uniform", "#56B4E9", "circle"),
     "original": ("Original weights", "#CC79A7", "star"),
@@ -54,8 +61,12 @@ FAMILIES = {
 
 
 def arm_name(arm: str) -> str:
-    """Return the arm's or baseline's name as figures write it."""
-    return ARMS[arm][0] if arm in ARMS else arm
+    """Return the arm's or baseline's name as figures write it, in words also where the strategy is new."""
+    if arm in ARMS:
+        return ARMS[arm][0]
+    if not arm.endswith("+summary"):
+        return arm
+    return f"{arm.removesuffix('+summary').replace('-', ' ').capitalize()} + summary"
 
 
 def arm_colour(arm: str, index: int = 0) -> str:
