@@ -97,7 +97,10 @@ class Strategy(nn.Module):
 
     def log_weights(self, seen: Seen) -> Tensor:
         """Return the log (B, L) of the rates of the draw: the importance by temperature and warm-up."""
-        return self.log_importance(seen) / self.temperature * self.strength
+        log_weights = self.log_importance(seen)
+        if self.temperature != 1:
+            log_weights = log_weights / self.temperature
+        return log_weights if self.strength == 1 else log_weights * self.strength
 
     def effective_share(self, seen: Seen, log_weights: Tensor, masked: Tensor) -> Tensor:
         """Return the effective share (B,) of the draw of `masked` (B, L); 1 = uniform."""
