@@ -20,6 +20,7 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
 from sgm_core.escape import escape
 from sgm_core.figures.palette import SCHEMES, arm_name
+from sgm_core.resources.store import list_resources
 from sgm_core.runs.launch import launch
 from sgm_core.runs.store import create_run, open_run
 from sgm_core.runs.titles import run_title
@@ -61,7 +62,7 @@ def form(kind: str, dataset: Dataset) -> dict[str, Any]:
             backbone = values["backbone"] = choose_backbone(controls["backbone"], list(backbone_names()))
         hidden = fields.hidden(backbone)
         options |= {name: all_ for name, all_ in fields.options_of(kind, backbone).items() if name in _WIDE}
-        options |= further_datasets(controls, dataset)
+        options |= further_datasets(controls, dataset) | programme_libraries(controls)
         if not any(options.get(path) for path in ("corpus", "pretrain.corpus")):
             hidden |= set(fields.CORPUS)
         if kind == "finetune" and values["run"]:
@@ -112,6 +113,17 @@ def further_datasets(controls: dict[str, fields.Control], dataset: Dataset) -> d
             if control.key in st.session_state:  # from a run or a link; a dataset may be gone since
                 chosen = st.session_state[control.key] or ()
                 st.session_state[control.key] = [name for name in chosen if name in names]
+    return found
+
+
+def programme_libraries(controls: dict[str, fields.Control]) -> dict[str, list[Any]]:
+    """Return the gene sets that the masker `programmes` can hide, by the field's path."""
+    found: dict[str, list[Any]] = {}
+    libraries = [one.name for one in list_resources("genesets")]
+    for path, control in controls.items():
+        if control.field.name == "programmes":
+            chosen = st.session_state.get(control.key)  # from a run or a link; the library may be gone since
+            found[path] = list(dict.fromkeys([*libraries, *([chosen] if chosen else [])]))
     return found
 
 

@@ -22,13 +22,16 @@ def programme_genes(n_genes: int = N_GENES) -> tuple[str, ...]:
 
 
 def model_of(masker: str, n_genes: int = N_GENES, **fields: object) -> MaskedModel:
-    """Return a small random model of a strategy."""
+    """Return a small model of a strategy, with random numbers in place of what it would learn."""
     torch.manual_seed(0)
     own = {"masker": masker, "key_init": "random", "latents": 6, "latent_width": 16, "latent_heads": 2}
     config = PretrainConfig(**{**own, **fields})
     shape = BackboneConfig(n_genes, width=16, depth=1, heads=2, decoder_width=8, decoder_heads=2, bins=5)
     model = MaskedModel(shape, config.to_dict(), torch.ones(n_genes, dtype=torch.bool))
     model.strategy.genes = programme_genes(n_genes)
+    with torch.no_grad():
+        for parameter in model.strategy.parameters():
+            parameter.normal_(std=0.3)
     return model
 
 

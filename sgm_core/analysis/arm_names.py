@@ -3,6 +3,10 @@
 ARM_NAMES = {
     "self-guided": "Self-guided",
     "expression+summary": "Expression + summary",
+    "inverse-expression+summary": "Inverse expression + summary",
+    "programmes+summary": "Gene programmes + summary",
+    "sma+summary": "SMA + summary",
+    "adios+summary": "ADIOS + summary",
     "uniform+summary": "Uniform + summary",
     "uniform": "Uniform",
     "original": "Original weights",
@@ -15,8 +19,10 @@ ARM_NAMES = {
 
 
 def arm_name(arm: str) -> str:
-    """Return the arm's or baseline's name as figures and tables write it; an unknown one as it is."""
-    return ARM_NAMES.get(arm, arm)
+    """Return the arm's or baseline's name as figures and tables write it: in words for a new strategy too."""
+    if arm in ARM_NAMES or not arm.endswith("+summary"):
+        return ARM_NAMES.get(arm, arm)
+    return f"{arm.removesuffix('+summary').replace('-', ' ').capitalize()} + summary"
 
 
 def arm_in_sentence(arm: str) -> str:

@@ -17,6 +17,7 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.device import on_gpu
 from sgm_core.model.bundle import open_bundle
 from sgm_core.model.sizes import SIZES, parameters
+from sgm_core.model.strategies import strategy_class
 from sgm_core.training.backbones import shape_of_size
 from sgm_core.training.config import FinetuneConfig, PretrainConfig
 from sgm_core.training.tokens import Tokens, informative_tokens, vocabulary_tokens
@@ -61,7 +62,9 @@ def _bundle_tokens(dataset: Dataset, content_hash: str, backbone: str, stamp: in
 
 def has_latents(config: PretrainConfig) -> bool:
     """Say whether a pretraining has latents: to choose the masks, or for the summary."""
-    return config.masker == "self-guided" or config.summary != "none"
+    if config.summary != "none" or config.masker == "uniform":
+        return config.summary != "none"
+    return strategy_class(config.masker).uses_latents
 
 
 def pass_seconds(

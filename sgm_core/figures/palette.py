@@ -29,6 +29,13 @@ SHARE = ((0.0, "rgba(0,114,178,0.04)"), (0.5, "rgba(0,114,178,0.5)"), (1.0, "rgb
 ARMS = {
     "self-guided": ("#D55E00", "diamond"),
     "expression+summary": ("#E69F00", "triangle-up"),
+    "inverse-expression+summary": ("#AACC77", "triangle-down"),
+    "programmes+summary": ("#44CCDD", "hexagon"),
+    "error-guided+summary": ("#775588", "hourglass"),
+    "reducible-error+summary": ("#AA6655", "bowtie"),
+    "sma+summary": ("#BB2233", "star-diamond"),
+    "adios+summary": ("#446666", "pentagon"),
+    "random-ratio+summary": ("#3399FF", "octagon"),
     "uniform+summary": ("#0072B2", "square"),
     "uniform": ("#56B4E9", "circle"),
     "original": ("#CC79A7", "star"),

@@ -21,15 +21,16 @@ class _Scene(NamedTuple):
     """A batch as the latents see it, in the parts that its tokens share.
 
     A token is ``kind + scale * gene``: its `genes` row (G, D), `scale` (B, G), and as kind the vector of
-    zero or of masked (`common`, (2, D)) or, at the expressed entries `at` / `valid` (B, M), one of
-    `expressed` (B, M, D).
+    zero or of masked (`common`, (2, D)) or, at the expressed entries `at` / `valid` (B, M), a mix of the
+    rows of `table` (K, D) with the weights `expressed` (B, M, K). None as `scale` is 1, as `masked` nowhere.
     """
 
     genes: Tensor
-    scale: Tensor
-    masked: Tensor
+    scale: Tensor | None
+    masked: Tensor | None
     common: Tensor
     expressed: Tensor
+    table: Tensor
     at: Tensor
     valid: Tensor
 
@@ -37,8 +38,8 @@ class _Scene(NamedTuple):
 class Latents(nn.Module):
     """N trainable latents that attend over all genes of a cell, zeros included.
 
-    Keys and values are linear in a token's two parts, so they are projected once per gene and once per
-    expressed entry, never once per position: the same numbers at a fraction of the cost on sparse cells.
+    Keys and values are linear in a token's parts, so they are projected once per gene and once per bin of the
+    value, never once per position: the same numbers at a fraction of the cost.
 
     Parameters
     ----------
@@ -74,19 +75,18 @@ class Latents(nn.Module):
 
     def see(self, backbone: CellBackbone, values: Tensor, masked: Tensor | None) -> _Scene:
         """Look at a batch (B, G); where `masked`, the mask vector stands in place of the value."""
-        masked = torch.zeros_like(values, dtype=torch.bool) if masked is None else masked
-        shown = values.masked_fill(masked, 0)
+        shown = values if masked is None else values.masked_fill(masked, 0)
         index, valid = pack(shown > 0)
         expressed = shown.gather(1, index) * valid
         if self.keys == "value":
-            genes, scale = values.new_zeros(values.shape[1], 1), torch.ones_like(values)
-            common = values.new_tensor([[0.0], [-1.0]])
-            return _Scene(genes, scale, masked, common, expressed.unsqueeze(-1), index, valid)
+            genes, common = values.new_zeros(values.shape[1], 1), values.new_tensor([[0.0], [-1.0]])
+            table = values.new_ones(1, 1)
+            return _Scene(genes, None, masked, common, expressed.unsqueeze(-1), table, index, valid)
         embedding = backbone.values
-        scale = 1 + shown if backbone.config.value_scaling else torch.ones_like(values)
-        genes = backbone.gene_rows()
+        scale = 1 + shown if backbone.config.value_scaling else None
         common = torch.cat([embedding(values.new_zeros(1)), embedding.masked[None]]).detach()
-        return _Scene(genes, scale, masked, common, embedding(expressed).detach(), index, valid)
+        bins, table = embedding.bins(expressed).detach(), embedding.table.detach()
+        return _Scene(backbone.gene_rows(), scale, masked, common, bins, table, index, valid)
 
     def _heads(self, layer: nn.Linear, tokens: Tensor) -> Tensor:
         """Project tokens (..., L, D) into heads (..., H, L, d)."""
@@ -100,9 +100,14 @@ class Latents(nn.Module):
             queries = queries[:, subset].transpose(0, 1)
         by_gene = queries @ self._heads(self.key, scene.genes).transpose(-1, -2)
         zero, hidden = (queries @ self._heads(self.key, scene.common).transpose(-1, -2)).split(1, dim=-1)
-        expressed = queries @ self._heads(self.key, scene.expressed).transpose(-1, -2)
-        logits = torch.where(scene.masked[:, None, None], hidden, zero) + by_gene * scene.scale[:, None, None]
+        by_bin = queries @ self._heads(self.key, scene.table).transpose(-1, -2)
+        expressed = by_bin @ scene.expressed.transpose(-1, -2)[:, None]
+        logits = by_gene if scene.scale is None else by_gene * scene.scale[:, None, None]
+        logits = logits + (
+            zero if scene.masked is None else torch.where(scene.masked[:, None, None], hidden, zero)
+        )
         correction = (expressed - zero) * scene.valid[:, None, None]
+        logits = logits.expand(len(correction), *logits.shape[-3:])
         at = scene.at[:, None, None].expand_as(correction)
         logits = logits.scatter_add(-1, at, correction.to(logits.dtype))
         return logits.masked_fill(~eligible, -torch.inf).softmax(-1)
@@ -112,11 +117,19 @@ class Latents(nn.Module):
         common = self._heads(self.value, scene.common)
         at_expressed = maps.gather(-1, scene.at[:, None, None].expand(*maps.shape[:-1], -1))
         at_expressed = at_expressed * scene.valid[:, None, None]
-        hidden = (maps * scene.masked[:, None, None]).sum(-1, keepdim=True)
+        if scene.masked is None:
+            hidden = torch.zeros_like(at_expressed[..., :1])
+        else:
+            flat = maps.flatten(1, 2) @ scene.masked.to(maps.dtype).unsqueeze(-1)
+            hidden = flat.unflatten(1, maps.shape[1:3])
         zero = 1 - hidden - at_expressed.sum(-1, keepdim=True)
+        scaled = maps if scene.scale is None else maps * scene.scale[:, None, None]
+        by_bin = at_expressed @ scene.expressed[:, None]
+        # by head and not by cell, which would copy the genes' values for every cell
+        of_genes = scaled.transpose(0, 1).flatten(1, 2) @ self._heads(self.value, scene.genes)
         return (
-            (maps * scene.scale[:, None, None]) @ self._heads(self.value, scene.genes)
-            + at_expressed @ self._heads(self.value, scene.expressed)
+            of_genes.unflatten(1, (len(maps), -1)).transpose(0, 1)
+            + by_bin @ self._heads(self.value, scene.table)
             + zero * common[:, :1]
             + hidden * common[:, 1:]
         )

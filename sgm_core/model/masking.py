@@ -123,19 +123,21 @@ def draw_strata(log_importance: Tensor, noise: Tensor, values: Tensor, strata: l
 
     A cell whose draw over all positions would hide every non-zero gene keeps the one of them that came last.
     """
-    masked = torch.zeros_like(strata[0].allowed)
-    for allowed, k in strata:
-        masked = masked | draw_without_replacement(log_importance, noise, allowed, k)
-    if len(strata) > 1:
-        return masked
     allowed, k = strata[0]
-    nonzero = (values > 0) & allowed
-    blank = nonzero.any(1) & ~(nonzero & ~masked).any(1)
-    if not blank.any():
+    masked = draw_without_replacement(log_importance, noise, allowed, k)
+    if len(strata) > 1:
+        for zeros, k_zero in strata[1:]:
+            masked |= draw_without_replacement(log_importance, noise, zeros, k_zero)
         return masked
-    last = arrivals(log_importance, noise).masked_fill(~nonzero, -torch.inf).argmax(1, keepdim=True)
-    kept = torch.zeros_like(allowed).scatter(1, last, blank.unsqueeze(1))
-    return draw_without_replacement(log_importance, noise, allowed & ~kept, k)
+    nonzero = (values > 0) & allowed
+    blank = (nonzero.any(1) & ~(nonzero & ~masked).any(1)).nonzero()[:, 0]
+    if not len(blank):
+        return masked
+    log_importance, noise = log_importance[blank], noise[blank]
+    last = arrivals(log_importance, noise).masked_fill(~nonzero[blank], -torch.inf).argmax(1, keepdim=True)
+    others = allowed[blank].scatter(1, last, False)
+    masked[blank] = draw_without_replacement(log_importance, noise, others, k[blank])
+    return masked
 
 
 def draw_masks(

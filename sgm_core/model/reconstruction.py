@@ -10,11 +10,12 @@ from sgm_core.model.interface import BackboneConfig, CellBackbone, Encoded
 from sgm_core.model.latents import Latents
 from sgm_core.model.masking import draw_strata, pack, strata_of
 from sgm_core.model.strategies import strategy_class
-from sgm_core.model.strategies.base import Seen
+from sgm_core.model.strategies.base import Errors, Seen
 
 
 class Reconstruction(NamedTuple):
-    """One forward pass: `loss` () with the penalty, `error` () the mean squared error on masked genes."""
+    """One forward pass: `loss` () with the penalty and what the strategy learns by, `error` () the mean
+    squared error on masked genes."""
 
     loss: Tensor
     error: Tensor
@@ -105,11 +106,17 @@ class MaskedModel(nn.Module):
         encoded = self.backbone.encode(values, self.backbone.shown(values) & ~masked, added_encoder)
         at, real = pack(masked & self.eligible)
         predicted = self.backbone.decode(encoded, masked, at, added_decoder, self._context(encoded, values))
-        off = predicted - target.gather(1, at)
+        off = (predicted - target.gather(1, at)).float()
         unit = self.backbone.error_unit()
-        off = off if unit is None else off / unit[at]
-        error = (off.float().square() * real).sum() / real.sum().clamp(min=1)
-        return Reconstruction(error + self.masking["penalty_weight"] * penalty, error)
+        measured = off if unit is None else off / unit[at]
+        error = (measured.square() * real).sum() / real.sum().clamp(min=1)
+        loss = error + self.masking["penalty_weight"] * penalty
+        if torch.is_grad_enabled():
+            # in the values' own unit, as the noise of counts is
+            facts = (at, real, predicted.detach().float(), off.detach().square())
+            learned = self.strategy.learn(Errors(self.backbone, values, target, self.eligible, *facts))
+            loss = loss if learned is None else loss + learned
+        return Reconstruction(loss, error)
 
     def predict(self, values: Tensor, masked: Tensor) -> Tensor:
         """Predict every position (B, G) of cells with `masked` genes hidden."""
@@ -157,6 +164,6 @@ class MaskedModel(nn.Module):
         )
 
     def new_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the layers that masking adds: latents, cross-attention, adapters."""
+        """Parameters of the layers that masking adds: latents, adapters, the strategy's own."""
         backbone = {id(p) for p in self.backbone.parameters()}
         return [p for p in self.parameters() if id(p) not in backbone]

@@ -14,10 +14,11 @@ from sgm_core.device import Memory
 from sgm_core.errors import InputError
 from sgm_core.model.bundle import IMPORT, LICENCE
 from sgm_core.model.sizes import shape_fields
+from sgm_core.resources.store import add_resource
 from sgm_core.runs.measure import wait_for
 from sgm_core.runs.store import create_run, list_runs
 from sgm_core.training.backbones import BUNDLE_DEFAULTS, default_arms
-from sgm_core.training.config import PRESETS, FinetuneConfig, PretrainConfig, pretrain_config
+from sgm_core.training.config import MASKERS, PRESETS, FinetuneConfig, PretrainConfig, pretrain_config
 from sgm_core.training.folds import run_folds
 
 
@@ -211,6 +212,23 @@ def test_a_preset_fills_the_form(open_page, demo_dataset, queued):
     run = list_runs()[0]
     for field, value in PRESETS["authors"].items():
         assert run.parameters[field] == value, field
+
+
+def test_every_masking_strategy_and_gene_set_library_can_be_chosen(open_page, demo_dataset, queued, tmp_path):
+    file = tmp_path / "mine.gmt"
+    file.write_text("T\t\tCD34\tKIT\n")
+    add_resource("genesets", file)
+    page = open_page("new_run")
+    page.segmented_control(key="kind").set_value("pretrain").run()
+    assert page.selectbox(key="pretrain.masker").options == list(MASKERS)
+    page.selectbox(key="pretrain.masker").set_value("programmes")
+    assert page.selectbox(key="pretrain.programmes").options == ["go-demo-subset", "mine"]
+    page.selectbox(key="pretrain.programmes").set_value("mine")
+    page.number_input(key="pretrain.mask_warmup").set_value(0.2).run()
+    assert not page.exception
+    start(page)
+    told = list_runs()[0].parameters
+    assert (told["masker"], told["programmes"], told["mask_warmup"]) == ("programmes", "mine", 0.2)
 
 
 def test_the_page_names_the_donors_that_the_run_hides(open_page, demo_dataset, queued):

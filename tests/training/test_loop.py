@@ -3,6 +3,7 @@
 import copy
 import io
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,10 @@ def copied(state: dict[str, Any]) -> dict[str, Any]:
     return torch.load(stream, weights_only=True)  # type: ignore[no-any-return]
 
 
-def pretraining(dataset: Dataset) -> tuple[Task, PretrainConfig]:
+def pretraining(dataset: Dataset, masker: str = "self-guided") -> tuple[Task, PretrainConfig]:
     config = PretrainConfig(
         **TINY,
+        masker=masker,
         epochs=3,
         accumulation=2,
         patience=2,
@@ -80,7 +82,16 @@ def probing(dataset: Dataset) -> tuple[Task, FinetuneConfig]:
     return Probe(x[:700], y[:700], x[700:], y[700:], 3, config), config
 
 
-@pytest.mark.parametrize("make", (pretraining, finetuning, probing))
+@pytest.mark.parametrize(
+    "make",
+    (
+        pretraining,
+        partial(pretraining, masker="error-guided"),
+        partial(pretraining, masker="sma"),
+        finetuning,
+        probing,
+    ),
+)
 def test_going_on_from_a_saved_state_is_as_if_it_had_never_stopped(few_cells: Dataset, make) -> None:
     through, config = make(few_cells)
     Loop(through, config).run()

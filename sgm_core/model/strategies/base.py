@@ -32,6 +32,28 @@ class Seen(NamedTuple):
     strata: list[Stratum]
 
 
+class Errors(NamedTuple):
+    """How a batch was reconstructed, for strategies that learn from it; nothing here has a gradient.
+
+    Parameters
+    ----------
+    backbone : its gene rows are `CellBackbone.gene_rows`
+    values, target : (B, L) what was seen, and what was to be predicted
+    eligible : (L,) bool
+    at, real : (B, M) the hidden positions, padded, and which of them are none of the padding
+    predicted, squared : (B, M) the predictions, and their squared errors
+    """
+
+    backbone: CellBackbone
+    values: Tensor
+    target: Tensor
+    eligible: Tensor
+    at: Tensor
+    real: Tensor
+    predicted: Tensor
+    squared: Tensor
+
+
 class Strategy(nn.Module):
     """A masking strategy. A subclass says `log_importance`; the draw, its budget and its noise are common.
 
@@ -75,8 +97,15 @@ class Strategy(nn.Module):
 
     def log_weights(self, seen: Seen) -> Tensor:
         """Return the log (B, L) of the rates of the draw: the importance by temperature and warm-up."""
-        return self.log_importance(seen) / self.temperature * self.strength
+        log_weights = self.log_importance(seen)
+        if self.temperature != 1:
+            log_weights = log_weights / self.temperature
+        return log_weights if self.strength == 1 else log_weights * self.strength
 
     def effective_share(self, seen: Seen, log_weights: Tensor, masked: Tensor) -> Tensor:
         """Return the effective share (B,) of the draw of `masked` (B, L); 1 = uniform."""
         return share_of_draw(log_weights, seen.values, seen.eligible, self.options["mask_basis"], masked)
+
+    def learn(self, errors: Errors) -> Tensor | None:
+        """Return the loss () of the strategy's own parameters, which is added to the model's; None = none."""
+        return None

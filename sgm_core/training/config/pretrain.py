@@ -98,7 +98,7 @@ class PretrainConfig(Settings):
         None,
         "model",
         "Parts of a cell's vector: over its tokens the max, the mean, the mean weighted by value; genes = "
-        "the values of the genes themselves, so that a head reads them beside the model; none = the size's own",
+        "the values of the genes themselves, which a head then reads too; none = the size's own",
         "max",
         POOLS,
     )
