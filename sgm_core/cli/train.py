@@ -67,6 +67,9 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         type=int,
         help="seeds of each primary arm, each a model of its own (default 3)",
     )
+    compare.add_argument(
+        "--seeded", choices=("primary", "all"), help="which arms run with every seed (default: primary)"
+    )
     compare.add_argument("--schemes", nargs="+", choices=SCHEMES, default=["linear-probe", "partial"])
     compare.add_argument(
         "--labels",
@@ -227,7 +230,7 @@ def _compare(args: argparse.Namespace, observer: Observer) -> Output:
         if part not in nested or not name:
             raise InputError(f"--set {field}: write pretrain.FIELD=VALUE or finetune.FIELD=VALUE")
         nested[part][name] = value
-    given = _given(args, "data", "backbone", "split", "folds", "label", "arms", "schemes", "seeds")
+    given = _given(args, "data", "backbone", "split", "folds", "label", "arms", "schemes", "seeds", "seeded")
     given |= _given(args, "device", "seed", "train_cells", "labels", "label_draws")
     config = CompareConfig.from_dict({**given, **nested})
     return _try_or_run("compare", config, dataset, args, observer)

@@ -13,8 +13,13 @@ from sgm_core.training.config.settings import BY_SIZE
 
 
 def seeds_of(config: CompareConfig, arm: str) -> list[int]:
-    """Return the seeds that an arm runs with: those of the primary comparison have all, the others one."""
-    return [config.seed + number for number in range(config.seeds if arm in SEEDED else 1)]
+    """Return the seeds that an arm runs with.
+
+    Those of the primary comparison have all and the others one, or with ``seeded="all"`` every arm but the
+    original weights has all.
+    """
+    every = arm in SEEDED or (config.seeded == "all" and arm != "original")
+    return [config.seed + number for number in range(config.seeds if every else 1)]
 
 
 def process_count(config: CompareConfig, tasks: int) -> int:

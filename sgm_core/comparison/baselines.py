@@ -20,11 +20,11 @@ from scipy import sparse
 from sgm_core.analysis.pca import BLOCK, apply_pca, fit_blocks, most_counted
 from sgm_core.cells.dataset import Dataset
 from sgm_core.comparison.config import KEPT_BYTES, N_VARIABLE
-from sgm_core.comparison.variable_genes import GeneSums, sums_of, variable_genes
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
 from sgm_core.training.logistic import logistic_path, scale_of
 from sgm_core.training.validation import validation_score
+from sgm_core.training.variable_genes import GeneSums, sums_of, variable_genes
 
 BASELINES = ("majority", "hvg-logistic", "pca-logistic", "pca-knn")
 N_DETECTED, N_COMPONENTS = 2000, 50

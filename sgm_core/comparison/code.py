@@ -11,7 +11,7 @@ _DECIDES = (
     *(f"cells/{name}.py" for name in ("balance", "compressed", "dataset", "facts", "split", "vocabulary")),
     *("analysis/pca.py", "model/**/*.py", "training/**/*.py"),
 )
-_COMPARISON = ("arms.py", "baselines.py", "tasks.py", "variable_genes.py")
+_COMPARISON = ("arms.py", "baselines.py", "tasks.py")
 
 
 @lru_cache(maxsize=1)

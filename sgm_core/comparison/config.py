@@ -106,6 +106,12 @@ class CompareConfig(Settings):
         "a preference for genes is a finding only if it comes back with another seed",
         range=Range(1, 100),
     )
+    seeded: str = option(
+        "primary",
+        "machine",
+        "Which arms run with every seed: those of the primary comparison, or all",
+        choices=("primary", "all"),
+    )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

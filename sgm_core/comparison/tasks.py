@@ -16,13 +16,13 @@ from sgm_core.comparison.arms import settings
 from sgm_core.comparison.baselines import BASELINES, Cells, Read, blocks, reader, run_baseline
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.parts import PARTS, write_predictions
-from sgm_core.comparison.variable_genes import sums_of
 from sgm_core.home import read_json, whole_folder, write_json, write_table
 from sgm_core.progress import Observer
 from sgm_core.training.config import SCHEMES, FinetuneConfig
 from sgm_core.training.few_recipe import few_recipe
 from sgm_core.training.folds import draws_of, run_folds
 from sgm_core.training.logistic import FEW_STRENGTHS
+from sgm_core.training.variable_genes import sums_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -294,6 +294,7 @@ def _arm(
     # the probe first, whatever the order asked for: the other schemes change the model in place
     schemes = [scheme for scheme in SCHEMES if scheme in config.schemes]
     before = _kept(model, (len(schemes) - ("linear-probe" in schemes)) * len(draws))
+    pooled: Pooled | None = None
     first = 0.7 if trained else 0.1
     for number, scheme in enumerate(schemes):
         observer.check()
@@ -306,7 +307,6 @@ def _arm(
         where = {"arm": task.arm, "fold": task.fold, "seed": task.seed}
         compat = finetuning.compat if scheme == "official" else "corrected"
         own = replace(finetuning, scheme=scheme, compat=compat)
-        pooled = None
         if scheme == "linear-probe":
             pooled = _pooled(model, values, part.encoded, config, task, own, folder, within)
         for drawn in draws:
@@ -341,8 +341,10 @@ def _pooled(
 ) -> "Pooled":
     """Return the pooled vectors of the cells `needed`, and of all where they are kept.
 
-    Those of the original weights are the same for every fold.
+    Those of the original weights are the same for every fold. What is kept is what the model makes, without
+    the genes that a head may read beside it.
     """
+    from sgm_core.model.interface import GENES
     from sgm_core.training.pooling import pooled_of, read_pooled, write_pooled
 
     shared = task.arm == "original"
@@ -352,7 +354,9 @@ def _pooled(
     how = finetuning.keep_summary, finetuning.precision, observer
     mapped = config.umap and task.fold == 0 and task.seed == config.seed and task.arm in MAPPED
     if shared or mapped:
-        return write_pooled(path, model, values, *how)
+        written = write_pooled(path, model, values, *how)
+        if GENES not in model.backbone.config.pool:
+            return written
     return pooled_of(model, values, needed, *how)
 
 

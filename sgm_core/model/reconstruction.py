@@ -1,5 +1,6 @@
 """Masked reconstruction: a backbone, a masker, and the summary path between them."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -129,10 +130,12 @@ class MaskedModel(nn.Module):
         config = self.backbone.config
         return self.backbone.pool(encoded, values, config.token_pool) if config.cell_context else None
 
-    def encode(self, values: Tensor, keep_summary: bool) -> tuple[Encoded, Tensor]:
-        """Encode whole cells and pool them: tokens and vectors (B, P)."""
+    def encode(
+        self, values: Tensor, keep_summary: bool, parts: Sequence[str] | None = None
+    ) -> tuple[Encoded, Tensor]:
+        """Encode whole cells and pool them: tokens, and vectors (B, P) of `parts` (see `pool`)."""
         encoded = self.backbone.through(self.embed_tokens(values, keep_summary))
-        return encoded, self.backbone.pool(encoded, values)
+        return encoded, self.backbone.pool(encoded, values, parts)
 
     def embed_tokens(self, values: Tensor, keep_summary: bool, genes_only: bool = False) -> Encoded:
         """Return the tokens of whole cells as they enter the first block.

@@ -26,7 +26,14 @@ larger batch is no faster; the gradient is made steadier by accumulation, at no 
 
 SIZE_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "dense": {
-        "pretrain": {"epochs": 20, "batch_size": 256},
+        "pretrain": {
+            "epochs": 20,
+            "batch_size": 256,
+            "variable_genes": 1500,
+            "latents": 4,
+            "latent_width": 32,
+            "latent_heads": 1,
+        },
         "finetune": {"lr": 1e-4},
     },
 }

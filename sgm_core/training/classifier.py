@@ -14,7 +14,7 @@ from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import Values, ahead, to_device
-from sgm_core.training.logistic import choose_logistic, scale_of
+from sgm_core.training.logistic import Linear, Scale, choose_logistic, scale_of
 from sgm_core.training.loop import Loop, Task
 from sgm_core.training.prefix import Entered, Store, stored
 from sgm_core.training.schemes import Classifier
@@ -144,10 +144,8 @@ class Finetuning(Task[_Batch]):
         self.observer.metric(phase="finetune", scheme=self.config.scheme, **row, **self.where)
         return score
 
-    def start_from_probe(self, scaled_by: np.ndarray) -> None:
-        """Give the linear head the scale of the cells `scaled_by`, and logistic regression's weights."""
-        head = self.classifier.head
-        assert isinstance(head, LinearHead)
+    def probe(self, scaled_by: np.ndarray) -> tuple[Scale, Linear]:
+        """Return the scale of the cells `scaled_by` and logistic regression on the training cells."""
         # every training cell once, or those of the first epoch's draw
         rows = np.unique(self.cells.epoch(0))
         scale = scale_of(self._of_cells(scaled_by, self.classifier.pooled))
@@ -155,7 +153,12 @@ class Finetuning(Task[_Batch]):
             scale.apply(self._of_cells(part, self.classifier.pooled)) for part in (rows, self.validation)
         )
         codes, seed = self._codes[rows], self.config.seed
-        fitted = choose_logistic(train, codes, chosen_by, self.validation_codes, seed)
+        return scale, choose_logistic(train, codes, chosen_by, self.validation_codes, seed)
+
+    def start_from_probe(self, scale: Scale, fitted: Linear) -> None:
+        """Give the linear head a scale and the weights of logistic regression."""
+        head = self.classifier.head
+        assert isinstance(head, LinearHead)
         with torch.no_grad():
             for into, new in (
                 (head.mean, scale.mean),
@@ -212,6 +215,7 @@ def train_classifier(
     config: FinetuneConfig,
     observer: Observer | None = None,
     scaled_by: np.ndarray | None = None,
+    start: tuple[Scale, Linear] | None = None,
     **where: object,
 ) -> tuple[np.ndarray, str]:
     """Train what ``config.scheme`` trains, and the head; classify the test cells.
@@ -233,6 +237,7 @@ def train_classifier(
     config : the scheme and every other choice
     observer : is told the metrics of each epoch
     scaled_by : row numbers of the cells that give a linear head's scale, by default the training cells
+    start : scale and probe that a linear head starts from, by default made of the frozen model's vectors
     where : arm and fold, for the metrics
 
     Returns
@@ -258,7 +263,7 @@ def train_classifier(
         task = Finetuning(classifier, cells, codes, validation, validation_codes, store, observer, where)
         loop = Loop(task, config, observer)
         if config.head == "linear":
-            task.start_from_probe(scaled_by)
+            task.start_from_probe(*(start or task.probe(scaled_by)))
             if len(validation) and loop.best is not None:
                 loop.best.ends(validation_score(validation_codes, task.classify(validation)), 0)
         loop.run()

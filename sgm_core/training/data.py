@@ -15,7 +15,9 @@ from sgm_core.errors import InputError
 from sgm_core.model.inputs import depth_values
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.training.tokens import MIN_DETECTION, known_genes, moments_of, most_informative
+from sgm_core.training.variable_genes import sums_of, variable_genes
 
+_BLOCK = 4096  # cells that are read at once
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
 
@@ -43,6 +45,29 @@ def informative_genes(dataset: Dataset, rows: np.ndarray, n_genes: int) -> np.nd
             f"{MIN_DETECTION:.0%} of the training cells: a backbone needs more; check the counts and filters"
         )
     return chosen
+
+
+def chosen_genes(dataset: Dataset, rows: np.ndarray, n_genes: int, n_variable: int) -> np.ndarray:
+    """Return the genes of a backbone: the most informative, and the most variable beside them.
+
+    Together they name cell types better than as many of either alone: variance favours genes that many cells
+    have, dispersion among genes of equal mean finds markers of rare types too
+    (`benchmarks/results/dense_search.md`).
+
+    Parameters
+    ----------
+    dataset, rows : the dataset and the row numbers of its training cells
+    n_genes, n_variable : how many by `informative_genes` and by `variable_genes`
+
+    Returns
+    -------
+    Column numbers, ascending.
+    """
+    informative = informative_genes(dataset, rows, n_genes)
+    if not n_variable:
+        return informative
+    blocks = (dataset.lognorm(rows[start : start + _BLOCK]) for start in range(0, len(rows), _BLOCK))
+    return np.union1d(informative, variable_genes(sums_of(blocks, dataset.n_genes), n_variable))
 
 
 class Values:

@@ -1,5 +1,6 @@
 """The labelled cells of a fold, and a model that learns to name them."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from sgm_core.progress import Observer
 from sgm_core.training.classifier import train_classifier
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import Values
-from sgm_core.training.logistic import choose_logistic, scale_of
+from sgm_core.training.logistic import Linear, Scale, choose_logistic, scale_of
 from sgm_core.training.pooling import Pooled
 from sgm_core.training.probe import probe
 from sgm_core.training.train_cells import FINETUNING, ONE_DRAW, TrainCells, train_cells
@@ -120,7 +121,8 @@ def name_cells(
     model, values : the model, which all schemes but the linear probe change, and what it reads
     part : the cells
     config : the scheme and every other choice
-    pooled : the vectors of the cells ``part.encoded``, which the linear probe needs
+    pooled : the vectors of the cells ``part.encoded``, which the linear probe needs; another scheme with a
+        linear head starts from its probe, where they are given, and else makes them
     observer : is told the progress and asked whether to stop
     where : arm, fold and seed, for the metrics
 
@@ -131,6 +133,7 @@ def name_cells(
     """
     n_classes, chosen_by = len(part.classes), (part.validation, part.validation_codes)
     if config.scheme != "linear-probe":
+        probed = config.head == "linear" and config.scheme != "official"  # which pools other tokens
         return train_classifier(
             model,
             values,
@@ -142,16 +145,25 @@ def name_cells(
             config,
             observer,
             part.scaled_by,
+            None if pooled is None or not probed else _linear(part, pooled, config.seed),
             **where,
         )
     assert pooled is not None, "a linear probe reads vectors"
     rows, codes = part.once
     if config.head == "linear":
-        scale = scale_of(pooled.of(part.scaled_by))
-        train, validation, test = (
-            scale.apply(pooled.of(cells)) for cells in (rows, part.validation, part.test)
-        )
-        fitted = choose_logistic(train, codes, validation, part.validation_codes, config.seed)
-        return fitted.classify(test), f"C {fitted.strength:g}"
+        scale, fitted = _linear(part, pooled, config.seed)
+        return fitted.classify(scale.apply(pooled.of(part.test))), f"C {fitted.strength:g}"
     train, validation, test = (pooled.of(cells) for cells in (rows, part.validation, part.test))
     return probe(train, codes, validation, part.validation_codes, test, n_classes, config, observer)
+
+
+def _linear(part: LabelledFold, pooled: Pooled, seed: int) -> tuple[Scale, Linear]:
+    """Return the scale of the vectors and logistic regression on the labelled cells, once for all schemes."""
+    rows, codes = part.once
+    key = hashlib.sha256(b"".join(each.tobytes() for each in (rows, codes, part.validation))).hexdigest()
+    if key not in pooled.fits:
+        scale = scale_of(pooled.of(part.scaled_by))
+        train, validation = (scale.apply(pooled.of(cells)) for cells in (rows, part.validation))
+        fitted = choose_logistic(train, codes, validation, part.validation_codes, seed)
+        pooled.fits[key] = scale, fitted
+    return pooled.fits[key]

@@ -1,6 +1,7 @@
 """One vector per cell from a pretrained backbone."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from sgm_core.home import whole_file
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.data import Values, ahead, token_batches
+from sgm_core.training.logistic import Linear, Scale
 
 
 @torch.no_grad()
@@ -22,6 +24,7 @@ def pooled_vectors(
     precision: str = "fp32",
     observer: Observer | None = None,
     out: np.ndarray | None = None,
+    parts: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Encode each of the cells `rows` once.
 
@@ -33,13 +36,15 @@ def pooled_vectors(
     precision : fp32 or bf16
     observer : is told the progress and asked whether to stop
     out : where they go (cells, P), such as a mapped file; by default into memory
+    parts : see `BackboneConfig.pool`, which is the default
 
     Returns
     -------
     Pooled vectors (cells, P), float32, in the order of `rows`.
     """
     model.eval()
-    shape = (len(rows), model.backbone.config.pooled_width)
+    config = model.backbone.config
+    shape = (len(rows), config.width_of(config.pool if parts is None else parts))
     vectors = np.empty(shape, np.float32) if out is None else out
     place = np.empty(len(values.lengths), np.int64)
     place[rows] = np.arange(len(rows))
@@ -50,7 +55,7 @@ def pooled_vectors(
             observer.check()
             observer.progress(done, len(rows), "encoding cells")
         with autocast(values.device, precision):
-            _, pooled = model.encode(x, keep_summary)
+            _, pooled = model.encode(x, keep_summary, parts)
         vectors[place[batch]] = pooled.float().cpu().numpy()
         done += len(batch)
     return vectors
@@ -64,10 +69,12 @@ class Pooled:
     ----------
     rows : row numbers of the cells (n,), ascending
     vectors : (n, P) float32, in memory or in a mapped file
+    fits : what linear heads made of them, by the cells that they learned from
     """
 
     rows: np.ndarray
     vectors: np.ndarray
+    fits: dict[str, tuple[Scale, Linear]] = field(default_factory=dict, compare=False)
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Return a copy of the vectors of some of the cells, by row number."""
@@ -95,12 +102,16 @@ def write_pooled(
     precision: str = "fp32",
     observer: Observer | None = None,
 ) -> Pooled:
-    """Encode every cell into the file `path`, whole or absent; parameters as in `pooled_vectors`."""
+    """Encode every cell into the file `path`, whole or absent: the parts that the model makes.
+
+    Parameters as in `pooled_vectors`.
+    """
     rows = np.arange(len(values.lengths))
-    shape = (len(rows), model.backbone.config.pooled_width)
+    parts = model.backbone.config.token_pool
+    shape = (len(rows), model.backbone.config.width_of(parts))
     with whole_file(path) as temporary:
         out = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-        pooled_vectors(model, values, rows, keep_summary, precision, observer, out)
+        pooled_vectors(model, values, rows, keep_summary, precision, observer, out, parts)
         out.flush()
         del out
     return read_pooled(path)

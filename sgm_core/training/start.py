@@ -21,7 +21,7 @@ from sgm_core.training.data import (
     PlacedValues,
     Values,
     VocabularyValues,
-    informative_genes,
+    chosen_genes,
     refuse_long_cells,
 )
 from sgm_core.training.tokens import moments_of
@@ -95,7 +95,7 @@ def initial_state(
         names = np.array(bundle.genes)
         genes = np.flatnonzero(np.isin(dataset.genes, names))
     else:
-        genes = informative_genes(dataset, rows, config.n_genes)
+        genes = chosen_genes(dataset, rows, config.n_genes, config.variable_genes)
         informative = len(genes)
         genes = corpus_columns(dataset, genes, [one.dataset for one in others], config.corpus_genes)
         values = Values(dataset, genes, device, config.target_depth if config.depth_tokens else None)

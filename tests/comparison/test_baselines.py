@@ -14,9 +14,9 @@ from sgm_core.comparison import baselines
 from sgm_core.comparison.baselines import BASELINES, Cells, Fitted, run_baseline
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.comparison.tasks import BASELINE, Task, TaskObserver, run_task
-from sgm_core.comparison.variable_genes import GeneSums, sums_of, variable_genes
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
+from sgm_core.training.variable_genes import GeneSums, sums_of, variable_genes
 
 
 @pytest.fixture(scope="module")

@@ -81,6 +81,14 @@ class PretrainConfig(Settings):
         16000,
         range=Range(2, 100_000),
     )
+    variable_genes: int = option(
+        0,
+        "model",
+        "Number of most variable genes (dispersion among genes of equal mean, which finds rare markers) that "
+        "are taken beside `n_genes`; `dense`: 1,500",
+        0,
+        range=Range(0, 100_000),
+    )
     depth_tokens: bool = option(
         False,
         "model",
