@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from sgm_core import device as machine
 from sgm_core.cells.dataset import Dataset
@@ -12,7 +13,9 @@ from sgm_core.errors import InputError
 from sgm_core.estimate import fit, formula, run
 from sgm_core.estimate.run import Estimate, estimate_run
 from sgm_core.estimate.text import report
+from sgm_core.model.backbone import BackboneConfig
 from sgm_core.model.bundle import open_bundle
+from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.model.sizes import SIZES, parameters, shape_fields
 from sgm_core.runs.store import create_run
 from sgm_core.training.backbones import default_arms
@@ -288,3 +291,17 @@ def test_few_labels_cost_time_and_no_further_pretraining(demo_dataset: Dataset, 
     assert few.seconds > whole.seconds
     assert twice.seconds - whole.seconds == pytest.approx(2 * (few.seconds - whole.seconds))
     assert few.memory_bytes == whole.memory_bytes
+
+
+def test_latents_are_counted_where_a_strategy_needs_them() -> None:
+    for masker, summary, expected in (
+        ("uniform", "none", False),
+        ("expression", "none", False),
+        ("uniform", "both", True),
+        ("self-guided", "none", True),
+        ("sma", "none", True),
+    ):
+        config = PretrainConfig(masker=masker, summary=summary)
+        assert formula.has_latents(config) == expected
+        model = MaskedModel(BackboneConfig(9, width=8), config.to_dict(), torch.ones(9, dtype=torch.bool))
+        assert (model.latents is not None) == expected, "the estimate says what the model does"
