@@ -27,7 +27,7 @@ larger batch is no faster; the gradient is made steadier by accumulation, at no 
 SIZE_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "dense": {
         "pretrain": {
-            "epochs": 20,
+            "epochs": 12,
             "batch_size": 256,
             "variable_genes": 1500,
             "latents": 4,
