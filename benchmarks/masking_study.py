@@ -1,12 +1,11 @@
 """Which backbone, recipe and masks name cells best: a grid, scored on VALIDATION donors.
 
 ``SGM_HOME=HOME python benchmarks/masking_study.py DATASET [--rows CSV] [--folds 1 3] [--seeds 0]
-[--only NAME ...] [--workers 2] [--all-labels]`` works out what is missing of `GRID` and prints the table. A line
-of the file is one configuration, fold and seed; it is written when it is done, so that asking again goes on.
-Every model
-trains on the training donors of a fold; the cells of its validation donors, which choose the heads' penalty
-here as everywhere, are what is scored. Test donors are never looked at: they are for the finalists, which
-``sgm compare`` scores (`benchmarks/results/masking_study.md` has the command).
+[--only NAME ...] [--workers 2] [--all-labels]`` works out what is missing of `GRID` and prints the table. A
+line of the file is one configuration, fold and seed; it is written when it is done, so that asking again goes
+on. Every model trains on the training donors of a fold; the cells of its validation donors, which choose the
+heads' penalty here as everywhere, are what is scored. Test donors are never looked at: they are for the
+finalists, which ``sgm compare`` scores (`benchmarks/results/masking_study.md` has the command).
 """
 
 import argparse
@@ -36,8 +35,8 @@ GRID: dict[str, tuple[str, dict[str, Any]]] = {
     "uniform, rate 3e-4": ("uniform", {"lr_backbone": 3e-4, "lr_new": 3e-4}),
     # what is hidden, and how much
     "uniform, 0.30 of all": ("uniform", {"mask_basis": "all"}),
-    "uniform, 0.30 of zeros too": ("uniform", {"zero_ratio": 0.3}),
-    "uniform, 0.50 / 0.05": ("uniform", {"mask_ratio": 0.5, "zero_ratio": 0.05}),
+    "uniform, 0.03 of zeros": ("uniform", {"zero_ratio": 0.03}),
+    "uniform, 0.50 / 0.50": ("uniform", {"mask_ratio": 0.5, "zero_ratio": 0.5}),
     "uniform + summary": ("uniform+summary", {}),
     # who is hidden: equal numbers of non-zero and of zero genes
     "expression + summary": ("expression+summary", {}),
@@ -53,7 +52,7 @@ GRID: dict[str, tuple[str, dict[str, Any]]] = {
     "self-guided, temperature 0.5": ("self-guided", {"temperature": 0.5}),
     "self-guided, temperature 0.25": ("self-guided", {"temperature": 0.25}),
     "self-guided, random keys": ("self-guided", {"key_init": "random"}),
-    "self-guided, 0.30 of zeros too": ("self-guided", {"zero_ratio": 0.3}),
+    "self-guided, 0.03 of zeros": ("self-guided", {"zero_ratio": 0.03}),
 }
 """Arm of a comparison and fields of pretraining, by the name of the line."""
 

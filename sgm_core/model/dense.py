@@ -68,7 +68,10 @@ class DenseBackbone(CellBackbone):
         self.dropout = nn.Dropout(config.dropout)
         self.bottleneck = _lecun(width, config.decoder_width)
         self.up = _lecun(config.decoder_width, width)
-        self.output = _lecun(width, length)
+        # zero at first: the prediction starts at each gene's mean, and leaves it by learning alone
+        self.output = nn.Linear(width, length)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
 
     @torch.no_grad()
     def standardise(self, mean: Tensor, variance: Tensor) -> None:

@@ -30,6 +30,7 @@ SIZE_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
             "epochs": 12,
             "batch_size": 256,
             "variable_genes": 1500,
+            "zero_ratio": 0.3,
             "latents": 4,
             "latent_width": 32,
             "latent_heads": 1,

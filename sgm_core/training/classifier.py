@@ -177,17 +177,16 @@ class Finetuning(Task[_Batch]):
     def _of_cells(self, rows: np.ndarray, function: Callable[[Tensor, Entered | None], Tensor]) -> np.ndarray:
         """Return what `function` says of cells (n, ...), without dropout, float32."""
         self.classifier.train(False)
-        made = np.empty((0, 0), np.float32)
+        output = self.classifier.head.output
+        width = output.out_features if function == self.classifier.logits else output.in_features
+        made = np.empty((len(rows), width), np.float32)
         place = np.empty(len(self.values.lengths), np.int64)
         place[rows] = np.arange(len(rows))
         for batch in ahead(
             lambda cells: self.make(0, cells), self.classifier.batches(rows, None), self.device
         ):
             self.observer.check()
-            of_batch = function(batch.x, batch.entered).float().cpu().numpy()
-            if not len(made):
-                made = np.empty((len(rows), of_batch.shape[1]), np.float32)
-            made[place[batch.rows]] = of_batch
+            made[place[batch.rows]] = function(batch.x, batch.entered).float().cpu().numpy()
         return made
 
     def cell_names(self, rows: np.ndarray) -> list[str]:

@@ -152,7 +152,8 @@ def name_cells(
     rows, codes = part.once
     if config.head == "linear":
         scale, fitted = _linear(part, pooled, config.seed)
-        return fitted.classify(scale.apply(pooled.of(part.test))), f"C {fitted.strength:g}"
+        chosen = f"C {fitted.strength:g}" + ("" if len(part.validation) else ", no validation cells")
+        return fitted.classify(scale.apply(pooled.of(part.test))), chosen
     train, validation, test = (pooled.of(cells) for cells in (rows, part.validation, part.test))
     return probe(train, codes, validation, part.validation_codes, test, n_classes, config, observer)
 

@@ -137,7 +137,7 @@ CLASSIFIER = {
     "lr": 1e-4, "weight_decay": 5e-4, "clip": 1.0, "batch_size": 1, "probe_batch_size": 8, "accumulation": 5,
     "patience": 5, "epochs": 10, "probe_epochs": 10, "head_hidden": 256, "pool": "max", "dropout": 0.0,
     "class_weights": True, "class_weighting": "authors", "amsgrad": True, "schedule": "constant",
-    "keep_summary": True, "trained_block": "last", "choose_decay": False, "train_cells": None,
+    "keep_summary": True, "trained_block": "last", "choose_decay": False, "train_cells": None, "head": "mlp",
 }  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def test_a_preset_sets_the_architecture_of_a_size() -> None:
     assert paper.config.pool == ("max",) and paper.context is None
     assert not paper.config.value_scaling and paper.config.depth_tokens
     ours = BackboneConfig(**shape_of_size(pretrain_config(), 20))
-    assert ours.pool == ("max", "mean", "weighted") and ours.cell_context and ours.value_scaling
+    assert ours.pool == ("max", "mean", "weighted", "genes") and ours.cell_context and ours.value_scaling
 
 
 def test_imported_weights_keep_their_shape(bundle: str) -> None:

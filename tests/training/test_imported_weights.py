@@ -393,9 +393,9 @@ def test_the_probe_encodes_each_cell_once_for_all_folds(
     encoded: list[int] = []
     encode = MaskedModel.encode
 
-    def count(self: MaskedModel, values: torch.Tensor, keep_summary: bool):
+    def count(self: MaskedModel, values: torch.Tensor, keep_summary: bool, parts=None):
         encoded.append(len(values))
-        return encode(self, values, keep_summary)
+        return encode(self, values, keep_summary, parts)
 
     monkeypatch.setattr(MaskedModel, "encode", count)
     watcher = Keep()
@@ -437,7 +437,7 @@ def test_a_pretraining_run_from_imported_weights_is_finetuned(
 
 
 def test_wrong_requests_say_what_to_do(few_cells: Dataset, bundle: str, sgm_home: Path) -> None:
-    with pytest.raises(InputError, match=f"choose a size .tiny, small. or imported weights .{bundle}"):
+    with pytest.raises(InputError, match=f"choose a size .dense, tiny, small. or imported weights .{bundle}"):
         PretrainConfig(backbone="huge")
     with pytest.raises(InputError, match="give one"):
         FinetuneConfig(run="x", backbone=bundle)
