@@ -9,6 +9,8 @@ MODEL, FLOOR, SIMPLE = "model", "noise-floor", ("gene-mean", "pca", "neighbours"
 NAMES = {"gene-mean": "each gene's mean", "pca": "principal components", "neighbours": "nearest neighbours"}
 LEAST_HIDDEN = 10
 """Hidden values that a gene needs for an R2 of its own."""
+LEAST_GAIN = 0.005
+"""R2 that the interval of a gain has to lie above: the mean itself can be estimated a little better."""
 _DRAWS = 2000
 NOTHING = "has learned nothing"
 
@@ -105,10 +107,10 @@ def by_arm(table: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         ``arm``, ``predictor``, ``r2``, ``r2_nonzero``, ``r2_gene``, ``gain``, ``gain_low``, ``gain_high``
         (means over models) and, for the simple predictors, ``beaten``: in how many of the arm's models the
-        interval of the gain lies above zero, such as "3 of 5".
+        interval of the gain lies above `LEAST_GAIN`, such as "3 of 5".
     """
     numbers = ["r2", "r2_nonzero", "r2_gene", "gain", "gain_low", "gain_high"]
-    groups = table.assign(won=table["gain_low"] > 0).groupby(["arm", "predictor"], sort=False)
+    groups = table.assign(won=table["gain_low"] > LEAST_GAIN).groupby(["arm", "predictor"], sort=False)
     means = groups[numbers].mean()
     means["beaten"] = [f"{won} of {n}" for won, n in zip(groups["won"].sum(), groups.size())]
     means = means.reset_index()
@@ -123,11 +125,13 @@ def reconstruction_line(table: pd.DataFrame) -> str:
     ----------
     table
         Rows of one arm in the run table `reconstruction`: one or more models (fold, seed). A model beats a
-        predictor if the interval of its gain lies above zero.
+        predictor if the interval of its gain lies above `LEAST_GAIN`.
     """
     models = table[table["predictor"] == MODEL]
     n = len(models)
-    counts = {name: int((table.loc[table["predictor"] == name, "gain_low"] > 0).sum()) for name in SIMPLE}
+    counts = {
+        name: int((table.loc[table["predictor"] == name, "gain_low"] > LEAST_GAIN).sum()) for name in SIMPLE
+    }
     how = f"R2 of hidden genes {_mean(models, 'r2')}, of those not zero {_mean(models, 'r2_nonzero')}"
     floor = table[table["predictor"] == FLOOR]
     reach = f"the counts' own noise leaves {_mean(floor, 'r2')} within reach"

@@ -49,7 +49,8 @@ def shape_of(config: PretrainConfig, n_genes: int) -> Shape:
 def tokens_of(dataset: Dataset, config: PretrainConfig) -> Tokens:
     """Return how many tokens each cell gives the backbone of `config`."""
     if config.backbone in SIZES:
-        return informative_tokens(dataset, min(config.n_genes, dataset.n_genes), config.depth_tokens)
+        n_genes = min(config.n_genes + config.variable_genes, dataset.n_genes)
+        return informative_tokens(dataset, n_genes, config.depth_tokens)
     stamp = (open_bundle(config.backbone).path / "bundle.json").stat().st_mtime_ns
     return _bundle_tokens(dataset, dataset.content_hash, config.backbone, stamp)
 
@@ -83,6 +84,8 @@ def pass_seconds(
     count = parameters(shape)
     attention = 2 * shape["depth"] * shape["width"] * visible**2 * tokens.mean_square
     work = visible * tokens.mean * count.encoder + attention + decodes * count.decoder
+    if shape.get("kind") == "dense":  # one product a layer, of whole cells
+        work = float(sum(count) if decodes else count.encoder + count.embeddings)
     if on_gpu(config.device):
         return work / _GPU[config.precision]
     rate = threads * _CORE * min(1.0, shape["width"] / _FULL_WIDTH) ** 0.75
@@ -117,6 +120,8 @@ def activations(config: Recipe, shape: Shape, batch: np.ndarray, decodes: int = 
     encoder, decoder = blocks or shape["depth"], shape["decoder_depth"]
     values = batch.sum() * shape["width"] * _kept(encoder, recompute)
     values += decodes * shape["decoder_width"] * _kept(decoder, recompute)
+    if shape.get("kind") == "dense":  # a dozen arrays of genes (input, masks, predictions), few of units
+        values = 12.0 * decodes + 10.0 * shape["width"] * len(batch)
     if shape["attention_dropout"] and not on_gpu(config.device):  # a GPU's kernel keeps no map
         values += 2.25 * shape["heads"] * np.square(batch).sum() * (1 if recompute else encoder)
     if isinstance(config, PretrainConfig) and has_latents(config):
@@ -141,7 +146,8 @@ def cell_bytes(dataset: Dataset) -> float:
 
 def pooled_width(shape: Shape) -> int:
     """Return the width P of a cell's vector."""
-    return int(shape["width"]) * len(shape.get("pool", ("max", "mean", "weighted")))
+    parts = shape.get("pool", ("max", "mean", "weighted"))
+    return sum(int(shape["n_genes" if part == "genes" else "width"]) for part in parts)
 
 
 def memory(

@@ -45,13 +45,15 @@ def a_machine(monkeypatch: pytest.MonkeyPatch):
 def test_the_parameters_are_those_of_what_is_built(shape: dict) -> None:
     import torch
 
-    from sgm_core.model.backbone import Backbone
+    from sgm_core.model.build import build_backbone
     from sgm_core.model.interface import BackboneConfig
 
     with torch.device("meta"):
-        backbone = Backbone(BackboneConfig(**shape))
+        backbone = build_backbone(BackboneConfig(**shape))
     counted = parameters(shape)
     assert sum(counted) == pytest.approx(sum(p.numel() for p in backbone.parameters()), rel=0.03)
+    if shape.get("kind") == "dense":
+        return
     for blocks, number in ((backbone.blocks, counted.encoder), (backbone.decoder, counted.decoder)):
         assert number == pytest.approx(sum(p.numel() for p in blocks.parameters()), rel=0.1)
 

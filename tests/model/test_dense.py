@@ -21,6 +21,8 @@ def model_of(size: str, summary: str = "both", genes: int = 30) -> MaskedModel:
     torch.manual_seed(1)
     config = pretrain_config(backbone=size, masker="uniform", summary=summary, key_init="random")
     model = MaskedModel(backbone_config(size, genes), config.to_dict(), torch.ones(genes, dtype=torch.bool))
+    if size == "dense":  # whose prediction starts at the mean, whatever it sees
+        torch.nn.init.normal_(model.backbone.output.weight)
     return model.eval()
 
 
