@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import show, tables
-from sgm_core.analysis.reconstruction import NAMES, by_arm, reconstruction_line
+from sgm_core.analysis.reconstruction import LEAST_GAIN, NAMES, by_arm, reconstruction_line
 from sgm_core.escape import escape
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import Run
@@ -49,7 +49,9 @@ def _one(run: Run, table: pd.DataFrame) -> None:
                 "gain": number("Model's gain", format="%.3f", help="R2 of the model less the predictor's"),
                 "gain_low": number("From", format="%.3f", help="95 % interval, mean over models"),
                 "gain_high": number("To", format="%.3f", help="95 % interval, mean over models"),
-                "beaten": st.column_config.TextColumn("Beaten", help="models whose interval is above zero"),
+                "beaten": st.column_config.TextColumn(
+                    "Beaten", help=f"models whose interval is above {LEAST_GAIN}"
+                ),
             },
         )
         st.caption(_HOW.format(cells=int(table["cells"].max())))

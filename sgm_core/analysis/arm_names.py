@@ -7,6 +7,7 @@ ARM_NAMES = {
     "programmes+summary": "Gene programmes + summary",
     "sma+summary": "SMA + summary",
     "adios+summary": "ADIOS + summary",
+    "error-guided+summary": "Error-guided + summary",
     "uniform+summary": "Uniform + summary",
     "uniform": "Uniform",
     "original": "Original weights",

@@ -1,9 +1,9 @@
 """A dense backbone: a masked autoencoder of standardised values, with one token a cell.
 
-For sets of cells that are small for a transformer: a step costs a hundredth of `tiny`'s. The recipe is that
-of the masked autoencoders that do well on single cells (Richter et al., Nature Machine Intelligence 2025,
-doi:10.1038/s42256-024-00934-3: SELU, input rescaled by what is visible, squared error on hidden genes); it
-has no normalisation layer, which costs half of what pretraining gains at few labels
+For sets of cells that are small for a transformer, and several times cheaper a cell than `tiny`. The recipe
+is that of the masked autoencoders that do well on single cells (Richter et al., Nature Machine Intelligence
+2025, doi:10.1038/s42256-024-00934-3: SELU, input rescaled by what is visible, squared error on hidden genes);
+it has no normalisation layer, which costs the vectors five points of macro F1 at few labels
 (`benchmarks/results/dense_search.md`).
 """
 
