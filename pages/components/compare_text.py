@@ -11,8 +11,11 @@ from sgm_core.cells.split import scored_classes
 from sgm_core.escape import escape
 from sgm_core.figures.compare import in_order
 from sgm_core.figures.palette import SCHEMES, arm_name
+from sgm_core.model.sizes import SIZES
 from sgm_core.runs.store import Run
 
+GENES = "genes"
+"""The part of a cell's vector that is its input, as `pool` has it."""
 _PERCENT = st.column_config.NumberColumn(format="percent")
 FORMATS = dict.fromkeys(("precision", "recall", "f1"), _PERCENT)
 _RIVALS = {
@@ -202,7 +205,7 @@ def choices(
     few, many = folds["donors_test"].min(), folds["donors_test"].max()
     donors = f"{few} test donors each" if few == many else f"{few} to {many} test donors each"
     shared = run.kind != "compare" and parameters.get("fold") is None
-    own = parameters.get("backbone", "tiny") in ("tiny", "small")
+    own = parameters.get("backbone", "tiny") in SIZES
     corpus = "starts from random weights: no outside corpus can have held these cells."
     lines = {
         "Folds": f"{_how_split(parameters, len(trained))} ({donors}); a donor is never in "
@@ -221,15 +224,27 @@ def choices(
         "proven is undecided, not 'no': beside it stands the true difference that would be found with 80 % "
         "power. "
         "Pooled scores take the test cells of all folds together; their interval draws donors anew.",
-        "Arms": "The three arms with summary differ in their masks alone; no pretraining and uniform lack "
-        "the summary path too.",
+        "Arms": "The arms with summary, self-guided among them, differ in their masks alone; no pretraining "
+        "and uniform lack the summary path too.",
     }
+    if own and _reads_genes(parameters, folds):
+        lines["Heads"] = (
+            "Logistic regression reads the values of the genes beside the model's vector, in every arm; what "
+            "pretraining adds to them is the difference to no pretraining, which has them too."
+        )
     if run.kind == "compare" and "min_test_cells" in folds:
         lines["Validation donors"] = (
             "Validation donors choose the strength of the penalty and the epoch in every arm and baseline; "
             "they never train."
         )
     st.markdown("\n".join(f"* **{name}.** {text}" for name, text in lines.items()))
+
+
+def _reads_genes(parameters: dict, folds: pd.DataFrame) -> bool:
+    """Return whether the heads of a size read the genes too; those of older runs do not."""
+    probes = folds.loc[folds["scheme"] == "linear-probe"]
+    linear = "chosen" in probes and probes["chosen"].astype(str).str.startswith("C ").any()
+    return bool(linear) and GENES in ((parameters.get("pretrain") or {}).get("pool") or GENES)
 
 
 def _how_split(parameters: dict, n_folds: int) -> str:
