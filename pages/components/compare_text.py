@@ -11,11 +11,9 @@ from sgm_core.cells.split import scored_classes
 from sgm_core.escape import escape
 from sgm_core.figures.compare import in_order
 from sgm_core.figures.palette import SCHEMES, arm_name
-from sgm_core.model.sizes import SIZES
+from sgm_core.model.sizes import GENES, SIZES
 from sgm_core.runs.store import Run
 
-GENES = "genes"
-"""The part of a cell's vector that is its input, as `pool` has it."""
 _PERCENT = st.column_config.NumberColumn(format="percent")
 FORMATS = dict.fromkeys(("precision", "recall", "f1"), _PERCENT)
 _RIVALS = {

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from sgm_core.comparison.config import ARMS, SEEDED, CompareConfig
 from sgm_core.device import on_gpu, usable_cores
 from sgm_core.errors import InputError
-from sgm_core.training.backbones import is_bundle, recipe_defaults
+from sgm_core.training.backbones import is_bundle
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, finetune_config, pretrain_config
 from sgm_core.training.config.settings import BY_SIZE
 
@@ -58,15 +59,14 @@ def settings(
     finetune: dict[str, Any] = {**shared, **config.finetune, "fold": fold}
     if finetune.get("compat") == "official":
         finetune.setdefault("scheme", "official")
-    weights = config.backbone if is_bundle(config.backbone) else ""
     recipe = finetune.pop("preset", "sgm")
     finetune |= {"split": config.split, "n_folds": config.folds}
-    if recipe == "sgm":
-        finetune = {**recipe_defaults(config.backbone).get("finetune", {}), **finetune}
     with _named("pretrain"):
         pretraining = pretrain_config(preset, **pretrain)
     with _named("finetune"):
-        return pretraining, finetune_config(weights, recipe, **finetune)
+        finetuning = finetune_config(config.backbone, recipe, **finetune)
+    # only imported weights can be finetuned as they are
+    return pretraining, finetuning if is_bundle(config.backbone) else replace(finetuning, backbone="")
 
 
 @contextmanager

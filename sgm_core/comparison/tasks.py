@@ -344,7 +344,7 @@ def _pooled(
     Those of the original weights are the same for every fold. What is kept is what the model makes, without
     the genes that a head may read beside it.
     """
-    from sgm_core.model.interface import GENES
+    from sgm_core.model.sizes import GENES
     from sgm_core.training.pooling import pooled_of, read_pooled, write_pooled
 
     shared = task.arm == "original"

@@ -16,7 +16,7 @@ import numpy as np
 from sgm_core.cells.dataset import Dataset
 from sgm_core.device import on_gpu
 from sgm_core.model.bundle import open_bundle
-from sgm_core.model.sizes import SIZES, parameters
+from sgm_core.model.sizes import GENES, SIZES, parameters
 from sgm_core.model.strategies import strategy_class
 from sgm_core.training.backbones import shape_of_size
 from sgm_core.training.config import FinetuneConfig, PretrainConfig
@@ -147,7 +147,7 @@ def cell_bytes(dataset: Dataset) -> float:
 def pooled_width(shape: Shape) -> int:
     """Return the width P of a cell's vector."""
     parts = shape.get("pool", ("max", "mean", "weighted"))
-    return sum(int(shape["n_genes" if part == "genes" else "width"]) for part in parts)
+    return sum(int(shape["n_genes" if part == GENES else "width"]) for part in parts)
 
 
 def memory(

@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgm_core.errors import InputError
+from sgm_core.model.sizes import GENES
 
-GENES = "genes"
-"""The part of a cell's vector that is its input: a head on it reads the genes beside the model."""
 POOL_PARTS = ("S", "T", "gene-max", "gene-mean", "max", "mean", "weighted", GENES)
 KINDS = ("transformer", "dense")
 OFFICIAL_POOLS = {"all": ("S", "T", "gene-max", "gene-mean"), "max": ("max",)}

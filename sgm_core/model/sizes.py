@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from sgm_core.model.interface import BackboneConfig
 
+GENES = "genes"
+"""The part of a cell's vector that is its input: a head on it reads the genes beside the model."""
 SIZES: dict[str, dict[str, Any]] = {
     "dense": {
         "kind": "dense",
@@ -20,7 +22,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "bins": 16,
         "depth_tokens": False,
         "cell_context": False,
-        "pool": ("mean", "genes"),
+        "pool": ("mean", GENES),
     },
     "tiny": {
         "width": 128,
@@ -34,7 +36,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "bins": 16,
         "depth_tokens": False,
         "cell_context": True,
-        "pool": ("max", "mean", "weighted", "genes"),
+        "pool": ("max", "mean", "weighted", GENES),
     },
     "small": {
         "width": 256,
@@ -48,7 +50,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "bins": 32,
         "depth_tokens": False,
         "cell_context": True,
-        "pool": ("max", "mean", "weighted", "genes"),
+        "pool": ("max", "mean", "weighted", GENES),
     },
 }
 """Fields of `BackboneConfig` by size."""
@@ -79,7 +81,7 @@ def parameters(shape: Mapping[str, Any]) -> Parameters:
         return Parameters(blocks, genes + 2 * width * shape["decoder_width"], genes)
     inner = shape["decoder_heads"] * shape["decoder_head_dim"]
     small = shape["decoder_width"]
-    context = len([part for part in shape["pool"] if part != "genes"]) if shape["cell_context"] else 0
+    context = len([part for part in shape["pool"] if part != GENES]) if shape["cell_context"] else 0
     return Parameters(
         shape["depth"] * width**2 * (4 + 2 * shape["ff"]),
         shape["decoder_depth"] * small * (4 * inner + 2 * shape["ff"] * small),

@@ -16,9 +16,6 @@ from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import Values, batches, to_device, token_batches
 from sgm_core.training.prefix import Entered, Prefix, Store, as_padded
 
-FLAT_BELOW = 50
-"""The imbalance up to which the authors' class weights are equal."""
-
 
 @dataclass(frozen=True)
 class Scheme:
