@@ -35,6 +35,9 @@ MARKUP = r"""main => [...main.querySelectorAll('a, img, image, b, strong, em, de
   .map(e => e.outerHTML)
   .filter(html => /<(a|img|image)\b[^>]*evil|<b>evil|<(em|del|code)[^>]*>[^<]*evil|katex/i.test(html))"""
 
+# Figures are drawn after the script has ended.
+DRAWN = "() => [...document.querySelectorAll('.js-plotly-plot')].every(e => e.querySelector('.main-svg'))"
+
 
 def test_no_page_fetches_links_or_draws_what_a_name_asks_for(browser, server):  # noqa: F811
     tab = visit(browser, server)
@@ -44,7 +47,8 @@ def test_no_page_fetches_links_or_draws_what_a_name_asks_for(browser, server):  
     seen = ""
     for name in PAGES:
         tab.click_page(name)
-        tab.page.wait_for_timeout(1500)  # figures are drawn after the script has ended
+        tab.page.wait_for_function(DRAWN)
+        tab.page.wait_for_timeout(300)  # what a name asks for is asked for after it is drawn
         main = tab.page.get_by_test_id("stMain")
         seen += main.inner_text()
         markup = main.evaluate(MARKUP)
