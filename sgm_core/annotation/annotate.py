@@ -13,7 +13,7 @@ from sgm_core.annotation.calibration import probabilities
 from sgm_core.annotation.query import Query
 from sgm_core.annotation.signatures import weights
 from sgm_core.annotation.store import Model, open_model
-from sgm_core.annotation.unknown import REASONS
+from sgm_core.annotation.unknown import REASONS, Judged
 from sgm_core.embedding.cells import pace
 from sgm_core.embedding.parts import Parts, open_parts
 from sgm_core.embedding.source import CellSource, open_cells
@@ -137,7 +137,7 @@ class _Blocks:
         distances, near = self.final.nearest(self.final.place(vectors))
         distance, confidence = distances.mean(1), p[rows, best]
         others = np.stack([probabilities(m.logits(m.vectors(values)), model.temperature) for m in self.folds])
-        known, far = model.rarity.score(distance, confidence)
+        known, far = model.rarity.score(Judged(distance, confidence, best))
         reason = np.where(known < model.threshold, np.where(far, 1, 2), 0)
         reason = np.where(n_genes < model.meta["least_genes"], 3, reason)
         closeness = 1 / (distances + 1e-6)

@@ -16,7 +16,7 @@ from sgm_core.annotation.calibration import cross_fitted, fit_temperature, proba
 from sgm_core.annotation.member import ARMS, Member, train_member
 from sgm_core.annotation.signatures import choose_signatures, describe, weights
 from sgm_core.annotation.store import Model, write_model
-from sgm_core.annotation.unknown import WEIGHTS, rarity_of, threshold
+from sgm_core.annotation.unknown import WEIGHTS, Judged, rarity_of, threshold
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import MIN_CELLS, MIN_DONORS, Fold, donor_folds, fold_cells, scored_classes
 from sgm_core.errors import InputError
@@ -103,15 +103,15 @@ def fit_model(
     fair[~known] = probabilities(logits[~known], temperature)
     tested["predicted"] = np.array(classes)[fair.argmax(1)]
     tested["confidence"] = fair.max(1)
-    distance, confidence = tested["distance"].to_numpy(), probabilities(logits, temperature).max(1)
-    held, weight = _held_out(
-        dataset, split, members, codes, classes, arm, temperature, (distance[known], confidence[known]), steps
-    )
-    rarity = rarity_of(distance[known], confidence[known], weight)
-    scores = rarity.score(distance, confidence)[0]
+    heated = probabilities(logits, temperature)
+    judged_by = Judged(tested["distance"].to_numpy(), heated.max(1), heated.argmax(1))
+    null = judged_by.of(known)
+    held, weight = _held_out(dataset, split, members, codes, classes, arm, temperature, null, steps)
+    rarity = rarity_of(null, len(classes), weight)
+    scores = rarity.score(judged_by)[0]
     least = threshold(scores[known], false_alarm)
     tested["unknown"] = scores < least
-    tested["alarm_elsewhere"] = _alarms(distance, confidence, known, fold_of, weight, false_alarm)
+    tested["alarm_elsewhere"] = _alarms(judged_by, known, fold_of, len(classes), weight, false_alarm)
     tables = {
         "genes": _genes(dataset),
         "classes": _classes(tested, known, classes, labels, dataset),
@@ -286,7 +286,7 @@ def _held_out(
     classes: list[str],
     arm: str,
     temperature: float,
-    null: tuple[np.ndarray, np.ndarray],
+    null: Judged,
     steps: _Steps,
 ) -> tuple[pd.DataFrame, float]:
     """Look for each class with a classifier that never saw it; return AUROCs, and the weight they choose.
@@ -308,14 +308,15 @@ def _held_out(
         inside = codes[test] == number
         if inside.sum() < 5 or inside.all():
             continue
-        _, own = np.unique(codes[train], return_inverse=True)
+        there, own = np.unique(codes[train], return_inverse=True)
         without = train_member(
             dataset, train, own, arm, steps, strength=members[at].linear.strength, asked=BY_SIZE
         )
         logits, distance = judged(dataset, without, test, steps)
-        confidence = probabilities(logits, temperature).max(1)
+        p = probabilities(logits, temperature)
+        by_cell = Judged(distance, p.max(1), there[p.argmax(1)])
         by = [
-            float(roc_auc_score(inside, -rarity_of(*null, weight).score(distance, confidence)[0]))
+            float(roc_auc_score(inside, -rarity_of(null, len(classes), weight).score(by_cell)[0]))
             for weight in WEIGHTS
         ]
         found.append(by)
@@ -337,20 +338,16 @@ def _held_out(
 
 
 def _alarms(
-    distance: np.ndarray,
-    confidence: np.ndarray,
-    known: np.ndarray,
-    fold: np.ndarray,
-    weight: float,
-    rate: float,
+    judged_by: Judged, known: np.ndarray, fold: np.ndarray, n: int, weight: float, rate: float
 ) -> np.ndarray:
     """Return which cells are unknown by the thresholds of the other folds' donors: false alarms elsewhere."""
     result = np.zeros(len(fold), bool)
     for one in np.unique(fold):
         own, others = fold == one, (fold != one) & known
-        rarity = rarity_of(distance[others], confidence[others], weight)
-        least = threshold(rarity.score(distance[others], confidence[others])[0], rate)
-        result[own] = rarity.score(distance[own], confidence[own])[0] < least
+        null = judged_by.of(others)
+        rarity = rarity_of(null, n, weight)
+        least = threshold(rarity.score(null)[0], rate)
+        result[own] = rarity.score(judged_by.of(own))[0] < least
     return result
 
 

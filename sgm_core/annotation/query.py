@@ -48,11 +48,12 @@ class Query:
         vocabulary = genes["gene"].tolist()
         self.notes.clear()
         found = harmonise(self._symbols(var, name), name, vocabulary, self.aliases)
+        model = self.model.name
         read = genes["gene"].to_numpy(str)[self.model.members[0].genes]
         there = np.isin(read, found.genes)
         self.coverage = float(there.mean())
         self.notes += found.notes
-        said = f"{self.coverage:.0%} of the {len(read):,} genes that model {self.model.name!r} reads are in {name}"
+        said = f"{self.coverage:.0%} of the {len(read):,} genes that model {model!r} reads are in {name}"
         if self.coverage < FLOOR:
             raise InputError(
                 f"{said}, {FLOOR:.0%} are needed: another species or another naming of genes, a panel, or a "

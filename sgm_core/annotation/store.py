@@ -95,7 +95,8 @@ class Model:
     def rarity(self) -> Rarity:
         """What decides whether a cell is unknown."""
         weight = float(self.meta["unknown"]["weight"])
-        return Rarity(self._tensors["null.distance"], self._tensors["null.confidence"], weight)
+        null = [self._tensors[f"null.{key}"] for key in ("distance", "confidence", "usual")]
+        return Rarity(null[0], null[1], null[2], weight)
 
     @cached_property
     def members(self) -> list[Member]:
@@ -121,6 +122,7 @@ def write_model(
     target = home.folder("models") / home.check_name(name, "model name")
     with home.whole_folder(target) as folder:
         tensors = {"null.distance": rarity.distances, "null.confidence": rarity.confidences}
+        tensors["null.usual"] = rarity.usual
         for number, member in enumerate(members):
             tensors |= _named(member, number)
         packed = {key: np.ascontiguousarray(value) for key, value in tensors.items()}

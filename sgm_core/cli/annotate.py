@@ -178,10 +178,13 @@ def _import(args: argparse.Namespace, observer: Observer) -> Output:
 
 def _annotate(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.annotation.annotate import annotate, check_output
+    from sgm_core.annotation.kept import check_free, keep
     from sgm_core.annotation.output import check_h5ad, write_csv, write_h5ad
     from sgm_core.cli.analysis import read_alias_table
 
     out = check_output(args.out)
+    if args.keep:
+        check_free(args.keep)
     if out.suffix == ".h5ad" and Path(args.data).exists():
         check_h5ad(args.data)
     aliases, _ = read_alias_table(args.aliases)
@@ -192,6 +195,8 @@ def _annotate(args: argparse.Namespace, observer: Observer) -> Output:
         write_csv(result, out)
     else:
         write_h5ad(result, args.data, out, observer)
+    if args.keep:
+        keep(args.keep, result)
     counts = result.predictions["cell_type"].value_counts()
     why = result.predictions.loc[result.predictions["reason"] != "", "reason"].value_counts()
     lines = [f"{out}: {len(result.obs):,} cells by model {args.model}"]
