@@ -147,7 +147,7 @@ def fit_model(
         "fold_strengths": [member.linear.strength for member in members],
         "n_genes": len(tables["genes"]),
         "n_genes_read": len(final.genes),
-        "least_genes": int(max(dataset.meta["filters"].get("min_genes") or 1, 1)),
+        "least_genes": int(dataset.n_genes_per_cell()[rows].min()),
         "most_counts": float(dataset.totals().max()),
         "calibration": {
             "temperature": temperature,

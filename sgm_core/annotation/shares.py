@@ -26,7 +26,7 @@ def reference_donors(model: Model, column: str, level: str) -> pd.DataFrame:
         If there is no such column, or fewer than two donors of the level.
     """
     table = model.table("donors")
-    columns = [name.removeprefix("is:") for name in table if name.startswith("is:")]
+    columns = [name.removeprefix("is:") for name in map(str, table) if name.startswith("is:")]
     if column not in columns:
         there = ", ".join(columns) or "none"
         raise InputError(f"model {model.name!r} has no column {column!r} of its donors; it has {there}")
@@ -74,10 +74,10 @@ def sample_shares(
     draw = np.random.default_rng([seed, 74]).integers(len(known), size=(_RESAMPLES, len(known)))
     low, high = np.quantile(known[draw].mean(1), [0.025, 0.975], axis=0)
     frames = []
-    for sample, share in shares.iterrows():
-        own = share.to_numpy()
+    for number, sample in enumerate(shares.index):
+        own = shares.to_numpy()[number]
         table = pd.DataFrame({"sample": str(sample), "cell_type": classes})
-        table["n_cells"] = counts.loc[sample].to_numpy()
+        table["n_cells"] = counts.to_numpy()[number]
         table["share"], table["reference"] = own, known.mean(0)
         table["lowest"], table["highest"] = known.min(0), known.max(0)
         table["difference"] = own - known.mean(0)

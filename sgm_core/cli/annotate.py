@@ -66,6 +66,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         help="h5ad: the file itself, with columns added to obs",
     )
     note.add_argument("--layer", metavar="NAME", help="where the counts are in an h5ad or loom file")
+    note.add_argument("--keep", metavar="NAME", help="keep it in the home folder too, to correct it by hand")
     note.add_argument(
         "--aliases", metavar="NAME|FILE", help="alias table of genes (default: the registered one)"
     )
