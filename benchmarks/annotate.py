@@ -9,9 +9,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.linear_model import LogisticRegression
 
 from sgm_core import home
 from sgm_core.analysis.metrics import expected_calibration_error, score_predictions
@@ -38,11 +40,28 @@ def knn(dataset: Dataset, fold: Fold, classes: list[str]) -> pd.DataFrame:
     )
 
 
+def one_against_rest(multi_class: str = "ovr", n_jobs: int | None = None, **fields: Any) -> Any:
+    """Return the logistic regression that CellTypist asks for; scikit-learn 1.8 dropped ``multi_class``."""
+
+    class Ovr(LogisticRegression):
+        def fit(self, x: Any, y: Any, sample_weight: Any = None) -> "Ovr":
+            self.classes_ = np.unique(y)
+            each = [LogisticRegression(**fields).fit(x, y == name) for name in self.classes_]
+            self.coef_ = np.concatenate([one.coef_ for one in each])
+            self.intercept_ = np.concatenate([one.intercept_ for one in each])
+            self.n_features_in_ = x.shape[1]
+            return self
+
+    return Ovr(**fields)
+
+
 def celltypist(dataset: Dataset, fold: Fold, classes: list[str]) -> pd.DataFrame:
     """Train CellTypist as its tutorial does: all genes, then a second fit on its 300 best of each class."""
     import celltypist as ct
     from anndata import AnnData
 
+    # the package has a function of the module's name
+    sys.modules["celltypist.train"].LogisticRegression = one_against_rest  # type: ignore[attr-defined]
     train, _, test = rows_of(dataset, fold, classes)
     y = dataset.labels().astype(str).to_numpy()
     part = [
@@ -111,8 +130,8 @@ def main(name: str, out: Path) -> None:
             }
         )
         note = (
-            f"CellTypist {ct.__version__} trains on the same training donors, in its two-step way (SGD on all "
-            "genes, then 300 genes a class). It has no use for validation donors; ours choose the penalty."
+            f"CellTypist {ct.__version__} trains on the same training donors, in its two-step way (SGD on "
+            "all genes, then 300 genes a class). It has no use for validation donors; ours choose by them."
         )
     with tempfile.TemporaryDirectory() as work:
         result = annotate(name, model, Path(work) / "x")

@@ -24,6 +24,7 @@ from sgm_core.progress import Observer
 from sgm_core.training.config.settings import BY_SIZE
 
 _BLOCK = 4096
+_AIMS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.0)
 _MOST_TESTED = 4000  # cells that a held-out class is looked for among
 
 
@@ -109,9 +110,9 @@ def fit_model(
     held, weight = _held_out(dataset, split, members, codes, classes, arm, temperature, null, steps)
     rarity = rarity_of(null, len(classes), weight)
     scores = rarity.score(judged_by)[0]
-    least = threshold(scores[known], false_alarm)
+    nominal, tested["alarm_elsewhere"] = _alarms(judged_by, known, fold_of, len(classes), weight, false_alarm)
+    least = threshold(scores[known], nominal)
     tested["unknown"] = scores < least
-    tested["alarm_elsewhere"] = _alarms(judged_by, known, fold_of, len(classes), weight, false_alarm)
     tables = {
         "genes": _genes(dataset),
         "classes": _classes(tested, known, classes, labels, dataset),
@@ -156,6 +157,7 @@ def fit_model(
         },
         "unknown": {
             "false_alarm": false_alarm,
+            "nominal": nominal,
             "threshold": least,
             "weight": weight,
             "false_alarm_elsewhere": float(tested["alarm_elsewhere"][known].mean()),
@@ -339,16 +341,26 @@ def _held_out(
 
 def _alarms(
     judged_by: Judged, known: np.ndarray, fold: np.ndarray, n: int, weight: float, rate: float
-) -> np.ndarray:
-    """Return which cells are unknown by the thresholds of the other folds' donors: false alarms elsewhere."""
-    result = np.zeros(len(fold), bool)
+) -> tuple[float, np.ndarray]:
+    """Return the rate that thresholds aim at, and which cells are unknown by those of other donors.
+
+    Cells of a new donor are farther than those of the donors that a threshold comes from, so it aims at
+    less than the stated rate: at the most by which, of the known cells of donors that set no threshold, at
+    most the stated rate is called unknown.
+    """
+    parts = []
     for one in np.unique(fold):
-        own, others = fold == one, (fold != one) & known
-        null = judged_by.of(others)
+        null = judged_by.of((fold != one) & known)
         rarity = rarity_of(null, n, weight)
-        least = threshold(rarity.score(null)[0], rate)
-        result[own] = rarity.score(judged_by.of(own))[0] < least
-    return result
+        own = fold == one
+        parts.append((own, rarity.score(null)[0], rarity.score(judged_by.of(own))[0]))
+    for share in _AIMS:
+        alarms = np.zeros(len(fold), bool)
+        for own, theirs, here in parts:
+            alarms[own] = here < threshold(theirs, share * rate)
+        if alarms[known].mean() <= rate:
+            break
+    return share * rate, alarms
 
 
 def _genes(dataset: Dataset) -> pd.DataFrame:

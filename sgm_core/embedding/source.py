@@ -54,7 +54,7 @@ def open_cells(
     data: str,
     scratch: Path,
     max_cells: int | None = None,
-    block: int = BLOCK,
+    block: int | None = None,
     to_genes: ToGenes | None = None,
     layer: str | None = None,
 ) -> Iterator[CellSource]:
@@ -65,7 +65,7 @@ def open_cells(
     data : name of a dataset, or a file or folder of counts as ``sgm data import`` reads them
     scratch : an existing folder for temporary files
     max_cells : take so many cells, evenly spread, instead of all
-    block : cells of a block
+    block : cells of a block, `BLOCK` by default
     to_genes : says which genes the columns become, by default those that they name
     layer : where the counts are in an h5ad or loom file; found by testing when None
 
@@ -81,10 +81,10 @@ def open_cells(
     is_name = "/" not in data and (home.home() / "datasets" / data / "dataset.json").is_file()
     path = Path(data).expanduser()
     if is_name:
-        yield _from_dataset(data, max_cells, block, to_genes)
+        yield _from_dataset(data, max_cells, block or BLOCK, to_genes)
     elif path.exists():
         with home.scratch(scratch / "embed") as folder:
-            yield _from_file(path, folder, max_cells, block, to_genes or harmonise, layer)
+            yield _from_file(path, folder, max_cells, block or BLOCK, to_genes or harmonise, layer)
     else:
         names = ", ".join(dataset.name for dataset in list_datasets()) or "none yet"
         raise NotFoundError(f"{data!r} is neither a dataset (there are: {names}) nor a file")
