@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from sgm_core import home
-from sgm_core.annotation.annotate import Annotated
+from sgm_core.annotation.annotate import Annotated, annotate
+from sgm_core.cells.genes import read_aliases
 from sgm_core.errors import InputError, NotFoundError
+from sgm_core.progress import Observer
 from sgm_core.spreadsheet import csv_text
 
 _LONGEST = 200
@@ -143,6 +145,33 @@ def keep(name: str, result: Annotated) -> Annotation:
         created = datetime.now(UTC).isoformat(timespec="seconds")
         home.write_json(folder / "annotation.json", {**result.about, "created": created})
     return Annotation(target)
+
+
+def annotate_run(parameters: dict[str, Any], folder: Path, observer: Observer) -> None:
+    """Carry out a run of kind ``annotate``: name cells and keep them as an annotation.
+
+    Parameters
+    ----------
+    parameters
+        ``data``, a dataset, or ``path``, a file; ``model``; ``name``, of the annotation; ``layer`` and
+        ``aliases`` (a file), if any.
+    folder
+        The run's folder, where finished blocks lie until all are done.
+    observer
+        Is told the progress.
+    """
+    check_free(parameters["name"])
+    table = parameters.get("aliases")
+    result = annotate(
+        str(parameters.get("data") or parameters["path"]),
+        str(parameters["model"]),
+        folder / "annotation",
+        aliases=read_aliases(Path(table)) if table else None,
+        layer=parameters.get("layer"),
+        observer=observer,
+    )
+    made = keep(parameters["name"], result)
+    observer.message(f"{len(result.obs):,} cells named, kept as annotation {made.name}")
 
 
 def open_annotation(name: str) -> Annotation:

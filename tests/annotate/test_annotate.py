@@ -154,3 +154,14 @@ def test_corrections_are_kept_undone_and_exported(fitted: Path, tmp_path: Path) 
     )
     assert "'=blast" in again.labels_csv()
     assert again.undo() is not None and again.undo() is None
+
+
+def test_a_run_annotates_in_the_background(file: Path, fitted: Path) -> None:
+    from sgm_core.runs.store import create_run
+    from sgm_core.runs.worker import run_in_foreground
+
+    run = create_run("annotate", "m", {"path": str(file), "model": "m", "name": "patient"})
+    assert run.title == "Annotate query.h5ad by model m"
+    assert run_in_foreground(run, Observer()).state == "done"
+    kept = open_annotation("patient")
+    assert len(kept.predictions()) == len(kept.obs()) == 500 and kept.about["model"] == "m"

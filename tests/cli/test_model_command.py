@@ -1,4 +1,7 @@
+import io
 import json
+import shutil
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -6,13 +9,26 @@ import pytest
 from sgm_core.cells.simulate import make_demo
 from sgm_core.cli import main
 
+FIT = ["model", "fit", "--data", "d", "--name", "m", "--folds", "3", "--no-map"]
 
-def test_a_model_from_fit_to_annotation(sgm_home: Path, tmp_path: Path, capsys) -> None:
-    make_demo(name="d", n_cells=300, n_genes=200)
-    assert main(["model", "list"]) == 0 and "no models yet" in capsys.readouterr().out
-    fit = ["model", "fit", "--data", "d", "--name", "m", "--folds", "3", "--no-map"]
-    assert main(fit) == 0
-    said = capsys.readouterr().out
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A home with the model ``m`` that the command made, and what it said."""
+    home, out = tmp_path_factory.mktemp("model") / "home", io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
+        patch.setenv("SGM_HOME", str(home))
+        make_demo(name="d", n_cells=300, n_genes=200)
+        assert main(["model", "list"]) == 0 and "no models yet" in out.getvalue()
+        out.truncate(0)
+        out.seek(0)
+        assert main(FIT) == 0
+    return home, out.getvalue()
+
+
+def test_a_model_from_fit_to_annotation(fitted, sgm_home: Path, tmp_path: Path, capsys) -> None:
+    shutil.copytree(fitted[0], sgm_home, dirs_exist_ok=True)
+    said, fit = fitted[1], FIT
     assert said.startswith("# Model m") and "nothing says that another arm is not better" in said
     assert main([*fit, "--json"]) == 2 and "exists already" in capsys.readouterr().err
     assert main(["model", "show", "m", "--json", "--out", str(tmp_path / "card.md")]) == 0
