@@ -131,7 +131,8 @@ def main(name: str, out: Path) -> None:
         )
         note = (
             f"CellTypist {ct.__version__} trains on the same training donors, in its two-step way (SGD on "
-            "all genes, then 300 genes a class). It has no use for validation donors; ours choose by them."
+            "all genes, then 300 genes a class). It has no use for validation donors; ours choose by them. "
+            "Its confidence is each class's own (one against the rest), without majority voting."
         )
     with tempfile.TemporaryDirectory() as work:
         result = annotate(name, model, Path(work) / "x")
@@ -152,7 +153,9 @@ def main(name: str, out: Path) -> None:
         "of training once; AUROC of its cells among those of the same test donors: mean "
         f"{facts['auroc_mean']:.3f}, {int((held['auroc'] >= 0.85).sum())} of {len(held)} classes at 0.85 or "
         f"above. The share of alarms that distance may make is {facts['weight']}, chosen on the held-out "
-        "classes; a class's AUROC is at the share that the others choose.",
+        "classes; a class's AUROC is at the share that the others choose. Distances are judged by what is "
+        "usual for the class named: without that, NK cells were 'found' at 0.97 when held out, and 89 % of "
+        "them called unknown when they were not.",
         "",
         markdown(held[["cell_type", "n_cells", "n_others", "auroc"]].sort_values("auroc", ascending=False)),
         "",
