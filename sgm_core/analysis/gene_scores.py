@@ -70,7 +70,7 @@ def score_genes(
             f"dataset {dataset.name!r} has none of the {len(wanted)} genes of the set"
             + (f" ({', '.join(wanted[:3])} ...): are they gene symbols?" if wanted else "")
         )
-    controls = _controls(dataset, found, ctrl_size, n_bins, seed)
+    controls = control_genes(dataset, found, ctrl_size, n_bins, seed)
     if not controls:
         raise InputError("no gene is left to compare the set with: it holds all genes of its expression")
     values = _mean(dataset, found) - _mean(dataset, controls)
@@ -78,7 +78,10 @@ def score_genes(
     return GeneScore(values.astype(np.float32), tuple(found), tuple(controls), missing)
 
 
-def _controls(dataset: Dataset, found: list[str], ctrl_size: int, n_bins: int, seed: int) -> list[str]:
+def control_genes(
+    dataset: Dataset, found: list[str], ctrl_size: int = 50, n_bins: int = 25, seed: int = 0
+) -> list[str]:
+    """Draw the genes that a set is compared with; parameters as in `score_genes`."""
     mean = pd.Series(gene_moments(dataset).over(None).mean, index=pd.Index(dataset.genes))
     per_bin = max(int(np.round(len(mean) / (n_bins - 1))), 1)
     cut = mean.rank(method="min") // per_bin

@@ -207,7 +207,7 @@ def _enrich_list(args: argparse.Namespace, path: Path, sets: GeneSets) -> Output
     else:
         pool = read_genes(args.universe)
         universe, notes = pool.genes, [*notes, *pool.notes]
-    aliases, said = _aliases(args.aliases)
+    aliases, said = read_alias_table(args.aliases)
     fitted = fit_list(asked.genes, universe, aliases, args.exact)
     if any(note.startswith("mapped by alias") for note in fitted.notes):
         notes += said
@@ -306,7 +306,7 @@ def _gene_sets(name: str) -> tuple[Path, GeneSets]:
     return path, read_gene_sets(path)
 
 
-def _aliases(given: str | None) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+def read_alias_table(given: str | None) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     """Return the alias table that is asked for, else the first registered one, and which it is."""
     from sgm_core.cells.genes import read_aliases
     from sgm_core.resources.store import list_resources, resource_path

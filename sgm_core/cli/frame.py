@@ -29,6 +29,7 @@ PARTS = (
     "weights",
     "embed",
     "train",
+    "annotate",
     "analysis",
     "questions",
     "runs",

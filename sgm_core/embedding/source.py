@@ -13,7 +13,7 @@ from scipy import sparse
 
 from sgm_core import home
 from sgm_core.cells.dataset import list_datasets, open_dataset
-from sgm_core.cells.genes import harmonise
+from sgm_core.cells.genes import GeneMap, harmonise
 from sgm_core.cells.read import open_source
 from sgm_core.cells.read.source import not_counts
 from sgm_core.cells.write import plain_table
@@ -22,6 +22,8 @@ from sgm_core.errors import InputError, NotFoundError
 
 BLOCK = 200
 """Cells that are embedded, and kept on disk, at once."""
+ToGenes = Callable[[pd.DataFrame, str], GeneMap]
+"""Says which gene each column becomes, of a table of genes and the name of the data."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,14 @@ class CellSource:
 
 
 @contextmanager
-def open_cells(data: str, scratch: Path, max_cells: int | None = None) -> Iterator[CellSource]:
+def open_cells(
+    data: str,
+    scratch: Path,
+    max_cells: int | None = None,
+    block: int | None = None,
+    to_genes: ToGenes | None = None,
+    layer: str | None = None,
+) -> Iterator[CellSource]:
     """Open the dataset called `data`, or else the file at the path `data`.
 
     Parameters
@@ -56,6 +65,9 @@ def open_cells(data: str, scratch: Path, max_cells: int | None = None) -> Iterat
     data : name of a dataset, or a file or folder of counts as ``sgm data import`` reads them
     scratch : an existing folder for temporary files
     max_cells : take so many cells, evenly spread, instead of all
+    block : cells of a block, `BLOCK` by default
+    to_genes : says which genes the columns become, by default those that they name
+    layer : where the counts are in an h5ad or loom file; found by testing when None
 
     Raises
     ------
@@ -69,10 +81,10 @@ def open_cells(data: str, scratch: Path, max_cells: int | None = None) -> Iterat
     is_name = "/" not in data and (home.home() / "datasets" / data / "dataset.json").is_file()
     path = Path(data).expanduser()
     if is_name:
-        yield _from_dataset(data, max_cells)
+        yield _from_dataset(data, max_cells, block or BLOCK, to_genes)
     elif path.exists():
         with home.scratch(scratch / "embed") as folder:
-            yield _from_file(path, folder, max_cells)
+            yield _from_file(path, folder, max_cells, block or BLOCK, to_genes or harmonise, layer)
     else:
         names = ", ".join(dataset.name for dataset in list_datasets()) or "none yet"
         raise NotFoundError(f"{data!r} is neither a dataset (there are: {names}) nor a file")
@@ -84,24 +96,31 @@ def _spread(n_cells: int, max_cells: int | None) -> np.ndarray:
     return np.linspace(0, n_cells - 1, max_cells).round().astype(np.int64)
 
 
-def _from_dataset(name: str, max_cells: int | None) -> CellSource:
+def _from_dataset(name: str, max_cells: int | None, size: int, to_genes: ToGenes | None) -> CellSource:
     dataset = open_dataset(name)
+    dataset.require_counts("reading its cells")
+    genes = None if to_genes is None else to_genes(dataset.var, name)
     rows = _spread(dataset.n_cells, max_cells)
     obs = dataset.obs.iloc[rows].reset_index(drop=True)
     names = obs["cell"].to_numpy(dtype=str)
 
     def blocks(first: int = 0) -> Iterator[Cells]:
-        for start in range(first * BLOCK, len(rows), BLOCK):
-            part = slice(start, start + BLOCK)
-            counts = dataset.take(rows[part]).astype(np.float64)
-            yield Cells(counts, dataset.genes, names[part], first=start)
+        for start in range(first * size, len(rows), size):
+            part = slice(start, start + size)
+            counts = dataset.take(rows[part])
+            if genes is not None:
+                counts = genes.apply(counts)
+            named = dataset.genes if genes is None else genes.genes
+            yield Cells(counts.astype(np.float64), named, names[part], first=start)
 
     return CellSource(name, obs, f"{dataset.content_hash} {_digest(rows)}", blocks)
 
 
-def _from_file(path: Path, scratch: Path, max_cells: int | None) -> CellSource:
-    source = open_source(path, scratch)
-    genes = harmonise(source.var, path.name)
+def _from_file(
+    path: Path, scratch: Path, max_cells: int | None, size: int, to_genes: ToGenes, layer: str | None
+) -> CellSource:
+    source = open_source(path, scratch, layer)
+    genes = to_genes(source.var, path.name)
     rows = _spread(len(source.obs), max_cells)
     chosen = np.zeros(len(source.obs), bool)
     chosen[rows] = True
@@ -123,13 +142,13 @@ def _from_file(path: Path, scratch: Path, max_cells: int | None) -> CellSource:
         start = 0
         for chunk in chunks():
             waiting.append(chunk)
-            while sum(part.shape[0] for part in waiting) >= BLOCK or start + _rows(waiting) == len(rows):
+            while sum(part.shape[0] for part in waiting) >= size or start + _rows(waiting) == len(rows):
                 together = sparse.vstack(waiting, format="csr")
-                block, waiting = together[:BLOCK], [together[BLOCK:]]
+                block, waiting = together[:size], [together[size:]]
                 if not block.shape[0]:
                     return
-                if start >= first * BLOCK:
-                    yield Cells(block, genes.genes, names[start : start + BLOCK], first=start)
+                if start >= first * size:
+                    yield Cells(block, genes.genes, names[start : start + size], first=start)
                 start += block.shape[0]
 
     files = sorted(path.rglob("*")) if path.is_dir() else [path]

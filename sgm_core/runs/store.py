@@ -32,7 +32,9 @@ __all__ = [
     "packed_run",
 ]
 
-KINDS = ("pretrain", "finetune", "compare", "import", "umap", "differential", "export")
+KINDS = ("pretrain", "finetune", "compare", "import", "umap", "differential", "export", "model", "annotate")
+_FROM_FILES = ("import", "annotate")
+"""Kinds that need no dataset: an import makes it, an annotation's stands for its model."""
 _DENSE = (".safetensors", ".parquet", ".npy")  # deflating them takes minutes and gains little
 CANCEL_GRACE_S = 10.0  # from the wish to the signal
 
@@ -56,19 +58,19 @@ def create_run(
     InputError
         If the kind is unknown, or the name or ID can't be a folder's name.
     NotFoundError
-        If the dataset does not exist (an import makes it, so it needs none).
+        If the dataset does not exist (imports and annotations need none).
     """
     if kind not in KINDS:
         raise InputError(f"unknown kind of run {kind!r}: the kinds are {', '.join(KINDS)}")
     home.check_name(dataset, "dataset name")
     parameters = plain(parameters)
-    if kind == "import":
+    if kind in _FROM_FILES:
         # The worker has another working directory. An alias table may be a registered name instead of a file.
         for key in ("path", "genes", "aliases", "cells"):
             value = parameters.get(key)
             if value and (key == "path" or Path(value).expanduser().exists()):
                 parameters[key] = str(Path(value).expanduser().resolve())
-    content_hash = None if kind == "import" else _dataset_hash(dataset, kind)
+    content_hash = None if kind in _FROM_FILES else _dataset_hash(dataset, kind)
     corpus = {name: _dataset_hash(name, kind) for name in corpus_of(parameters)}
     run_id = home.check_name(run_id or _new_id(kind, dataset, parameters, content_hash, corpus), "run ID")
     created = now()

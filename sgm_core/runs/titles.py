@@ -38,6 +38,11 @@ def run_title(kind: str, dataset: str, parameters: Mapping[str, Any], source: st
         return ", ".join(filter(None, [f"Finetune {start}", scheme]))
     if kind == "differential":
         return f"{parameters.get('name_a') or 'A'} against {parameters.get('name_b') or 'B'}"
+    if kind == "model":
+        return f"Model {parameters.get('name') or ''} of {dataset}"
+    if kind == "annotate":
+        what = Path(str(parameters.get("data") or parameters.get("path") or "cells")).name
+        return f"Annotate {what} by model {parameters.get('model') or ''}"
     if kind == "import":
         return f"Import {Path(str(parameters.get('path') or 'a file')).name} as {dataset}"
     some = f", the cells of {parameters['name']}" if parameters.get("cells") else ""

@@ -99,6 +99,14 @@ def execute(run: Run, observer: Observer | None = None) -> None:
         from sgm_core.analysis.differential import differential_run
 
         differential_run(run.parameters, run.path, watcher)
+    elif run.kind == "model":
+        from sgm_core.annotation.fit import fit_model
+
+        fit_model(**run.parameters, observer=watcher)
+    elif run.kind == "annotate":
+        from sgm_core.annotation.kept import annotate_run
+
+        annotate_run(run.parameters, run.path, watcher)
     else:
         from sgm_core.cells.build import import_dataset
 

@@ -1,0 +1,1 @@
+"""Models that name a new patient's cells, with calibrated confidence and 'unknown'."""

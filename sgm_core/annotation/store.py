@@ -1,0 +1,257 @@
+"""Annotation models on disk: ``$SGM_HOME/models/NAME``, JSON, parquet and safetensors, whole or absent."""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from sgm_core import home
+from sgm_core.annotation.member import Member
+from sgm_core.annotation.unknown import Rarity
+from sgm_core.errors import InputError, NotFoundError
+from sgm_core.training.logistic import Linear, Scale
+
+SCHEMA_VERSION = 1
+FILES = (
+    "tensors.safetensors", "genes.parquet", "classes.parquet", "donors.parquet", "held_out.parquet",
+    "out_of_donor.parquet", "reference.parquet", "signatures.json",
+)  # fmt: skip
+_MOST_BYTES = 4_000_000_000
+
+
+@dataclass(frozen=True)
+class Model:
+    """An annotation model.
+
+    Parameters
+    ----------
+    path : its folder
+    name : its name
+    meta : the content of ``model.json``
+    """
+
+    path: Path
+    name: str
+    meta: dict[str, Any] = field(compare=False, repr=False)
+
+    @property
+    def classes(self) -> list[str]:
+        """The C classes that it can name, sorted."""
+        return list(self.meta["classes"])
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over the hashes of its files."""
+        return str(self.meta["hash"])
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by."""
+        return float(self.meta["calibration"]["temperature"])
+
+    @property
+    def threshold(self) -> float:
+        """The score of `rarity` below which a cell is unknown."""
+        return float(self.meta["unknown"]["threshold"])
+
+    @property
+    def useful(self) -> bool:
+        """Whether it names cells of unseen donors better than chance."""
+        return bool(self.meta["chance"]["useful"])
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return one of its tables: genes, classes, donors, held_out, out_of_donor, reference."""
+        return pd.read_parquet(self.path / f"{name}.parquet")
+
+    @cached_property
+    def genes(self) -> pd.DataFrame:
+        """Genes that its dataset measured, in the order of its columns: gene, ensembl (may be None)."""
+        return self.table("genes")
+
+    @cached_property
+    def signatures(self) -> dict[str, Any]:
+        """Signatures with their genes, controls and scores by class."""
+        return home.read_json(self.path / "signatures.json")  # type: ignore[no-any-return]
+
+    @cached_property
+    def _tensors(self) -> dict[str, np.ndarray]:
+        try:
+            return load_file(self.path / "tensors.safetensors")
+        except (SafetensorError, OSError) as error:
+            raise InputError(
+                f"the weights of model {self.name!r} are gone or damaged ({type(error).__name__}): import or "
+                "fit the model again"
+            ) from error
+
+    @cached_property
+    def rarity(self) -> Rarity:
+        """What decides whether a cell is unknown."""
+        weight = float(self.meta["unknown"]["weight"])
+        null = [self._tensors[f"null.{key}"] for key in ("distance", "confidence", "usual")]
+        return Rarity(null[0], null[1], null[2], weight)
+
+    @cached_property
+    def members(self) -> list[Member]:
+        """The classifier of all donors, then those of the donor folds."""
+        return [_member(self._tensors, number) for number in range(1 + self.meta["folds"])]
+
+
+def write_model(
+    name: str,
+    meta: dict[str, Any],
+    members: list[Member],
+    rarity: Rarity,
+    tables: dict[str, pd.DataFrame],
+    signatures: dict[str, Any],
+) -> Model:
+    """Write a model and open it; see `FILES` for its tables.
+
+    Raises
+    ------
+    InputError
+        If the name is taken or unsafe.
+    """
+    target = home.folder("models") / home.check_name(name, "model name")
+    with home.whole_folder(target) as folder:
+        tensors = {"null.distance": rarity.distances, "null.confidence": rarity.confidences}
+        tensors["null.usual"] = rarity.usual
+        for number, member in enumerate(members):
+            tensors |= _named(member, number)
+        packed = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
+        save_file(packed, folder / "tensors.safetensors")
+        for table, frame in tables.items():
+            home.write_table(folder / f"{table}.parquet", frame)
+        home.write_json(folder / "signatures.json", signatures)
+        files = {file: _digest(folder / file) for file in FILES}
+        whole = meta | {"schema_version": SCHEMA_VERSION, "name": name, "files": files}
+        home.write_json(folder / "model.json", whole | {"hash": _hash(whole)})
+    return open_model(name)
+
+
+def open_model(name: str) -> Model:
+    """Open a model by its name.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    InputError
+        If it is damaged or of a newer program.
+    """
+    path = home.folder("models") / home.check_name(name, "model name")
+    if not (path / "model.json").is_file():
+        there = ", ".join(model.name for model in list_models()) or "none yet: `sgm model fit` makes one"
+        raise NotFoundError(f"no model {name!r} in {path.parent}; there are {there}")
+    try:
+        meta = home.read_json(path / "model.json")
+        version = meta["schema_version"]
+        _ = version > SCHEMA_VERSION or (meta["classes"], meta["hash"], meta["unknown"]["threshold"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise InputError(f"{path / 'model.json'} is damaged ({error!r}): fit or import it again") from error
+    if version > SCHEMA_VERSION:
+        raise InputError(f"model {name!r} has format {version}, newer than {SCHEMA_VERSION}: update")
+    missing = [file for file in FILES if not (path / file).is_file()]
+    if missing:
+        raise InputError(f"model {name!r} lacks {missing[0]}: import or fit it again")
+    return Model(path, name, meta)
+
+
+def list_models() -> list[Model]:
+    """Return every model that can be used, by name."""
+    found = []
+    for file in sorted(home.folder("models").glob("[!.]*/model.json")):
+        try:
+            found.append(open_model(file.parent.name))
+        except InputError:
+            continue
+    return found
+
+
+def export_model(name: str, target: str | Path) -> Path:
+    """Pack a model as a zip file."""
+    model, target = open_model(name), Path(target).expanduser().absolute()
+    if target.exists():
+        raise InputError(f"{target} exists already: choose another name or delete it first")
+    with home.whole_file(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for file in ("model.json", *FILES):
+            archive.write(model.path / file, file)
+    return target
+
+
+def import_model(file: str | Path, name: str | None = None) -> Model:
+    """Unpack what `export_model` wrote; every file is checked by its hash.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such file.
+    InputError
+        If it is no such zip, or a file of it was changed.
+    """
+    file = Path(file).expanduser()
+    if not file.is_file():
+        raise NotFoundError(f"there is no file {file}")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            infos = {str(PurePosixPath(info.filename)): info for info in archive.infolist()}
+            if set(infos) != {"model.json", *FILES} or sum(i.file_size for i in infos.values()) > _MOST_BYTES:
+                raise InputError(
+                    f"{file.name} is no exported model: it holds {', '.join(sorted(infos))[:90]}"
+                )
+            meta = json.loads(archive.read("model.json"))
+            own = home.check_name(name or str(meta["name"]), "model name")
+            with home.whole_folder(home.folder("models") / own) as folder:
+                for inside in FILES:
+                    (folder / inside).write_bytes(archive.read(inside))
+                    if _digest(folder / inside) != meta["files"][inside]:
+                        raise InputError(f"{inside} of {file.name} was changed since the export: refused")
+                if _hash({k: v for k, v in meta.items() if k != "hash"}) != meta["hash"]:
+                    raise InputError(f"model.json of {file.name} was changed since the export: refused")
+                home.write_json(folder / "model.json", meta)
+    except (zipfile.BadZipFile, json.JSONDecodeError, KeyError, TypeError, EOFError) as error:
+        raise InputError(f"{file.name} is no exported model, or damaged ({type(error).__name__})") from error
+    return open_model(own)
+
+
+def _hash(meta: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _named(member: Member, number: int) -> dict[str, np.ndarray]:
+    parts = {
+        "genes": member.genes.astype(np.int64), "scale.mean": member.scale.mean,
+        "scale.spread": member.scale.spread, "weight": member.linear.weight, "bias": member.linear.bias,
+        "strength": np.array([member.linear.strength]), "space.mean": member.space[0],
+        "space.components": member.space[1], "reference": member.reference,
+        "reference_rows": member.reference_rows,
+    }  # fmt: skip
+    if member.pca is not None:
+        parts |= {"pca.mean": member.pca[0], "pca.components": member.pca[1]}
+    return {f"{number}.{key}": value for key, value in parts.items()}
+
+
+def _member(tensors: dict[str, np.ndarray], number: int) -> Member:
+    t = {key.partition(".")[2]: v for key, v in tensors.items() if key.partition(".")[0] == str(number)}
+    pca = (t["pca.mean"], t["pca.components"]) if "pca.mean" in t else None
+    return Member(
+        t["genes"],
+        pca,
+        Scale(t["scale.mean"], t["scale.spread"]),
+        Linear(t["weight"], t["bias"], float(t["strength"][0])),
+        (t["space.mean"], t["space.components"]),
+        t["reference"],
+        t["reference_rows"],
+    )

@@ -1,0 +1,209 @@
+"""``sgm model`` and ``sgm annotate``: keep a classifier with its card, and name new cells with it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sgm_core.cli.frame import Output, add_command
+from sgm_core.errors import InputError
+
+if TYPE_CHECKING:
+    from sgm_core.annotation.store import Model
+    from sgm_core.progress import Observer
+
+
+def register(sub: argparse._SubParsersAction[Any]) -> None:
+    """Add the commands."""
+    parser = sub.add_parser("model", help="keep a compared classifier as a model that names new cells")
+    group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    fit = add_command(
+        group, "fit", "fit a model on all donors, calibrated on donors that were held out", _fit
+    )
+    fit.add_argument(
+        "run", nargs="?", metavar="RUN", help="a comparison: its best arm is fitted, as compared"
+    )
+    fit.add_argument("--data", metavar="NAME", help="a dataset, without a comparison")
+    fit.add_argument("--backbone", metavar="NAME", help="not yet: only baselines can be kept as a model")
+    fit.add_argument("--arm", metavar="ARM", help="which arm (default: the best of the comparison)")
+    fit.add_argument("--scheme", metavar="SCHEME", help="its scheme (baseline)")
+    fit.add_argument("--name", required=True, metavar="M", help="what the model is called")
+    fit.add_argument("--label", metavar="COL", help="label column (default: the cell type column)")
+    fit.add_argument("--folds", type=int, help="number of donor folds (default 5, or the comparison's)")
+    fit.add_argument(
+        "--false-alarm", type=float, default=0.05, metavar="SHARE",
+        help="share of known cells that may be called unknown (default 0.05)",
+    )  # fmt: skip
+    fit.add_argument(
+        "--signatures",
+        metavar="NAME|GMT",
+        help="gene sets to compare predictions with (default: all registered)",
+    )
+    fit.add_argument("--no-map", action="store_true", help="no map of the reference cells")
+    add_command(group, "list", "list the models", _list)
+    show = add_command(group, "show", "show a model's card", _show)
+    show.add_argument("name", metavar="M")
+    show.add_argument("--out", metavar="CARD.md", help="write it as Markdown")
+    export = add_command(group, "export", "pack a model as a zip file", _export)
+    export.add_argument("name", metavar="M")
+    export.add_argument("--out", required=True, metavar="M.zip")
+    load = add_command(
+        group, "import", "unpack an exported model; every file is checked by its hash", _import
+    )
+    load.add_argument("file", metavar="M.zip")
+    load.add_argument("--name", metavar="M", help="another name than its own")
+
+    note = add_command(
+        sub, "annotate", "name new cells with a model; repeat the command to resume", _annotate
+    )
+    note.add_argument("data", metavar="FILE|DATASET", help="counts without labels or donors")
+    note.add_argument("--model", required=True, metavar="M")
+    note.add_argument(
+        "--out",
+        required=True,
+        metavar="X.h5ad|X.csv",
+        help="h5ad: the file itself, with columns added to obs",
+    )
+    note.add_argument("--layer", metavar="NAME", help="where the counts are in an h5ad or loom file")
+    note.add_argument("--keep", metavar="NAME", help="keep it in the home folder too, to correct it by hand")
+    note.add_argument(
+        "--aliases", metavar="NAME|FILE", help="alias table of genes (default: the registered one)"
+    )
+
+
+def _fit(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.annotation.fit import fit_model
+
+    if args.backbone or args.scheme not in (None, "baseline"):
+        raise InputError(
+            "a backbone can't be kept as a model yet: leave out --backbone and --scheme, and fit "
+            "--arm hvg-logistic or pca-logistic"
+        )
+    if bool(args.run) == bool(args.data):
+        raise InputError("give one: the ID of a comparison, or --data NAME")
+    data, label, folds, why, arm = args.data, args.label, args.folds or 5, "", args.arm or "hvg-logistic"
+    cells: Any = "auto"
+    if args.run:
+        data, label, folds, cells, arm, why = _compared(args)
+    elif not args.arm:
+        why = "no comparison was given, so nothing says that another arm is not better"
+    more: dict[str, Any] = {} if cells == "auto" else {"train_cells": cells}
+    model = fit_model(
+        data, args.name, arm, label, folds, args.false_alarm, _signatures(args.signatures), why,
+        not args.no_map, observer=observer, **more,
+    )  # fmt: skip
+    return _card(model)
+
+
+def _compared(args: argparse.Namespace) -> tuple[str, str | None, int, Any, str, str]:
+    """Return what a comparison says: dataset, label, folds, training cells, arm, why."""
+    from sgm_core.annotation.recommend import recommend
+    from sgm_core.cells.dataset import open_dataset
+    from sgm_core.runs.store import open_run
+
+    run = open_run(args.run)
+    folds, predictions = run.read_table("folds"), run.read_table("predictions")
+    if run.kind != "compare" or folds is None or predictions is None:
+        raise InputError(f"run {run.id} is no finished comparison: `sgm compare` makes one")
+    run.check_dataset()
+    p = run.parameters
+    arm, why = args.arm, f"chosen by hand from the comparison {run.id}"
+    if not arm:
+        advice = recommend(folds, predictions, open_dataset(run.dataset_name).donors())
+        if not advice.arm:
+            raise InputError(f"run {run.id} recommends nothing: {advice.why}; --arm fits one all the same")
+        arm, why = advice.arm, f"{advice.why} (comparison {run.id})"
+    own = (run.dataset_name, args.label or p.get("label"), args.folds or p.get("folds") or 5)
+    return (*own, p.get("train_cells"), arm, why)
+
+
+def _signatures(given: str | None) -> dict[str, list[str]]:
+    from sgm_core.resources.store import list_resources, read_gene_sets, resource_path
+
+    if given:
+        path = Path(given) if Path(given).is_file() else resource_path("signatures", given)
+        return dict(read_gene_sets(path).terms)
+    found: dict[str, list[str]] = {}
+    for resource in list_resources("signatures"):
+        found |= read_gene_sets(resource.path).terms
+    return found
+
+
+def _card(model: Model) -> Output:
+    from sgm_core.annotation.card import card, card_markdown
+
+    return Output(card(model) | {"path": model.path}, card_markdown(model))
+
+
+def _list(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.annotation.card import card
+    from sgm_core.annotation.store import list_models
+
+    models = list_models()
+    lines = [
+        f"{m.name:<24} {m.meta['arm']:<14} {m.meta['dataset']['name']:<16} {len(m.classes):>3} classes  "
+        f"macro F1 {m.meta['scores']['macro_f1']:.3f}"
+        + ("" if m.useful else "  USELESS: no better than chance")
+        for m in models
+    ]
+    return Output(
+        {"models": [card(m) for m in models]}, "\n".join(lines) or "no models yet: `sgm model fit` makes one"
+    )
+
+
+def _show(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.annotation.card import card_markdown
+    from sgm_core.annotation.store import open_model
+    from sgm_core.home import whole_file
+
+    model = open_model(args.name)
+    if args.out:
+        with whole_file(Path(args.out).expanduser().absolute()) as path:
+            path.write_text(card_markdown(model))
+    return _card(model)
+
+
+def _export(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.annotation.store import export_model
+
+    path = export_model(args.name, args.out)
+    return Output({"path": path}, str(path))
+
+
+def _import(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.annotation.store import import_model
+
+    return _card(import_model(args.file, args.name))
+
+
+def _annotate(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.annotation.annotate import annotate, check_output
+    from sgm_core.annotation.kept import check_free, keep
+    from sgm_core.annotation.output import check_h5ad, write_csv, write_h5ad
+    from sgm_core.cli.analysis import read_alias_table
+
+    out = check_output(args.out)
+    if args.keep:
+        check_free(args.keep)
+    if out.suffix == ".h5ad" and Path(args.data).exists():
+        check_h5ad(args.data)
+    aliases, _ = read_alias_table(args.aliases)
+    result = annotate(
+        args.data, args.model, out, aliases=aliases or None, layer=args.layer, observer=observer
+    )
+    if out.suffix == ".csv":
+        write_csv(result, out)
+    else:
+        write_h5ad(result, args.data, out, observer)
+    if args.keep:
+        keep(args.keep, result)
+    counts = result.predictions["cell_type"].value_counts()
+    why = result.predictions.loc[result.predictions["reason"] != "", "reason"].value_counts()
+    lines = [f"{out}: {len(result.obs):,} cells by model {args.model}"]
+    lines += [f"  {name:<24} {n:>9,}  {n / len(result.obs):6.1%}" for name, n in counts.items()]
+    lines += [f"  unknown, {reason}: {n:,}" for reason, n in why.items()]
+    return Output(
+        result.about | {"out": out, "cell_types": counts.to_dict(), "unknown": why.to_dict()},
+        "\n".join(lines),
+    )
