@@ -10,7 +10,7 @@ from sgm_core.analysis.metrics import expected_calibration_error
 from sgm_core.annotation.annotate import annotate
 from sgm_core.annotation.calibration import fit_temperature
 from sgm_core.annotation.card import card, card_markdown
-from sgm_core.annotation.fit import judged
+from sgm_core.annotation.folds import judged
 from sgm_core.annotation.recommend import recommend
 from sgm_core.annotation.shares import reference_donors, sample_shares
 from sgm_core.annotation.signatures import agreement

@@ -1,0 +1,109 @@
+"""The classifiers of the donor folds, and what each says of the donors that it did not train on."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from sgm_core.annotation.member import ARMS, Member, train_member
+from sgm_core.annotation.task import Task
+from sgm_core.cells.dataset import Dataset
+from sgm_core.cells.split import Fold, fold_cells
+from sgm_core.errors import InputError
+from sgm_core.progress import Observer
+
+BLOCK = 4096
+_NEVER = -30.0
+
+
+def fold_members(task: Task) -> tuple[list[Member], list[float]]:
+    """Return a classifier for each fold, and the penalties that the folds' validation donors chose.
+
+    All have the median of these penalties: one temperature fits classifiers of one penalty alone.
+
+    Raises
+    ------
+    InputError
+        If the training donors of a fold have fewer than two classes.
+    """
+    members = [_fold_member(task, fold) for fold in task.split]
+    chosen = [member.linear.strength for member in members]
+    median = float(np.median(chosen))
+    strength = min(ARMS[task.arm], key=lambda c: abs(np.log(c / median)))
+    return [
+        member if member.linear.strength == strength else _fold_member(task, fold, strength)
+        for member, fold in zip(members, task.split, strict=True)
+    ], chosen
+
+
+def _fold_member(task: Task, fold: Fold, strength: float | None = None) -> Member:
+    codes = task.codes
+    train, validation, _ = (rows[codes[rows] >= 0] for rows in fold_cells(task.dataset, fold))
+    there, own = np.unique(codes[train], return_inverse=True)
+    if len(there) < 2:
+        raise InputError(
+            f"the training donors of fold {fold.index} have {len(there)} classes: take other folds"
+        )
+    chosen = validation[np.isin(codes[validation], there)]
+    member = train_member(
+        task.dataset, train, own, task.arm, task.steps.said(f"fold {fold.index}: training"),
+        (chosen, np.searchsorted(there, codes[chosen])), strength, task.train_cells, task.seed,
+    )  # fmt: skip
+    return _widened(member, there, len(task.classes))
+
+
+def _widened(member: Member, there: np.ndarray, n: int) -> Member:
+    """Return a member with a logit for every class; one that its donors lack is never named."""
+    if len(there) == n:
+        return member
+    weight = np.zeros((n, member.linear.weight.shape[1]), np.float32)
+    bias = np.full(n, _NEVER, np.float32)
+    weight[there], bias[there] = member.linear.weight, member.linear.bias
+    return replace(member, linear=member.linear._replace(weight=weight, bias=bias))
+
+
+def tested_cells(task: Task, members: list[Member]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return what each fold's classifier says of its test donors' labelled cells.
+
+    Returns
+    -------
+    table
+        cell (row number), fold, donor, true, code (class number, -1 for a rare class), distance.
+    logits
+        Of these cells (n, C).
+    """
+    parts = [_tested(task, member, fold) for member, fold in zip(members, task.split, strict=True)]
+    table = pd.concat([frame for frame, _ in parts], ignore_index=True)
+    return table, np.ascontiguousarray(np.concatenate([logits for _, logits in parts]))
+
+
+def _tested(task: Task, member: Member, fold: Fold) -> tuple[pd.DataFrame, np.ndarray]:
+    test = fold_cells(task.dataset, fold)[2]
+    test = test[task.labels.notna().to_numpy()[test]]
+    task.steps.said(f"fold {fold.index}: naming cells of its test donors")
+    logits, distance = judged(task.dataset, member, test, task.steps)
+    table = pd.DataFrame(
+        {
+            "cell": test,
+            "fold": fold.index,
+            "donor": task.dataset.donors().iloc[test].astype(str).to_numpy(),
+            "true": task.labels.iloc[test].astype(str).to_numpy(),
+            "code": task.codes[test],
+            "distance": distance,
+        }
+    )
+    return table, logits
+
+
+def judged(
+    dataset: Dataset, member: Member, rows: np.ndarray, observer: Observer
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the logits (n, C) and the distances (n,) of cells of a dataset, block by block."""
+    logits, distances = [], []
+    for start in range(0, len(rows), BLOCK):
+        observer.check()
+        vectors = member.vectors(dataset.lognorm(rows[start : start + BLOCK]))
+        logits.append(member.logits(vectors))
+        distances.append(member.nearest(member.place(vectors))[0].mean(1))
+    n_classes = len(member.linear.bias)
+    return np.concatenate([np.empty((0, n_classes)), *logits]), np.concatenate([np.empty(0), *distances])

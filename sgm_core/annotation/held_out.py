@@ -1,0 +1,117 @@
+"""How well classes that were never shown are found, and how often known cells are called unknown."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from sgm_core.annotation.calibration import probabilities
+from sgm_core.annotation.folds import judged
+from sgm_core.annotation.member import train_member
+from sgm_core.annotation.task import Task
+from sgm_core.annotation.unknown import WEIGHTS, Judged, rarity_of, threshold
+from sgm_core.cells.split import fold_cells
+
+_AIMS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.0)
+_MOST_TESTED = 4000  # cells that a held-out class is looked for among
+_FEWEST = 5
+_COLUMNS = ("cell_type", "fold", "n_cells", "n_others", "auroc")
+
+
+def held_out_classes(
+    task: Task, strength: float, temperature: float, null: Judged
+) -> tuple[pd.DataFrame, float]:
+    """Look for each class with a classifier that never saw it.
+
+    Parameters
+    ----------
+    task : what is fitted
+    strength : the penalty's inverse strength
+    temperature : of the model
+    null : known cells of donors that a fold did not train on
+
+    Returns
+    -------
+    table
+        cell_type, fold, n_cells, n_others, auroc: each at the weight that the other classes choose.
+    weight
+        Share of the false alarms that the distance may make, by all classes.
+    """
+    rows: list[dict[str, Any]] = []
+    found: list[list[float]] = []
+    for number, name in enumerate(task.classes):
+        task.steps.said(f"a classifier without {name}")
+        one = _without(task, number, strength, temperature)
+        if one is None:
+            continue
+        fold, inside, cells = one
+        scores = [rarity_of(null, len(task.classes), weight).score(cells)[0] for weight in WEIGHTS]
+        found.append([float(roc_auc_score(inside, -score)) for score in scores])
+        n = int(inside.sum())
+        rows.append({"cell_type": name, "fold": fold, "n_cells": n, "n_others": len(inside) - n})
+    if not found:
+        return pd.DataFrame(columns=list(_COLUMNS)), 0.5
+    by = np.array(found)
+    for number, row in enumerate(rows):
+        others = np.delete(by, number, axis=0) if len(by) > 1 else by
+        row["auroc"] = float(by[number, others.mean(0).argmax()])
+    return pd.DataFrame(rows), WEIGHTS[int(by.mean(0).argmax())]
+
+
+def _without(
+    task: Task, number: int, strength: float, temperature: float
+) -> tuple[int, np.ndarray, Judged] | None:
+    """Return what a classifier without a class says of the fold that has most of its cells.
+
+    The fold's number, which cells are of the class, and all of them judged; None where it can't be asked.
+    """
+    codes, parts = task.codes, [fold_cells(task.dataset, fold) for fold in task.split]
+    at = int(np.argmax([(codes[part[2]] == number).sum() for part in parts]))
+    train, _, test = (part[codes[part] >= 0] for part in parts[at])
+    train = train[codes[train] != number]
+    there, own = np.unique(codes[train], return_inverse=True)
+    if len(test) > _MOST_TESTED:
+        test = np.sort(np.random.default_rng([number, 72]).permutation(test)[:_MOST_TESTED])
+    inside = codes[test] == number
+    if len(there) < 2 or inside.sum() < _FEWEST or inside.all():
+        return None
+    without = train_member(
+        task.dataset, train, own, task.arm, task.steps, strength=strength, asked=task.train_cells
+    )
+    logits, distance = judged(task.dataset, without, test, task.steps)
+    p = probabilities(logits, temperature)
+    return task.split[at].index, inside, Judged(distance, p.max(1), there[p.argmax(1)])
+
+
+def false_alarms(
+    cells: Judged, known: np.ndarray, fold: np.ndarray, n_classes: int, weight: float, rate: float
+) -> tuple[float, np.ndarray]:
+    """Return the rate that thresholds aim at, and which cells are unknown by those of other donors.
+
+    Cells of a new donor are farther than those of the donors that a threshold comes from, so it aims at
+    less than the stated rate: at the most by which, of the known cells of donors that set no threshold, at
+    most the stated rate is called unknown.
+
+    Parameters
+    ----------
+    cells : of donors that their fold did not train on (n,)
+    known : which of them are of a class that the fold trained on
+    fold : of each
+    n_classes : number of classes
+    weight : share of the false alarms that the distance may make
+    rate : the stated rate
+    """
+    parts = []
+    for one in np.unique(fold):
+        null = cells.of((fold != one) & known)
+        rarity = rarity_of(null, n_classes, weight)
+        own = fold == one
+        parts.append((own, rarity.score(null)[0], rarity.score(cells.of(own))[0]))
+    for share in _AIMS:
+        alarms = np.zeros(len(fold), bool)
+        for own, theirs, here in parts:
+            alarms[own] = here < threshold(theirs, share * rate)
+        if alarms[known].mean() <= rate:
+            break
+    return share * rate, alarms
