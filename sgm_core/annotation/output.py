@@ -11,7 +11,10 @@ from sgm_core import home
 from sgm_core.annotation.annotate import Annotated, is_dataset
 from sgm_core.cells.dataset import open_dataset
 from sgm_core.cells.export import export_h5ad
+from sgm_core.cells.h5ad_write import named_table, write_counts, write_tables
+from sgm_core.cells.read import open_source
 from sgm_core.cells.read.damage import reading
+from sgm_core.cells.write import room
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
 from sgm_core.spreadsheet import csv_text
@@ -23,35 +26,42 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of the predictions that an output gets."""
 _ROWS = 20_000
+_OWN = "_in_file"
 
 
 def write_csv(result: Annotated, out: Path, columns: tuple[str, ...] = COLUMNS) -> Path:
-    """Write the cells' own columns and the predictions as CSV that no spreadsheet runs, in blocks."""
+    """Write the cells' own columns and the predictions as CSV that no spreadsheet runs, in blocks.
+
+    A column of the cells that is called as one of the predictions is kept as ``NAME_in_file``.
+    """
     named = result.predictions[list(columns)].add_prefix(PREFIX)
+    cells = result.obs.rename(columns={name: f"{name}{_OWN}" for name in named})
     with home.whole_file(out) as temporary, temporary.open("w", newline="") as stream:
         for start in range(0, max(len(named), 1), _ROWS):
             part = slice(start, start + _ROWS)
-            own = result.obs.iloc[part].reset_index(drop=True)
+            own = cells.iloc[part].reset_index(drop=True)
             text = csv_text(own.join(named.iloc[part].reset_index(drop=True)))
             stream.write(text if start == 0 else text.partition("\r\n")[2])
     return out
 
 
 def check_h5ad(data: str) -> Path | None:
-    """Return the file that columns can be added to, None for a dataset, which is written anew.
+    """Return the h5ad that columns can be added to, None for what is written anew: a dataset, other files.
 
     Raises
     ------
     InputError
-        If it is neither, its ``obs`` is of a form that can't be added to, or was annotated before.
+        If its ``obs`` is of a form that can't be added to, or was annotated before.
     """
     if is_dataset(data):
         return None
     path = Path(data).expanduser()
-    if path.suffix != ".h5ad":
-        raise InputError(f"{path.name} is no h5ad file: columns can't be added to it; give --out X.csv")
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return None
     with reading(path), h5py.File(path, "r") as file:
-        obs = file.get("obs")
+        if "obs" not in file or "var" not in file:
+            return None
+        obs = file["obs"]
         if not isinstance(obs, h5py.Group) or str(obs.attrs.get("encoding-type")) != "dataframe":
             raise InputError(f"obs of {path.name} is of an old form that can't be added to: give --out X.csv")
         there = [name for name in obs if name.startswith(PREFIX)]
@@ -63,23 +73,52 @@ def check_h5ad(data: str) -> Path | None:
 
 
 def write_h5ad(result: Annotated, data: str, out: Path, observer: Observer | None = None) -> Path:
-    """Copy the query as it is, and add the predictions to ``obs`` and their origin to ``uns``.
+    """Write the query with the predictions in ``obs`` and their origin in ``uns``.
+
+    An h5ad is copied as it is; of a dataset or another file, counts and tables are written, in blocks.
 
     Raises
     ------
     InputError
-        See `check_h5ad`.
+        See `check_h5ad`; or if it has other cells by now, or the disk is full.
     """
     source = check_h5ad(data)
-    with home.whole_file(out) as temporary:
-        if source is None:
+    with room(out, source.stat().st_size if source else None, "file"), home.whole_file(out) as temporary:
+        if source is not None:
+            shutil.copyfile(source, temporary)
+        elif is_dataset(data):
             dataset = open_dataset(data)
             export_h5ad(dataset, np.arange(dataset.n_cells), temporary, observer)
         else:
-            shutil.copyfile(source, temporary)
+            _write_anew(result, Path(data).expanduser(), temporary, observer or Observer())
         with h5py.File(temporary, "r+") as file:
             _add(file, result)
     return out
+
+
+def _write_anew(result: Annotated, path: Path, out: Path, observer: Observer) -> None:
+    with home.scratch(out) as folder, h5py.File(out, "w") as file:
+        source = open_source(path, folder, result.about.get("layer"))
+        _check_cells(result, len(source.obs))
+        obs = named_table(result.obs)
+        names = source.var["gene"].astype(str).rename(None)
+        var = named_table(source.var.assign(cell=names)).drop(columns="gene")
+        maps = {f"X_{name}": place for name, place in source.maps.items()}
+        write_tables(file, obs, var, maps, {})
+
+        def tell(rows: int, _: int) -> None:
+            observer.check()
+            observer.progress(rows, len(obs), "writing counts")
+
+        write_counts(file, source.chunks(), len(var), tell=tell)
+
+
+def _check_cells(result: Annotated, n_cells: int) -> None:
+    if n_cells != len(result.predictions):
+        raise InputError(
+            f"{result.name} has {n_cells:,} cells and {len(result.predictions):,} were named: it has "
+            "changed, annotate it again"
+        )
 
 
 def _add(file: h5py.File, result: Annotated) -> None:
@@ -87,6 +126,11 @@ def _add(file: h5py.File, result: Annotated) -> None:
 
     obs = file["obs"]
     order = [name if isinstance(name, str) else name.decode() for name in obs.attrs.get("column-order", [])]
+    _check_cells(result, len(obs[obs.attrs["_index"]]))
+    for name in (PREFIX + name for name in COLUMNS):
+        if name in obs:  # of what was written anew: nothing of a file that was copied is touched
+            obs.move(name, name + _OWN)
+            order[order.index(name)] = name + _OWN
     for name in COLUMNS:
         values = result.predictions[name]
         text = not pd.api.types.is_numeric_dtype(values.dtype)

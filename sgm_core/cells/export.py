@@ -10,6 +10,7 @@ import pandas as pd
 
 from sgm_core import home
 from sgm_core.cells.dataset import Dataset, open_dataset
+from sgm_core.cells.h5ad_write import FLOAT32_EXACT, write_counts, write_tables
 from sgm_core.cells.write import room
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
@@ -17,9 +18,6 @@ from sgm_core.spreadsheet import csv_text
 
 _BLOCK_VALUES = 8_000_000
 _BLOCK_ROWS = 20_000
-_FLOAT32_EXACT = 2**24
-_CHUNK = 1 << 18
-_COMPRESSED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 
 
 def stored_values(dataset: Dataset, rows: np.ndarray) -> int:
@@ -54,29 +52,21 @@ def export_h5ad(dataset: Dataset, rows: np.ndarray, path: Path, observer: Observ
     InputError
         If no cell is chosen or the disk is full.
     """
-    from anndata.io import write_elem
-
     observer = observer or Observer()
     rows = _checked(dataset, rows)
     obs = dataset.obs.iloc[rows]
     obs = obs.set_index(obs["cell"].astype(str).rename(None)).drop(columns="cell")
     need = 3 * stored_values(dataset, rows)
     with room(path, need, "file"), home.whole_file(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-        write_elem(file, "obs", obs)
         if dataset.has_counts:
             var = dataset.var.set_index(dataset.var["gene"].astype(str).rename(None)).drop(columns="gene")
         else:
             var = pd.DataFrame(index=pd.Index([], dtype=str))
-        write_elem(file, "var", var)
-        write_elem(file, "obsm", _maps(dataset, rows))
-        for empty in ("layers", "obsp", "varm", "varp"):
-            write_elem(file, empty, {})
         about = {role: column for role, column in dataset.meta["roles"].items() if column}
         about |= {"dataset": dataset.name, "content_hash": dataset.content_hash}
-        write_elem(file, "uns", {"sgm_core": about})
+        write_tables(file, obs, var, _maps(dataset, rows), {"sgm_core": about})
         if dataset.has_counts:
-            _write_counts(file.create_group("X"), dataset, rows, observer)
+            _write_counts(file, dataset, rows, observer)
     return path
 
 
@@ -159,25 +149,18 @@ def _maps(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
     return found
 
 
-def _write_counts(group: h5py.Group, dataset: Dataset, rows: np.ndarray, observer: Observer) -> None:
+def _write_counts(file: h5py.File, dataset: Dataset, rows: np.ndarray, observer: Observer) -> None:
     ends = np.cumsum(np.diff(np.load(dataset.path / "indptr.npy", mmap_mode="r"))[rows])
     n_values = int(ends[-1])
-    group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
-    group.attrs["shape"] = np.array([len(rows), dataset.n_genes], dtype=np.int64)
-    group.create_dataset("indptr", data=np.concatenate([[0], ends]).astype(np.int64))
-    sizes: dict[str, Any] = {"shape": (n_values,), "chunks": (max(1, min(_CHUNK, n_values)),)}
-    indices = group.create_dataset("indices", dtype=np.int32, **sizes, **_COMPRESSED)
     kind = np.float32 if _exact(dataset, rows, ends) else np.float64
-    values = group.create_dataset("data", dtype=kind, **sizes, **_COMPRESSED)
-    done = 0
-    for block in _blocks(rows, ends):
+
+    def tell(_: int, done: int) -> None:
         observer.check()
         observer.progress(done, n_values, "writing counts")
-        counts = dataset.take(block)
-        indices[done : done + counts.nnz] = counts.indices
-        values[done : done + counts.nnz] = counts.data.astype(kind)
-        done += counts.nnz
-    observer.progress(n_values, n_values, "writing counts")
+
+    tell(0, 0)
+    blocks = (dataset.take(block) for block in _blocks(rows, ends))
+    write_counts(file, blocks, dataset.n_genes, kind, tell)
 
 
 def _exact(dataset: Dataset, rows: np.ndarray, ends: np.ndarray) -> bool:
@@ -185,7 +168,7 @@ def _exact(dataset: Dataset, rows: np.ndarray, ends: np.ndarray) -> bool:
     if np.load(dataset.path / "counts.npy", mmap_mode="r").dtype.itemsize <= 2:
         return True
     return all(
-        not (c := dataset.take(block)).nnz or c.max() <= _FLOAT32_EXACT for block in _blocks(rows, ends)
+        not (c := dataset.take(block)).nnz or c.max() <= FLOAT32_EXACT for block in _blocks(rows, ends)
     )
 
 

@@ -63,7 +63,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         "--out",
         required=True,
         metavar="X.h5ad|X.csv",
-        help="h5ad: the file itself, with columns added to obs",
+        help="h5ad: an h5ad itself, with columns added to obs; of other files, counts and tables",
     )
     note.add_argument("--layer", metavar="NAME", help="where the counts are in an h5ad or loom file")
     note.add_argument("--keep", metavar="NAME", help="keep it in the home folder too, to correct it by hand")
@@ -186,7 +186,7 @@ def _annotate(args: argparse.Namespace, observer: Observer) -> Output:
     out = check_output(args.out)
     if args.keep:
         check_free(args.keep)
-    if out.suffix == ".h5ad" and Path(args.data).exists():
+    if out.suffix == ".h5ad":
         check_h5ad(args.data)
     aliases, _ = read_alias_table(args.aliases)
     result = annotate(

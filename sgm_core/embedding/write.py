@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sgm_core.cells.h5ad_write import named_table
 from sgm_core.errors import InputError
 from sgm_core.home import whole_file, write_json
 from sgm_core.model.bundle import Bundle
@@ -54,14 +55,7 @@ def write_cells(out: Path, vectors: np.ndarray, obs: pd.DataFrame, settings: dic
         return
     import anndata as ad
 
-    table = obs.set_index(obs["cell"].astype(str).rename(None)).drop(columns="cell")
-    # of text, the h5ad format takes a missing value only in a categorical
-    for column in table.columns.difference(table.select_dtypes(["number", "bool"]).columns):
-        text = table[column].map(str, na_action="ignore").where(table[column].notna(), None)
-        table[column] = pd.Categorical(
-            text, categories=pd.Index(sorted(text.dropna().unique()), dtype=object)
-        )
-    result = ad.AnnData(obs=table, obsm={OBSM: vectors}, uns={"scfoundation": settings})
+    result = ad.AnnData(obs=named_table(obs), obsm={OBSM: vectors}, uns={"scfoundation": settings})
     with whole_file(out) as temporary:
         result.write_h5ad(temporary)
 
