@@ -90,16 +90,24 @@ def annotate(
     with open_cells(data, work.parent, None, BLOCK, query.to_genes, layer) as source:
         for note in query.notes:
             observer.message(f"note: {note}")
-        identity = {"model": model.hash, "cells": source.identity, "block": BLOCK, "layer": layer}
+        identity = {
+            "model": model.hash, "cells": source.identity, "genes": query.identity, "block": BLOCK,
+            "layer": layer,
+        }  # fmt: skip
         with open_parts(work, identity, observer) as parts:
-            _run(source, query, parts, observer)
+            try:
+                _run(source, query, parts, observer)
+            except InputError:  # no call goes on from what is refused
+                parts.delete()
+                raise
             made = parts.read(-(-len(source.obs) // BLOCK))
             obs = source.obs
             parts.delete()
         name = source.name
     return Annotated(name, obs, _table(made, model), {
         "model": model.name, "model_hash": model.hash, "data": name, "n_cells": len(obs),
-        "coverage": query.coverage, "notes": list(query.notes), "seconds": time.monotonic() - started,
+        "coverage": query.coverage, "layer": layer, "notes": list(query.notes),
+        "seconds": time.monotonic() - started,
     })  # fmt: skip
 
 
@@ -139,7 +147,7 @@ class _Blocks:
         others = np.stack([probabilities(m.logits(m.vectors(values)), model.temperature) for m in self.folds])
         known, far = model.rarity.score(Judged(distance, confidence, best))
         reason = np.where(known < model.threshold, np.where(far, 1, 2), 0)
-        reason = np.where(n_genes < model.meta["least_genes"], 3, reason)
+        reason = np.where(n_genes < max(1, model.meta["least_genes"]), 3, reason)
         closeness = 1 / (distances + 1e-6)
         place = (closeness[..., None] * self.map[near]).sum(1) / closeness.sum(1)[:, None]
         table = [

@@ -18,7 +18,7 @@ class Bounds:
 
     Parameters
     ----------
-    tested : labelled cells of donors that their fold did not train on: cell, fold, donor, true, code,
+    tested : labelled cells of donors that their fold did not train on: cell, fold, donor, true, code, shown,
         distance, predicted, confidence (at the temperature of the other folds), alarm_elsewhere (unknown by
         the other folds' threshold), unknown (by the model's)
     known : which of them are of a class of the model
@@ -51,12 +51,13 @@ def bounds_of(
     Parameters
     ----------
     task : what is fitted
-    tested, logits : from `sgm_core.annotation.folds.tested_cells`
+    tested, logits : from `sgm_core.annotation.folds.unseen_cells`
     strength : the penalty's inverse strength
     false_alarm : the stated rate
     """
     codes, fold = tested["code"].to_numpy(), tested["fold"].to_numpy()
-    known, n_classes = codes >= 0, len(task.classes)
+    # a class that a fold's classifier was never shown is no known class to it
+    known, n_classes = tested["shown"].to_numpy(), len(task.classes)
     temperature = fit_temperature(logits[known], codes[known])
     heated = probabilities(logits, temperature)
     fair = heated.copy()
@@ -76,7 +77,7 @@ def bounds_of(
             alarm_elsewhere=alarms,
             unknown=scores < least,
         ),
-        known,
+        codes >= 0,
         temperature,
         expected_calibration_error(right, probabilities(logits[known], 1.0).max(1)),
         expected_calibration_error(right, fair[known].max(1)),

@@ -28,7 +28,7 @@ def facts(task: Task, bounds: Bounds) -> dict[str, Any]:
             {part: list(getattr(fold, part)) for part in ("train", "validation", "test")} for fold in split
         ],
         "n_genes": dataset.n_genes,
-        "least_genes": int(dataset.n_genes_per_cell()[task.codes >= 0].min()),
+        "least_genes": max(1, int(dataset.n_genes_per_cell()[task.codes >= 0].min())),
         "most_counts": float(dataset.totals().max()),
         "calibration": {
             "temperature": bounds.temperature,
@@ -50,7 +50,7 @@ def _unknown(bounds: Bounds) -> dict[str, Any]:
         "nominal": bounds.nominal,
         "threshold": bounds.threshold,
         "weight": bounds.rarity.weight,
-        "false_alarm_elsewhere": float(tested["alarm_elsewhere"][bounds.known].mean()),
+        "false_alarm_elsewhere": float(tested["alarm_elsewhere"][tested["shown"]].mean()),
         "found_rare": float(rare["unknown"].mean()) if len(rare) else None,
         "auroc_mean": float(held_out["auroc"].mean()) if len(held_out) else None,
     }

@@ -7,7 +7,7 @@ import numpy as np
 
 from sgm_core.annotation.bounds import bounds_of
 from sgm_core.annotation.facts import facts
-from sgm_core.annotation.folds import fold_members, tested_cells
+from sgm_core.annotation.folds import fold_members, unseen_cells
 from sgm_core.annotation.member import train_member
 from sgm_core.annotation.store import Model, write_model
 from sgm_core.annotation.tables import (
@@ -72,7 +72,7 @@ def fit_model(
     task = make_task(dataset, arm, label, folds, train_cells, seed, observer)
     members, chosen = fold_members(task)
     strength = members[0].linear.strength
-    tested, logits = tested_cells(task, members)
+    tested, logits = unseen_cells(task, members)
     rows = np.flatnonzero(task.codes >= 0)
     final = train_member(
         dataset, rows, task.codes[rows], arm, task.steps.said("training on all donors"),
@@ -84,9 +84,9 @@ def fit_model(
     tables = {
         "genes": genes_table(dataset),
         "classes": classes_table(task, tested[known]),
-        "donors": donors_table(task, tested, known),
+        "donors": donors_table(task, tested),
         "held_out": bounds.held_out,
-        "out_of_donor": tested.drop(columns="code"),
+        "out_of_donor": tested.drop(columns=["code", "shown"]),
         "reference": reference_table(task, final, with_map),
     }
     meta: dict[str, Any] = facts(task, bounds) | {

@@ -62,13 +62,14 @@ def _widened(member: Member, there: np.ndarray, n: int) -> Member:
     return replace(member, linear=member.linear._replace(weight=weight, bias=bias))
 
 
-def tested_cells(task: Task, members: list[Member]) -> tuple[pd.DataFrame, np.ndarray]:
+def unseen_cells(task: Task, members: list[Member]) -> tuple[pd.DataFrame, np.ndarray]:
     """Return what each fold's classifier says of its test donors' labelled cells.
 
     Returns
     -------
     table
-        cell (row number), fold, donor, true, code (class number, -1 for a rare class), distance.
+        cell (row number), fold, donor, true, code (class number, -1 for a rare class), shown (whether the
+        fold's training donors have cells of its class), distance.
     logits
         Of these cells (n, C).
     """
@@ -78,7 +79,7 @@ def tested_cells(task: Task, members: list[Member]) -> tuple[pd.DataFrame, np.nd
 
 
 def _tested(task: Task, member: Member, fold: Fold) -> tuple[pd.DataFrame, np.ndarray]:
-    test = fold_cells(task.dataset, fold)[2]
+    train, _, test = fold_cells(task.dataset, fold)
     test = test[task.labels.notna().to_numpy()[test]]
     task.steps.said(f"fold {fold.index}: naming cells of its test donors")
     logits, distance = judged(task.dataset, member, test, task.steps)
@@ -89,6 +90,7 @@ def _tested(task: Task, member: Member, fold: Fold) -> tuple[pd.DataFrame, np.nd
             "donor": task.dataset.donors().iloc[test].astype(str).to_numpy(),
             "true": task.labels.iloc[test].astype(str).to_numpy(),
             "code": task.codes[test],
+            "shown": (task.codes[test] >= 0) & np.isin(task.codes[test], task.codes[train]),
             "distance": distance,
         }
     )

@@ -1,5 +1,6 @@
 """The genes of new cells in those of a model; what does not fit is refused with its likely cause."""
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -71,8 +72,8 @@ class Query:
         ids = [text for text in bare if ENSEMBL.fullmatch(text)]
         if len(ids) <= 0.5 * max(len(names), 1):
             return var
-        species = Counter(text[3:-12] for text in ids if len(text) > 14).most_common(1)
-        if species and species[0][0][:-1]:
+        species = Counter(text[3:].rstrip("0123456789") for text in ids).most_common(1)
+        if species[0][0] != "G":  # ENSG... is human, ENSMUSG... of the mouse
             raise InputError(
                 f"the genes of {name} are Ensembl ids of another species ({ids[0]} ...), and the model knows "
                 "human genes: map them to human orthologues first"
@@ -83,6 +84,12 @@ class Query:
             return var  # a column of symbols may be there; else it is said that there is none
         self.notes.append(f"Ensembl ids were translated by the model's own table ({ids[0]} ...)")
         return pd.DataFrame({"gene": [symbol_of.get(text, text) for text in bare]})
+
+    @property
+    def identity(self) -> str:
+        """Changes when the columns become other genes, as by another alias table."""
+        assert self._place is not None, "genes come first"
+        return hashlib.sha256(self._place.tobytes()).hexdigest()
 
     def values(self, counts: sparse.csr_matrix) -> tuple[sparse.csr_matrix, np.ndarray, np.ndarray]:
         """Return ln(1 + 10,000 count / total) (n, G) of all genes of the model, genes and counts by cell."""

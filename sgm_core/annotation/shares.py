@@ -30,16 +30,16 @@ def reference_donors(model: Model, column: str, level: str) -> pd.DataFrame:
     if column not in columns:
         there = ", ".join(columns) or "none"
         raise InputError(f"model {model.name!r} has no column {column!r} of its donors; it has {there}")
-    own = table[table[f"is:{column}"] == level]
+    names = [f"n:{name}" for name in model.classes]
+    own = table[(table[f"is:{column}"] == level) & (table[names].sum(axis=1) > 0)]
     if len(own) < 2:
         levels = ", ".join(sorted(table[f"is:{column}"].dropna().unique()))
         raise InputError(
-            f"{len(own)} donors of model {model.name!r} have {column} = {level!r}, two are needed; there are "
-            f"{levels}"
+            f"{len(own)} donors of model {model.name!r} with labelled cells have {column} = {level!r}, two "
+            f"are needed; there are {levels}"
         )
-    counts = own.set_index("donor")[[f"n:{name}" for name in model.classes]]
+    counts = own.set_index("donor")[names]
     counts.columns = pd.Index(model.classes)
-    counts = counts[counts.sum(axis=1) > 0]
     return counts.div(counts.sum(axis=1), axis=0)
 
 

@@ -69,7 +69,13 @@ class Model:
 
     def table(self, name: str) -> pd.DataFrame:
         """Return one of its tables: genes, classes, donors, held_out, out_of_donor, reference."""
-        return pd.read_parquet(self.path / f"{name}.parquet")
+        try:
+            return pd.read_parquet(self.path / f"{name}.parquet")
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{name}.parquet of model {self.name!r} is gone or damaged ({type(error).__name__}): import "
+                "or fit the model again"
+            ) from error
 
     @cached_property
     def genes(self) -> pd.DataFrame:
@@ -156,12 +162,16 @@ def open_model(name: str) -> Model:
         _ = version > SCHEMA_VERSION or (meta["classes"], meta["hash"], meta["unknown"]["threshold"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path / 'model.json'} is damaged ({error!r}): fit or import it again") from error
-    if version > SCHEMA_VERSION:
-        raise InputError(f"model {name!r} has format {version}, newer than {SCHEMA_VERSION}: update")
+    _check_version(name, version)
     missing = [file for file in FILES if not (path / file).is_file()]
     if missing:
         raise InputError(f"model {name!r} lacks {missing[0]}: import or fit it again")
     return Model(path, name, meta)
+
+
+def _check_version(name: str, version: int) -> None:
+    if version > SCHEMA_VERSION:
+        raise InputError(f"model {name!r} has format {version}, newer than {SCHEMA_VERSION}: update")
 
 
 def list_models() -> list[Model]:
@@ -207,6 +217,7 @@ def import_model(file: str | Path, name: str | None = None) -> Model:
                     f"{file.name} is no exported model: it holds {', '.join(sorted(infos))[:90]}"
                 )
             meta = json.loads(archive.read("model.json"))
+            _check_version(str(meta["name"]), meta["schema_version"])
             own = home.check_name(name or str(meta["name"]), "model name")
             with home.whole_folder(home.folder("models") / own) as folder:
                 for inside in FILES:

@@ -31,18 +31,18 @@ def classes_table(task: Task, tested: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     task : what is fitted
-    tested : cells of these classes: true, predicted, donor, alarm_elsewhere
+    tested : cells of these classes: true, predicted, donor, shown, alarm_elsewhere
     """
     table = per_class(tested.assign(arm="model", scheme="model", seed=0, scored=True, fold=0))
     table = table[table["fold"] == -1].set_index("cell_type").reindex(task.classes)
     table["n_cells"] = task.labels.value_counts()
     table["n_donors"] = task.dataset.donors().groupby(task.labels.to_numpy()).nunique()
-    table["false_alarms"] = tested.groupby("true")["alarm_elsewhere"].mean()
+    table["false_alarms"] = tested[tested["shown"]].groupby("true")["alarm_elsewhere"].mean()
     columns = ["cell_type", "n_cells", "n_donors", "precision", "recall", "f1", "support", "false_alarms"]
     return table.reset_index()[columns]
 
 
-def donors_table(task: Task, tested: pd.DataFrame, known: np.ndarray) -> pd.DataFrame:
+def donors_table(task: Task, tested: pd.DataFrame) -> pd.DataFrame:
     """Return one row a donor: cells, false alarms, columns that are the same in all its cells, ``n:CLASS``.
 
     Numbers of classes are by the predictions of the fold that did not train on the donor, so that they can
@@ -51,13 +51,13 @@ def donors_table(task: Task, tested: pd.DataFrame, known: np.ndarray) -> pd.Data
     dataset = task.dataset
     donors = dataset.donors().astype(str)
     table = pd.DataFrame({"n_cells": donors.value_counts().sort_index()})
-    table["false_alarms"] = tested[known].groupby("donor")["alarm_elsewhere"].mean().reindex(table.index)
+    table["false_alarms"] = tested[tested["shown"]].groupby("donor")["alarm_elsewhere"].mean()
     for column in dataset.grouping_columns():
         if column in (dataset.donor_column, dataset.cell_type_column):
             continue
         values = dataset.annotations[column].groupby(donors.to_numpy())
         if (values.nunique(dropna=False) == 1).all():
-            table[f"is:{column}"] = values.first().astype(str).reindex(table.index)
+            table[f"is:{column}"] = values.first().map(str, na_action="ignore")
     counts = pd.crosstab(tested["donor"], tested["predicted"]).reindex(
         table.index, columns=task.classes, fill_value=0
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sgm_core import home
+from sgm_core.annotation.annotate import UNKNOWN
 from sgm_core.annotation.member import ARMS
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import MIN_CELLS, MIN_DONORS, Fold, donor_folds, scored_classes
@@ -83,7 +84,8 @@ def make_task(
     Raises
     ------
     InputError
-        If the dataset has no counts, no such label, or fewer than two classes that a model can name.
+        If the dataset has no counts, no such label, fewer than two classes that a model can name, or one that
+        is called 'unknown'.
     """
     dataset.require_counts("a model that names cells")
     column = label or dataset.cell_type_column
@@ -94,6 +96,12 @@ def make_task(
             f"dataset {dataset.name!r} has {len(classes)} classes with at least {MIN_CELLS} cells and "
             f"{MIN_DONORS} donors under {column!r}: a model needs two"
         )
+    for name in classes:
+        if name.casefold() == UNKNOWN:
+            raise InputError(
+                f"cells labelled {name!r} would be a class of their own under {column!r}, and a model says "
+                f"'{UNKNOWN}' of what it does not know: import the dataset with --unlabelled {name!r}"
+            )
     codes = pd.Index(classes).get_indexer(pd.Index(labels))
     split = donor_folds(dataset, "cv", folds, 0, label)
     steps = Steps(observer, 3 * len(split) + len(classes) + 4)
