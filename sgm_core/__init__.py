@@ -10,9 +10,15 @@ _PUBLIC = {
         ("compare", "enrich", "finetune", "masks", "pretrain", "split", "umap", "verdict"), "sgm_core.api"
     ),
     **dict.fromkeys(("list_selections", "open_selection", "save_selection"), "sgm_core.cells.selections"),
+    **dict.fromkeys(
+        ("export_model", "import_model", "list_models", "open_model"), "sgm_core.annotation.store"
+    ),
+    **dict.fromkeys(("list_annotations", "open_annotation"), "sgm_core.annotation.kept"),
+    "annotate": "sgm_core.annotation.annotate",
     "composition": "sgm_core.analysis.composition",
     "differential": "sgm_core.analysis.differential",
     "embed": "sgm_core.embedding.cells",
+    "fit_model": "sgm_core.annotation.fit",
     "import_dataset": "sgm_core.cells.build",
     "load_backbone": "sgm_core.model.weights",
     "make_demo": "sgm_core.cells.simulate",
