@@ -94,9 +94,10 @@ def annotate(
             "model": model.hash, "cells": source.identity, "genes": query.identity, "block": BLOCK,
             "layer": layer,
         }  # fmt: skip
+        block_of = _Blocks(query)
         with open_parts(work, identity, observer) as parts:
             try:
-                _run(source, query, parts, observer)
+                _run(source, query, block_of, parts, observer)
             except InputError:  # no call goes on from what is refused
                 parts.delete()
                 raise
@@ -111,12 +112,11 @@ def annotate(
     })  # fmt: skip
 
 
-def _run(source: CellSource, query: Query, parts: Parts, observer: Observer) -> None:
+def _run(source: CellSource, query: Query, block_of: "_Blocks", parts: Parts, observer: Observer) -> None:
     done, total, started = parts.count(), len(source.obs), time.monotonic()
     before = min(total, done * BLOCK)
     if before:
         observer.message(f"{before:,} of {total:,} cells are done already: going on")
-    block_of = _Blocks(query)
     for number, block in enumerate(source.blocks(done), start=done):
         observer.check()
         values, n_genes, totals = query.values(block.matrix)

@@ -72,10 +72,7 @@ class Model:
         try:
             return pd.read_parquet(self.path / f"{name}.parquet")
         except (OSError, ValueError) as error:
-            raise InputError(
-                f"{name}.parquet of model {self.name!r} is gone or damaged ({type(error).__name__}): import "
-                "or fit the model again"
-            ) from error
+            raise self._damaged(f"{name}.parquet", error) from error
 
     @cached_property
     def genes(self) -> pd.DataFrame:
@@ -85,17 +82,23 @@ class Model:
     @cached_property
     def signatures(self) -> dict[str, Any]:
         """Signatures with their genes, controls and scores by class."""
-        return home.read_json(self.path / "signatures.json")  # type: ignore[no-any-return]
+        try:
+            return home.read_json(self.path / "signatures.json")  # type: ignore[no-any-return]
+        except (OSError, ValueError) as error:
+            raise self._damaged("signatures.json", error) from error
 
     @cached_property
     def _tensors(self) -> dict[str, np.ndarray]:
         try:
             return load_file(self.path / "tensors.safetensors")
         except (SafetensorError, OSError) as error:
-            raise InputError(
-                f"the weights of model {self.name!r} are gone or damaged ({type(error).__name__}): import or "
-                "fit the model again"
-            ) from error
+            raise self._damaged("tensors.safetensors", error) from error
+
+    def _damaged(self, file: str, error: Exception) -> InputError:
+        return InputError(
+            f"{file} of model {self.name!r} is gone or damaged ({type(error).__name__}): import or fit the "
+            "model again"
+        )
 
     @cached_property
     def rarity(self) -> Rarity:

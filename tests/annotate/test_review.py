@@ -43,7 +43,9 @@ def changed_obs(home: Path, **columns: object) -> None:
     pd.read_parquet(path).assign(**columns).to_parquet(path)
 
 
-def test_a_class_that_a_fold_was_never_shown_is_no_known_class_to_it(fitted: Path) -> None:
+def test_a_class_that_a_fold_was_never_shown_is_no_known_class_to_it(
+    fitted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its cells, which the fold can't name, made the temperature of all and counted as false alarms."""
     task = make_task(open_dataset("tiny"), "hvg-logistic", None, 3, None, 0, Observer())
     donors = task.dataset.donors().astype(str)
@@ -56,6 +58,7 @@ def test_a_class_that_a_fold_was_never_shown_is_no_known_class_to_it(fitted: Pat
     own = (tested["code"] == lost).to_numpy()
     assert own.any() and not tested["shown"][own].any() and tested["shown"][tested["code"] > lost].all()
     assert (logits[own].argmax(1) != lost).all()
+    monkeypatch.setattr("sgm_core.annotation.bounds.held_out_classes", lambda *_: (pd.DataFrame(), 0.5))
     strength = members[0].linear.strength
     bounds = bounds_of(task, tested, logits, strength, 0.05)
     without = bounds_of(task, tested.assign(code=np.where(own, -1, tested["code"])), logits, strength, 0.05)
@@ -82,9 +85,16 @@ def test_donors_without_labelled_cells_are_no_reference(fitted: Path) -> None:
     table.to_parquet(path)
     with pytest.raises(InputError, match=r"^1 donors .* two are needed"):
         reference_donors(model, column.removeprefix("is:"), level)
-    path.write_bytes(b"PAR1 cut")
-    with pytest.raises(InputError, match=r"donors.parquet of model 'm' is gone or damaged"):
-        model.table("donors")
+
+
+@pytest.mark.parametrize("file", ["reference.parquet", "signatures.json", "tensors.safetensors"])
+def test_a_damaged_model_is_one_line(fitted: Path, tmp_path: Path, file: str, capsys) -> None:
+    (open_model("m").path / file).write_bytes(b"{ cut")
+    (tmp_path / "out").mkdir()
+    assert main(["annotate", "tiny", "--model", "m", "--out", str(tmp_path / "out" / "x.csv")]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"{file} of model 'm' is gone or damaged" in said
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_an_empty_cell_is_unknown(fitted: Path, tmp_path: Path) -> None:
