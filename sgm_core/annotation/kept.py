@@ -1,7 +1,10 @@
 """Annotations that are kept: ``$SGM_HOME/annotations/NAME``, with corrections by hand that can be undone."""
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,17 +72,19 @@ class Annotation:
             raise InputError("a correction needs a label, and the name of who corrects")
         when = datetime.now(UTC).isoformat(timespec="seconds")
         made = {"label": label, "who": who, "when": when, "n_cells": len(rows), "rows": rows.tolist()}
-        numbers = [int(path.stem) for path in self._files()]
-        home.write_json(self._folder / f"{max(numbers, default=0) + 1:06d}.json", made)
+        with self._alone():
+            numbers = [int(path.stem) for path in self._files()]
+            home.write_json(self._folder / f"{max(numbers, default=0) + 1:06d}.json", made)
         return made
 
     def undo(self) -> dict[str, Any] | None:
         """Take back the latest correction that holds; it stays on record as undone. None if none holds."""
-        there = [path for path in self._files() if path.suffix == ".json"]
-        if not there:
-            return None
-        undone = self._read(there[-1])
-        os.replace(there[-1], there[-1].with_suffix(".undone"))
+        with self._alone():
+            there = [path for path in self._files() if path.suffix == ".json"]
+            if not there:
+                return None
+            undone = self._read(there[-1])
+            os.replace(there[-1], there[-1].with_suffix(".undone"))
         return undone
 
     def labels(self) -> pd.DataFrame:
@@ -106,6 +111,16 @@ class Annotation:
     @property
     def _folder(self) -> Path:
         return self.path / "corrections"
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one write at a time: of two corrections with one number, the first would be lost."""
+        lock = os.open(self._folder, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("[0-9]*.*"))

@@ -1,5 +1,6 @@
 """What a strict reading of fitting and annotating found: each was wrong once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,3 +210,10 @@ def test_corrections_are_the_labels_of_a_new_dataset(fitted: Path, tmp_path: Pat
     assert labels.iloc[[1, 4]].tolist() == ["=blast, odd", "HSC"]
     assert labels.where(labels.notna(), None).tolist() == wanted.where(wanted.notna(), None).tolist()
     assert open_dataset("new").annotations["source"].iloc[[1, 4]].tolist() == ["A. Reviewer", "B"]
+
+
+def test_two_who_correct_at_once_lose_nothing(fitted: Path, tmp_path: Path) -> None:
+    kept = keep("mine", annotate("tiny", "m", tmp_path / "x"))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda row: kept.correct(np.array([row]), f"class {row}", "A"), range(24)))
+    assert kept.labels()["cell_type"].iloc[:24].tolist() == [f"class {row}" for row in range(24)]
