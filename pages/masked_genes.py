@@ -5,8 +5,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.components import confidence, frame, gene_card, mask_tables, show, tables, words
-from sgm_core.analysis.enrichment import NO_PREFERENCE
 from sgm_core.analysis.masks import ORDERS, lift_problem, preferred_genes, top_genes
+from sgm_core.analysis.rankings import NO_PREFERENCE
 from sgm_core.analysis.verdict import agreement_sentence
 from sgm_core.escape import escape
 from sgm_core.figures import mask_agreement, mask_groups

@@ -30,8 +30,10 @@ _TERMS = ["term", "go_id", "n_term", "n_hits", "fold_enrichment", "p_value", "q_
 _TITLES = {
     "frequency": "most masked genes of {arm}",
     "lift": "genes of {arm} masked most beyond their expression",
-    "uniform": "control: most masked genes of the uniform arm",
+    "uniform": "control: most masked genes under uniform masks",
+    "start": "control: most masked genes of {arm} before training",
     "expression": "control: genes of the highest mean expression",
+    "inverse": "control: genes of the lowest mean expression",
 }
 
 
@@ -130,8 +132,8 @@ def _masks(args: argparse.Namespace, observer: Observer) -> Output:
 
 def _gene_lines(stats: pd.DataFrame, by: str, top: int, title: str) -> list[str]:
     """List the first genes of an order; by lift, those whose lower bound is above 1."""
-    from sgm_core.analysis.enrichment import NO_PREFERENCE
     from sgm_core.analysis.masks import lift_problem, preferred_genes, top_genes
+    from sgm_core.analysis.rankings import NO_PREFERENCE
 
     if by == "lift":
         problem = lift_problem(stats)

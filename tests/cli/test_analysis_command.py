@@ -77,9 +77,9 @@ def test_enrich_a_run_prints_controls_and_keeps_the_table(
     code, out, _ = call(capsys, "enrich", run_id, "--genesets", gmt, "--top", 40)
     assert code == 0
     assert "25 terms of eligible size; universe: 1,000 genes; lists: top 40" in out
-    assert "Control: most masked genes of the uniform arm" in out
+    assert "Control: most masked genes under uniform masks" in out
     table = open_run(run_id).read_table("enrichment")
-    assert set(table["ranking"]) == {"frequency", "lift", "uniform", "expression"}
+    assert set(table["ranking"]) == {"frequency", "lift", "uniform", "expression", "inverse"}
     assert set(table["library"]) == {"sets.gmt"}
     _, out, _ = call(capsys, "enrich", run_id, "--genesets", gmt, "--top", 40, "--by", "lift", "--json")
     data = json.loads(out)
