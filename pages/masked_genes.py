@@ -7,7 +7,7 @@ import streamlit as st
 from pages.components import confidence, frame, gene_card, mask_tables, show, tables, words
 from sgm_core.analysis.masks import ORDERS, lift_problem, preferred_genes, top_genes
 from sgm_core.analysis.rankings import NO_PREFERENCE
-from sgm_core.analysis.verdict import agreement_sentence
+from sgm_core.analysis.verdict import agreement_sentence, clearly_guided
 from sgm_core.escape import escape
 from sgm_core.figures import mask_agreement, mask_groups
 from sgm_core.figures import masks as figures
@@ -213,7 +213,8 @@ arm, beside, x, gene, y, families = controls()
 with answer_line:
     found = mask_tables.judge(run, arm)
     frame.answer(escape(f"{arm_name(arm)}. {found.sentence}."), found.confidence)
-    st.caption(escape(f"{agreement_sentence(mask_tables.diagnose(run, arm))}."))
+    measured = mask_tables.diagnose(run, arm)
+    st.caption(escape(f"{clearly_guided(measured)}. {agreement_sentence(measured)}."))
     if beside:
         st.caption(confidence.masks_line(arm_name(beside), mask_tables.judge(run, beside)))
     if said := mask_tables.budgets(run):

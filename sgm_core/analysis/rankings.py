@@ -134,7 +134,8 @@ def group_rankings(
     arm = arm or default_arm(masks)
     uniform = uniform_arm(masks, arm)
     rows = masks[(masks["by"] == by) & (masks["fold"] == SUMMED) & (seeds_of(masks) == SUMMED)]
-    controls = dict(iter(rows[rows["arm"] == uniform].groupby("level"))) if uniform else {}
+    control = rows[rows["arm"] == uniform] if uniform else rows[:0]
+    controls = {str(level): part for level, part in control.groupby("level")}
     found = {}
     for level, mine in rows[rows["arm"] == arm].groupby("level"):
         mine = mine[mine["opportunities"] > 0]
@@ -142,7 +143,7 @@ def group_rankings(
             continue
         lists = {"frequency": _most_masked(mine, top)}
         empty = Rankings(lists, pd.DataFrame(), arm)
-        found[str(level)] = _with_controls(empty, mine, controls.get(level), top)
+        found[str(level)] = _with_controls(empty, mine, controls.get(str(level)), top)
     return found
 
 
@@ -166,8 +167,8 @@ def _with_controls(found: Rankings, rows: pd.DataFrame, uniform: pd.DataFrame | 
         }
     )
     for name, ascending in (("expression", False), ("inverse", True)):
-        order = genes.sort_values(["expression", "gene"], ascending=[ascending, True])
-        lists[name] = order["gene"].head(top).tolist()
+        ordered = genes.sort_values(["expression", "gene"], ascending=[ascending, True])
+        lists[name] = ordered["gene"].head(top).tolist()
     order = [name for name in (*OWN, *CONTROLS) if name in lists]
     return Rankings({name: lists[name] for name in order}, genes, found.arm, found.notes)
 

@@ -255,3 +255,16 @@ def test_a_run_without_masks_says_where_they_come_from(
     code, _, err = call(capsys, "masks", run.id)
     assert code == 2
     assert "has no table 'masks'" in err
+
+
+def test_masks_biology_needs_sets_and_is_kept_as_csv(
+    run_id: str, gmt: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = call(capsys, "masks", run_id, "--biology", 20)
+    assert (code, "sgm resources add signatures FILE" in err) == (2, True)
+    assert call(capsys, "resources", "add", "signatures", gmt)[0] == 0
+    code, out, _ = call(capsys, "masks", run_id, "--biology", 20)
+    assert code == 0
+    assert "of 25 sets than genes of equal expression do" in out
+    kept = pd.read_csv(open_run(run_id).path / "biology.csv")
+    assert set(kept["ranking"]) == {"frequency", "lift", "uniform", "start", "expression", "inverse"}
