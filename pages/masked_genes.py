@@ -4,7 +4,17 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.components import confidence, frame, gene_card, mask_tables, show, tables, words
+from pages.components import (
+    biology_view,
+    confidence,
+    epochs_view,
+    frame,
+    gene_card,
+    mask_tables,
+    show,
+    tables,
+    words,
+)
 from sgm_core.analysis.masks import ORDERS, lift_problem, preferred_genes, top_genes
 from sgm_core.analysis.rankings import NO_PREFERENCE
 from sgm_core.analysis.verdict import agreement_sentence, clearly_guided
@@ -19,6 +29,7 @@ VIEWS = {
     "types": "By cell type",
     "epochs": "By epoch",
     "guided": "Is it guided?",
+    "biology": "What are they?",
     "table": "Table",
 }
 _COLUMNS = {
@@ -165,7 +176,7 @@ def by_type(arm: str) -> None:
     show.figure(fig, f"masked-by-{by}", table.reset_index(), alt=title, simulated=simulated)
 
 
-def by_epoch(arm: str, gene: str | None) -> None:
+def by_epoch(arm: str, beside: str | None, gene: str | None) -> None:
     left, right = st.columns(2, gap="medium")
     cells = tables.read(run, "mask_cells")
     if cells is not None and len(cells):
@@ -176,6 +187,7 @@ def by_epoch(arm: str, gene: str | None) -> None:
                 means, "epoch", "effective_share", "arm", title, "1 = uniform", percent=False
             )
             show.figure(fig, "effective-share", means, alt=title, simulated=simulated)
+            epochs_view.preference(run, arm, beside, means, simulated)
     if "epoch" in mask_tables.levels(run):
         order, first = leading(arm, 6)
         genes = list(dict.fromkeys([*([gene] if gene else []), *first]))
@@ -197,6 +209,15 @@ def guided(arm: str) -> None:
         fig = mask_agreement.two_seeds(pairs, title)
         data = pd.concat([table.assign(moment=name) for name, table in pairs.items()])
         show.figure(fig, "two-seeds", data, alt=title, simulated=simulated)
+    ranks = mask_tables.rank_pairs(run, arm)
+    if ranks:
+        title = f"{arm_name(arm)}: the order of genes in two models"
+        fig = mask_agreement.rank_pairs(ranks, mask_tables.diagnose(run, arm), title)
+        data = pd.concat([table.assign(pair=name) for name, table in ranks.items()])
+        show.figure(fig, "rank-pairs", data, alt=title, simulated=simulated)
+        if "donors" in ranks:
+            shared = mask_tables.diagnose(run, arm)["donors_shared"]
+            st.caption(f"Two folds have {shared:.0%} of their training donors in common.")
     table = mask_tables.diagnostics(run, arms, {each: arm_name(each) for each in arms})
     show.table(
         table, "diagnostic", column_config={"What it means": st.column_config.TextColumn(width="large")}
@@ -236,9 +257,11 @@ if view == "ranking":
 elif view == "types":
     by_type(arm)
 elif view == "epochs":
-    by_epoch(arm, gene)
+    by_epoch(arm, beside, gene)
 elif view == "guided":
     guided(arm)
+elif view == "biology":
+    biology_view.draw(run, arm, simulated)
 else:
     stats = mask_tables.statistics(run, arm)
     show.table(stats, f"masked-genes-{arm}", column_config=_COLUMNS, column_order=list(_COLUMNS), height=560)

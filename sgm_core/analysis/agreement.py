@@ -57,7 +57,7 @@ def agreement(models: ModelResiduals) -> dict[str, Any]:
         key = f"agreement_between_{name}"
         found = (float("nan"),) * 3
         if enough and chosen.any():
-            found = _mean_correlation(residual, i[chosen], j[chosen], models.seeds)
+            found = rank_correlation(residual, i[chosen], j[chosen], models.seeds)
         result |= dict(zip((key, f"{key}_low", f"{key}_high"), found))
     result |= {"shared_top": float("nan"), "shared_top_chance": float("nan")}
     if enough and (other & same).any():
@@ -66,10 +66,20 @@ def agreement(models: ModelResiduals) -> dict[str, Any]:
     return result | dict(zip(names, _shared_sd(models) if enough else (float("nan"),) * 4))
 
 
-def _mean_correlation(
+def rank_correlation(
     residual: np.ndarray, i: np.ndarray, j: np.ndarray, seeds: np.ndarray
 ) -> tuple[float, float, float]:
-    """Return the mean rank correlation of the pairs (i, j) of columns with its 95 % interval."""
+    """Return the mean rank correlation of pairs of models with its 95 % interval, as in `agreement`.
+
+    Parameters
+    ----------
+    residual
+        A row a gene, a column a model, no NaN.
+    i, j
+        Columns of each pair.
+    seeds
+        The seed of each column.
+    """
     ranks = rankdata(residual, axis=0)
     ranks = (ranks - ranks.mean(axis=0)) / np.maximum(ranks.std(axis=0), 1e-12)
     n_genes = len(ranks)

@@ -1,6 +1,7 @@
 """What the most masked genes are: gene sets, held against expression-matched random lists."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,14 @@ from scipy.stats import false_discovery_control, hypergeom
 
 from sgm_core.analysis.matched_sets import expression_bins, members, overlap
 from sgm_core.analysis.rankings import CONTROLS, OWN, Rankings
+from sgm_core.analysis.verdict import MIN_SEEDS, Verdict, verdict
 
 LEVEL = 0.05
 _KEYS = ["by", "level", "ranking"]
+_COLUMNS = [
+    *_KEYS, "control", "set", "n_list", "n_set", "n_hits", "share", "share_universe", "p_value", "matched",
+    "matched_low", "matched_high", "p_matched", "genes", "q_matched", "beyond_controls",
+]  # fmt: skip
 
 
 def biology(
@@ -44,7 +50,7 @@ def biology(
         rows += _rows(found, sets, by, level)
     table = pd.DataFrame(rows)
     if table.empty:
-        return table
+        return pd.DataFrame(columns=_COLUMNS).astype({"control": bool, "beyond_controls": bool})
     table["q_matched"] = np.nan
     own = ~table["control"]
     for _, mine in table[own].groupby("by"):
@@ -57,7 +63,7 @@ def biology(
 
 def biology_sentence(table: pd.DataFrame, ranking: str = "frequency") -> str:
     """Say which sets a list of the arm holds beyond expression-matched random lists and the controls."""
-    rows = table[(table["by"] == "all") & (table["ranking"] == ranking)] if len(table) else table
+    rows = table[(table["by"] == "all") & (table["ranking"] == ranking)]
     if rows.empty:
         return "No gene set to hold the genes against"
     n, what = len(rows), {"frequency": "most masked genes", "lift": "genes of highest lift"}[ranking]
@@ -69,6 +75,32 @@ def biology_sentence(table: pd.DataFrame, ranking: str = "frequency") -> str:
     if beyond.empty:
         return f"{head}, but the controls do too: nothing beyond them"
     return f"{head}, {len(beyond)} of which no control does: {', '.join(beyond['set'].head(5))}"
+
+
+def biology_verdict(table: pd.DataFrame, d: Mapping[str, Any], ranking: str = "frequency") -> Verdict:
+    """Return `biology_sentence` with how sure it is: no set is proven in masks that are not.
+
+    Parameters
+    ----------
+    table
+        From `biology`.
+    d
+        The `sgm_core.analysis.diagnostic.diagnostic` of the same arm.
+    """
+    said = biology_sentence(table, ranking)
+    if table.empty:
+        return Verdict(said, "undecided")
+    if (seeds := d["seeds"]) < MIN_SEEDS:
+        few = "one seed" if seeds == 1 else f"{seeds} seeds"
+        return Verdict(
+            f"{said}; but {few} can't tell what another prefers, it takes {MIN_SEEDS}", "undecided"
+        )
+    own = table[(table["by"] == "all") & (table["ranking"] == ranking)]
+    if not own["beyond_controls"].any():
+        return Verdict(said, "chance")
+    if verdict(dict(d)).confidence != "proven":
+        return Verdict(f"{said}; but that the masks are guided is not proven", "undecided")
+    return Verdict(said, "proven")
 
 
 def _rows(

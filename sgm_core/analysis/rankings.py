@@ -25,6 +25,11 @@ SIMULATED = (
     "the run has no uniform arm: its control is simulated, the same number hidden at random within each "
     "cell's zeros and non-zeros"
 )
+GROUP_LIMITS = (
+    "within a group of cells all models are counted together: no gene has an interval there, none is ranked "
+    "by lift, and the masks before training are not among the controls"
+)
+"""What lists of `group_rankings` can't tell."""
 _SEED = 0
 
 
@@ -118,9 +123,8 @@ def group_rankings(
 ) -> dict[str, Rankings]:
     """Return the `top` genes by frequency, and of each control, within each group of cells.
 
-    A run counts a group over all its models together, so no gene has an interval there and none is ranked by
-    lift; nor are the masks before the first update counted by group. A group with fewer than
-    `MIN_OPPORTUNITIES` draws, or no more than `top` genes, is left out.
+    For what they can't tell see `GROUP_LIMITS`. A group with fewer than `MIN_OPPORTUNITIES` draws, or no more
+    than `top` genes, is left out.
 
     Parameters
     ----------

@@ -103,9 +103,12 @@ def _masks(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.analysis.mask_models import model_residuals, model_rows
     from sgm_core.analysis.masks import default_arm, gene_statistics, mask_arms, mask_levels
     from sgm_core.analysis.verdict import agreement_sentence, clearly_guided, verdict
+    from sgm_core.errors import InputError
     from sgm_core.runs.masks import mask_groups
     from sgm_core.runs.store import open_run
 
+    if args.biology is not None and args.fold >= 0:
+        raise InputError("--biology takes all folds together: leave --fold out")
     run = open_run(args.run)
     run.check_dataset()
     masks, cells, start = _masks_of(run, args.by), _table(run, "mask_cells"), run.read_table("masks_start")
@@ -135,7 +138,7 @@ def _masks(args: argparse.Namespace, observer: Observer) -> Output:
     if args.biology is not None:
         from sgm_core.cli.biology import biology_of
 
-        data["biology"], more = biology_of(run, arm, models[arm] if args.fold < 0 else None, args.biology)
+        data["biology"], more = biology_of(run, arm, models[arm], facts[arm], args.biology)
         lines += more
     return Output(data, "\n".join(lines))
 
