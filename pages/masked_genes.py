@@ -187,7 +187,6 @@ def by_epoch(arm: str, beside: str | None, gene: str | None) -> None:
                 means, "epoch", "effective_share", "arm", title, "1 = uniform", percent=False
             )
             show.figure(fig, "effective-share", means, alt=title, simulated=simulated)
-            epochs_view.preference(run, arm, beside, means, simulated)
     if "epoch" in mask_tables.levels(run):
         order, first = leading(arm, 6)
         genes = list(dict.fromkeys([*([gene] if gene else []), *first]))
@@ -197,6 +196,8 @@ def by_epoch(arm: str, beside: str | None, gene: str | None) -> None:
             title = f"{arm_name(arm)}: {order} by epoch"
             fig = mask_groups.lines(table, "epoch", "frequency", "gene", title, "% of draws", percent=True)
             show.figure(fig, "genes-by-epoch", table, alt=title, simulated=simulated)
+        if cells is not None and len(cells):
+            epochs_view.preference(run, arm, beside, means, simulated)
 
 
 def guided(arm: str) -> None:

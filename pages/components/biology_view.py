@@ -16,11 +16,10 @@ from sgm_core.runs.store import Run, open_run
 
 _EVERYWHERE = "All cells"
 _COLUMNS = {
-    "ranking": st.column_config.TextColumn("List", pinned=True),
-    "n_hits": st.column_config.NumberColumn("Genes"),
-    "matched": st.column_config.NumberColumn("Matched", format="%.1f"),
-    "range": st.column_config.TextColumn("95 %"),
-    "p_matched": st.column_config.NumberColumn("p", format="%.2g"),
+    "ranking": st.column_config.TextColumn("List", pinned=True, width=185),
+    "n_hits": st.column_config.NumberColumn("Genes", width=55),
+    "range": st.column_config.TextColumn("Matched, 95 %", width=105),
+    "p_matched": st.column_config.NumberColumn("p", format="%.2g", width=60),
 }
 
 
@@ -42,11 +41,11 @@ def draw(run: Run, arm: str, simulated: bool) -> None:
     place, ranking, level = _choose(table)
     with place:
         said = biology_verdict(table, mask_tables.diagnose(run, arm), ranking)
-        st.markdown(f"{confidence.mark(said.confidence)}{escape(said.sentence)}.")
+        st.markdown(f"{confidence.mark(said.confidence)}**{_EVERYWHERE}.** {escape(said.sentence)}.")
     for note in notes:
         st.caption(escape(f"{note[0].upper()}{note[1:]}."))
     rows = table[table["level"] == level]
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
         where = f", {level}" if level else ""
         title = f"{ranking_name(ranking, arm_name(arm))}{where}: gene sets"
@@ -81,7 +80,8 @@ def _controls(rows: pd.DataFrame, ranking: str, arm: str) -> None:
     own = rows[rows["ranking"] == ranking].sort_values(["p_matched", "set"])
     chosen = st.selectbox("One set in every list", own["set"].tolist(), key="biology-set", width="stretch")
     of = rows[rows["set"] == chosen]
-    said = of["matched_low"].astype(str) + " to " + of["matched_high"].astype(str)
+    written = of[["matched", "matched_low", "matched_high"]].itertuples(index=False)
+    said = [f"{mean:.1f} ({low} to {high})" for mean, low, high in written]
     lists = of["ranking"].map(lambda name: ranking_name(name, arm_name(arm)))
     shown = of.assign(range=said, ranking=lists)[list(_COLUMNS)]
     show.table(shown, "biology-controls", column_config=_COLUMNS)

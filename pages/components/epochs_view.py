@@ -26,8 +26,17 @@ def preference(run: Run, arm: str, beside: str | None, shares: pd.DataFrame, sim
     title = f"{arm_name(arm)}: preference over epochs"
     fig = mask_epochs.preference(found, shares[shares["arm"] == arm], arm, title)
     data = pd.concat([rows.assign(arm=each) for each, rows in found.items()])
-    show.figure(fig, "preference-by-epoch", data, alt=title, simulated=simulated)
-    st.caption(f"{EPOCH_LIMITS[0].upper()}{EPOCH_LIMITS[1:]}.")
+    left, right = st.columns(2, gap="medium", vertical_alignment="center")
+    with left:
+        show.figure(fig, "preference-by-epoch", data, alt=title, simulated=simulated)
+    with right:
+        said = [
+            f"{f'epoch {row.epoch}' if row.epoch else 'before training'} {row.correlation:z.2f} "
+            f"({row.low:z.2f} to {row.high:z.2f})"
+            for row in found[arm].itertuples()
+        ]
+        st.markdown(f"Rank correlation of lift with that of the last epoch: {'; '.join(said)}.")
+        st.caption(f"{EPOCH_LIMITS[0].upper()}{EPOCH_LIMITS[1:]}.")
 
 
 def _agreement_of(run: Run, arm: str) -> pd.DataFrame:

@@ -209,8 +209,11 @@ def diagnostics(run: Run, of: list[str], names: dict[str, str]) -> pd.DataFrame:
 
 
 def rank_pairs(run: Run, arm: str) -> dict[str, pd.DataFrame]:
-    """Return what two models of other seeds prefer, of the same donors and of others; empty with one seed."""
-    models = residuals(run, arm)
+    """Return what two models of other seeds prefer, of the same donors and of others; empty with one seed.
+
+    The genes are those of the correlation in `diagnose`: known in every model.
+    """
+    models = residuals(run, arm).known()
     found = {"seeds": mask_models.two_seeds(models), "donors": mask_models.two_seeds(models, False)}
     return {name: pair for name, pair in found.items() if pair is not None and len(pair)}
 

@@ -47,9 +47,9 @@ def agreement(models: ModelResiduals) -> dict[str, Any]:
     n_seeds, n_folds = models.n_seeds, models.n_folds
     result: dict[str, Any] = {"seeds": n_seeds, "folds": n_folds}
     result["donors_shared"] = (n_folds - 2) / (n_folds - 1) if n_folds > 1 else float("nan")
-    known = np.isfinite(models.residual).all(axis=1)
-    enough = n_seeds > 1 and known.sum() >= _MIN_GENES
-    residual, variance = models.residual[known], models.variance[known]
+    known = models.known()
+    enough = n_seeds > 1 and len(known.genes) >= _MIN_GENES
+    residual, variance = known.residual, known.variance
     i, j = np.triu_indices(len(models.seeds), 1)
     other = models.seeds[i] != models.seeds[j]
     same = models.folds[i] == models.folds[j]

@@ -4,7 +4,7 @@ A statement about genes holds only if it comes back with another model: random w
 fixed preference before the first step of training.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,12 @@ class ModelResiduals:
     def n_folds(self) -> int:
         """Number of different folds; shared pretraining counts as one."""
         return len(np.unique(self.folds))
+
+    def known(self) -> "ModelResiduals":
+        """Return the same of the genes that every model hid often enough."""
+        there = np.isfinite(self.residual).all(axis=1)
+        arrays = {name: getattr(self, name)[there] for name in ("genes", "residual", "variance")}
+        return replace(self, **arrays)
 
     def over_folds(self) -> tuple[np.ndarray, np.ndarray]:
         """Return residual and sampling variance averaged over the folds of each seed, both (G, seeds)."""

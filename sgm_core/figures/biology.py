@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from sgm_core.analysis.biology import LEVEL
 from sgm_core.escape import escape
 from sgm_core.figures.enrichment import wrapped
-from sgm_core.figures.style import GRID, MUTED, NEUTRAL, finish, label, p_text
+from sgm_core.figures.style import GRID, LEGEND_UNDER, MUTED, NEUTRAL, finish, label, p_text
 
 # What is found of a set, with its colour and symbol.
 _GROUPS = {
@@ -43,7 +43,7 @@ def overlaps(rows: pd.DataFrame, title: str, n: int = 30) -> go.Figure:
         x=rows["matched"],
         y=rows.index,
         mode="markers",
-        name="Their mean",
+        showlegend=False,
         marker={"symbol": "line-ns", "size": 10, "line": {"width": 2, "color": NEUTRAL}},
         hoverinfo="skip",
     )
@@ -59,6 +59,7 @@ def overlaps(rows: pd.DataFrame, title: str, n: int = 30) -> go.Figure:
             y=part.index,
             mode="markers",
             name=name,
+            cliponaxis=False,
             marker={"color": colour, "symbol": symbol, "size": 9},
             customdata=_facts(part),
             hovertemplate="<b>%{customdata[0]}</b><br>%{x} of its %{customdata[1]} genes; matched lists "
@@ -66,8 +67,9 @@ def overlaps(rows: pd.DataFrame, title: str, n: int = 30) -> go.Figure:
             "<extra></extra>",
         )
     size = int(rows["n_list"].max()) if len(rows) else 0
-    note = "bar: 95 % of random lists with as many genes of each expression"
-    finish(fig, title, f"Genes of the set among the {size}", None, 170 + 20 * len(rows), note=note, row=True)
+    note = "bar, line: 95 % and mean of lists matched by expression"
+    finish(fig, title, f"Genes of the set among the {size}", None, 200 + 20 * len(rows), note=note)
+    fig.update_layout(legend=LEGEND_UNDER | {"y": -60 / (20 + 20 * len(rows))})
     names = [label(name, 38) for name in rows["set"]]
     fig.update_yaxes(range=[len(rows) - 0.4, -0.6], tickvals=rows.index, ticktext=names, gridcolor=GRID)
     fig.update_xaxes(showgrid=True, rangemode="tozero")

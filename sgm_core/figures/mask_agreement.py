@@ -42,18 +42,20 @@ def rank_pairs(pairs: Mapping[str, pd.DataFrame], d: Mapping[str, Any], title: s
     ----------
     pairs
         ``seeds``, and where a run has folds ``donors``, to the result of
-        `sgm_core.analysis.mask_models.two_seeds`: the pair that is drawn.
+        `sgm_core.analysis.mask_models.two_seeds`: the pair that is drawn, of the genes that all
+        models know.
     d
         `sgm_core.analysis.agreement.agreement` of all models: the correlation over all such pairs.
     """
-    ranked, n_genes = {}, 0
+    ranked: dict[str, pd.DataFrame] = {}
     for key, table in pairs.items():
         figures = (d[f"agreement_between_{key}{end}"] for end in ("", "_low", "_high"))
         middle, low, high = (f"{value:z.2f}" for value in figures)
         name = f"{_PANELS[key]}<br>Spearman {middle} ({low} to {high}), {len(table):,} genes"
         ranked[name] = table.assign(first=table["first"].rank(), second=table["second"].rank())
-        n_genes = max(n_genes, len(table))
-    fig = _panels(ranked, (0, n_genes + 1), ",.0f")
+    n_genes = max(map(len, ranked.values()), default=0)
+    fig = _panels(ranked, (0, n_genes + 1), ",.0f", spacing=0.12)
+    fig.update_annotations(font_size=13)
     note = "1 = hidden least among equals; the correlation is that of all such pairs, with its 95 % interval"
     finish(fig, title, None, None, 440, legend=False, note=note, row=True)
     fig.update_layout(margin_t=fig.layout.margin.t + 18)
@@ -66,11 +68,13 @@ def rank_pairs(pairs: Mapping[str, pd.DataFrame], d: Mapping[str, Any], title: s
     return fig
 
 
-def _panels(pairs: Mapping[str, pd.DataFrame], reach: tuple[float, float], form: str) -> go.Figure:
+def _panels(
+    pairs: Mapping[str, pd.DataFrame], reach: tuple[float, float], form: str, spacing: float = 0.06
+) -> go.Figure:
     """Draw ``first`` against ``second`` of each table, a panel each, over one range."""
     fig = make_subplots(
         1, len(pairs), subplot_titles=list(pairs), shared_yaxes=True, shared_xaxes=True,
-        horizontal_spacing=0.06,
+        horizontal_spacing=spacing,
     )  # fmt: skip
     for column, (name, table) in enumerate(pairs.items(), 1):
         trace = point_trace(len(table))

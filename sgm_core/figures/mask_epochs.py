@@ -47,7 +47,7 @@ def preference(agreement: dict[str, pd.DataFrame], shares: pd.DataFrame, arm: st
         hovertemplate="effective share in epoch %{x}: %{y:.3f}<extra></extra>",
     )
     genes = max((int(rows["genes"].max()) for rows in agreement.values() if len(rows)), default=0)
-    note = f"{genes:,} genes; epoch 0: before training; bars: 95 % over genes; effective share 1 = uniform"
+    note = f"{genes:,} genes; epoch 0: before training; bars: 95 %"
     finish(fig, title, "Epoch", None, 360, note=note)
     fig.update_layout(legend=LEGEND_UNDER)
     fig.update_xaxes(dtick=1, tickformat="d")

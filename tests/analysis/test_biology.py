@@ -1,8 +1,9 @@
 import numpy as np
 import pandas as pd
-from synthetic_masks import masks_and_cells, simulated_values
+from synthetic_masks import masks_and_cells, simulated_values, untrained
 
-from sgm_core.analysis.biology import biology, biology_sentence
+from sgm_core.analysis.biology import biology, biology_sentence, biology_verdict
+from sgm_core.analysis.diagnostic import diagnostic
 from sgm_core.analysis.rankings import group_rankings, rankings
 
 PLANTED = np.arange(0, 400, 13)
@@ -37,3 +38,24 @@ def test_uniform_shuffled_and_expression_masks_say_nothing_beyond_the_controls()
         table = biology(rankings(masks, top=40), SETS, group_rankings(masks, "cell_type", top=40))
         assert not table["beyond_controls"].any()
         assert "no control does" not in biology_sentence(table)
+
+
+def test_a_set_is_proven_only_in_proven_masks_of_three_seeds() -> None:
+    law = np.zeros_like(VALUES)
+    law[:, PLANTED] += np.log(4)
+    masks, cells = masks_and_cells(law, VALUES, seeds=3)
+    table = biology(rankings(masks, top=40), SETS)
+    d = diagnostic(masks, cells, start=untrained(VALUES))
+    assert biology_verdict(table, d).confidence == "proven"
+    two = biology_verdict(table, d | {"seeds": 2})
+    assert (two.confidence, "2 seeds can't tell" in two.sentence) == ("undecided", True)
+    chance = biology_verdict(table, d | {"added_sd": 0.0})
+    assert (chance.confidence, "guided is not proven" in chance.sentence) == ("undecided", True)
+
+
+def test_sets_without_a_gene_of_the_universe_leave_an_empty_table() -> None:
+    masks, _ = masks_and_cells(np.zeros_like(VALUES), VALUES, seeds=3)
+    table = biology(rankings(masks, top=40), {"elsewhere": ["NOSUCHGENE"]})
+    assert table.empty
+    assert not table["beyond_controls"].any()
+    assert biology_verdict(table, {}).sentence == "No gene set to hold the genes against"

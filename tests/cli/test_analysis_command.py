@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import hypergeom
 from synthetic_run import make_compare_run
 
+import sgm_core
 from sgm_core.cli.frame import main
 from sgm_core.home import write_table
 from sgm_core.runs.store import create_run, open_run
@@ -266,5 +267,9 @@ def test_masks_biology_needs_sets_and_is_kept_as_csv(
     code, out, _ = call(capsys, "masks", run_id, "--biology", 20)
     assert code == 0
     assert "of 25 sets than genes of equal expression do" in out
+    assert "within a group of cells all models are counted together" in out
+    code, _, err = call(capsys, "masks", run_id, "--biology", 20, "--fold", 0)
+    assert (code, "leave --fold out" in err) == (2, True)
     kept = pd.read_csv(open_run(run_id).path / "biology.csv")
     assert set(kept["ranking"]) == {"frequency", "lift", "uniform", "start", "expression", "inverse"}
+    assert len(sgm_core.biology(run_id, top=20)) == len(kept)
