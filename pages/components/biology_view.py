@@ -11,7 +11,7 @@ from sgm_core.analysis.rankings import GROUP_LIMITS, OWN, rankings
 from sgm_core.escape import escape
 from sgm_core.figures import biology as figures
 from sgm_core.figures.palette import arm_name
-from sgm_core.runs.biology import run_biology, set_resources
+from sgm_core.runs.biology import TOP, run_biology, set_resources
 from sgm_core.runs.store import Run, open_run
 
 _EVERYWHERE = "All cells"
@@ -87,7 +87,7 @@ def _controls(rows: pd.DataFrame, ranking: str, arm: str) -> None:
     show.table(shown, "biology-controls", column_config=_COLUMNS)
     n_set, n_list = int(of["n_set"].iloc[0]), int(of["n_list"].max())
     st.caption(
-        f"How many of its {n_set:,} genes are among the {n_list:,} of each list, and in random lists with as "
+        f"How many of its {n_set:,} genes are in each list of at most {n_list:,}, and in random lists with as "
         "many genes of each expression. A set counts only where no control list holds more of it as well."
     )
 
@@ -127,5 +127,6 @@ def _worked_out(
     paths: tuple[str, ...], stamps: tuple[int, ...], run_id: str, arm: str
 ) -> tuple[pd.DataFrame, list[str]]:
     run = open_run(run_id)
-    table, ranked = run_biology(run, arm, models=mask_tables.residuals(run, arm))
+    top = min(TOP, max(1, len(mask_tables.universe(run)) // 5))
+    table, ranked = run_biology(run, arm, top, mask_tables.residuals(run, arm))
     return table, list(ranked.notes.values())

@@ -104,11 +104,14 @@ def _masks(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.analysis.masks import default_arm, gene_statistics, mask_arms, mask_levels
     from sgm_core.analysis.verdict import agreement_sentence, clearly_guided, verdict
     from sgm_core.errors import InputError
+    from sgm_core.runs.biology import registered_sets
     from sgm_core.runs.masks import mask_groups
     from sgm_core.runs.store import open_run
 
-    if args.biology is not None and args.fold >= 0:
-        raise InputError("--biology takes all folds together: leave --fold out")
+    if args.biology is not None:
+        if args.fold >= 0:
+            raise InputError("--biology takes all folds together: leave --fold out")
+        registered_sets()  # refused before all else is worked out
     run = open_run(args.run)
     run.check_dataset()
     masks, cells, start = _masks_of(run, args.by), _table(run, "mask_cells"), run.read_table("masks_start")
