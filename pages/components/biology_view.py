@@ -87,8 +87,8 @@ def _controls(rows: pd.DataFrame, ranking: str, arm: str) -> None:
     show.table(shown, "biology-controls", column_config=_COLUMNS)
     n_set, n_list = int(of["n_set"].iloc[0]), int(of["n_list"].max())
     st.caption(
-        f"How many of its {n_set:,} genes are in each list of at most {n_list:,}, and in random lists with as "
-        "many genes of each expression. A set counts only where no control list holds more of it as well."
+        f"How many of its {n_set:,} genes are in each list of at most {n_list:,}, and in random lists with "
+        "as many genes of each expression. A set counts only where no control list holds more of it as well."
     )
 
 

@@ -94,7 +94,7 @@ def test_without_sets_the_page_says_how_to_add_them(open_page, compare_run):
     assert "sgm resources add transcription-factors FILE" in text_of(page)
 
 
-def test_a_run_of_one_seed_ranks_no_gene_by_lift(open_page, compare_run):
+def test_a_run_of_one_seed_ranks_no_gene_by_lift(open_page, compare_run, signature):
     masks = compare_run.read_table("masks")
     write_table(compare_run.table_path("masks"), masks[masks["seed"].isin([-1, 0])].drop(columns="seed"))
     compare_run.table_path("masks_start").unlink()
@@ -109,6 +109,9 @@ def test_a_run_of_one_seed_ranks_no_gene_by_lift(open_page, compare_run):
     assert "lift" not in orders
     for view in ("By cell type", "By epoch", "Is it guided?", "Table"):
         assert not open_page("masked_genes", evidence=view).exception
+    text = text_of(open_page("masked_genes", evidence="What are they?"))
+    assert "one seed can't tell what another prefers" in text
+    assert "Undecided" in text[text.index("All cells.") - 40 :]
     page = open_page("enrichment")
     assert not page.exception
     assert page.selectbox(key="genes").value == "frequency", "it opens on what can be shown"
