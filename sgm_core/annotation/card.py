@@ -55,15 +55,8 @@ def card_markdown(model: Model, shown_as: Callable[[object], str] = str) -> str:
         f"{_percent(unknown['found_rare'])} were called unknown.",
         f"* Hard to tell (F1 below {LOW_F1}): {', '.join(map(shown_as, facts['hard_classes'])) or 'none'}.",
         "* Never shown: "
-        + (
-            "; ".join(f"{shown_as(c['cell_type'])} ({shown_as(c['reason'])})" for c in shown["classes"])
-            or "no class left out"
-        )
-        + (
-            f". Only timepoints: {', '.join(map(shown_as, shown['only_timepoints']))}"
-            if "only_timepoints" in shown
-            else ""
-        )
+        + ("; ".join(left_out) or "no class left out")
+        + (f". Only timepoints: {times}" if times else "")
         + ". Any other tissue, disease, timepoint, assay or class is outside what it knows.",
         f"* Weights: {shown_as('; '.join(m['licences']))}.",
         f"* Made {m['created']} with sgm-core {m['code_version']}; content {model.hash[:12]}.",
