@@ -131,7 +131,8 @@ def main(name: str, out: Path) -> None:
         )
         note = (
             f"CellTypist {ct.__version__} trains on the same training donors, in its two-step way (SGD on "
-            "all genes, then 300 genes a class). It has no use for validation donors; ours choose by them."
+            "all genes, then 300 genes a class). It has no use for validation donors; ours choose by them. "
+            "Its confidence is each class's own (one against the rest), without majority voting."
         )
     with tempfile.TemporaryDirectory() as work:
         result = annotate(name, model, Path(work) / "x")

@@ -45,9 +45,10 @@ def fit_model(
     """Fit a model that names cells, and keep it as ``$SGM_HOME/models/NAME``.
 
     Each donor fold trains a classifier as the comparison does; its test donors' cells give the temperature,
-    the scores of the card and the false alarms of 'unknown', so no donor judges what it trained. The
-    classifier that is used trains on all donors, with the folds' median penalty; those of the folds say how
-    far it can be relied on. A classifier without each class says how well an unknown class is found.
+    the scores of the card and the false alarms of 'unknown', so no donor judges what it trained. All have
+    the median of the penalties that the folds' validation donors choose. The classifier that is used trains
+    on all donors; those of the folds say how far it can be relied on. A classifier without each class says
+    how well an unknown class is found.
 
     Parameters
     ----------
@@ -83,13 +84,21 @@ def fit_model(
         )
     codes = pd.Index(classes).get_indexer(pd.Index(labels))  # -1: rare or without a label
     split = donor_folds(dataset, "cv", folds, 0, label)
-    steps = _Steps(observer, 2 * len(split) + len(classes) + 4)
+    steps = _Steps(observer, 3 * len(split) + len(classes) + 4)
     members = [_fold_member(dataset, fold, codes, arm, train_cells, seed, steps) for fold in split]
+    chosen = [member.linear.strength for member in members]
+    strength = float(np.median(chosen))
+    strength = min(ARMS[arm], key=lambda c: abs(np.log(c / strength)))
+    # one temperature fits classifiers of one penalty alone
+    members = [
+        member
+        if member.linear.strength == strength
+        else _fold_member(dataset, fold, codes, arm, train_cells, seed, steps, strength)
+        for member, fold in zip(members, split)
+    ]
     tested = pd.concat(
         [_tested(dataset, m, f, labels, codes, steps) for m, f in zip(members, split)], ignore_index=True
     )
-    strength = float(np.median([member.linear.strength for member in members]))
-    strength = min(ARMS[arm], key=lambda c: abs(np.log(c / strength)))
     rows = np.flatnonzero(codes >= 0)
     final = train_member(
         dataset, rows, codes[rows], arm, steps.said("training on all donors"),
@@ -145,7 +154,7 @@ def fit_model(
             {part: list(getattr(fold, part)) for part in ("train", "validation", "test")} for fold in split
         ],
         "strength": strength,
-        "fold_strengths": [member.linear.strength for member in members],
+        "fold_strengths": chosen,
         "n_genes": len(tables["genes"]),
         "n_genes_read": len(final.genes),
         "least_genes": int(dataset.n_genes_per_cell()[rows].min()),
@@ -213,13 +222,14 @@ def _fold_member(
     asked: int | str | None,
     seed: int,
     steps: _Steps,
+    strength: float | None = None,
 ) -> Member:
     train, validation, _ = (rows[codes[rows] >= 0] for rows in fold_cells(dataset, fold))
     there, own = _dense(codes[train], fold)
     chosen = validation[np.isin(codes[validation], there)]
     member = train_member(
         dataset, train, own, arm, steps.said(f"fold {fold.index}: training"),
-        (chosen, np.searchsorted(there, codes[chosen])), asked=asked, seed=seed,
+        (chosen, np.searchsorted(there, codes[chosen])), strength, asked, seed,
     )  # fmt: skip
     return _widened(member, there, int(codes.max()) + 1)
 

@@ -149,6 +149,8 @@ def _queue(run: Run) -> Path:
         "umap": "preparation",
         "differential": "questions",
         "export": "questions",
+        "model": "preparation",
+        "annotate": "questions",
     }
     name = short.get(run.kind, run.status["device"])
     path = home.folder("runs") / ".queues" / name.replace(":", "-")

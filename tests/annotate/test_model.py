@@ -50,6 +50,16 @@ def test_calibration_is_that_of_the_folds_classifiers(fitted: Path) -> None:
     assert table.loc[table["true"].isin(model.classes), "unknown"].mean() <= 0.05
 
 
+def test_one_temperature_is_for_one_penalty(fitted: Path) -> None:
+    """Folds that chose other penalties made logits of another scale: one fold's cells were all unknown."""
+    model = open_model("m")
+    assert len({member.linear.strength for member in model.members}) == 1
+    known = model.table("out_of_donor")
+    known = known[known["true"].isin(model.classes)]
+    assert model.meta["unknown"]["false_alarm_elsewhere"] <= 0.05
+    assert known.groupby("fold")["alarm_elsewhere"].mean().max() < 0.3
+
+
 def test_a_card_says_what_it_is_worth(fitted: Path) -> None:
     good, lost = open_model("m"), open_model("lost")
     assert good.useful and "better than chance" in card_markdown(good)
