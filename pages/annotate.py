@@ -56,6 +56,7 @@ def choose(kept: list[Annotation]) -> tuple[str, Annotation | None]:
             "Annotation", list(found), key=ANNOTATION, bind="query-params", label_visibility="collapsed",
             width=340,
         )  # fmt: skip
+        annotate_export.section(found[name])
     return part, found[name]
 
 
@@ -73,6 +74,8 @@ def new(context: frame.Context) -> None:
     st.markdown("**1. Model**")
     model = annotate_model.choose(models, advised)
     with answer_line:
+        if model.meta["simulated"]:
+            frame.simulated_badge()
         f1, ece = model.meta["scores"]["macro_f1"], model.meta["calibration"]["ece"]
         frame.answer(
             f"{escape(model.name)} names {words.count(len(model.classes), 'class', 'classes')} with macro F1 "
@@ -90,10 +93,7 @@ def result(annotation: Annotation) -> None:
     frame.answer(annotate_result.answer(annotation))
     if model is not None and model.meta["simulated"]:
         frame.simulated_badge()
-    with st.container(horizontal=True, vertical_alignment="center"):
-        with st.container(width="stretch"):
-            annotate_result.provenance(annotation, model)
-        annotate_export.section(annotation)
+    annotate_result.provenance(annotation, model)
     annotate_map.section(annotation, model)
     annotate_result.tables(annotation)
     if model is not None:
@@ -110,11 +110,10 @@ def correct(context: frame.Context, annotation: Annotation) -> None:
     n = int((now["source"] != "model").sum())
     times = words.count(len(made), "correction")
     frame.answer(f"{words.count(n, 'cell')} of {len(now):,} corrected by hand, in {times}.")
-    annotate_export.section(annotation)
     annotate_correct.section(annotation, annotate_data.model_of(annotation), context.colour_blind)
 
 
-context = frame.page("Annotate")
+context = frame.page("Annotate", badge=False)
 kept = list_annotations()
 take_over(kept)
 annotate_jobs.watch()

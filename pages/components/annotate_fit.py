@@ -62,7 +62,7 @@ def form(advised: Advice | None) -> None:
         words = ["sgm", "model", "fit", "--data", data, "--arm", arm, "--name", name]
         words += [] if alarm == 5 else ["--false-alarm", f"{alarm / 100:g}"]
         st.caption("Or in a terminal on this machine:")
-        st.code(shlex.join(words), "bash")
+        st.code(shlex.join(words), "bash", wrap_lines=True)
 
 
 def _label(arm: str, advised: Advice | None, data: str) -> str:

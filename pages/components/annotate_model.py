@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components import frame, show, tables, words
 from pages.components.kept import kept
-from sgm_core.annotation.card import card_markdown
+from sgm_core.annotation.card import card, card_markdown
 from sgm_core.annotation.recommend import Recommendation, recommend
 from sgm_core.annotation.store import Model
 from sgm_core.cells.dataset import open_dataset
@@ -117,6 +117,16 @@ def _facts(model: Model) -> None:
 
 
 def _card(model: Model) -> None:
+    facts = card(model)
+    hard, shown = facts["hard_classes"], model.meta["never_shown"]
+    parts = [f"Hard to tell: {', '.join(map(escape, hard))}."] if hard else []
+    if shown["classes"]:
+        names = ", ".join(escape(each["cell_type"]) for each in shown["classes"])
+        parts.append(f"Never shown: {names}.")
+    if shown.get("only_timepoints"):
+        parts.append(f"Only timepoints: {', '.join(map(escape, shown['only_timepoints']))}.")
+    if parts:
+        st.markdown(" ".join(parts))
     with st.expander(
         "Model card: what it is, where it fails, what it was never shown", icon=":material/id_card:"
     ):

@@ -81,7 +81,7 @@ def _start(model: Model, kind: str, source: str) -> None:
     if not problem:
         text = ["sgm", "annotate", source, "--model", model.name, "--keep", name, "--out", f"{name}.csv"]
         st.caption("Or in a terminal on this machine:")
-        st.code(shlex.join([*text, *(["--layer", layer] if layer else [])]), "bash")
+        st.code(shlex.join([*text, *(["--layer", layer] if layer else [])]), "bash", wrap_lines=True)
 
 
 def _free_name(source: str, model: str) -> str:

@@ -82,20 +82,17 @@ def by_type(path: str, stamp: int) -> pd.DataFrame:
 def tables(annotation: Annotation) -> None:
     """Draw the counts by type, the unknown cells by reason, and the cells that are least sure."""
     path, stamp = annotate_data.key(annotation)
-    left, right = st.columns([1.6, 1], gap="medium")
-    with left:
-        st.markdown("**By predicted type**")
-        show.table(by_type(path, stamp), f"{annotation.name}-types", column_config=_TYPES)
-    with right:
-        st.markdown("**Unknown, and why**")
-        table = annotate_data.predictions(path, stamp)
-        why = table.loc[table["reason"] != "", ["reason", "best"]]
-        if why.empty:
-            st.caption("No cell is unknown.")
-        else:
-            counted = why.groupby(["reason", "best"]).size().rename("n_cells").reset_index()
-            counted = counted.sort_values("n_cells", ascending=False)
-            show.table(counted, f"{annotation.name}-unknown", column_config=_UNKNOWN)
+    st.subheader("What they are", anchor=False)
+    show.table(by_type(path, stamp), f"{annotation.name}-types", column_config=_TYPES)
+    st.subheader("Unknown, and why", anchor=False)
+    table = annotate_data.predictions(path, stamp)
+    why = table.loc[table["reason"] != "", ["reason", "best"]]
+    if why.empty:
+        st.caption("No cell is unknown.")
+    else:
+        counted = why.groupby(["reason", "best"]).size().rename("n_cells").reset_index()
+        counted = counted.sort_values("n_cells", ascending=False)
+        show.table(counted, f"{annotation.name}-unknown", column_config=_UNKNOWN, height=220)
     with st.expander(f"The cells that are least sure ({min(_MOST_SHOWN, len(table)):,} of {len(table):,})"):
         show.table(least_sure(path, stamp), f"{annotation.name}-least-sure", column_config=_CELLS)
 

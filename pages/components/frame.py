@@ -55,8 +55,16 @@ class Context:
     colour_blind: bool
 
 
-def page(title: str) -> Context:
-    """Begin a page: its title, and a badge if the data are simulated; returns what is in view."""
+def page(title: str, badge: bool = True) -> Context:
+    """Begin a page: its title, and a badge if the data are simulated; returns what is in view.
+
+    Parameters
+    ----------
+    title
+        Its title.
+    badge
+        Whether the page is about the dataset in view, whose badge it then bears.
+    """
     if not st.session_state.pop(_FRAMED, False):
         # The first visitor of a fresh server came by a link to this page. Until Streamlit has once seen
         # st.navigation it takes ``pages`` for a folder of its old kind, and runs the page without app.py.
@@ -65,7 +73,7 @@ def page(title: str) -> Context:
     context = current()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(title, anchor=False, width="content")
-        if context.dataset is not None and context.dataset.simulated:
+        if badge and context.dataset is not None and context.dataset.simulated:
             simulated_badge()
     return context
 

@@ -1,6 +1,8 @@
 """Annotate: a model is chosen, cells are named in a worker, looked at, corrected by hand and taken along."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,10 @@ from sgm_core.annotation.fit import fit_model
 from sgm_core.annotation.kept import keep, open_annotation
 from sgm_core.cells.simulate import make_demo
 from sgm_core.runs.store import list_runs
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "gseapy", "umap", "scanpy", "sklearn")
+
 
 @pytest.fixture(scope="module")
 def annotated_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -63,7 +69,9 @@ def test_the_card_is_shown_and_the_annotation_runs_in_a_worker(open_page, annota
     assert not page.exception and not page.error
     said = text_of(page)
     assert "m names" in said and "Never shown" in said and "AUROC when held out" in said
-    assert any(command.value.startswith("sgm annotate tiny --model m --keep tiny-by-m") for command in page.code)
+    assert any(
+        command.value.startswith("sgm annotate tiny --model m --keep tiny-by-m") for command in page.code
+    )
     next(button for button in page.button if button.label == "Annotate with m").click().run()
     (run,) = launched
     assert run.kind == "annotate"
@@ -112,6 +120,20 @@ def test_files_hold_the_corrections(annotated, tmp_path):
     assert table["sgm_cell_type"].iloc[[3, 5]].tolist() == ["Blast", "Blast"]
     assert table["sgm_source"].iloc[3] == "Ann" and (table["sgm_source"] == "model").sum() == 398
     assert "Blast" in corrected_csv(made, tmp_path / "x.csv").read_text().splitlines()[4]
+
+
+def test_a_page_with_results_imports_nothing_heavy(annotated):
+    program = f"""
+import sys
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file("app.py", default_timeout=60)
+app.query_params["annotation"] = "kept"
+app.switch_page("pages/annotate.py").run()
+assert not app.exception and not app.error
+print([name for name in {HEAVY} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
 def test_a_model_that_is_gone_leaves_the_predictions(open_page, annotated):
