@@ -49,7 +49,7 @@ def provenance(annotation: Annotation, model: Model | None) -> None:
     if about["notes"]:
         with st.expander("Notes on the genes"):
             for note in about["notes"]:
-                st.text(note)
+                st.caption(escape(note))
 
 
 @kept()
