@@ -59,10 +59,11 @@ def choose(models: list[Model], advised: Advice | None) -> Model:
     best = max(models, key=lambda model: (model.useful, model.meta["scores"]["macro_f1"])).name
     labels = {name: _label(model, name in wanted) for name, model in names.items()}
     first = (wanted or [best])[0]
-    chosen = st.selectbox(
-        "Model", list(names), index=list(names).index(first), format_func=lambda name: labels.get(name, name),
-        key=KEY, bind="query-params",
-    )  # fmt: skip
+    frame.settle(KEY, list(names), lambda: first)
+    chosen = st.selectbox("Model", list(names), format_func=lambda name: labels.get(name, name), key=KEY)
+    # Bound to the link, the selector would put its label there.
+    if st.query_params.get(KEY) != chosen:
+        st.query_params[KEY] = chosen
     model = names[chosen]
     _reason(model, models, advised, wanted)
     _facts(model)

@@ -148,7 +148,7 @@ def context_bar() -> None:
     state.apply_choice()
     datasets = state.datasets()
     names = [dataset.name for dataset in datasets]
-    _settle(state.DATASET, names, lambda: state.preferred_dataset(datasets))
+    settle(state.DATASET, names, lambda: state.preferred_dataset(datasets))
     with st.container(horizontal=True, vertical_alignment="center", key="context-bar"):
         name = st.selectbox(
             "Dataset",
@@ -165,7 +165,7 @@ def context_bar() -> None:
         runs = state.runs(name) if name else []
         ids = [run.id for run in runs]
         labels = {run.id: words.run_label(run) for run in runs}
-        _settle(state.RUN, ids, lambda: state.preferred_run(runs))
+        settle(state.RUN, ids, lambda: state.preferred_run(runs))
         chosen = st.selectbox(
             "Run",
             ids,
@@ -194,7 +194,7 @@ def context_bar() -> None:
         )
 
 
-def _settle(key: str, options: list[str], preferred: Callable[[], str | None]) -> None:
+def settle(key: str, options: list[str], preferred: Callable[[], str | None]) -> None:
     """Give `key` a value that exists before its selector is drawn; a first visit puts it in the link too."""
     first_visit = key not in st.session_state
     value = st.query_params.get(key) if first_visit else st.session_state[key]
