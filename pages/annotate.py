@@ -52,10 +52,13 @@ def choose(kept: list[Annotation]) -> tuple[str, Annotation | None]:
             return NEW, None
         newest = sorted(kept, key=lambda each: str(each.about["created"]), reverse=True)
         found = {each.name: each for each in newest}
+        frame.settle(ANNOTATION, list(found), lambda: newest[0].name)
         name = st.selectbox(
-            "Annotation", list(found), key=ANNOTATION, bind="query-params", label_visibility="collapsed",
-            width=340,
-        )  # fmt: skip
+            "Annotation", list(found), key=ANNOTATION, label_visibility="collapsed", width=340
+        )
+        # written by hand, as the link would leave out the first one, which another will be tomorrow
+        if st.query_params.get(ANNOTATION) != name:
+            st.query_params[ANNOTATION] = name
         annotate_export.section(found[name])
     return part, found[name]
 

@@ -46,6 +46,11 @@ def provenance(annotation: Annotation, model: Model | None) -> None:
             ),
             icon=":material/info:",
         )
+    elif about.get("origin_stamp") == model.meta["dataset"]["hash"]:
+        st.info(
+            "The model was trained on these very cells: how sure it is here says nothing about new cells.",
+            icon=":material/info:",
+        )
     if about["notes"]:
         with st.expander("Notes on the genes"):
             for note in about["notes"]:

@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from sgm_core.figures.palette import SAFE
-from sgm_core.figures.style import LEGEND_UNDER, NEUTRAL, finish, label
+from sgm_core.figures.style import LEGEND_UNDER, finish, label
 
 _MARKS = {1: " ▲", -1: " ▼", 0: ""}
 
@@ -40,7 +40,7 @@ def sample_shares(table: pd.DataFrame, title: str, top: int = 25) -> go.Figure:
         x=reference, y=names, mode="markers", name="reference donors, mean",
         marker={"symbol": "line-ns-open", "size": 14, "color": "#E69F00", "line": {"width": 3}},
         error_x={
-            "array": high - reference, "arrayminus": reference - low, "color": NEUTRAL, "thickness": 2,
+            "array": high - reference, "arrayminus": reference - low, "color": "#E69F00", "thickness": 2,
             "width": 4,
         },
         customdata=100 * rows[["lowest", "highest"]].to_numpy(float),
