@@ -8,6 +8,7 @@ from pages.components import (
     annotate_export,
     annotate_fit,
     annotate_jobs,
+    annotate_labels,
     annotate_map,
     annotate_model,
     annotate_query,
@@ -60,6 +61,7 @@ def choose(kept: list[Annotation]) -> tuple[str, Annotation | None]:
         if st.query_params.get(ANNOTATION) != name:
             st.query_params[ANNOTATION] = name
         annotate_export.section(found[name])
+        annotate_labels.section(found[name])
     return part, found[name]
 
 

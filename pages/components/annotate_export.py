@@ -1,12 +1,11 @@
-"""Annotated cells to take along: CSV and h5ad with the corrections, and labels for a new dataset."""
+"""Annotated cells to take along: CSV and h5ad with the corrections, and the labels alone."""
 
-import shlex
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
-from pages.components import words
+from pages.components import picker, words
 from sgm_core import home
 from sgm_core.annotation.annotated import check_origin, is_dataset
 from sgm_core.annotation.corrected import corrected_csv, corrected_h5ad
@@ -43,25 +42,8 @@ def section(annotation: Annotation) -> None:
                     f"An h5ad would take {words.size(size)}, too much for a browser: add the CSV's "
                     "columns to the file by cell name."
                 )
-        _button("Labels for a new dataset (CSV)", f"{annotation.name}-labels.csv", "text/csv",
+        _button("Labels alone (CSV)", f"{annotation.name}-labels.csv", "text/csv",
                 lambda: annotation.labels_csv().encode())  # fmt: skip
-        st.caption("Import the cells with these labels as a dataset; add the donor's column:")
-        text = [
-            "sgm",
-            "data",
-            "import",
-            str(annotation.about.get("origin") or annotation.about["data"]),
-            "NAME",
-        ]
-        text += [
-            "--cells",
-            f"{annotation.name}-labels.csv",
-            "--cell-type",
-            "cell_type",
-            "--unlabelled",
-            "unknown",
-        ]
-        st.code(shlex.join(text) + " --donor COLUMN", "bash", wrap_lines=True)
 
 
 def _button(label: str, name: str, mime: str, make) -> None:
@@ -82,6 +64,7 @@ def _size(annotation: Annotation) -> float:
     origin = check_origin(annotation.about)
     if is_dataset(origin):
         return _BYTES_A_VALUE * _stored(open_dataset(origin))
+    picker.checked(origin, "path")
     check_h5ad(origin)
     return Path(origin).stat().st_size
 

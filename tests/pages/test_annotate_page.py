@@ -11,6 +11,8 @@ from page_text import text_of, titles
 from sgm_core.annotation.annotate import annotate
 from sgm_core.annotation.fit import fit_model
 from sgm_core.annotation.kept import keep, open_annotation
+from sgm_core.cells.build import import_dataset
+from sgm_core.cells.dataset import open_dataset
 from sgm_core.cells.simulate import make_demo
 from sgm_core.runs.store import list_runs
 
@@ -108,6 +110,23 @@ def test_cells_are_corrected_and_the_correction_undone(open_page, annotated):
     page.button(key="correct-undo").click().run()
     assert open_annotation("kept").corrections() == []
     assert "0 cells of 400" in text_of(page)
+
+
+def test_the_labels_become_those_of_a_new_dataset(open_page, annotated, tmp_path, monkeypatch):
+    file = tmp_path / "query.h5ad"
+    open_dataset("tiny").to_anndata().write_h5ad(file)
+    keep("file", annotate(str(file), "m", tmp_path / "work"))
+    open_annotation("file").correct([0, 1], "Blast", "Ann")
+    runs: list = []
+    monkeypatch.setattr("pages.components.annotate_labels.launch", runs.append)
+    page = open_page("annotate", annotation="file")
+    assert not page.exception and not page.error
+    next(button for button in page.button if button.label == "Import with these labels").click().run()
+    assert not page.exception and not page.error
+    (run,) = runs
+    assert (run.kind, run.parameters["donor"], run.parameters["path"]) == ("import", "donor", str(file))
+    made = import_dataset(**run.parameters, min_genes=0, min_cells=0)
+    assert (made.labels() == "Blast").sum() == 2 and "unknown" in made.unlabelled
 
 
 def test_files_hold_the_corrections(annotated, tmp_path):
