@@ -55,7 +55,7 @@ def choose(kept: list[Annotation]) -> tuple[str, Annotation | None]:
         found = {each.name: each for each in newest}
         frame.settle(ANNOTATION, list(found), lambda: newest[0].name)
         name = st.selectbox(
-            "Annotation", list(found), key=ANNOTATION, label_visibility="collapsed", width=340
+            "Annotation", list(found), key=ANNOTATION, label_visibility="collapsed", width=235
         )
         # written by hand, as the link would leave out the first one, which another will be tomorrow
         if st.query_params.get(ANNOTATION) != name:

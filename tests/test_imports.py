@@ -22,6 +22,8 @@ LIGHT = (
     "sgm_core.analysis.composition",
     "sgm_core.analysis.selected_masks",
     "sgm_core.runs.differential",
+    "sgm_core.annotation.corrected",
+    "sgm_core.annotation.recommend",
     "sgm_core.demo",
     *(f"sgm_core.figures.{path.stem}" for path in sorted((ROOT / "sgm_core/figures").glob("[a-z]*.py"))),
 )

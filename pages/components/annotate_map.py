@@ -1,6 +1,7 @@
 """The query on the map of the model's reference, beside its own map or the reference's cell types."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -60,8 +61,6 @@ def section(annotation: Annotation, model: Model | None) -> None:
 
 @kept()
 def _reference(path: str, stamp: str) -> pd.DataFrame:
-    from pathlib import Path
-
     table = pd.read_parquet(Path(path) / "reference.parquet", columns=["cell_type", "x", "y"])
     return table[np.isfinite(table["x"]) & np.isfinite(table["y"])].reset_index(drop=True)
 

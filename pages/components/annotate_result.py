@@ -1,5 +1,7 @@
 """What a model says of the cells: in one sentence, by type, why unknown, and the least sure."""
 
+from pathlib import Path
+
 import pandas as pd
 import streamlit as st
 
@@ -11,6 +13,8 @@ from sgm_core.annotation.store import Model
 from sgm_core.escape import escape
 
 _MOST_SHOWN = 1000
+_SAME = 0.5
+"""Share of the reference cells among the query from which these are the cells that trained the model."""
 
 
 def answer(annotation: Annotation) -> str:
@@ -46,7 +50,7 @@ def provenance(annotation: Annotation, model: Model | None) -> None:
             ),
             icon=":material/info:",
         )
-    elif about.get("origin_stamp") == model.meta["dataset"]["hash"]:
+    elif _trained_on(*annotate_data.key(annotation), str(model.path), model.hash) > _SAME:
         st.info(
             "The model was trained on these very cells: how sure it is here says nothing about new cells.",
             icon=":material/info:",
@@ -55,6 +59,13 @@ def provenance(annotation: Annotation, model: Model | None) -> None:
         with st.expander("Notes on the genes"):
             for note in about["notes"]:
                 st.caption(escape(note))
+
+
+@kept()
+def _trained_on(path: str, stamp: int, model: str, model_hash: str) -> float:
+    """Return the share of the model's reference cells that are, by name, among the cells."""
+    names = pd.read_parquet(Path(model) / "reference.parquet", columns=["name"])["name"]
+    return float(names.isin(set(annotate_data.obs(path, stamp)["cell"])).mean())
 
 
 @kept()
