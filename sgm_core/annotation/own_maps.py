@@ -25,7 +25,8 @@ def own_maps(about: dict[str, Any]) -> dict[str, pd.DataFrame]:
     try:
         origin = check_origin(about)
         if is_dataset(origin):
-            return {name: pd.read_parquet(path) for name, path in open_dataset(origin).maps().items()}
+            maps = open_dataset(origin).maps()
+            return {name: _placed(pd.read_parquet(path)) for name, path in maps.items()}
         if not origin.endswith(".h5ad"):
             return {}
         with h5py.File(Path(origin), "r") as file:
@@ -34,4 +35,10 @@ def own_maps(about: dict[str, Any]) -> dict[str, pd.DataFrame]:
         return {}
     rows = np.arange(int(about["n_cells"]))
     tables = {name: pd.DataFrame({"cell": rows, "x": xy[:, 0], "y": xy[:, 1]}) for name, xy in found.items()}
-    return {name: table.dropna().reset_index(drop=True) for name, table in tables.items()}
+    return {name: _placed(table) for name, table in tables.items()}
+
+
+def _placed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells that have a place."""
+    there = np.isfinite(table["x"]) & np.isfinite(table["y"])
+    return table.loc[there, ["cell", "x", "y"]].reset_index(drop=True)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from page_text import text_of, titles
 
@@ -66,6 +67,15 @@ def test_without_a_model_one_is_fitted_in_a_worker(open_page, demo_dataset, laun
     assert "no comparison was given" in run.parameters["why"]
 
 
+def test_a_comparison_recommends_the_classifier(open_page, compare_run, launched):
+    page = open_page("annotate")
+    assert not page.exception and not page.error
+    assert "The comparison in view says: pca-logistic has macro F1" in text_of(page)
+    next(button for button in page.button if button.label == "Fit the model").click().run()
+    (run,) = launched
+    assert run.parameters["why"].startswith("pca-logistic has macro F1")
+
+
 def test_the_card_is_shown_and_the_annotation_runs_in_a_worker(open_page, annotated, launched):
     shutil.copytree(annotated / "models" / "m", annotated / "models" / "a")  # which would come first
     page = open_page("annotate", part="Annotate cells", annotator="m")
@@ -114,13 +124,16 @@ def test_cells_are_corrected_and_the_correction_undone(open_page, annotated):
 
 def test_the_labels_become_those_of_a_new_dataset(open_page, annotated, tmp_path, monkeypatch):
     file = tmp_path / "query.h5ad"
-    open_dataset("tiny").to_anndata().write_h5ad(file)
+    adata = open_dataset("tiny").to_anndata()
+    adata.obsm["X_umap"] = np.arange(2.0 * adata.n_obs).reshape(-1, 2)
+    adata.write_h5ad(file)
     keep("file", annotate(str(file), "m", tmp_path / "work"))
     open_annotation("file").correct([0, 1], "Blast", "Ann")
     runs: list = []
     monkeypatch.setattr("pages.components.annotate_labels.launch", runs.append)
     page = open_page("annotate", annotation="file")
     assert not page.exception and not page.error
+    assert page.selectbox(key="beside").options[0] == "UMAP"
     next(button for button in page.button if button.label == "Import with these labels").click().run()
     assert not page.exception and not page.error
     (run,) = runs
