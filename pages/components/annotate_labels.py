@@ -1,6 +1,7 @@
 """The labels of an annotation, corrections included, as the cell types of a new dataset."""
 
 import re
+import shlex
 
 import streamlit as st
 
@@ -30,6 +31,7 @@ def section(annotation: Annotation) -> None:
             path = _file(annotation)
         except SGMError as error:
             st.caption(escape(error))
+            _command(annotation)
             return
         columns = [str(name) for name in annotate_data.obs(*annotate_data.key(annotation)) if name != "cell"]
         if not columns:
@@ -43,6 +45,14 @@ def section(annotation: Annotation) -> None:
             st.warning(escape(problem))
         if st.button("Import with these labels", type="primary", disabled=bool(problem) or donor is None):
             _start(annotation, path, name, str(donor))
+
+
+def _command(annotation: Annotation) -> None:
+    """Show the command that imports any file with the labels, which **Download** has."""
+    text = ["sgm", "data", "import", str(annotation.about.get("origin") or annotation.about["data"])]
+    text += ["--cells", f"{annotation.name}-labels.csv", "--cell-type", _COLUMN, "--unlabelled", UNKNOWN]
+    st.caption("Or download the labels alone, and in a terminal on this machine:")
+    st.code(f"{shlex.join(text)} --donor COLUMN --name NAME", "bash", wrap_lines=True)
 
 
 def _file(annotation: Annotation) -> str:

@@ -57,6 +57,7 @@ def section(annotation: Annotation, model: Model | None) -> None:
             _draw(maps[chosen], annotation, classes, f"Own map: {chosen}{simulated}", "own")
         else:
             st.caption("The cells bring no map of their own.")
+    st.caption(":material/gesture: To give cells another type, draw around them under **Correct by hand**.")
 
 
 @kept()
