@@ -35,7 +35,7 @@ def take_over(kept: list[Annotation]) -> None:
         elif run.kind == "model":
             st.session_state[annotate_model.KEY] = run.parameters["name"]
     elif run is not None:
-        annotate_jobs.log_of(run)
+        annotate_jobs.failure(run)
     if st.session_state.get(ANNOTATION) not in (None, *names):
         del st.session_state[ANNOTATION]
 

@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.components import cells_background, state
 from sgm_core.errors import SGMError
+from sgm_core.escape import escape
 from sgm_core.runs.launch import launch
 from sgm_core.runs.store import ACTIVE, Run, open_run
 
@@ -34,7 +35,7 @@ def ended() -> Run | None:
 
 def watch() -> bool:
     """Draw the progress of all fits and annotations under way; returns whether there are any."""
-    cells_background.news()
+    cells_background.news(failures=False)
     jobs = [run for run in state.runs(kinds=KINDS) if run.state in ACTIVE]
     if jobs:
         with st.container(border=True):
@@ -42,8 +43,10 @@ def watch() -> bool:
     return bool(jobs)
 
 
-def log_of(run: Run) -> None:
-    """Offer the log of a run that ended badly."""
+def failure(run: Run) -> None:
+    """Say why a run ended badly, and offer its log."""
     if run.state in ("failed", "lost"):
-        with st.expander(f"Log of {run.id}"):
+        why = run.status.get("error") or "it ended without saying why"
+        st.error(escape(f"{run.title}: {why}"), icon=":material/error:")
+        with st.expander("Log"):
             st.code(run.log_tail(100) or "Nothing.", None)
