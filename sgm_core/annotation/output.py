@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sgm_core import home
-from sgm_core.annotation.annotate import Annotated, is_dataset
+from sgm_core.annotation.annotated import Annotated, is_dataset
 from sgm_core.cells.dataset import open_dataset
 from sgm_core.cells.export import export_h5ad
 from sgm_core.cells.read.damage import reading
@@ -62,7 +62,13 @@ def check_h5ad(data: str) -> Path | None:
     return path
 
 
-def write_h5ad(result: Annotated, data: str, out: Path, observer: Observer | None = None) -> Path:
+def write_h5ad(
+    result: Annotated,
+    data: str,
+    out: Path,
+    observer: Observer | None = None,
+    columns: tuple[str, ...] = COLUMNS,
+) -> Path:
     """Copy the query as it is, and add the predictions to ``obs`` and their origin to ``uns``.
 
     Raises
@@ -78,16 +84,16 @@ def write_h5ad(result: Annotated, data: str, out: Path, observer: Observer | Non
         else:
             shutil.copyfile(source, temporary)
         with h5py.File(temporary, "r+") as file:
-            _add(file, result)
+            _add(file, result, columns)
     return out
 
 
-def _add(file: h5py.File, result: Annotated) -> None:
+def _add(file: h5py.File, result: Annotated, columns: tuple[str, ...]) -> None:
     from anndata.io import write_elem
 
     obs = file["obs"]
     order = [name if isinstance(name, str) else name.decode() for name in obs.attrs.get("column-order", [])]
-    for name in COLUMNS:
+    for name in columns:
         values = result.predictions[name]
         text = not pd.api.types.is_numeric_dtype(values.dtype)
         column = pd.Categorical(values.astype(str)) if text else values.to_numpy()
