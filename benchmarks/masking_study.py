@@ -4,7 +4,8 @@
 [--only NAME ...] [--workers 2] [--all-labels]`` works out what is missing of `GRID` and prints the table. A
 line of the file is one configuration, fold and seed; it is written when it is done, so that asking again goes
 on. Every model trains on the training donors of a fold; the cells of its validation donors, which choose the
-heads' penalty here as everywhere, are what is scored. Test donors are never looked at: they are for the
+heads' penalty here as everywhere, are what is scored: by the whole vector (``f1_10``) and by the model's own
+part of it, without the genes beside it (``vector_10``). Test donors are never looked at: they are for the
 finalists, which ``sgm compare`` scores (`benchmarks/results/masking_study.md` has the command).
 """
 
@@ -70,7 +71,7 @@ def work(data: str, name: str, fold: int, seed: int, all_labels: bool) -> dict[s
     from sgm_core.training.folds import run_folds
     from sgm_core.training.label_draws import label_draws
     from sgm_core.training.labelled import labelled_fold, name_cells
-    from sgm_core.training.pooling import pooled_of
+    from sgm_core.training.pooling import Pooled, pooled_of
     from sgm_core.training.pretrain import pretrain, pretrain_cells
     from sgm_core.training.start import initial_state
     from sgm_core.training.validation import validation_score
@@ -98,14 +99,20 @@ def work(data: str, name: str, fold: int, seed: int, all_labels: bool) -> dict[s
     part = labelled_fold(dataset, one, None, finetuning.train_cells, seed)
     part = replace(part, test=part.validation)
     pooled = pooled_of(model, values, part.encoded)
-    scores: dict[int, list[float]] = {}
+    shape = model.backbone.config
+    own = shape.width_of(shape.token_pool)  # the genes themselves come last
+    read = {"f1": pooled}
+    if 0 < own < shape.pooled_width:
+        read["vector"] = Pooled(pooled.rows, pooled.vectors[:, :own])
+    scores: dict[str, list[float]] = {}
     for drawn in label_draws(part, one, [*LABELS, *([ALL] if all_labels else [])], DRAWS, 0):
         recipe = few_recipe(finetuning, drawn.part.cells.size) if drawn.labels != ALL else finetuning
         drawn_part = replace(drawn.part, test=part.validation)
-        made, _ = name_cells(model, values, drawn_part, recipe, pooled, Observer())
-        score = validation_score(part.validation_codes, made)[0]
-        scores.setdefault(drawn.labels, []).append(score)
-    line |= {f"f1_{labels or 'all'}": float(np.mean(each)) for labels, each in scores.items()}
+        for what, vectors in read.items():
+            made, _ = name_cells(model, values, drawn_part, recipe, vectors, Observer())
+            score = validation_score(part.validation_codes, made)[0]
+            scores.setdefault(f"{what}_{drawn.labels or 'all'}", []).append(score)
+    line |= {name: float(np.mean(each)) for name, each in scores.items()}
     return {**line, "seconds": time.perf_counter() - started}
 
 
@@ -118,8 +125,12 @@ def hidden_r2(table: pd.DataFrame) -> dict[str, float]:
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean of each configuration over folds and seeds, and its difference to uniform + summary."""
-    numbers = [name for name in rows if name.startswith(("f1_", "r2_", "effective", "hidden", "pretrain_s"))]
+    """Return the mean of each configuration over folds and seeds."""
+    numbers = [
+        name
+        for name in rows
+        if name.startswith(("f1_", "vector_", "r2_", "effective", "hidden", "pretrain_s"))
+    ]
     mean = rows.groupby("name", sort=False)[numbers].mean()
     mean.insert(0, "n", rows.groupby("name", sort=False).size())
     return mean.loc[[name for name in GRID if name in mean.index]].round(3)

@@ -4,10 +4,20 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.components import confidence, frame, gene_card, mask_tables, show, tables, words
-from sgm_core.analysis.enrichment import NO_PREFERENCE
+from pages.components import (
+    biology_view,
+    confidence,
+    epochs_view,
+    frame,
+    gene_card,
+    mask_tables,
+    show,
+    tables,
+    words,
+)
 from sgm_core.analysis.masks import ORDERS, lift_problem, preferred_genes, top_genes
-from sgm_core.analysis.verdict import agreement_sentence
+from sgm_core.analysis.rankings import NO_PREFERENCE
+from sgm_core.analysis.verdict import agreement_sentence, clearly_guided
 from sgm_core.escape import escape
 from sgm_core.figures import mask_agreement, mask_groups
 from sgm_core.figures import masks as figures
@@ -19,6 +29,7 @@ VIEWS = {
     "types": "By cell type",
     "epochs": "By epoch",
     "guided": "Is it guided?",
+    "biology": "What are they?",
     "table": "Table",
 }
 _COLUMNS = {
@@ -165,7 +176,7 @@ def by_type(arm: str) -> None:
     show.figure(fig, f"masked-by-{by}", table.reset_index(), alt=title, simulated=simulated)
 
 
-def by_epoch(arm: str, gene: str | None) -> None:
+def by_epoch(arm: str, beside: str | None, gene: str | None) -> None:
     left, right = st.columns(2, gap="medium")
     cells = tables.read(run, "mask_cells")
     if cells is not None and len(cells):
@@ -185,6 +196,8 @@ def by_epoch(arm: str, gene: str | None) -> None:
             title = f"{arm_name(arm)}: {order} by epoch"
             fig = mask_groups.lines(table, "epoch", "frequency", "gene", title, "% of draws", percent=True)
             show.figure(fig, "genes-by-epoch", table, alt=title, simulated=simulated)
+        if cells is not None and len(cells):
+            epochs_view.preference(run, arm, beside, means, simulated)
 
 
 def guided(arm: str) -> None:
@@ -197,6 +210,15 @@ def guided(arm: str) -> None:
         fig = mask_agreement.two_seeds(pairs, title)
         data = pd.concat([table.assign(moment=name) for name, table in pairs.items()])
         show.figure(fig, "two-seeds", data, alt=title, simulated=simulated)
+    ranks = mask_tables.rank_pairs(run, arm)
+    if ranks:
+        title = f"{arm_name(arm)}: the order of genes in two models"
+        fig = mask_agreement.rank_pairs(ranks, mask_tables.diagnose(run, arm), title)
+        data = pd.concat([table.assign(pair=name) for name, table in ranks.items()])
+        show.figure(fig, "rank-pairs", data, alt=title, simulated=simulated)
+        if "donors" in ranks:
+            shared = mask_tables.diagnose(run, arm)["donors_shared"]
+            st.caption(f"Two folds have {shared:.0%} of their training donors in common.")
     table = mask_tables.diagnostics(run, arms, {each: arm_name(each) for each in arms})
     show.table(
         table, "diagnostic", column_config={"What it means": st.column_config.TextColumn(width="large")}
@@ -213,7 +235,8 @@ arm, beside, x, gene, y, families = controls()
 with answer_line:
     found = mask_tables.judge(run, arm)
     frame.answer(escape(f"{arm_name(arm)}. {found.sentence}."), found.confidence)
-    st.caption(escape(f"{agreement_sentence(mask_tables.diagnose(run, arm))}."))
+    measured = mask_tables.diagnose(run, arm)
+    st.caption(escape(f"{clearly_guided(measured)}. {agreement_sentence(measured)}."))
     if beside:
         st.caption(confidence.masks_line(arm_name(beside), mask_tables.judge(run, beside)))
     if said := mask_tables.budgets(run):
@@ -235,9 +258,11 @@ if view == "ranking":
 elif view == "types":
     by_type(arm)
 elif view == "epochs":
-    by_epoch(arm, gene)
+    by_epoch(arm, beside, gene)
 elif view == "guided":
     guided(arm)
+elif view == "biology":
+    biology_view.draw(run, arm, simulated)
 else:
     stats = mask_tables.statistics(run, arm)
     show.table(stats, f"masked-genes-{arm}", column_config=_COLUMNS, column_order=list(_COLUMNS), height=560)

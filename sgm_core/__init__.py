@@ -7,7 +7,8 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     **dict.fromkeys(
-        ("compare", "enrich", "finetune", "masks", "pretrain", "split", "umap", "verdict"), "sgm_core.api"
+        ("biology", "compare", "enrich", "finetune", "masks", "pretrain", "split", "umap", "verdict"),
+        "sgm_core.api",
     ),
     **dict.fromkeys(("list_selections", "open_selection", "save_selection"), "sgm_core.cells.selections"),
     **dict.fromkeys(

@@ -195,6 +195,35 @@ def verdict(run: str | Run, arm: str | None = None) -> Verdict:
     return judged.verdict(found)
 
 
+def biology(run: str | Run, arm: str | None = None, top: int = 100) -> pd.DataFrame:
+    """Hold the most hidden genes, and the controls, against transcription factors and signatures.
+
+    The sets are those of ``sgm resources list``; each list is held against expression-matched random lists.
+
+    Parameters
+    ----------
+    run, arm : as in `masks`
+    top : how many genes
+
+    Returns
+    -------
+    DataFrame
+        See `sgm_core.analysis.biology.biology`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is neither a list of transcription factors nor a signature.
+
+    Examples
+    --------
+    >>> sgm_core.biology(run).query("beyond_controls")  # doctest: +SKIP
+    """
+    from sgm_core.runs.biology import run_biology
+
+    return run_biology(_run(run), arm, top)[0]
+
+
 def enrich(
     run: str | Run,
     genesets: str | Path,

@@ -22,6 +22,11 @@ LIGHT = (
     "sgm_core.analysis.composition",
     "sgm_core.analysis.selected_masks",
     "sgm_core.runs.differential",
+    "sgm_core.annotation.corrected",
+    "sgm_core.annotation.own_maps",
+    "sgm_core.annotation.recommend",
+    "sgm_core.annotation.shares",
+    "sgm_core.annotation.signatures",
     "sgm_core.demo",
     *(f"sgm_core.figures.{path.stem}" for path in sorted((ROOT / "sgm_core/figures").glob("[a-z]*.py"))),
 )

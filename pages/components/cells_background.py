@@ -136,10 +136,16 @@ def watch(jobs: list[Run]) -> None:
                     st.rerun()
 
 
-def news() -> None:
-    """Say how background work ended since the page was last drawn."""
+def news(failures: bool = True) -> None:
+    """Say how background work ended since the page was last drawn.
+
+    Parameters
+    ----------
+    failures
+        Whether to say so of what failed; a page that shows the log of that says it itself.
+    """
     title, ended, error = st.session_state.pop(_ENDED, ("", "", None))
     if ended == "done":
         st.toast(f"{escape(title)}: ready", icon=":material/check_circle:")
-    elif ended == "failed":
+    elif ended == "failed" and failures:
         st.error(escape(f"{title}: {error}"), icon=":material/error:")

@@ -55,8 +55,16 @@ class Context:
     colour_blind: bool
 
 
-def page(title: str) -> Context:
-    """Begin a page: its title, and a badge if the data are simulated; returns what is in view."""
+def page(title: str, badge: bool = True) -> Context:
+    """Begin a page: its title, and a badge if the data are simulated; returns what is in view.
+
+    Parameters
+    ----------
+    title
+        Its title.
+    badge
+        Whether the page is about the dataset in view, whose badge it then bears.
+    """
     if not st.session_state.pop(_FRAMED, False):
         # The first visitor of a fresh server came by a link to this page. Until Streamlit has once seen
         # st.navigation it takes ``pages`` for a folder of its old kind, and runs the page without app.py.
@@ -65,7 +73,7 @@ def page(title: str) -> Context:
     context = current()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(title, anchor=False, width="content")
-        if context.dataset is not None and context.dataset.simulated:
+        if badge and context.dataset is not None and context.dataset.simulated:
             simulated_badge()
     return context
 
@@ -140,7 +148,7 @@ def context_bar() -> None:
     state.apply_choice()
     datasets = state.datasets()
     names = [dataset.name for dataset in datasets]
-    _settle(state.DATASET, names, lambda: state.preferred_dataset(datasets))
+    settle(state.DATASET, names, lambda: state.preferred_dataset(datasets))
     with st.container(horizontal=True, vertical_alignment="center", key="context-bar"):
         name = st.selectbox(
             "Dataset",
@@ -157,7 +165,7 @@ def context_bar() -> None:
         runs = state.runs(name) if name else []
         ids = [run.id for run in runs]
         labels = {run.id: words.run_label(run) for run in runs}
-        _settle(state.RUN, ids, lambda: state.preferred_run(runs))
+        settle(state.RUN, ids, lambda: state.preferred_run(runs))
         chosen = st.selectbox(
             "Run",
             ids,
@@ -186,7 +194,7 @@ def context_bar() -> None:
         )
 
 
-def _settle(key: str, options: list[str], preferred: Callable[[], str | None]) -> None:
+def settle(key: str, options: list[str], preferred: Callable[[], str | None]) -> None:
     """Give `key` a value that exists before its selector is drawn; a first visit puts it in the link too."""
     first_visit = key not in st.session_state
     value = st.query_params.get(key) if first_visit else st.session_state[key]

@@ -15,12 +15,14 @@ from sgm_core.figures.enrichment import SIGNIFICANT
 from sgm_core.resources.store import GeneSets, Resource, list_resources, read_gene_sets
 from sgm_core.runs.store import Run
 
-# The rankings of `enrich_run`, and whether they are controls.
+# The rankings of `sgm_core.analysis.rankings`, and whether they are controls.
 RANKINGS = {
     "frequency": ("Most masked", False),
     "lift": ("Highest lift", False),
-    "uniform": ("Uniform arm, most masked", True),
+    "uniform": ("Uniform masks, most masked", True),
+    "start": ("Before training, most masked", True),
     "expression": ("Highest mean expression", True),
+    "inverse": ("Lowest mean expression", True),
 }
 
 

@@ -12,7 +12,7 @@ from sgm_core.cells.catalog import CATALOG
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
 from sgm_core.runs.launch import launch
-from sgm_core.runs.store import ACTIVE, create_run, open_run
+from sgm_core.runs.store import ACTIVE, Run, create_run, open_run
 from sgm_core.runs.titles import run_title
 
 _GUESSES = {
@@ -87,7 +87,7 @@ def _columns_and_start(path: Path, known: picker.Peek | None) -> None:
     more: dict[str, Any] = _more() if known is None or known.has_counts else {}
     try:
         more |= {key: picker.checked(more[key], key) for key in ("cells", "genes", "aliases") if key in more}
-        problem = _problem(name)
+        problem = name_problem(name)
     except SGMError as error:
         problem = str(error)
     if problem:
@@ -139,7 +139,8 @@ def _column(role: str, known: picker.Peek | None) -> str | None:
     )
 
 
-def _problem(name: str) -> str | None:
+def name_problem(name: str) -> str | None:
+    """Say why a new dataset can't have this name; None where it can."""
     try:
         home.check_name(name, "dataset name")
     except SGMError as error:
@@ -147,6 +148,12 @@ def _problem(name: str) -> str | None:
     if (home.folder("datasets") / name).exists():
         return f"A dataset named {name} exists already: choose another name."
     return None
+
+
+def follow(run: Run) -> None:
+    """Show the progress of an import, started elsewhere, in the form of the page Datasets."""
+    st.session_state[_STARTED] = run.id
+    st.session_state["view"] = "Import"
 
 
 def _open(dataset: str) -> None:

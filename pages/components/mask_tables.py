@@ -113,6 +113,11 @@ def _residuals(path: str, stamp: int, arm: str) -> ModelResiduals:
     return model_residuals(model_rows(tables.cached(path, stamp, arm=arm, by="all"), arm))
 
 
+def residuals(run: Run, arm: str) -> ModelResiduals:
+    """Return what each model of an arm prefers."""
+    return _residuals(*key(run), arm)
+
+
 def universe(run: Run) -> tuple[str, ...]:
     """Return the genes that the run could hide."""
     return tuple(statistics(run, arms(run)[0])["gene"])
@@ -201,6 +206,16 @@ def diagnostics(run: Run, of: list[str], names: dict[str, str]) -> pd.DataFrame:
         if set(values.values()) != {"–"}:
             rows.append({"Measure": name, **values, "What it means": meaning})
     return pd.DataFrame(rows)
+
+
+def rank_pairs(run: Run, arm: str) -> dict[str, pd.DataFrame]:
+    """Return what two models of other seeds prefer, of the same donors and of others; empty with one seed.
+
+    The genes are those of the correlation in `diagnose`: known in every model.
+    """
+    models = residuals(run, arm).known()
+    found = {"seeds": mask_models.two_seeds(models), "donors": mask_models.two_seeds(models, False)}
+    return {name: pair for name, pair in found.items() if pair is not None and len(pair)}
 
 
 def _written(d: dict[str, Any], key: str, form: str) -> str:

@@ -63,6 +63,19 @@ def server_path() -> Path | None:
         text = st.text_input("File or folder on this machine", key=_PATH, placeholder="/data/aml.h5ad")
     if not text:
         return None
+    return allowed(text)
+
+
+def allowed(text: str) -> Path:
+    """Return a file or folder that the dashboard may open, links resolved.
+
+    Raises
+    ------
+    InputError
+        If the path is outside the folders that the dashboard may open.
+    NotFoundError
+        If there is nothing.
+    """
     path = allowed_path(text, allowed_roots(only_local()))
     if not path.exists():
         raise NotFoundError(f"There is no file or folder {path} on this machine.")

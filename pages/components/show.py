@@ -81,7 +81,7 @@ def figure(
     """
     if simulated and not fig.layout.title.text.endswith(_SIMULATED):  # a cached figure has it already
         fig.layout.title.text += _SIMULATED
-    name = _plain(name)
+    name = plain(name)
     box = f"figure-{name}"
     config = {**_CONFIG, "toImageButtonOptions": {"format": "svg", "filename": name}}
     with st.container(key=box, gap="xxsmall"):
@@ -102,14 +102,14 @@ def figure(
 def table(frame: pd.DataFrame, name: str, **kwargs: Any) -> Any:
     """Show `frame` with a CSV download; further arguments go to ``st.dataframe``."""
     kwargs.setdefault("hide_index", True)
-    name = _plain(name)
+    name = plain(name)
     state = st.dataframe(frame, key=f"table-{name}", **kwargs)
     with st.container(horizontal=True, horizontal_alignment="right"):
         _csv(frame, name)
     return state
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Return `name` with nothing in it that a file's name or a class of the page can't hold."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name)
 

@@ -47,9 +47,9 @@ def agreement(models: ModelResiduals) -> dict[str, Any]:
     n_seeds, n_folds = models.n_seeds, models.n_folds
     result: dict[str, Any] = {"seeds": n_seeds, "folds": n_folds}
     result["donors_shared"] = (n_folds - 2) / (n_folds - 1) if n_folds > 1 else float("nan")
-    known = np.isfinite(models.residual).all(axis=1)
-    enough = n_seeds > 1 and known.sum() >= _MIN_GENES
-    residual, variance = models.residual[known], models.variance[known]
+    known = models.known()
+    enough = n_seeds > 1 and len(known.genes) >= _MIN_GENES
+    residual, variance = known.residual, known.variance
     i, j = np.triu_indices(len(models.seeds), 1)
     other = models.seeds[i] != models.seeds[j]
     same = models.folds[i] == models.folds[j]
@@ -57,7 +57,7 @@ def agreement(models: ModelResiduals) -> dict[str, Any]:
         key = f"agreement_between_{name}"
         found = (float("nan"),) * 3
         if enough and chosen.any():
-            found = _mean_correlation(residual, i[chosen], j[chosen], models.seeds)
+            found = rank_correlation(residual, i[chosen], j[chosen], models.seeds)
         result |= dict(zip((key, f"{key}_low", f"{key}_high"), found))
     result |= {"shared_top": float("nan"), "shared_top_chance": float("nan")}
     if enough and (other & same).any():
@@ -66,10 +66,20 @@ def agreement(models: ModelResiduals) -> dict[str, Any]:
     return result | dict(zip(names, _shared_sd(models) if enough else (float("nan"),) * 4))
 
 
-def _mean_correlation(
+def rank_correlation(
     residual: np.ndarray, i: np.ndarray, j: np.ndarray, seeds: np.ndarray
 ) -> tuple[float, float, float]:
-    """Return the mean rank correlation of the pairs (i, j) of columns with its 95 % interval."""
+    """Return the mean rank correlation of pairs of models with its 95 % interval, as in `agreement`.
+
+    Parameters
+    ----------
+    residual
+        A row a gene, a column a model, no NaN.
+    i, j
+        Columns of each pair.
+    seeds
+        The seed of each column.
+    """
     ranks = rankdata(residual, axis=0)
     ranks = (ranks - ranks.mean(axis=0)) / np.maximum(ranks.std(axis=0), 1e-12)
     n_genes = len(ranks)

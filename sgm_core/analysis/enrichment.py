@@ -12,19 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom
 
-from sgm_core.analysis.masks import (
-    default_arm,
-    gene_statistics,
-    lift_problem,
-    mask_arms,
-    preferred_genes,
-    top_genes,
-)
+from sgm_core.analysis.rankings import rankings
 from sgm_core.analysis.universe import fit_terms
 from sgm_core.errors import InputError
 
 _GO_ID = re.compile(r"\s*\((GO:\d{7})\)\s*$")
-NO_PREFERENCE = "no gene is hidden more than its equals in every model (no lower bound of a lift is above 1)"
 COLUMNS = ["term", "go_id", "n_term", "n_hits", "expected", "fold_enrichment", "p_value", "q_value", "genes"]
 
 
@@ -37,15 +29,13 @@ class Enrichment:
     table
         `over_representation` of each list, with the column ``ranking`` in front.
     lists
-        The genes of each ranking: ``frequency`` and, where genes have one above 1, ``lift`` of the arm; as
-        controls ``uniform`` (the uniform
-        arm's most masked genes, where the run has one) and ``expression`` (highest mean expression).
+        The genes of each ranking, see `sgm_core.analysis.rankings.Rankings`.
     universe
         The genes that could be masked.
     arm
         The arm.
     notes
-        What is to be said of a ranking: why it is missing or shorter than asked for.
+        What is to be said of a ranking: why it is missing, shorter than asked for, or simulated.
     changes
         What was done to the gene sets so that they fit, a sentence each.
     """
@@ -227,50 +217,27 @@ def enrich_run(
 ) -> Enrichment:
     """Test the `top` genes of a run's arm, by frequency and by lift, with the controls beside them.
 
-    By lift only genes whose lower bound is above 1 are taken; where there are none, or one model can't tell,
-    that ranking is missing and `Enrichment.notes` says why.
-
     Parameters
     ----------
     masks
         The run table `masks`.
-    arm
-        As in `sgm_core.analysis.masks.select_masks`.
+    arm, top
+        As in `sgm_core.analysis.rankings.rankings`.
+    min_size, max_size
+        As in `over_representation`.
 
     Raises
     ------
     InputError
         If `top` is not smaller than the universe.
     """
-    stats = gene_statistics(masks, arm=arm)
-    universe = stats["gene"].tolist()
-    if not 0 < top < len(universe):
-        raise InputError(
-            f"top is {top}: take 1 to {len(universe) - 1}, the run could mask {len(universe)} genes"
-        )
-    arm, arms = arm or default_arm(masks), mask_arms(masks)
-    lists, notes = {"frequency": top_genes(stats, "frequency", top)}, {}
-    problem, preferred = lift_problem(stats), []
-    if problem is None:
-        preferred = preferred_genes(stats)
-        if not preferred:
-            problem = NO_PREFERENCE
-    if problem:
-        notes["lift"] = f"no enrichment by lift: {problem}"
-    else:
-        lists["lift"] = preferred[:top]
-    if 0 < len(preferred) < top:
-        found = f"{len(preferred)} genes have" if len(preferred) > 1 else "1 gene has"
-        notes["lift"] = f"by lift only {found} a lower bound above 1, {top} were asked for"
-    uniform = next((a for a in ("uniform+summary", "uniform") if a in arms and a != arm), None)
-    if uniform:
-        lists["uniform"] = top_genes(gene_statistics(masks, arm=uniform), "frequency", top)
-    lists["expression"] = top_genes(stats, "expression", top)
+    ranked = rankings(masks, arm, top)
+    universe = ranked.universe
     fitted, changes = fit_terms(terms, universe)
     frames = [
         over_representation(genes, universe, fitted, min_size, max_size).assign(ranking=name)
-        for name, genes in lists.items()
+        for name, genes in ranked.lists.items()
         if genes
     ]
     table = pd.concat(frames, ignore_index=True)[["ranking", *COLUMNS]]
-    return Enrichment(table, lists, universe, arm, notes, changes)
+    return Enrichment(table, ranked.lists, universe, ranked.arm, ranked.notes, changes)

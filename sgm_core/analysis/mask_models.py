@@ -4,7 +4,7 @@ A statement about genes holds only if it comes back with another model: random w
 fixed preference before the first step of training.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,12 @@ class ModelResiduals:
     def n_folds(self) -> int:
         """Number of different folds; shared pretraining counts as one."""
         return len(np.unique(self.folds))
+
+    def known(self) -> "ModelResiduals":
+        """Return the same of the genes that every model hid often enough."""
+        there = np.isfinite(self.residual).all(axis=1)
+        arrays = {name: getattr(self, name)[there] for name in ("genes", "residual", "variance")}
+        return replace(self, **arrays)
 
     def over_folds(self) -> tuple[np.ndarray, np.ndarray]:
         """Return residual and sampling variance averaged over the folds of each seed, both (G, seeds)."""
@@ -101,7 +107,7 @@ def model_residuals(models: pd.DataFrame) -> ModelResiduals:
     genes = pd.Index(models["gene"].unique())
     keys, residual, variance = [], [], []
     for key, rows in models.groupby(["seed", "fold"]):
-        table = (rows[list(RESIDUAL)] if _is_kept(rows) else _worked_out(rows)).set_axis(
+        table = (rows[list(RESIDUAL)] if _is_kept(rows) else residuals_of(rows)).set_axis(
             pd.Index(rows["gene"])
         )
         keys.append(key)
@@ -129,11 +135,12 @@ def with_residuals(model: pd.DataFrame) -> pd.DataFrame:
     """
     seen = (model["opportunities"] > 0).to_numpy()
     table = model.assign(**dict.fromkeys(RESIDUAL, np.nan))
-    table.loc[seen, list(RESIDUAL)] = _worked_out(model[seen])[list(RESIDUAL)].to_numpy()
+    table.loc[seen, list(RESIDUAL)] = residuals_of(model[seen])[list(RESIDUAL)].to_numpy()
     return table
 
 
-def _worked_out(rows: pd.DataFrame) -> pd.DataFrame:
+def residuals_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the `matched_residuals` of rows of `masks`, one a gene, all with opportunities."""
     n = rows["opportunities"].to_numpy(float)
     return matched_residuals(
         rows["masked"].to_numpy(float),
@@ -161,21 +168,31 @@ def one_model(genes: np.ndarray, matched: pd.DataFrame) -> ModelResiduals:
     return ModelResiduals(genes, np.zeros(1, int), np.full(1, SUMMED), *columns)
 
 
-def two_seeds(models: ModelResiduals) -> pd.DataFrame | None:
-    """Return what two models with another seed and the same fold prefer, side by side.
+def two_seeds(models: ModelResiduals, same_donors: bool = True) -> pd.DataFrame | None:
+    """Return what two models with another seed prefer, side by side; the first such pair.
+
+    Parameters
+    ----------
+    models
+        The residuals of every model.
+    same_donors
+        Of the same fold; else of another fold, which is pretrained on other donors in part.
 
     Returns
     -------
     DataFrame
         gene, first, second: log frequency against genes of equal expression in the model of the first and of
-        the second seed, NaN-free; ``attrs``: seeds and fold. None where no fold has two seeds.
+        the second seed, NaN-free; ``attrs``: seeds and folds of the two. None where there is no such pair.
     """
-    for fold in np.unique(models.folds):
-        mine = np.flatnonzero(models.folds == fold)[:2]
-        if len(mine) == 2:
-            table = pd.DataFrame(models.residual[:, mine], columns=["first", "second"])
-            table.insert(0, "gene", models.genes)
-            table = table.dropna().reset_index(drop=True)
-            table.attrs = {"seeds": tuple(int(s) for s in models.seeds[mine]), "fold": int(fold)}
-            return table
-    return None
+    i, j = np.triu_indices(len(models.seeds), 1)
+    other = models.seeds[i] != models.seeds[j]
+    pairs = np.flatnonzero(other & ((models.folds[i] == models.folds[j]) == same_donors))
+    if not len(pairs):
+        return None
+    mine = [i[pairs[0]], j[pairs[0]]]
+    table = pd.DataFrame(models.residual[:, mine], columns=["first", "second"])
+    table.insert(0, "gene", models.genes)
+    table = table.dropna().reset_index(drop=True)
+    names = (("seeds", models.seeds), ("folds", models.folds))
+    table.attrs = {name: tuple(int(k) for k in of[mine]) for name, of in names}
+    return table

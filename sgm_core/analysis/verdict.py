@@ -13,6 +13,9 @@ SMALL_RESIDUAL = 0.05  # SD of the log frequency between genes of equal expressi
 SMALL_SHARE = 0.05  # share of the variance of the log frequency that matching by expression leaves
 SMALL_AGREEMENT = 0.1  # rank correlation of the preferences of two seeds
 UNEVEN = 0.95  # effective share below which the draws within a cell are called uneven
+CLEAR_SHARE = 0.7  # effective share that clearly guided masks do not exceed
+CLEAR_SPREAD, CLEAR_Z = 0.1, 10.0  # their spread beyond chance: of the mean, and in errors of the null
+CLEAR_AGREEMENT = 0.5  # least rank correlation of their lift between seeds, and between donors
 MIN_SEEDS = 3  # that a preference must come back in: two can agree by luck, and nothing tells how widely
 
 Confidence = Literal["proven", "undecided", "chance"]
@@ -82,6 +85,25 @@ def agreement_sentence(d: dict[str, Any]) -> str:
         "chance": "Another seed prefers other genes",
     }
     return f"{words[comes_back(d)]}: {figures}"
+
+
+def clearly_guided(d: dict[str, Any]) -> str:
+    """Say in one line whether masks are clearly guided, and what each condition is short of.
+
+    Clearly guided: proven by `verdict`, effective share at most `CLEAR_SHARE`, spread at least `CLEAR_SPREAD`
+    and `CLEAR_Z`, lift stable over seeds and over donors by `CLEAR_AGREEMENT`.
+    """
+    said = [] if verdict(d).confidence == "proven" and d["seeds"] >= MIN_SEEDS else ["not proven"]
+    if not d["effective_share"] <= CLEAR_SHARE:
+        said.append(f"effective share {d['effective_share']:.2f} (at most {CLEAR_SHARE})")
+    if not (d["spread_relative"] >= CLEAR_SPREAD and d["spread_z"] >= CLEAR_Z):
+        said.append(f"spread beyond chance {d['spread_relative']:.1%} (at least {CLEAR_SPREAD:.0%})")
+    for name in ("seeds", "donors"):
+        found = d[f"agreement_between_{name}"]
+        if not found >= CLEAR_AGREEMENT:
+            value = "unknown" if isnan(found) else f"{found:z.2f}"
+            said.append(f"agreement between {name} {value} (at least {CLEAR_AGREEMENT})")
+    return f"Not clearly guided: {', '.join(said)}" if said else "Clearly guided"
 
 
 def comes_back(d: dict[str, Any]) -> Confidence:

@@ -1,14 +1,13 @@
 """Name the cells of a dataset or file: block by block, so that memory is flat and a run goes on."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sgm_core import home
+from sgm_core.annotation.annotated import UNKNOWN, Annotated, origin_of
 from sgm_core.annotation.calibration import probabilities
 from sgm_core.annotation.query import Query
 from sgm_core.annotation.signatures import weights
@@ -21,33 +20,10 @@ from sgm_core.errors import InputError
 from sgm_core.progress import Observer
 
 BLOCK = 2048
-UNKNOWN = "unknown"
 _COLUMNS = (
     "best", "confidence", "second", "second_confidence", "agreement", "spread", "distance", "known",
     "reason", "n_genes", "n_counts", "map_x", "map_y",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Annotated:
-    """The cells of a query, named.
-
-    Parameters
-    ----------
-    name : of the dataset or file
-    obs : its own columns, one row a cell, the first is ``cell``
-    predictions : one row a cell: cell_type (or 'unknown'), best (the likeliest class), confidence, second,
-        second_confidence, reason (empty, or why it is unknown), agreement (share of the folds' classifiers
-        that name the same), spread (SD of its probability over them), distance (to the reference), known
-        (how usual it looks, small = unknown), n_genes, n_counts, map_x, map_y (kNN placement on the
-        reference's map), ``score:NAME`` for each signature
-    about : model, its hash, coverage, notes, seconds
-    """
-
-    name: str
-    obs: pd.DataFrame
-    predictions: pd.DataFrame
-    about: dict[str, Any]
 
 
 def annotate(
@@ -109,6 +85,7 @@ def annotate(
         "model": model.name, "model_hash": model.hash, "data": name, "n_cells": len(obs),
         "coverage": query.coverage, "layer": layer, "notes": list(query.notes),
         "seconds": time.monotonic() - started,
+        **origin_of(data),
     })  # fmt: skip
 
 
@@ -186,8 +163,3 @@ def check_output(out: str | Path) -> Path:
         raise InputError(f"{path} exists already: choose another name or delete it first")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def is_dataset(data: str) -> bool:
-    """Return whether `data` names a dataset, as `open_cells` takes it."""
-    return "/" not in data and (home.home() / "datasets" / data / "dataset.json").is_file()

@@ -1,5 +1,6 @@
 """A model's card: what it is, how well it names cells of unseen donors, and what it was never shown."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -23,21 +24,28 @@ def card(model: Model) -> dict[str, Any]:
     }
 
 
-def card_markdown(model: Model) -> str:
-    """Return the card as Markdown."""
+def card_markdown(model: Model, shown_as: Callable[[object], str] = str) -> str:
+    """Return the card as Markdown.
+
+    Parameters
+    ----------
+    shown_as : what names of classes, donors and columns are put through, such as `sgm_core.escape.escape`
+    """
     m, facts = model.meta, card(model)
     unknown, calibration = m["unknown"], m["calibration"]
     shown = m["never_shown"]
+    left_out = [f"{shown_as(each['cell_type'])} ({shown_as(each['reason'])})" for each in shown["classes"]]
+    times = ", ".join(map(shown_as, shown.get("only_timepoints", ())))
     lines = [
-        f"# Model {model.name}",
+        f"# Model {shown_as(model.name)}",
         "",
         f"**{m['chance']['sentence'][0].upper()}{m['chance']['sentence'][1:]}.**",
         "",
         *(["SIMULATED data: no use for real cells.", ""] if m["simulated"] else []),
-        f"* Classifier: {m['arm']}, {m['n_genes_read']:,} genes; {m['why']}.",
-        f"* Trained on: dataset {m['dataset']['name']} ({m['dataset']['n_cells']:,} cells, content "
-        f"{m['dataset']['hash'][:12]}), label {m['label']}, {len(facts['donors'])} donors: "
-        f"{', '.join(facts['donors'])}.",
+        f"* Classifier: {m['arm']}, {m['n_genes_read']:,} genes; {shown_as(m['why'])}.",
+        f"* Trained on: dataset {shown_as(m['dataset']['name'])} ({m['dataset']['n_cells']:,} cells, content "
+        f"{m['dataset']['hash'][:12]}), label {shown_as(m['label'])}, {len(facts['donors'])} donors: "
+        f"{', '.join(map(shown_as, facts['donors']))}.",
         f"* On donors that a fold did not train on: macro F1 {m['scores']['macro_f1']:.3f}, weighted F1 "
         f"{m['scores']['weighted_f1']:.3f}, calibration error {calibration['ece']:.3f} "
         f"({calibration['ece_before']:.3f} before temperature {calibration['temperature']:.2f}).",
@@ -45,12 +53,12 @@ def card_markdown(model: Model) -> str:
         f"threshold it was {unknown['false_alarm_elsewhere']:.1%}. Classes held out of training were found "
         f"with a mean AUROC of {_number(unknown['auroc_mean'])}; of cells of classes too rare to train on "
         f"{_percent(unknown['found_rare'])} were called unknown.",
-        f"* Hard to tell (F1 below {LOW_F1}): {', '.join(facts['hard_classes']) or 'none'}.",
+        f"* Hard to tell (F1 below {LOW_F1}): {', '.join(map(shown_as, facts['hard_classes'])) or 'none'}.",
         "* Never shown: "
-        + ("; ".join(f"{c['cell_type']} ({c['reason']})" for c in shown["classes"]) or "no class left out")
-        + (f". Only timepoints: {', '.join(shown['only_timepoints'])}" if "only_timepoints" in shown else "")
+        + ("; ".join(left_out) or "no class left out")
+        + (f". Only timepoints: {times}" if times else "")
         + ". Any other tissue, disease, timepoint, assay or class is outside what it knows.",
-        f"* Weights: {'; '.join(m['licences'])}.",
+        f"* Weights: {shown_as('; '.join(m['licences']))}.",
         f"* Made {m['created']} with sgm-core {m['code_version']}; content {model.hash[:12]}.",
         "",
         "| class | cells | donors | precision | recall | F1 | false 'unknown' | AUROC when held out |",
@@ -58,7 +66,7 @@ def card_markdown(model: Model) -> str:
     ]
     held = model.table("held_out").set_index("cell_type")["auroc"]
     for row in model.table("classes").itertuples():
-        name = str(row.cell_type).replace("|", "\\|")
+        name = shown_as(row.cell_type).replace("|", "\\|")
         lines.append(
             f"| {name} | {row.n_cells:,} | {row.n_donors} | {row.precision:.2f} | {row.recall:.2f} | "
             f"{row.f1:.2f} | {_percent(row.false_alarms)} | {_number(held.get(row.cell_type))} |"

@@ -1,5 +1,7 @@
 """Annotations that are kept: ``$SGM_HOME/annotations/NAME``, with corrections by hand that can be undone."""
 
+from __future__ import annotations
+
 import fcntl
 import json
 import os
@@ -7,17 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from sgm_core import home
-from sgm_core.annotation.annotate import Annotated, annotate
 from sgm_core.cells.genes import read_aliases
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
 from sgm_core.spreadsheet import csv_text
+
+if TYPE_CHECKING:
+    from sgm_core.annotation.annotated import Annotated
 
 _LONGEST = 200
 
@@ -175,6 +179,8 @@ def annotate_run(parameters: dict[str, Any], folder: Path, observer: Observer) -
     observer
         Is told the progress.
     """
+    from sgm_core.annotation.annotate import annotate
+
     check_free(parameters["name"])
     table = parameters.get("aliases")
     result = annotate(

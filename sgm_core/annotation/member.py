@@ -7,6 +7,7 @@ from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
 from sgm_core.analysis.pca import apply_pca, fit_blocks, most_counted
+from sgm_core.annotation.arms import KEEPABLE
 from sgm_core.cells.dataset import Dataset
 from sgm_core.comparison.baselines import C_GENES, C_PCA, N_COMPONENTS, N_DETECTED, Cells, blocks
 from sgm_core.comparison.config import N_VARIABLE
@@ -17,7 +18,7 @@ from sgm_core.training.train_cells import FINETUNING, ONE_DRAW, train_cells
 from sgm_core.training.validation import validation_score
 from sgm_core.training.variable_genes import sums_of, variable_genes
 
-ARMS = {"hvg-logistic": C_GENES, "pca-logistic": C_PCA}
+ARMS = dict(zip(KEEPABLE, (C_GENES, C_PCA), strict=True))
 """What can be kept as a model, and the penalties that its validation donors choose from."""
 REFERENCE = 6000
 """Cells of a model's reference: drawn as evenly over classes and donors as they allow."""

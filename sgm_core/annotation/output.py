@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sgm_core import home
-from sgm_core.annotation.annotate import Annotated, is_dataset
+from sgm_core.annotation.annotated import Annotated, is_dataset
 from sgm_core.cells.dataset import open_dataset
 from sgm_core.cells.export import export_h5ad
 from sgm_core.cells.h5ad_write import named_table, write_counts, write_tables
@@ -72,7 +72,13 @@ def check_h5ad(data: str) -> Path | None:
     return path
 
 
-def write_h5ad(result: Annotated, data: str, out: Path, observer: Observer | None = None) -> Path:
+def write_h5ad(
+    result: Annotated,
+    data: str,
+    out: Path,
+    observer: Observer | None = None,
+    columns: tuple[str, ...] = COLUMNS,
+) -> Path:
     """Write the query with the predictions in ``obs`` and their origin in ``uns``.
 
     An h5ad is copied as it is; of a dataset or another file, counts and tables are written, in blocks.
@@ -92,7 +98,7 @@ def write_h5ad(result: Annotated, data: str, out: Path, observer: Observer | Non
         else:
             _write_anew(result, Path(data).expanduser(), temporary, observer or Observer())
         with h5py.File(temporary, "r+") as file:
-            _add(file, result)
+            _add(file, result, columns)
     return out
 
 
@@ -121,17 +127,17 @@ def _check_cells(result: Annotated, n_cells: int) -> None:
         )
 
 
-def _add(file: h5py.File, result: Annotated) -> None:
+def _add(file: h5py.File, result: Annotated, columns: tuple[str, ...]) -> None:
     from anndata.io import write_elem
 
     obs = file["obs"]
     order = [name if isinstance(name, str) else name.decode() for name in obs.attrs.get("column-order", [])]
     _check_cells(result, len(obs[obs.attrs["_index"]]))
-    for name in (PREFIX + name for name in COLUMNS):
+    for name in (PREFIX + name for name in columns):
         if name in obs:  # of what was written anew: nothing of a file that was copied is touched
             obs.move(name, name + _OWN)
             order[order.index(name)] = name + _OWN
-    for name in COLUMNS:
+    for name in columns:
         values = result.predictions[name]
         text = not pd.api.types.is_numeric_dtype(values.dtype)
         column = pd.Categorical(values.astype(str)) if text else values.to_numpy()

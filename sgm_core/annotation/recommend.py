@@ -7,7 +7,7 @@ import pandas as pd
 
 from sgm_core.analysis.chance import chance
 from sgm_core.analysis.statistics import fold_summary, paired_difference
-from sgm_core.annotation.member import ARMS
+from sgm_core.annotation.arms import KEEPABLE
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def recommend(folds: pd.DataFrame, predictions: pd.DataFrame, donors: pd.Series)
     """
     table = fold_summary(folds).sort_values("mean", ascending=False, ignore_index=True)
     table = table[["arm", "scheme", "mean", "low", "high"]]
-    table["keepable"] = table["arm"].isin(list(ARMS)) & (table["scheme"] == "baseline")
+    table["keepable"] = table["arm"].isin(list(KEEPABLE)) & (table["scheme"] == "baseline")
     first = table.iloc[0]
     for row in table[table["keepable"]].itertuples():
         own = predictions[(predictions["arm"] == row.arm) & (predictions["scheme"] == row.scheme)]

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 
 from sgm_core.analysis.gene_scores import control_genes
 from sgm_core.cells.dataset import Dataset
+from sgm_core.resources.store import list_resources, read_gene_sets
 
 MARKERS = "markers: "
 N_MARKERS, CONTROLS = 20, 50
@@ -26,6 +27,14 @@ LIKENESS = {
     "cDC-like": "vanGalen_AML_cDC",
 }
 """AML cell states of van Galen et al. 2019 (doi:10.1016/j.cell.2019.01.031) and their signatures."""
+
+
+def registered_signatures() -> dict[str, list[str]]:
+    """Return all sets of the signatures that are registered, by name."""
+    found: dict[str, list[str]] = {}
+    for resource in list_resources("signatures"):
+        found |= read_gene_sets(resource.path).terms
+    return found
 
 
 def choose_signatures(
@@ -83,7 +92,9 @@ def auroc(inside: np.ndarray, scores: np.ndarray) -> float:
     """Return the chance that a cell inside scores above one outside; NaN without either."""
     if not inside.any() or inside.all():
         return float("nan")
-    return float(roc_auc_score(inside, scores))
+    n, m = int(inside.sum()), int((~inside).sum())
+    above = rankdata(scores)[inside].sum() - n * (n + 1) / 2
+    return float(above / (n * m))
 
 
 def expected_signature(signatures: Mapping[str, Any], name: str) -> str | None:

@@ -1,12 +1,14 @@
 """Annotation models on disk: ``$SGM_HOME/models/NAME``, JSON, parquet and safetensors, whole or absent."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,10 +16,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from sgm_core import home
-from sgm_core.annotation.member import Member
 from sgm_core.annotation.unknown import Rarity
 from sgm_core.errors import InputError, NotFoundError
-from sgm_core.training.logistic import Linear, Scale
+
+if TYPE_CHECKING:
+    from sgm_core.annotation.member import Member
 
 SCHEMA_VERSION = 1
 FILES = (
@@ -258,6 +261,10 @@ def _named(member: Member, number: int) -> dict[str, np.ndarray]:
 
 
 def _member(tensors: dict[str, np.ndarray], number: int) -> Member:
+    # Here, so that reading a model's card and tables brings no torch along: pages do no more than that.
+    from sgm_core.annotation.member import Member
+    from sgm_core.training.logistic import Linear, Scale
+
     t = {key.partition(".")[2]: v for key, v in tensors.items() if key.partition(".")[0] == str(number)}
     pca = (t["pca.mean"], t["pca.components"]) if "pca.mean" in t else None
     return Member(

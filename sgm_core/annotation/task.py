@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sgm_core import home
-from sgm_core.annotation.annotate import UNKNOWN
+from sgm_core.annotation.annotated import UNKNOWN
 from sgm_core.annotation.member import ARMS
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import MIN_CELLS, MIN_DONORS, Fold, donor_folds, scored_classes

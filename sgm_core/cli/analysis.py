@@ -30,8 +30,10 @@ _TERMS = ["term", "go_id", "n_term", "n_hits", "fold_enrichment", "p_value", "q_
 _TITLES = {
     "frequency": "most masked genes of {arm}",
     "lift": "genes of {arm} masked most beyond their expression",
-    "uniform": "control: most masked genes of the uniform arm",
+    "uniform": "control: most masked genes under uniform masks",
+    "start": "control: most masked genes of {arm} before training",
     "expression": "control: genes of the highest mean expression",
+    "inverse": "control: genes of the lowest mean expression",
 }
 
 
@@ -46,6 +48,11 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     masks.add_argument("--by", default="all", help="cell_type, donor, timepoint or epoch, with --level")
     masks.add_argument("--level", default="", help="the cell type, donor ... to show")
     masks.add_argument("--top", type=int, default=20, help="genes to print in each list (default 20)")
+    masks.add_argument(
+        "--biology", type=int, nargs="?", const=100, metavar="N",
+        help="what the N (default 100) most masked genes are: transcription factors and signatures, against "
+        "genes of equal expression and controls; kept beside the run as biology.csv",
+    )  # fmt: skip
     enrich = add_command(sub, "enrich", "what the most masked genes, or any list of genes, do", _enrich)
     enrich.add_argument("run", metavar="RUN", nargs="?", help="ID of the run; or --genes and --universe")
     enrich.add_argument(
@@ -95,10 +102,16 @@ def _masks(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.analysis.mask_budgets import budget_sentence
     from sgm_core.analysis.mask_models import model_residuals, model_rows
     from sgm_core.analysis.masks import default_arm, gene_statistics, mask_arms, mask_levels
-    from sgm_core.analysis.verdict import agreement_sentence, verdict
+    from sgm_core.analysis.verdict import agreement_sentence, clearly_guided, verdict
+    from sgm_core.errors import InputError
+    from sgm_core.runs.biology import registered_sets
     from sgm_core.runs.masks import mask_groups
     from sgm_core.runs.store import open_run
 
+    if args.biology is not None:
+        if args.fold >= 0:
+            raise InputError("--biology takes all folds together: leave --fold out")
+        registered_sets()  # refused before all else is worked out
     run = open_run(args.run)
     run.check_dataset()
     masks, cells, start = _masks_of(run, args.by), _table(run, "mask_cells"), run.read_table("masks_start")
@@ -113,25 +126,30 @@ def _masks(args: argparse.Namespace, observer: Observer) -> Output:
     for name, d in facts.items():
         found = verdict(d)
         facts_of = {"verdict": found.sentence, "confidence": found.confidence, "diagnostic": d}
-        arms[name] = facts_of | {"agreement": agreement_sentence(d)}
+        arms[name] = facts_of | {"agreement": agreement_sentence(d), "clear": clearly_guided(d)}
     data: dict[str, Any] = {"run": run.id, "arm": arm, **arms[arm], "arms": arms}
     data["levels"] = mask_levels(_there(run, "masks", mask_groups(run)))
     data["genes"] = stats.to_dict("records")
     lines = [f"{name}: {found['verdict']} [{found['confidence']}]" for name, found in arms.items()]
-    lines += ["", *_diagnostic_lines(facts[arm]), f"  {arms[arm]['agreement']}"]
+    lines += ["", *_diagnostic_lines(facts[arm]), f"  {arms[arm]['agreement']}", f"  {arms[arm]['clear']}"]
     if said := budget_sentence(cells):
         lines.append(f"  {said}")
     group = f", {args.by} {args.level}" if args.by != "all" else ""
     for by in ("frequency", "lift"):
         title = _TITLES[by].format(arm=arm).capitalize() + group
         lines += ["", *_gene_lines(stats, by, args.top, title)]
+    if args.biology is not None:
+        from sgm_core.cli.biology import biology_of
+
+        data["biology"], more = biology_of(run, arm, models[arm], facts[arm], args.biology)
+        lines += more
     return Output(data, "\n".join(lines))
 
 
 def _gene_lines(stats: pd.DataFrame, by: str, top: int, title: str) -> list[str]:
     """List the first genes of an order; by lift, those whose lower bound is above 1."""
-    from sgm_core.analysis.enrichment import NO_PREFERENCE
     from sgm_core.analysis.masks import lift_problem, preferred_genes, top_genes
+    from sgm_core.analysis.rankings import NO_PREFERENCE
 
     if by == "lift":
         problem = lift_problem(stats)

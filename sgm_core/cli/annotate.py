@@ -119,15 +119,13 @@ def _compared(args: argparse.Namespace) -> tuple[str, str | None, int, Any, str,
 
 
 def _signatures(given: str | None) -> dict[str, list[str]]:
-    from sgm_core.resources.store import list_resources, read_gene_sets, resource_path
+    from sgm_core.annotation.signatures import registered_signatures
+    from sgm_core.resources.store import read_gene_sets, resource_path
 
     if given:
         path = Path(given) if Path(given).is_file() else resource_path("signatures", given)
         return dict(read_gene_sets(path).terms)
-    found: dict[str, list[str]] = {}
-    for resource in list_resources("signatures"):
-        found |= read_gene_sets(resource.path).terms
-    return found
+    return registered_signatures()
 
 
 def _card(model: Model) -> Output:

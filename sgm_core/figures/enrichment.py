@@ -53,7 +53,7 @@ def terms(table: pd.DataFrame, title: str, n: int = 20) -> go.Figure:
                     [f"{fold:.1f}" for fold in rows["fold_enrichment"]],
                     [p_text(p) for p in rows["p_value"]],
                     [p_text(q) for q in rows["q_value"]],
-                    [_wrapped(genes) for genes in rows["genes"]],
+                    [wrapped(genes) for genes in rows["genes"]],
                     rows["group"].map(escape),
                 ],
                 axis=-1,
@@ -108,7 +108,8 @@ def rankings(counts: pd.DataFrame, title: str) -> go.Figure:
     return fig
 
 
-def _wrapped(genes: str, most: int = 24, line: int = 8) -> str:
+def wrapped(genes: str, most: int = 24, line: int = 8) -> str:
+    """Return the first genes of a list with ``;`` between them, in lines for a hover label."""
     names = genes.split(";")
     shown = names[:most]
     text = "<br>".join(escape(", ".join(shown[i : i + line])) for i in range(0, len(shown), line))

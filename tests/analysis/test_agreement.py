@@ -155,4 +155,12 @@ def test_a_gene_that_some_models_lack_is_left_out_of_what_needs_all() -> None:
     table = lift_over_models(models)
     assert np.isnan(table["lift"].iloc[0])
     assert table["lift_low"].iloc[1:].notna().all()
-    assert len(two_seeds(models)) == GENES - 1
+    assert len(two_seeds(models)) == GENES - 1 == len(models.known().genes)
+
+
+def test_the_pair_of_other_donors_has_another_seed_and_another_fold() -> None:
+    models, _ = drawn(np.random.default_rng(7), seeds=2, folds=2, shared=0.3)
+    same, other = two_seeds(models), two_seeds(models, same_donors=False)
+    assert (same.attrs["seeds"], len(set(same.attrs["folds"]))) == ((0, 1), 1)
+    assert (other.attrs["seeds"], len(set(other.attrs["folds"]))) == ((0, 1), 2)
+    assert two_seeds(drawn(np.random.default_rng(8), seeds=2)[0], same_donors=False) is None

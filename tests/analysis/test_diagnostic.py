@@ -4,7 +4,7 @@ import pytest
 from synthetic_masks import count_cells, count_masks, draw_masks, masks_and_cells, simulated_values, untrained
 
 from sgm_core.analysis.diagnostic import diagnostic, mask_basis, spreads, value_leak
-from sgm_core.analysis.verdict import agreement_sentence, verdict
+from sgm_core.analysis.verdict import agreement_sentence, clearly_guided, verdict
 from sgm_core.training.config import PRESETS, PretrainConfig, pretrain_config
 
 
@@ -186,3 +186,15 @@ def test_the_basis_of_a_run() -> None:
         expected = pretrain_config(preset).mask_basis
         assert mask_basis({"pretrain": {"preset": preset}}) == mask_basis({"preset": preset}) == expected
     assert mask_basis({"pretrain": {}}) == PretrainConfig().mask_basis
+
+
+def test_clearly_guided_takes_every_condition(values: np.ndarray) -> None:
+    uniform = diagnostic(*masks_and_cells(np.zeros_like(values), values, seeds=3), start=untrained(values))
+    assert clearly_guided(uniform).startswith("Not clearly guided: not proven, effective share 1.00")
+    laws = [guided(values, choice=seed) for seed in (7, 8, 9)]
+    chance = diagnostic(*masks_and_cells(laws, values), start=untrained(values))
+    assert clearly_guided(chance).startswith("Not clearly guided: not proven")
+    law = guided(values, genes=150, times=20)
+    d = diagnostic(*masks_and_cells(law, values, seeds=3), start=untrained(values))
+    assert "agreement between donors unknown" in clearly_guided(d)
+    assert clearly_guided(d | {"agreement_between_donors": 0.6, "effective_share": 0.7}) == "Clearly guided"

@@ -125,7 +125,7 @@ def test_a_run_is_tested_with_its_controls(demo_dataset) -> None:
     result = enrich_run(masks, terms, top=25)
     assert result.arm == "self-guided"
     assert set(result.universe) == set(demo_dataset.genes)
-    assert list(result.lists) == ["frequency", "lift", "uniform", "expression"]
+    assert list(result.lists) == ["frequency", "lift", "uniform", "expression", "inverse"]
     assert all(len(genes) == 25 for genes in result.lists.values())
     assert not result.notes
     best = result.table[result.table["term"] == "planted"].set_index("ranking")["q_value"]

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from real_masks import RealMasks, real_masks
 
+from sgm_core.analysis.biology import biology, biology_sentence, biology_verdict
 from sgm_core.analysis.diagnostic import diagnostic
 from sgm_core.analysis.masks import gene_statistics, lift_problem, preferred_genes
+from sgm_core.analysis.rankings import rankings
 from sgm_core.analysis.verdict import agreement_sentence, verdict
 
 
@@ -28,6 +31,12 @@ def untrained(demo_home: Path) -> RealMasks:
 def trained(demo_home: Path) -> RealMasks:
     """Self-guided maskers of two seeds and two folds, trained until their masks have left their start."""
     return made(demo_home, seeds=2, folds=2, lr_new=0.03)
+
+
+@pytest.fixture(scope="module")
+def uniform(demo_home: Path) -> RealMasks:
+    """Uniform maskers of two seeds, trained."""
+    return made(demo_home, seeds=2, folds=1, masker="uniform", epochs=1)
 
 
 def test_an_untrained_masker_is_not_called_guided(untrained: RealMasks) -> None:
@@ -70,9 +79,24 @@ def test_trained_maskers_whose_seeds_disagree_are_called_chance(trained: RealMas
     assert len(preferred_genes(stats)) <= 0.025 * len(stats)
 
 
-def test_uniform_draws_of_real_models_stay_uniform(demo_home: Path) -> None:
-    real = made(demo_home, seeds=2, folds=1, masker="uniform", epochs=1)
-    d = diagnostic(real.masks, real.cells, basis="strata", start=real.start)
+def test_uniform_draws_of_real_models_stay_uniform(uniform: RealMasks) -> None:
+    d = diagnostic(uniform.masks, uniform.cells, basis="strata", start=uniform.start)
     assert verdict(d).sentence.startswith("Masks are indistinguishable from uniform")
     assert d["added_sd"] < 0.03
     assert d["reproducible_sd_low"] == 0
+
+
+def test_what_untrained_and_uniform_models_hide_most_is_nothing_beyond_the_controls(
+    untrained: RealMasks, uniform: RealMasks
+) -> None:
+    for real, confidence in ((untrained, "chance"), (uniform, "undecided")):
+        ranked = rankings(real.masks, top=30, start=real.start)
+        genes = ranked.genes.sort_values("expression")["gene"].tolist()
+        sets = {f"of one expression {k}": genes[20 * k : 20 * k + 20] for k in range(10)}
+        sets |= {f"random {k}": np.random.default_rng(k).permutation(genes)[:25] for k in range(40)}
+        table = biology(ranked, sets)
+        assert (table["ranking"] == "frequency").sum() == 50
+        assert not table["beyond_controls"].any()
+        assert "no control does" not in biology_sentence(table)
+        d = diagnostic(real.masks, real.cells, basis="strata", start=real.start)
+        assert biology_verdict(table, d).confidence == confidence

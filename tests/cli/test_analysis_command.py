@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import hypergeom
 from synthetic_run import make_compare_run
 
+import sgm_core
 from sgm_core.cli.frame import main
 from sgm_core.home import write_table
 from sgm_core.runs.store import create_run, open_run
@@ -77,9 +78,9 @@ def test_enrich_a_run_prints_controls_and_keeps_the_table(
     code, out, _ = call(capsys, "enrich", run_id, "--genesets", gmt, "--top", 40)
     assert code == 0
     assert "25 terms of eligible size; universe: 1,000 genes; lists: top 40" in out
-    assert "Control: most masked genes of the uniform arm" in out
+    assert "Control: most masked genes under uniform masks" in out
     table = open_run(run_id).read_table("enrichment")
-    assert set(table["ranking"]) == {"frequency", "lift", "uniform", "expression"}
+    assert set(table["ranking"]) == {"frequency", "lift", "uniform", "expression", "inverse"}
     assert set(table["library"]) == {"sets.gmt"}
     _, out, _ = call(capsys, "enrich", run_id, "--genesets", gmt, "--top", 40, "--by", "lift", "--json")
     data = json.loads(out)
@@ -255,3 +256,20 @@ def test_a_run_without_masks_says_where_they_come_from(
     code, _, err = call(capsys, "masks", run.id)
     assert code == 2
     assert "has no table 'masks'" in err
+
+
+def test_masks_biology_needs_sets_and_is_kept_as_csv(
+    run_id: str, gmt: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = call(capsys, "masks", run_id, "--biology", 20)
+    assert (code, "sgm resources add signatures FILE" in err) == (2, True)
+    assert call(capsys, "resources", "add", "signatures", gmt)[0] == 0
+    code, out, _ = call(capsys, "masks", run_id, "--biology", 20)
+    assert code == 0
+    assert "of 25 sets than genes of equal expression do" in out
+    assert "within a group of cells all models are counted together" in out
+    code, _, err = call(capsys, "masks", run_id, "--biology", 20, "--fold", 0)
+    assert (code, "leave --fold out" in err) == (2, True)
+    kept = pd.read_csv(open_run(run_id).path / "biology.csv")
+    assert set(kept["ranking"]) == {"frequency", "lift", "uniform", "start", "expression", "inverse"}
+    assert len(sgm_core.biology(run_id, top=20)) == len(kept)

@@ -26,8 +26,9 @@ def test_the_controls_stand_beside_the_arm(open_page, compare_run):
     assert list(wide.columns)[1:] == [
         "Self-guided, most masked",
         "Self-guided, highest lift",
-        "Uniform arm, most masked",
+        "Uniform masks, most masked",
         "Highest mean expression",
+        "Lowest mean expression",
     ]
 
 

@@ -2,10 +2,14 @@
 
 import pytest
 from page_text import read, text_of, titles
+from synthetic_run import guided_genes
 
 from sgm_core.analysis.diagnostic import diagnostic
 from sgm_core.analysis.verdict import agreement_sentence, verdict
+from sgm_core.cells.dataset import open_dataset
 from sgm_core.home import write_table
+from sgm_core.resources.store import add_resource
+from sgm_core.runs.biology import keep_biology, run_biology
 from sgm_core.runs.store import create_run
 
 
@@ -26,12 +30,23 @@ VIEWS = {  # what each view has and no other
     "By cell type": "Self-guided: the 30 genes of highest lift, by cell type",
     "By epoch": "Effective share of genes by epoch",
     "Is it guided?": "What it means",
+    "What are they?": "Self-guided, most masked: gene sets",
     "Table": "opportunities",
 }
 
 
+@pytest.fixture
+def signature(compare_run, tmp_path):
+    """A signature that is there to be found: the genes that the simulated arm prefers."""
+    dataset = open_dataset(compare_run.dataset_name)
+    genes = [dataset.genes[place] for place in guided_genes(dataset)]
+    path = tmp_path / "found.gmt"
+    path.write_text("\t".join(["Preferred <b>genes</b>", "", *genes]) + "\n")
+    add_resource("signatures", path)
+
+
 @pytest.mark.parametrize("view", VIEWS)
-def test_each_view_is_a_link(open_page, compare_run, view):
+def test_each_view_is_a_link(open_page, compare_run, signature, view):
     page = open_page("masked_genes", evidence=view)
     assert not page.exception
     assert not page.error
@@ -61,7 +76,25 @@ def test_step_0_and_other_seeds_stand_beside_the_trained_masks(open_page, compar
     assert "Self-guided: does another seed prefer the same genes?" in " ".join(titles(page))
 
 
-def test_a_run_of_one_seed_ranks_no_gene_by_lift(open_page, compare_run):
+def test_what_the_genes_are_by_cell_type_and_as_kept_beside_the_run(open_page, compare_run, signature):
+    page = open_page("masked_genes", evidence="What are they?")
+    assert not page.exception
+    assert "no control does: Preferred <b>genes</b>" in text_of(page)
+    cells = page.selectbox(key="biology-cells")
+    page = cells.set_value(cells.options[1]).run()
+    assert not page.exception
+    assert "Within a group of cells all models are counted together" in text_of(page)
+    table, _ = run_biology(compare_run, "self-guided", 40)
+    keep_biology(compare_run, table.assign(set="as kept"))
+    assert "no control does: as kept" in text_of(page.run())
+
+
+def test_without_sets_the_page_says_how_to_add_them(open_page, compare_run):
+    page = open_page("masked_genes", evidence="What are they?")
+    assert "sgm resources add transcription-factors FILE" in text_of(page)
+
+
+def test_a_run_of_one_seed_ranks_no_gene_by_lift(open_page, compare_run, signature):
     masks = compare_run.read_table("masks")
     write_table(compare_run.table_path("masks"), masks[masks["seed"].isin([-1, 0])].drop(columns="seed"))
     compare_run.table_path("masks_start").unlink()
@@ -76,6 +109,9 @@ def test_a_run_of_one_seed_ranks_no_gene_by_lift(open_page, compare_run):
     assert "lift" not in orders
     for view in ("By cell type", "By epoch", "Is it guided?", "Table"):
         assert not open_page("masked_genes", evidence=view).exception
+    text = text_of(open_page("masked_genes", evidence="What are they?"))
+    assert "one seed can't tell what another prefers" in text
+    assert "Undecided" in text[text.index("All cells.") - 40 :]
     page = open_page("enrichment")
     assert not page.exception
     assert page.selectbox(key="genes").value == "frequency", "it opens on what can be shown"

@@ -9,6 +9,9 @@ from hostile import COLUMNS, GENES, RAW, TITLE, hostile_dataset, hostile_run
 from page_text import text_of
 
 from pages.components import words
+from sgm_core.annotation.annotate import annotate
+from sgm_core.annotation.fit import fit_model
+from sgm_core.annotation.kept import keep
 
 # Fields that the browser shows as they are: options of menus, what a person typed, code, data, keys.
 PLAIN = {
@@ -95,6 +98,23 @@ def test_no_page_obeys_a_name(open_page, hostile):
         assert app.selectbox(key="run").value == run.id
     assert wrong == []
     assert {"evil", "EVIL1"} <= told, "the names were there to be obeyed"
+
+
+def test_annotate_obeys_no_name(open_page, demo_dataset, tmp_path):
+    dataset = hostile_dataset(demo_dataset, tmp_path)
+    sets = {f"vanGalen_AML_{state}": list(dataset.genes[i::9][:9]) for i, state in enumerate(("HSC", "Mono"))}
+    sets |= {"![evil](//evil.test/s)": list(dataset.genes[:9])}
+    fit_model(dataset, "m", folds=3, signatures=sets, with_map=False)
+    made = keep("kept", annotate(str(tmp_path / "![evil](evil.test) $evil$.h5ad"), "m", tmp_path / "work"))
+    made.correct([1, 2], TITLE, "<b>evil</b> ![evil](//evil.test)")
+    wrong, told = [], ""
+    for part in ("Result", "Correct by hand", "Annotate cells"):
+        app = open_page("annotate", part=part)
+        assert not app.exception and not app.error, part
+        wrong += [(part, *each) for each in obeyed(app)]
+        told += text_of(app)
+    assert wrong == []
+    assert "evil" in told
 
 
 def test_the_walk_would_see_it(open_page, hostile, monkeypatch):

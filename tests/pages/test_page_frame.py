@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from sgm_core.runs.store import STATES, create_run
 
-PAGES = ("home", "datasets", "new_run", "runs")
+PAGES = ("home", "datasets", "new_run", "runs", "annotate")
 HEAVY = ("torch", "gseapy", "umap", "scanpy", "sklearn")
 ROOT = Path(__file__).resolve().parents[2]
 

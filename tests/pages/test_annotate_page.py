@@ -1,0 +1,158 @@
+"""Annotate: a model is chosen, cells are named in a worker, looked at, corrected by hand and taken along."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from page_text import read, text_of, titles
+
+from sgm_core.annotation.annotate import annotate
+from sgm_core.annotation.fit import fit_model
+from sgm_core.annotation.kept import keep, open_annotation
+from sgm_core.cells.build import import_dataset
+from sgm_core.cells.dataset import open_dataset
+from sgm_core.cells.simulate import make_demo
+
+
+@pytest.fixture(scope="module")
+def annotated_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Home with the dataset ``tiny``, the model ``m`` of it, and the annotation ``kept`` of its cells."""
+    home = tmp_path_factory.mktemp("annotate-page") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SGM_HOME", str(home))
+        genes = make_demo(name="tiny", n_cells=400, n_genes=250).genes
+        sets = {f"vanGalen_AML_{state}": list(genes[i::7][:12]) for i, state in enumerate(("HSC", "Mono"))}
+        fit_model("tiny", "m", folds=3, signatures=sets, with_map=False)
+        keep("kept", annotate("tiny", "m", home / "work"))
+    return home
+
+
+@pytest.fixture
+def annotated(annotated_home: Path, sgm_home: Path) -> Path:
+    shutil.copytree(annotated_home, sgm_home, dirs_exist_ok=True)
+    return sgm_home
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list:
+    """Collect what would be started instead of starting it."""
+    runs: list = []
+    monkeypatch.setattr("pages.components.annotate_jobs.launch", runs.append)
+    return runs
+
+
+def test_without_a_dataset_it_says_where_one_is_made(open_page):
+    page = open_page("annotate")
+    assert not page.exception and not page.error
+    assert "No dataset with counts" in text_of(page)
+    assert [button.label for button in page.button] == ["Import a dataset"]
+
+
+def test_without_a_model_one_is_fitted_in_a_worker(open_page, demo_dataset, launched):
+    page = open_page("annotate")
+    assert not page.exception and not page.error
+    assert "No model yet" in text_of(page)
+    assert "sgm model fit --data small --arm hvg-logistic --name small-hvg-logistic" in page.code[0].value
+    next(button for button in page.button if button.label == "Fit the model").click().run()
+    assert not page.exception
+    (run,) = launched
+    assert (run.kind, run.parameters["arm"], run.parameters["false_alarm"]) == ("model", "hvg-logistic", 0.05)
+    assert "no comparison was given" in run.parameters["why"]
+
+
+def test_a_comparison_recommends_the_classifier(open_page, compare_run, launched):
+    page = open_page("annotate")
+    assert not page.exception and not page.error
+    assert "The comparison in view says: pca-logistic has macro F1" in text_of(page)
+    next(button for button in page.button if button.label == "Fit the model").click().run()
+    (run,) = launched
+    assert run.parameters["why"].startswith("pca-logistic has macro F1")
+
+
+def test_the_card_is_shown_and_the_annotation_runs_in_a_worker(open_page, annotated, launched):
+    shutil.copytree(annotated / "models" / "m", annotated / "models" / "a")  # which would come first
+    page = open_page("annotate", part="Annotate cells", annotator="m")
+    assert not page.exception and not page.error
+    said = text_of(page)
+    assert "m names" in said and "Never shown" in said and "AUROC when held out" in said
+    assert any(
+        command.value.startswith("sgm annotate tiny --model m --keep tiny-by-m") for command in page.code
+    )
+    next(button for button in page.button if button.label == "Annotate with m").click().run()
+    (run,) = launched
+    assert run.kind == "annotate"
+    assert run.parameters == {"data": "tiny", "model": "m", "name": "tiny-by-m"}
+    run.finish("failed", "12% of the genes are in tiny: <b>another species?</b>")
+    page.run()
+    assert [read(error.value) for error in page.error] == [f"{run.title}: {run.status['error']}"]
+
+
+def test_the_result_names_unknown_with_the_reason(open_page, annotated):
+    page = open_page("annotate", part="Result", annotation="kept")
+    assert not page.exception and not page.error
+    said = text_of(page)
+    assert "400 cells" in said and "unknown" in said and "median confidence" in said
+    assert "Do the names agree with signatures?" in said and "It is a likeness" in said
+    assert any(title.startswith("AML cell states") for title in titles(page))
+    assert any("cell types against donors with" in title for title in titles(page))
+
+
+def test_cells_are_corrected_and_the_correction_undone(open_page, annotated):
+    page = open_page("annotate", part="Correct by hand", annotation="kept")
+    assert not page.exception and not page.error
+    kind = open_annotation("kept").predictions()["cell_type"].value_counts().index[0]
+    field = next(each for each in page.multiselect if each.label.startswith("Label with"))
+    field.select(kind).run()
+    page.button(key="select-labels").click().run()
+    assert "selected:" in text_of(page)
+    page.text_input(key="correct-who").set_value("Ann <b>").run()
+    page.selectbox(key="correct-label").set_value("unknown").run()
+    page.button(key="correct-assign").click().run()
+    assert not page.exception and not page.error
+    (made,) = open_annotation("kept").corrections()
+    assert (made["label"], made["who"]) == ("unknown", "Ann <b>")
+    assert f"{made['n_cells']:,} cells of 400 corrected by hand, in 1 correction." in text_of(page)
+    page.button(key="correct-undo").click().run()
+    assert open_annotation("kept").corrections() == []
+    assert "0 cells of 400" in text_of(page)
+
+
+def test_the_labels_become_those_of_a_new_dataset(open_page, annotated, tmp_path, monkeypatch):
+    file = tmp_path / "query.h5ad"
+    adata = open_dataset("tiny").to_anndata()
+    adata.obsm["X_umap"] = np.arange(2.0 * adata.n_obs).reshape(-1, 2)
+    adata.write_h5ad(file)
+    keep("file", annotate(str(file), "m", tmp_path / "work"))
+    open_annotation("file").correct([0, 1], "Blast", "Ann")
+    runs: list = []
+    monkeypatch.setattr("pages.components.annotate_labels.launch", runs.append)
+    page = open_page("annotate", annotation="file")
+    assert not page.exception and not page.error
+    assert page.selectbox(key="beside").options[0] == "UMAP"
+    next(button for button in page.button if button.label == "Import with these labels").click().run()
+    assert not page.exception and not page.error
+    (run,) = runs
+    assert (run.kind, run.parameters["donor"], run.parameters["path"]) == ("import", "donor", str(file))
+    made = import_dataset(**run.parameters, min_genes=0, min_cells=0)
+    assert (made.labels() == "Blast").sum() == 2 and "unknown" in made.unlabelled
+
+
+def test_files_hold_the_corrections(annotated, tmp_path):
+    import anndata as ad
+
+    from sgm_core.annotation.corrected import corrected_csv, corrected_h5ad
+
+    made = open_annotation("kept")
+    made.correct([3, 5], "Blast", "Ann")
+    table = ad.read_h5ad(corrected_h5ad(made, tmp_path / "x.h5ad")).obs
+    assert table["sgm_cell_type"].iloc[[3, 5]].tolist() == ["Blast", "Blast"]
+    assert table["sgm_source"].iloc[3] == "Ann" and (table["sgm_source"] == "model").sum() == 398
+    assert "Blast" in corrected_csv(made, tmp_path / "x.csv").read_text().splitlines()[4]
+
+
+def test_a_model_that_is_gone_leaves_the_predictions(open_page, annotated):
+    shutil.rmtree(annotated / "models" / "m")
+    page = open_page("annotate", part="Result", annotation="kept")
+    assert not page.exception and not page.error
+    assert "Model m is gone" in text_of(page)
