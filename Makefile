@@ -5,7 +5,8 @@
 PYTHON ?= python3
 PORT ?= 8501
 APP_FLAGS ?=
-TEST_FLAGS ?= -n 2 --dist loadfile
+# in the order of the folders: browsers early, or one process waits for the other's last one
+TEST_FLAGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 PY := $(CURDIR)/$(VENV)/bin/python
