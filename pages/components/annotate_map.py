@@ -18,6 +18,10 @@ from sgm_core.figures.ramps import NO_VALUE, distinct
 
 _REFERENCE = "The reference, by cell type"
 _HEIGHT = 520
+_UNDER, _FEWEST_UNDER = 5, 1500
+"""Reference cells drawn under a placed one at most, and so many at least."""
+_FEW = 3000
+"""Placed cells up to which each is a point of 5 pixels."""
 _UNKNOWN_COLOUR = "#6b7075"
 
 
@@ -79,6 +83,8 @@ def _over(placed: pd.DataFrame, reference: pd.DataFrame | None) -> pd.DataFrame:
     if reference is None:
         return placed
     under = reference[["x", "y"]].astype("float32").assign(cell=-1)
+    if len(under) > (most := max(_FEWEST_UNDER, _UNDER * len(placed))):  # points grow where there are fewer
+        under = under.iloc[np.linspace(0, len(under) - 1, most).round().astype(int)]
     return pd.concat([under, placed], ignore_index=True)
 
 
@@ -91,7 +97,9 @@ def _draw(table: pd.DataFrame, annotation: Annotation, classes: list[str], title
         codes = np.where(rows < 0, len(classes), codes)
         palette, names = [*palette, NO_VALUE], [*names, "reference cells"]
     alt = f"{title}: {int((rows >= 0).sum()):,} cells coloured by {NOW.lower()}"
-    _scatter(table, np.arange(len(table)), codes, palette, names, title, key, alt)
+    # reference cells recede, as what is not selected does: a few cells of a patient lie before them
+    front = rows >= 0 if (rows < 0).any() else None
+    _scatter(table, np.arange(len(table)), codes, palette, names, title, key, alt, front)
 
 
 def _draw_reference(reference: pd.DataFrame, classes: list[str], title: str) -> None:
@@ -103,9 +111,9 @@ def _draw_reference(reference: pd.DataFrame, classes: list[str], title: str) -> 
 
 def _scatter(
     table: pd.DataFrame, cell: np.ndarray, codes: np.ndarray, palette: list[str], names: list[str],
-    title: str, key: str, alt: str,
+    title: str, key: str, alt: str, front: np.ndarray | None = None,
 ) -> None:  # fmt: skip
-    """Draw a map with the labels that are on it in its legend."""
+    """Draw a map with the labels that are on it in its legend; all but the points in `front` recede."""
     there = np.unique(codes)
     place = np.zeros(len(names), dtype=np.int64)
     place[there] = np.arange(len(there))
@@ -119,4 +127,5 @@ def _scatter(
     scatter(
         Points(x, y, cell.astype(np.int64), token), colours,
         key=f"annotate-{key}", group=f"annotate-{key}", title=title, height=_HEIGHT, alt=alt,
+        selected=front, least_px=0 if front is None or front.sum() > _FEW else 5,
     )  # fmt: skip

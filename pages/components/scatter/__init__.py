@@ -131,6 +131,7 @@ def scatter(
     title: str = "",
     height: int = 520,
     alt: str = "",
+    least_px: float = 0.0,
 ) -> Event | None:
     """Draw a map of cells.
 
@@ -150,6 +151,8 @@ def scatter(
         Pixels.
     alt
         The map in words.
+    least_px
+        Width of a point at least, for the few cells that matter among many; 0 lets their density say.
 
     Returns
     -------
@@ -182,6 +185,7 @@ def scatter(
         "low": float(colours.low),
         "high": float(colours.high),
         "missing": colours.missing,
+        "least": least_px,
         "heard": st.session_state.get(heard, 0),
     }
     with st.container(gap=None):

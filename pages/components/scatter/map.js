@@ -281,10 +281,11 @@ class ScatterMap {
     const [sx, sy] = this.scale();
     const room = Math.max(1, squares) * (sx / GRID) * (sy / GRID);
     const wanted = Math.sqrt((1.3 * room) / Math.max(1, cells));
-    let size = Math.max(1.2, Math.min(9, wanted)) * ratio;
+    const least = this.view.least;
+    let size = Math.max(least || 1.2, Math.min(9, wanted)) * ratio;
     if (size < 3) size = Math.round(size); // small points would differ from each other by a whole pixel
     const layers = (cells * (size / ratio) ** 2) / room;
-    const opacity = Math.max(0.35, Math.min(0.9, 2.2 / Math.sqrt(layers + 1)));
+    const opacity = Math.max(least ? 0.8 : 0.35, Math.min(0.9, 2.2 / Math.sqrt(layers + 1)));
     return { size, opacity };
   }
 
