@@ -7,11 +7,11 @@ import streamlit as st
 
 from pages.components import picker, words
 from sgm_core import home
-from sgm_core.annotation.annotated import check_origin, is_dataset
+from sgm_core.annotation.annotated import check_origin
 from sgm_core.annotation.corrected import corrected_csv, corrected_h5ad
 from sgm_core.annotation.kept import Annotation
 from sgm_core.annotation.output import check_h5ad
-from sgm_core.cells.dataset import Dataset, open_dataset
+from sgm_core.cells.dataset import Dataset, is_dataset, open_dataset
 from sgm_core.cells.export import stored_values
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape

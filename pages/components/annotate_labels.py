@@ -7,9 +7,9 @@ import streamlit as st
 
 from pages.components import annotate_data, importing, picker, state
 from sgm_core import home
-from sgm_core.annotation.annotated import UNKNOWN, check_origin, is_dataset
+from sgm_core.annotation.annotated import UNKNOWN, check_origin
 from sgm_core.annotation.kept import Annotation
-from sgm_core.cells.dataset import open_dataset
+from sgm_core.cells.dataset import is_dataset, open_dataset
 from sgm_core.errors import InputError, SGMError
 from sgm_core.escape import escape
 from sgm_core.runs.launch import launch

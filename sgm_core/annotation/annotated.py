@@ -6,8 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from sgm_core import home
-from sgm_core.cells.dataset import open_dataset
+from sgm_core.cells.dataset import is_dataset, open_dataset
 from sgm_core.errors import InputError
 
 UNKNOWN = "unknown"
@@ -33,11 +32,6 @@ class Annotated:
     obs: pd.DataFrame
     predictions: pd.DataFrame
     about: dict[str, Any]
-
-
-def is_dataset(data: str) -> bool:
-    """Return whether `data` names a dataset, as `open_cells` takes it."""
-    return "/" not in data and (home.home() / "datasets" / data / "dataset.json").is_file()
 
 
 def origin_of(data: str) -> dict[str, str]:

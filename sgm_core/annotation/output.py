@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from sgm_core import home
-from sgm_core.annotation.annotated import Annotated, is_dataset
-from sgm_core.cells.dataset import open_dataset
+from sgm_core.annotation.annotated import Annotated
+from sgm_core.cells.dataset import is_dataset, open_dataset
 from sgm_core.cells.export import export_h5ad
 from sgm_core.cells.h5ad_write import named_table, write_counts, write_tables
 from sgm_core.cells.read import open_source

@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from sgm_core.annotation.annotated import check_origin, is_dataset
-from sgm_core.cells.dataset import open_dataset
+from sgm_core.annotation.annotated import check_origin
+from sgm_core.cells.dataset import is_dataset, open_dataset
 from sgm_core.cells.read.extras import read_maps
 from sgm_core.errors import SGMError
 

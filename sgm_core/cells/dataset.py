@@ -411,6 +411,11 @@ class Dataset:
         return columns
 
 
+def is_dataset(data: str) -> bool:
+    """Return whether `data`, which may be a path as well, names a dataset."""
+    return "/" not in data and (home.home() / "datasets" / data / "dataset.json").is_file()
+
+
 def open_dataset(name: str) -> Dataset:
     """Open a dataset by its name.
 

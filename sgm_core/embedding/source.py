@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import sparse
 
 from sgm_core import home
-from sgm_core.cells.dataset import list_datasets, open_dataset
+from sgm_core.cells.dataset import is_dataset, list_datasets, open_dataset
 from sgm_core.cells.genes import GeneMap, harmonise
 from sgm_core.cells.read import open_source
 from sgm_core.cells.read.source import not_counts
@@ -78,9 +78,8 @@ def open_cells(
     """
     if max_cells is not None and max_cells < 1:
         raise InputError(f"max cells is {max_cells}: it must be 1 or more")
-    is_name = "/" not in data and (home.home() / "datasets" / data / "dataset.json").is_file()
     path = Path(data).expanduser()
-    if is_name:
+    if is_dataset(data):
         yield _from_dataset(data, max_cells, block or BLOCK, to_genes)
     elif path.exists():
         with home.scratch(scratch / "embed") as folder:
