@@ -25,10 +25,8 @@ GRID: dict[str, tuple[str, dict[str, Any]]] = {
     # what a head reads without pretraining: the genes, and random vectors of them
     "no pretraining": ("no-pretraining", {}),
     "genes alone": ("no-pretraining", {"pool": "genes"}),
-    "random vectors alone": ("no-pretraining", {"pool": "mean"}),
     # the backbone and its recipe
     "uniform": ("uniform", {}),
-    "uniform, vectors alone": ("uniform", {"pool": "mean"}),
     "uniform, 6 epochs": ("uniform", {"epochs": 6}),
     "uniform, 24 epochs": ("uniform", {"epochs": 24}),
     "uniform, no variable genes": ("uniform", {"variable_genes": 0}),

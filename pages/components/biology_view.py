@@ -102,8 +102,9 @@ def _of_run(run: Run, arm: str) -> tuple[pd.DataFrame, list[str]] | None:
 
     A table that was kept beside the run is shown if it is this arm's and newer than masks and sets.
     """
-    sets = [str(resource.path) for resource in set_resources()]
-    stamps = [tables.stamp(resource.path) for resource in set_resources()]
+    resources = set_resources()
+    sets = [str(resource.path) for resource in resources]
+    stamps = [tables.stamp(resource.path) for resource in resources]
     kept_there = tables.read(run, "biology", arm=arm)
     newest = max([tables.key(run, "masks")[1], *stamps])
     if kept_there is not None and len(kept_there) and tables.key(run, "biology")[1] >= newest:
