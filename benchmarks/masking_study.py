@@ -54,6 +54,7 @@ GRID: dict[str, tuple[str, dict[str, Any]]] = {
     "ADIOS + summary": ("adios+summary", {}),
     # who trains the latents
     "self-guided": ("self-guided", {}),
+    "self-guided by error": ("self-guided", {"guide": "error"}),
     "self-guided, temperature 0.5": ("self-guided", {"temperature": 0.5}),
     "self-guided, temperature 0.25": ("self-guided", {"temperature": 0.25}),
     "self-guided, random keys": ("self-guided", {"key_init": "random"}),
