@@ -14,7 +14,6 @@ from pathlib import Path
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold, scored_classes
 from sgm_core.comparison.arms import process_count, seeds_of, settings
-from sgm_core.comparison.code import deciding_code
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.killed import run_noted, start_noting, why_broken
 from sgm_core.comparison.publish import Publisher
@@ -28,6 +27,7 @@ from sgm_core.comparison.tasks import (
 )
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
+from sgm_core.saved.code import deciding_code
 from sgm_core.training.backbones import corpus_sentence, is_bundle
 from sgm_core.training.config import fold_count
 from sgm_core.training.folds import run_folds

@@ -18,6 +18,8 @@ from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.parts import PARTS, write_predictions
 from sgm_core.home import read_json, whole_folder, write_json, write_table
 from sgm_core.progress import Observer
+from sgm_core.saved.keeper import FOLDER as STATE
+from sgm_core.saved.keeper import codes_in
 from sgm_core.training.config import SCHEMES, FinetuneConfig
 from sgm_core.training.few_recipe import few_recipe
 from sgm_core.training.folds import draws_of, run_folds
@@ -63,9 +65,9 @@ def drop_what_other_code_made(folder: Path, code: str) -> bool:
     Scores of two versions in one table would be compared with each other.
     """
     described = (read_json(path) for path in (folder / FOLDER).glob("[!.]*/task.json"))
-    if all(task["code"] == code for task in described):
+    if all(made == code for made in [*(task["code"] for task in described), *codes_in(folder / STATE)]):
         return False
-    for name in (FOLDER, "pooled", *PARTS):
+    for name in (FOLDER, STATE, "pooled", *PARTS):
         shutil.rmtree(folder / name, ignore_errors=True)
     return True
 
@@ -132,6 +134,7 @@ def run_task(config: CompareConfig, task: Task, folder: Path, code: str, observe
             _arm(dataset, config, task, fold, folder, temporary, observer)
         described = {"arm": task.arm, "fold": task.fold, "seed": task.seed, "code": code}
         write_json(temporary / "task.json", {**described, "seconds": time.perf_counter() - started})
+    shutil.rmtree(folder / STATE / task.name, ignore_errors=True)
     observer.progress(1, 1)
 
 
@@ -259,6 +262,7 @@ def _arm(
     from sgm_core.model.checkpoint import save_model
     from sgm_core.training.data import model_values
     from sgm_core.training.finetune import prediction_table
+    from sgm_core.training.kept import keeper_of
     from sgm_core.training.label_draws import label_draws
     from sgm_core.training.labelled import labelled_fold, name_cells
     from sgm_core.training.pretrain import pretrain, pretrain_cells, weights_of
@@ -270,7 +274,8 @@ def _arm(
     trained = bool(ARMS[task.arm])
     if trained:
         told = TaskObserver(observer, observer.slot, (0.0, 0.6))
-        result = pretrain(dataset, pretraining, fold, told)
+        place = folder / STATE / task.name
+        result = pretrain(dataset, pretraining, fold, told, state=place / "pretrain")
         model = result.model
         for name, table in told.tables.items():
             write_table(target / f"{name}.parquet", table.assign(fold=task.fold))
@@ -315,7 +320,13 @@ def _arm(
             whole = drawn.labels == ALL
             recipe = own if whole else few_recipe(own, drawn.part.cells.size)
             heard = within if whole else _Unheard(observer)
-            probabilities, chosen = name_cells(model, values, drawn.part, recipe, pooled, heard, **where)
+            keeper = None
+            if whole:  # few labels take seconds
+                place = folder / STATE / task.name / scheme
+                keeper = keeper_of(recipe, place, dataset, fold, heard, arm=task.arm, seed=task.seed)
+            probabilities, chosen = name_cells(
+                model, values, drawn.part, recipe, pooled, heard, keeper, **where
+            )
             keys = {"fold": task.fold, "arm": task.arm, "scheme": scheme, "seed": task.seed}
             table = prediction_table(dataset, part.test, part.classes, probabilities, config.label, **keys)
             scores.add(drawn, table, chosen, pretrain_seconds + time.perf_counter() - started)

@@ -33,6 +33,10 @@ _WITHOUT_A_WORD = (
     "its process ended without a word: it was killed, which the system does when memory runs out (`dmesg` "
     "tells), or the machine went off"
 )
+TRAININGS = ("pretrain", "finetune", "compare")
+"""Kinds that keep checkpoints."""
+STATE = "state"
+"""Folder of the checkpoints; `sgm_core.saved.keeper.FOLDER`, whose import takes seconds."""
 _START_GRACE_S = 60.0  # a queued run may be without a process for this long: it is being launched
 _WRITE_EVERY_S = 0.5
 
@@ -85,9 +89,25 @@ class Run(Observer):
     @property
     def when_resumed(self) -> str:
         """What resuming does with what an earlier attempt did, in one sentence."""
+        where = self.checkpoint
         if self.kind == "compare":
-            return "resuming goes on: finished tasks are kept, those under way start over"
+            return "resuming goes on: finished tasks are kept, those under way go on from their checkpoints"
+        if where is not None:
+            return f"resuming goes on from its checkpoint: {where}"
+        if self.kind in TRAININGS:
+            return "resuming starts over: there is no checkpoint yet"
         return "resuming starts over: a run of this kind keeps nothing of what is half done"
+
+    @property
+    def checkpoint(self) -> str | None:
+        """How far its newest checkpoint is, in words; None if there is none, or it is a comparison's."""
+        if self.kind not in ("pretrain", "finetune"):
+            return None
+        states = [path for path in (self.path / STATE).glob("*/[0-9]*") if path.name.isdigit()]
+        for newest in sorted(states, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                return str(home.read_json(newest / "whole.json")["where"])
+        return None
 
     def check_dataset(self) -> None:
         """Refuse if the dataset of this name has other cells than the run was made on; none at all is fine.
@@ -161,9 +181,13 @@ class Run(Observer):
         """Make it a queued run (again), as if it had just been asked for; its next attempt begins."""
         self._cancel_marker.unlink(missing_ok=True)
         self._attempt = None
+        status = self._read_status()
+        attempt = status.get("attempt", 0) + 1
+        goes_on = self.kind == "compare" or self.checkpoint is not None
         self.update(
             state="queued",
-            attempt=self._read_status().get("attempt", 0) + 1,
+            attempt=attempt,
+            since=status.get("since", 0) if goes_on else attempt,
             queued=now(),
             started=None,
             finished=None,
@@ -304,10 +328,12 @@ class Run(Observer):
     def metrics(self) -> pd.DataFrame:
         """Return the rows of ``metrics.jsonl`` that count; a torn line is left out.
 
-        The last attempt's, since a resumed run starts over; of a comparison, for each arm, fold (and seed)
-        those of the last attempt at it, since what was finished before is not done again.
+        What an attempt did again counts once (`sgm_core.runs.attempts`); nothing of an attempt counts after
+        which the run started over.
         """
         import pandas as pd
+
+        from sgm_core.runs.attempts import standing
 
         rows = []
         path = self.path / "metrics.jsonl"
@@ -320,13 +346,10 @@ class Run(Observer):
         found = pd.DataFrame(rows)
         if "attempt" not in found:
             return found
-        attempt = found.pop("attempt").fillna(0)
-        task = [name for name in ("arm", "fold", "seed") if name in found]
-        if self.kind == "compare" and task:
-            last = attempt.groupby([found[name] for name in task], dropna=False).transform("max")
-        else:
-            last = pd.Series(self._read_status().get("attempt", 0), index=found.index)
-        return found[attempt == last].reset_index(drop=True)
+        found["attempt"] = found["attempt"].fillna(0)
+        status = self._read_status()
+        since = status.get("since", 0 if self.kind == "compare" else status.get("attempt", 0))
+        return standing(found[found["attempt"] >= since]).drop(columns="attempt")
 
     def log_tail(self, n: int = 200) -> str:
         """Return the last `n` lines of the log."""

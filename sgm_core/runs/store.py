@@ -10,13 +10,13 @@ from typing import Any
 import psutil
 
 from sgm_core import home
-from sgm_core.comparison.code import deciding_code
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.model.bundle import weights_hash
 from sgm_core.runs.plain import plain
 from sgm_core.runs.provenance import code_version, hardware
 from sgm_core.runs.run import ACTIVE, STATES, Run, now
 from sgm_core.runs.titles import corpus_of, run_title
+from sgm_core.saved.code import deciding_code
 
 __all__ = [
     "ACTIVE",

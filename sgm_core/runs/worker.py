@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -20,7 +21,7 @@ from sgm_core.progress import Observer
 from sgm_core.runs.launch import enqueue, turn
 from sgm_core.runs.process import end_helpers, identity
 from sgm_core.runs.provenance import code_version
-from sgm_core.runs.run import ACTIVE, Run
+from sgm_core.runs.run import ACTIVE, STATE, Run
 from sgm_core.runs.store import CANCEL_GRACE_S, open_run
 from sgm_core.runs.sweep import sweep
 
@@ -139,6 +140,7 @@ def carry_out(run: Run, observer: Observer) -> None:
         raise
     run.message("done")
     run.finish("done")
+    shutil.rmtree(run.path / STATE, ignore_errors=True)  # the checkpoints of the way
 
 
 def _reason(error: Exception) -> str:
