@@ -8,13 +8,17 @@ from pages.components.corpus_view import corpus
 from pages.components.reconstruction_view import reconstruction
 from sgm_core.escape import escape
 from sgm_core.runs import EXPORTED
-from sgm_core.runs.launch import launch
-from sgm_core.runs.store import ACTIVE, Run, cancel_run, export_size, open_run, packed_run
+from sgm_core.runs.carry import export_size, packed_run
+from sgm_core.runs.resume import resume_run
+from sgm_core.runs.run import PAUSE, TRAININGS
+from sgm_core.runs.store import ACTIVE, ENDED, Run, cancel_run, pause_run
+from sgm_core.runs.trash import KEPT_DAYS, built_on, delete_run, deleted_runs, restore_run
 
 _LARGEST_EXPORT = 1_000_000_000
 _MARKS = {
     "queued": "○ Queued",
     "running": "▶ Running",
+    "paused": "‖ Paused",
     "done": "● Done",
     "failed": "✕ Failed",
     "cancelled": "– Cancelled",
@@ -75,11 +79,25 @@ def actions(run: Run) -> None:
         ):
             cancel_run(run.id)
             st.rerun()
-        if run.state in ("failed", "cancelled", "lost") and st.button(
+        if (
+            run.state in ACTIVE
+            and run.kind in TRAININGS
+            and st.button(
+                "Pause",
+                icon=":material/pause_circle:",
+                disabled=run.asked(PAUSE) is not None or run.cancel_asked() is not None,
+                help="Stops after its step and keeps a checkpoint: the device is free, and resuming goes on "
+                "from there",
+            )
+        ):
+            pause_run(run.id)
+            st.rerun()
+        if run.state in ENDED and st.button(
             "Resume", icon=":material/play_arrow:", type="primary", help=run.when_resumed.capitalize()
         ):
-            launch(open_run(run.id))
-            st.rerun()
+            with frame.guard():
+                resume_run(run.id)
+                st.rerun()
         compared = run.kind == "compare" and run.table_path("folds").exists()
         if compared and st.button("Open in Compare", icon=":material/balance:"):
             state.go("pages/compare.py", run=run.id)
@@ -103,6 +121,39 @@ def actions(run: Run) -> None:
             help=f"The run's folder as one zip file ({words.size(size)}): {EXPORTED}"
             + (f". Too large for here: `sgm runs export {run.id}`" if size > _LARGEST_EXPORT else ""),
         )
+        if run.state not in ACTIVE:
+            _delete(run)
+
+
+def _delete(run: Run) -> None:
+    with st.popover("Delete", icon=":material/delete:"):
+        others = built_on(run.id)
+        named = f" {words.count(len(others), 'run')} started from it and will miss it." if others else ""
+        st.markdown(
+            f"Its {words.size(run.size())} go to the trash, which keeps them for {KEPT_DAYS} days.{named}"
+        )
+        if st.button("Delete this run", type="primary", key=f"delete-{run.id}"):
+            with frame.guard():
+                delete_run(run.id)
+                state.choose(dataset=run.dataset_name)
+                st.query_params.pop("show", None)
+                st.rerun()
+
+
+def deleted() -> None:
+    """List what is in the trash, each with a button that takes it back."""
+    rows = deleted_runs()
+    if not rows:
+        return
+    with st.expander(f"Deleted ({len(rows)})"):
+        for row in rows:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(escape(str(row["title"] or row["id"])), width="content")
+                st.caption(f"{words.size(int(row['bytes']))} · deleted {words.ago(str(row['deleted']))}")
+                if st.button("Take back", key=f"restore-{row['id']}-{row['deleted']}"):
+                    with frame.guard():
+                        restore_run(str(row["id"]))
+                        st.rerun()
 
 
 def one_run(run: Run) -> None:
@@ -110,10 +161,15 @@ def one_run(run: Run) -> None:
         st.subheader(escape(run.title), anchor=False, width="content")
         frame.run_badge(run)
         if run.state not in ACTIVE:
-            st.caption(f"{words.ago(run.status.get('finished'))} · {escape(run.id)}")
+            stamp = words.ago(run.status.get("finished"))
+            st.caption(f"{stamp} · {words.size(run.size())} on disk · {escape(run.id)}")
     run_facts.progress_bar(run)
     if run.state in ("failed", "lost"):
         st.error(escape(run.status.get("error") or "It ended without saying why; the log may tell."))
+    elif run.state == "paused" and run.status.get("error"):
+        st.info(escape(run.status["error"]))
+    elif run.state in ACTIVE and (run.asked(PAUSE) is not None or run.cancel_asked() is not None):
+        st.caption("Stops after its step.")
     actions(run)
 
 
@@ -170,6 +226,7 @@ def body() -> None:
             name = f"Log of {escape(words.run_label(run))}" if len(selected) > 1 else "Log"
             with st.expander(name, expanded=run.state == "failed"):
                 st.code(run.log_tail(200) or "Nothing yet.", None, height=260)
+        deleted()
         if not any(run.state in ACTIVE for run in runs) and st.session_state.pop("runs-live", False):
             st.rerun()
 

@@ -20,6 +20,7 @@ from sgm_core.comparison.publish import Publisher
 from sgm_core.comparison.tasks import (
     BASELINE,
     MAP,
+    STEP_S,
     Task,
     TaskObserver,
     drop_what_other_code_made,
@@ -107,18 +108,24 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
                 if done:
                     finished += len(done)
                     publisher.when_due()
-                under_way = sum(share for share in progress[:] if share < 1)
+                share_under_way = sum(share for share in progress[:] if share < 1)
                 observer.progress(
-                    finished + under_way,
+                    finished + share_under_way,
                     len(everything) + bool(config.umap),
                     f"{finished} of {len(everything)} tasks",
                 )
         except BrokenProcessPool as error:
             raise why_broken(processes, pids[:], todo) from error
         except BaseException:
-            for process in processes:
-                process.terminate()
+            under_way = [future for future in waiting if future.running()]
             pool.shutdown(wait=False, cancel_futures=True)
+            try:
+                for process in processes:
+                    process.terminate()  # after its step, with its checkpoint kept
+                wait(under_way, timeout=STEP_S)
+            finally:
+                for process in processes:
+                    process.kill()
             publisher.wait()
             raise
     publisher.publish()

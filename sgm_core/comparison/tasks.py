@@ -1,6 +1,9 @@
 """One task of a comparison: an arm with a seed, or the baselines, on a fold; a folder, whole or absent."""
 
+import os
 import shutil
+import signal
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +19,10 @@ from sgm_core.comparison.arms import settings
 from sgm_core.comparison.baselines import BASELINES, Cells, Read, blocks, reader, run_baseline
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.parts import PARTS, write_predictions
+from sgm_core.errors import Stopped
 from sgm_core.home import read_json, whole_folder, write_json, write_table
 from sgm_core.progress import Observer
-from sgm_core.saved.keeper import FOLDER as STATE
+from sgm_core.saved import FOLDER as STATE
 from sgm_core.saved.keeper import codes_in
 from sgm_core.training.config import SCHEMES, FinetuneConfig
 from sgm_core.training.few_recipe import few_recipe
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 BASELINE, MAP = "baselines", "dataset-map"
 MAPPED = ("self-guided", "uniform+summary")  # arms whose pooled vectors of fold 0 get a UMAP
 FOLDER = "tasks"
+STEP_S = 5.0  # that a process has for its step when it is to end
+_asked_to_end = False
 _progress: Any = None  # a shared array in the worker processes: the share done of every task
 
 
@@ -97,7 +103,9 @@ class TaskObserver(Observer):
         self.observer.metric(**values)
 
     def check(self) -> None:
-        """Ask whom it stands for."""
+        """Ask whom it stands for, and whether the system asked this process to end."""
+        if _asked_to_end:
+            raise Stopped("the system stopped a process of it (SIGTERM), as a shutdown does")
         self.observer.check()
 
     def progress(self, done: float, total: float, what: str = "") -> None:
@@ -114,12 +122,25 @@ def start_worker(progress: Any, workers: int) -> None:
     from sgm_core.training.memory import keep_freed_memory
 
     _progress = progress
+    signal.signal(signal.SIGTERM, _end_after_step)
     set_threads(workers)
     keep_freed_memory()
 
 
+def _end_after_step(*_: object) -> None:
+    """Let the training keep its checkpoint; who is asked again, or takes long, ends at once."""
+    global _asked_to_end
+    if _asked_to_end:
+        os._exit(128 + signal.SIGTERM)
+    _asked_to_end = True
+    last = threading.Timer(STEP_S, os._exit, [128 + signal.SIGTERM])
+    last.daemon = True
+    last.start()
+
+
 def run_task(config: CompareConfig, task: Task, folder: Path, code: str, observer: TaskObserver) -> None:
     """Work out one task and keep it as ``tasks/ARM.foldK.seedS``; `code` is noted with it."""
+    observer.check()
     dataset = open_dataset(config.data)
     fold = run_folds(dataset, config)[task.fold]
     if is_done(folder, task):

@@ -7,16 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from sgm_core.errors import InputError
 from sgm_core.home import read_json
 from sgm_core.progress import Observer
+from sgm_core.saved import ACCEPTED, WHOLE
 from sgm_core.saved.code import deciding_code
-from sgm_core.saved.state import WHOLE, machine, read_facts, read_state, write_state
+from sgm_core.saved.state import machine, read_facts, read_state, write_state
 
-FOLDER = "state"
-"""Where a run keeps the states of its trainings, a folder for each."""
-ACCEPTED = "accepted.json"
-"""Beside them: the code that a person lets go on with states of other code."""
 KEPT = 2
 _SHARE = 0.02
 """An epoch's end is written as long as that takes no more than this share of the time."""
@@ -30,7 +29,7 @@ class Keeper:
 
     Parameters
     ----------
-    folder : of this training alone, in the run's folder `FOLDER`
+    folder : of this training alone, in the run's folder `sgm_core.saved.FOLDER`
     minutes : between two states; 0 = after every update
     made_of : what the training follows from: its recipe, its cells
     observer : is told what was read, and what could not be written or read
@@ -54,13 +53,13 @@ class Keeper:
     def save(self, state: dict[str, Any], where: str) -> None:
         """Write a state; `where` says in words how far the training is."""
         started = time.monotonic()
-        facts = {"where": where, "written": datetime.now(UTC).isoformat(timespec="seconds")}
+        facts: dict[str, Any] = {"where": where, "written": datetime.now(UTC).isoformat(timespec="seconds")}
         facts |= {"made_of": self.made_of, "machine": machine()}
         kept = states_in(self.folder)
         try:
             write_state(self.folder / f"{_number(kept[-1]) + 1 if kept else 1:08d}", state, facts)
-        except OSError as error:
-            reason = error.strerror or str(error)
+        except (OSError, SafetensorError) as error:  # which has its own name for a full disk
+            reason = getattr(error, "strerror", None) or str(error)
             last = f"the last one, of {read_where(kept[-1])}, stays" if kept else "there is none yet"
             self.observer.message(f"the checkpoint could not be written ({reason}): {last}")
         else:
@@ -132,7 +131,7 @@ def read_where(state: Path) -> str:
 
 
 def codes_in(folder: Path) -> set[str]:
-    """Return which code made the states in a run's folder `FOLDER`; a damaged one is left out."""
+    """Return which code made the states in a run's `sgm_core.saved.FOLDER`, damaged ones left out."""
     found = set()
     for path in folder.rglob(WHOLE):
         with suppress(InputError, KeyError, TypeError):
@@ -141,7 +140,7 @@ def codes_in(folder: Path) -> set[str]:
 
 
 def accepted_code(folder: Path) -> str | None:
-    """Return the code that may go on with other code's states in a run's folder `FOLDER`."""
+    """Return the code that may go on with other code's states in a run's folder `sgm_core.saved.FOLDER`."""
     try:
         return str(read_json(folder / ACCEPTED)["code"])
     except (OSError, ValueError, KeyError, TypeError):

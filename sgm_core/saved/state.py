@@ -17,9 +17,10 @@ from torch import Tensor
 
 from sgm_core.errors import InputError
 from sgm_core.home import read_json, whole_folder
+from sgm_core.saved import WHOLE
 
 SCHEMA = 1
-TENSORS, PLAIN, WHOLE = "tensors.safetensors", "plain.json", "whole.json"
+TENSORS, PLAIN = "tensors.safetensors", "plain.json"
 
 
 def write_state(folder: Path, state: dict[str, Any], facts: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from sgm_core.home import check_name, read_json
 from sgm_core.model.checkpoint import load_model
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
-from sgm_core.saved.keeper import FOLDER as STATE
+from sgm_core.saved import FOLDER as STATE
 from sgm_core.training.backbones import check_backbone, corpus_sentence, is_bundle
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import model_values, refuse_long_cells

@@ -238,7 +238,7 @@ class Loop(Generic[_Made]):
     def _where(self) -> str:
         """Say how far it is."""
         done = f"{self.epoch} of {self.recipe.epochs} epochs done"
-        return done + (f" and {self.step} steps of the next" if self.step else "")
+        return done + (f", and step {self.step} of the next" if self.step else "")
 
     def _order_now(self) -> Any:
         return None if self.task.order is None else self.task.order.bit_generator.state

@@ -20,7 +20,7 @@ from sgm_core.model.checkpoint import save_model
 from sgm_core.model.interface import BackboneConfig
 from sgm_core.model.reconstruction import Drawn, MaskedModel
 from sgm_core.progress import Observer
-from sgm_core.saved.keeper import FOLDER as STATE
+from sgm_core.saved import FOLDER as STATE
 from sgm_core.training.backbones import corpus_sentence, is_bundle
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.corpus import (

@@ -11,7 +11,8 @@ from pages.components import run_facts, words
 from sgm_core import home
 from sgm_core.cli import main
 from sgm_core.runs import EXPORTED
-from sgm_core.runs.store import create_run, export_run, export_size, packed_run
+from sgm_core.runs.carry import export_run, export_size, packed_run
+from sgm_core.runs.store import create_run
 
 
 def test_a_finished_comparison_shows_its_best_score_and_curves(open_page, compare_run):

@@ -28,7 +28,7 @@ class Fatal(Observer):
     [
         (signal.SIGKILL, InputError, "failed", r"baselines\.fold\d.* was killed \(SIGKILL\).*memory"),
         (signal.SIGSEGV, InputError, "failed", r"baselines\.fold\d.* ended by SIGSEGV"),
-        (signal.SIGTERM, Stopped, "lost", "the system stopped a process of it"),
+        (signal.SIGTERM, Stopped, "paused", "the system stopped a process of it"),
     ],
 )
 def test_a_killed_process_of_a_comparison_is_named(
