@@ -112,7 +112,7 @@ def checkpoint_field() -> Any:
         "machine",
         "Minutes between two checkpoints, from which a stopped run goes on as if it had never stopped; "
         "0 = after every update. It changes no number",
-        range=Range(0, 1440),
+        range=Range(0.0, 1440.0),
     )
 
 
