@@ -37,6 +37,7 @@ def overview(runs: list[Run]) -> pd.DataFrame:
             "curve": [run_facts.sparkline(run) for run in runs],
             "created": [words.moment(run.config["created"]) for run in runs],
             "took": [words.duration(words.took(run)) if words.took(run) is not None else "" for run in runs],
+            "disk": [words.size(n_bytes) for n_bytes in run_facts.sizes(tuple(run.id for run in runs))],
         }
     )
 
@@ -54,7 +55,7 @@ def choose_runs(runs: list[Run], context: frame.Context) -> list[Run]:
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [ids.index(name) for name in shown or [fallback]]}},
-        column_order=["state", "title", "dataset", "best", "curve", "created", "took"],
+        column_order=["state", "title", "dataset", "best", "curve", "created", "took", "disk"],
         column_config={
             "state": st.column_config.TextColumn("State", width="small", pinned=True),
             "title": st.column_config.TextColumn("Title", width="medium"),
@@ -63,6 +64,7 @@ def choose_runs(runs: list[Run], context: frame.Context) -> list[Run]:
             "curve": st.column_config.LineChartColumn("Loss", width="small"),
             "created": st.column_config.DatetimeColumn("Asked for", format="distance"),
             "took": st.column_config.TextColumn("Took", width="small"),
+            "disk": st.column_config.TextColumn("Disk", width="small"),
         },
     )
     selected = [runs[row] for row in event["selection"]["rows"] if row < len(runs)]
@@ -209,6 +211,8 @@ def body() -> None:
         runs = state.runs(kinds=None)
         frame.answer(run_facts.headline(runs))
         selected = choose_runs(runs, frame.current())
+        if len(runs) > 1:
+            st.caption(f"{words.size(sum(run_facts.sizes(tuple(run.id for run in runs))))} on disk in all")
         if len(selected) == 1:
             one_run(selected[0])
         trained = [run for run in selected if run.kind in run_facts.CONFIGS]
