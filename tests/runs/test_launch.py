@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -182,6 +183,14 @@ def test_a_launched_run_is_not_launched_twice(new_import) -> None:
             run_in_foreground(second, Observer())
         first.finish("done")
     wait_for(second, "done")
+
+
+def test_four_who_launch_at_once_start_one_worker(new_import) -> None:
+    run = new_import("aml")
+    with ThreadPoolExecutor(4) as dashboards:
+        list(dashboards.map(lambda _: launch(open_run(run.id)), range(4)))
+    assert wait_for(run, "done", "failed", "lost") == "done", run.log_tail()
+    assert run.log_tail().count("started on") == 1 and run.status["attempt"] == 1
 
 
 class Listener(Observer):
