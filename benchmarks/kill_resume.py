@@ -114,9 +114,11 @@ def made(run_id: str) -> dict[str, str]:
     import pandas as pd
 
     from sgm_core.runs.store import open_run
+    from sgm_core.runs.sweep import sweep
 
     run = open_run(run_id)
     assert run.state == "done", run.log_tail()
+    sweep()  # as every worker does: the last kill may have been while the checkpoints were deleted
     assert not (run.path / "state").exists(), "a run that is done keeps no checkpoints"
     weights = (run.path / "checkpoint" / "weights.safetensors").read_bytes()
     hashes = {"weights": hashlib.sha256(weights).hexdigest()}

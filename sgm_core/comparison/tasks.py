@@ -43,6 +43,7 @@ MAPPED = ("self-guided", "uniform+summary")  # arms whose pooled vectors of fold
 FOLDER = "tasks"
 STEP_S = 5.0  # that a process has for its step when it is to end
 _asked_to_end = False
+_parent: int | None = None  # of a worker process: who hands out the tasks
 _progress: Any = None  # a shared array in the worker processes: the share done of every task
 
 
@@ -104,6 +105,10 @@ class TaskObserver(Observer):
 
     def check(self) -> None:
         """Ask whom it stands for, and whether the system asked this process to end."""
+        if _parent is not None and os.getppid() != _parent:
+            os._exit(
+                1
+            )  # killed: a resumed run may be at this task already, and nothing may be written beside it
         if _asked_to_end:
             raise Stopped("the system stopped a process of it (SIGTERM), as a shutdown does")
         self.observer.check()
@@ -117,11 +122,11 @@ class TaskObserver(Observer):
 
 def start_worker(progress: Any, workers: int) -> None:
     """Prepare a process for tasks: where it notes their progress, and how many processes there are."""
-    global _progress
+    global _parent, _progress
     from sgm_core.device import set_threads
     from sgm_core.training.memory import keep_freed_memory
 
-    _progress = progress
+    _parent, _progress = os.getppid(), progress
     signal.signal(signal.SIGTERM, _end_after_step)
     set_threads(workers)
     keep_freed_memory()

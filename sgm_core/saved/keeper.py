@@ -15,6 +15,7 @@ from sgm_core.progress import Observer
 from sgm_core.saved import ACCEPTED, WHOLE
 from sgm_core.saved.code import deciding_code
 from sgm_core.saved.state import machine, read_facts, read_state, write_state
+from sgm_core.units import duration
 
 KEPT = 2
 _SHARE = 0.02
@@ -37,13 +38,15 @@ class Keeper:
     Attributes
     ----------
     seconds : that writing took in all
+    written : states
     """
 
     def __init__(self, folder: Path, minutes: float, made_of: dict[str, Any], observer: Observer) -> None:
         self.folder, self.minutes, self.observer = folder, minutes, observer
         self.made_of: dict[str, Any] = {**made_of, "code": deciding_code()}
         self.seconds = self._cost = 0.0
-        self._last = time.monotonic()
+        self.written = 0
+        self._last = self._began = time.monotonic()
 
     def due(self, ends_epoch: bool = False) -> bool:
         """Say whether a state is to be written now."""
@@ -58,7 +61,7 @@ class Keeper:
         kept = states_in(self.folder)
         try:
             write_state(self.folder / f"{_number(kept[-1]) + 1 if kept else 1:08d}", state, facts)
-        except (OSError, SafetensorError) as error:  # which has its own name for a full disk
+        except (OSError, SafetensorError, InputError) as error:  # the second names a full disk its own way
             reason = getattr(error, "strerror", None) or str(error)
             last = f"the last one, of {read_where(kept[-1])}, stays" if kept else "there is none yet"
             self.observer.message(f"the checkpoint could not be written ({reason}): {last}")
@@ -68,6 +71,12 @@ class Keeper:
         self._last = time.monotonic()
         self._cost = self._last - started
         self.seconds += self._cost
+        self.written += 1
+
+    def cost(self) -> str:
+        """Say what share of the time since it was made the writing took."""
+        share = self.seconds / max(time.monotonic() - self._began, 1e-9)
+        return f"{self.written} checkpoints took {duration(self.seconds)}, {share:.1%} of the time"
 
     def load(self) -> dict[str, Any] | None:
         """Return the newest state that is whole, None if there is none.
