@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from sgm_core.embedding.parts import Parts, open_parts
 from sgm_core.embedding.source import CellSource, open_cells
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
+
+if TYPE_CHECKING:
+    from sgm_core.annotation.member import Member
 
 BLOCK = 2048
 _COLUMNS = (
@@ -115,13 +118,14 @@ class _Blocks:
 
     def named(self, values: Any, n_genes: np.ndarray, totals: np.ndarray) -> np.ndarray:
         model, rows = self.model, np.arange(len(n_genes))
-        vectors = self.final.vectors(values)
+        read = _Reads(values, totals)
+        vectors = read.scaled(self.final)
         p = probabilities(self.final.logits(vectors), model.temperature)
         order = np.argsort(-p, axis=1, kind="stable")
         best, second = order[:, 0], order[:, 1]
         distances, near = self.final.nearest(self.final.place(vectors))
         distance, confidence = distances.mean(1), p[rows, best]
-        others = np.stack([probabilities(m.logits(m.vectors(values)), model.temperature) for m in self.folds])
+        others = np.stack([probabilities(m.logits(read.scaled(m)), model.temperature) for m in self.folds])
         known, far = model.rarity.score(Judged(distance, confidence, best))
         reason = np.where(known < model.threshold, np.where(far, 1, 2), 0)
         reason = np.where(n_genes < max(1, model.meta["least_genes"]), 3, reason)
@@ -133,6 +137,20 @@ class _Blocks:
         ]  # fmt: skip
         scores = (values @ self.weights).toarray()
         return np.concatenate([np.stack(table, 1), scores], axis=1)
+
+
+class _Reads:
+    """What classifiers read of a block of cells; what several read is worked out once."""
+
+    def __init__(self, values: Any, totals: np.ndarray) -> None:
+        self.values, self.totals = values, totals
+        self._made: tuple[Any, np.ndarray] | None = None
+
+    def scaled(self, member: "Member") -> np.ndarray:
+        """Return the scaled vectors (n, P) of a classifier."""
+        if self._made is None or self._made[0] is not member.reader:
+            self._made = member.reader, member.reader.read(self.values, self.totals)
+        return member.scale.apply(self._made[1].copy())
 
 
 def _table(made: np.ndarray, model: Model) -> pd.DataFrame:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from sgm_core.annotation.member import ARMS, Member, train_member
+from sgm_core.annotation.member import Member, penalties, train_member
+from sgm_core.annotation.reader import Reader
 from sgm_core.annotation.task import Task
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import Fold, fold_cells
@@ -26,17 +27,31 @@ def fold_members(task: Task) -> tuple[list[Member], list[float]]:
     InputError
         If the training donors of a fold have fewer than two classes.
     """
-    members = [_fold_member(task, fold) for fold in task.split]
+    members = [fold_member(task, fold, task.reader(fold)) for fold in task.split]
     chosen = [member.linear.strength for member in members]
     median = float(np.median(chosen))
-    strength = min(ARMS[task.arm], key=lambda c: abs(np.log(c / median)))
+    choice = sorted({*chosen, *penalties(task.arm, task.dataset.n_cells)})
+    strength = min(choice, key=lambda c: abs(np.log(c / median)))
     return [
-        member if member.linear.strength == strength else _fold_member(task, fold, strength)
+        member if member.linear.strength == strength else fold_member(task, fold, task.reader(fold), strength)
         for member, fold in zip(members, task.split, strict=True)
     ], chosen
 
 
-def _fold_member(task: Task, fold: Fold, strength: float | None = None) -> Member:
+def fold_member(task: Task, fold: Fold, reader: Reader | None, strength: float | None = None) -> Member:
+    """Return the classifier of a fold's training donors.
+
+    Parameters
+    ----------
+    task, fold : what is fitted, and which donors train
+    reader : what reads cells, None = a baseline
+    strength : the penalty's inverse strength; None = the fold's validation donors choose
+
+    Raises
+    ------
+    InputError
+        If the training donors have fewer than two classes.
+    """
     codes = task.codes
     train, validation, _ = (rows[codes[rows] >= 0] for rows in fold_cells(task.dataset, fold))
     there, own = np.unique(codes[train], return_inverse=True)
@@ -48,11 +63,12 @@ def _fold_member(task: Task, fold: Fold, strength: float | None = None) -> Membe
     member = train_member(
         task.dataset, train, own, task.arm, task.steps.said(f"fold {fold.index}: training"),
         (chosen, np.searchsorted(there, codes[chosen])), strength, task.train_cells, task.seed,
+        reader,
     )  # fmt: skip
-    return _widened(member, there, len(task.classes))
+    return widened(member, there, len(task.classes))
 
 
-def _widened(member: Member, there: np.ndarray, n: int) -> Member:
+def widened(member: Member, there: np.ndarray, n: int) -> Member:
     """Return a member with a logit for every class; one that its donors lack is never named."""
     if len(there) == n:
         return member
@@ -104,7 +120,8 @@ def judged(
     logits, distances = [], []
     for start in range(0, len(rows), BLOCK):
         observer.check()
-        vectors = member.vectors(dataset.lognorm(rows[start : start + BLOCK]))
+        block = member.reader.of_cells(dataset, rows[start : start + BLOCK], observer)
+        vectors = member.scale.apply(block)
         logits.append(member.logits(vectors))
         distances.append(member.nearest(member.place(vectors))[0].mean(1))
     n_classes = len(member.linear.bias)

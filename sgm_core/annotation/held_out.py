@@ -77,8 +77,9 @@ def _without(
     if len(there) < 2 or inside.sum() < _FEWEST or inside.all():
         return None
     without = train_member(
-        task.dataset, train, own, task.arm, task.steps, strength=strength, asked=task.train_cells
-    )
+        task.dataset, train, own, task.arm, task.steps, strength=strength, asked=task.train_cells,
+        reader=task.reader(task.split[at]),
+    )  # fmt: skip
     logits, distance = judged(task.dataset, without, test, task.steps)
     p = probabilities(logits, temperature)
     return task.split[at].index, inside, Judged(distance, p.max(1), there[p.argmax(1)])
