@@ -10,7 +10,7 @@ KEEPABLE = ("hvg-logistic", "pca-logistic")
 BASELINE = "baseline"
 """The scheme of a baseline."""
 PROBE = "linear-probe"
-SCHEMES = (PROBE,)
+SCHEMES = (PROBE, "partial")
 """Schemes of a backbone that can be."""
 
 

@@ -48,6 +48,7 @@ class Backbones:
     scratch: Path
     run: Path | None = None
     _made: dict[int, Encoder] = field(default_factory=dict, repr=False)
+    _stores: int = field(default=0, repr=False)
     _pool: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +79,11 @@ class Backbones:
             store = self.scratch / f"vectors.{number}.npy"
             self._made[number] = Encoder(model, names, self.dataset.genes, self.recipe(), store)
         return self._made[number]
+
+    def free_store(self) -> Path:
+        """Return a place for the vectors that another backbone makes of the dataset's cells."""
+        self._stores += 1
+        return self.scratch / f"tuned.{self._stores}.npy"
 
     def _pretraining(self, fold: Fold | None) -> PretrainConfig:
         return replace(

@@ -16,6 +16,7 @@ UNLABELLED = (
     "held out of the classifier, while pretraining read their cells without labels"
 )
 ENSEMBLE = "the folds' classifiers read one backbone, so that they agree more than separate models would"
+TUNED = ", and the labels of all donors tuned it"
 
 
 def facts(task: Task, bounds: Bounds) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def _weights(task: Task) -> dict[str, Any]:
     return {
         "backbone": about,
         "licences": [about["licence"]] if about["imported"] else [OWN],
-        "notes": [*notes, ENSEMBLE],
+        "notes": [*notes, ENSEMBLE + (TUNED if task.finetunes else "")],
     }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,13 @@ from sgm_core import home
 from sgm_core.annotation.arms import BASELINE
 from sgm_core.annotation.bounds import bounds_of
 from sgm_core.annotation.facts import facts
-from sgm_core.annotation.folds import fold_member, fold_members, unseen_cells
-from sgm_core.annotation.member import train_member
+from sgm_core.annotation.folds import (
+    common_epochs,
+    finetuned_members,
+    fold_member,
+    fold_members,
+    unseen_cells,
+)
 from sgm_core.annotation.store import Model, write_model
 from sgm_core.annotation.tables import (
     classes_table,
@@ -86,6 +92,8 @@ def fit_model(
     observer = observer or Observer()
     dataset = open_dataset(data) if isinstance(data, str) else data
     check_fit(name, arm, scheme, false_alarm)
+    from sgm_core.annotation.finetuned import trained
+
     with ExitStack() as stack:
         backbones = None
         if scheme != BASELINE:
@@ -98,16 +106,18 @@ def fit_model(
         task = make_task(dataset, arm, label, folds, train_cells, seed, observer, backbones)
         members, chosen = fold_members(task)
         strength = members[0].linear.strength
+        epochs: list[int] = []
+        if task.finetunes:
+            members, epochs = finetuned_members(task, members)
+            task = replace(task, epochs=common_epochs(epochs))
         tested, logits = unseen_cells(task, members)
         rows = np.flatnonzero(task.codes >= 0)
-        reader = task.reader(None)
-        final = train_member(
-            dataset, rows, task.codes[rows], arm, task.steps.said("training on all donors"),
-            strength=strength, asked=train_cells, seed=seed, reader=reader,
-        )  # fmt: skip
+        task.reader(None)
+        task.steps.said("training on all donors")
+        final = trained(task, None, rows, task.codes[rows], strength)
         bounds = bounds_of(task, tested, logits, strength, false_alarm)
-        if reader is not None:
-            members = [fold_member(task, fold, reader, strength) for fold in task.split]
+        if backbones is not None:
+            members = [fold_member(task, fold, final.reader, strength) for fold in task.split]
         tested, known = bounds.tested, bounds.known
         found = signatures_table(task, signatures or {})
         tables = {
@@ -122,6 +132,7 @@ def fit_model(
             "why": why or "asked for by name",
             "strength": strength,
             "fold_strengths": chosen,
+            "fold_epochs": epochs,
             "n_genes_read": len(final.reader.genes),
         }
         model = write_model(name, meta, [final, *members], bounds.rarity, tables, found, backbones)

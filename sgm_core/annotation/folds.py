@@ -52,6 +52,60 @@ def fold_member(task: Task, fold: Fold, reader: Reader | None, strength: float |
     InputError
         If the training donors have fewer than two classes.
     """
+    train, own, chosen_by, there = _parts(task, fold)
+    member = train_member(
+        task.dataset, train, own, task.arm, task.steps.said(f"fold {fold.index}: training"), chosen_by,
+        strength, task.train_cells, task.seed, reader,
+    )  # fmt: skip
+    return _widened(member, there, len(task.classes))
+
+
+def finetuned_members(task: Task, members: list[Member]) -> tuple[list[Member], list[int]]:
+    """Return the folds' classifiers with a part of their backbone trained, and the epochs that each chose.
+
+    All train for the median of the epochs that the folds' validation donors choose, as all have one penalty;
+    where it is 0 they are the probes themselves.
+
+    Parameters
+    ----------
+    task : what is fitted
+    members : the folds' probes, which they start from
+    """
+    found = [_finetuned(task, member, fold) for member, fold in zip(members, task.split, strict=True)]
+    chosen = [epochs for _, epochs in found]
+    if not (common := common_epochs(chosen)):
+        return members, chosen
+    settled = replace(task, epochs=common)
+    return [
+        tuned if epochs == common else _finetuned(settled, member, fold)[0]
+        for (tuned, epochs), member, fold in zip(found, members, task.split, strict=True)
+    ], chosen
+
+
+def common_epochs(chosen: list[int]) -> int:
+    """Return the epochs of all classifiers, of those that the folds chose."""
+    return round(float(np.median(chosen)))
+
+
+def _finetuned(task: Task, member: Member, fold: Fold) -> tuple[Member, int]:
+    """Return a fold's classifier, trained for ``task.epochs`` or those that its validation donors choose."""
+    from sgm_core.annotation.finetuned import finetuned
+
+    task.steps.said(f"fold {fold.index}: finetuning")
+    train, own, chosen_by, there = _parts(task, fold)
+    linear = member.linear._replace(weight=member.linear.weight[there], bias=member.linear.bias[there])
+    probe = replace(member, linear=linear)
+    tuned, epochs = finetuned(task, probe, train, own, None if task.epochs else chosen_by)
+    return _widened(tuned, there, len(task.classes)), epochs
+
+
+def _parts(
+    task: Task, fold: Fold
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Return a fold's training cells with their classes, its validation cells with theirs, and the classes.
+
+    Class numbers are those of the last, the classes of the training donors.
+    """
     codes = task.codes
     train, validation, _ = (rows[codes[rows] >= 0] for rows in fold_cells(task.dataset, fold))
     there, own = np.unique(codes[train], return_inverse=True)
@@ -60,15 +114,10 @@ def fold_member(task: Task, fold: Fold, reader: Reader | None, strength: float |
             f"the training donors of fold {fold.index} have {len(there)} classes: take other folds"
         )
     chosen = validation[np.isin(codes[validation], there)]
-    member = train_member(
-        task.dataset, train, own, task.arm, task.steps.said(f"fold {fold.index}: training"),
-        (chosen, np.searchsorted(there, codes[chosen])), strength, task.train_cells, task.seed,
-        reader,
-    )  # fmt: skip
-    return widened(member, there, len(task.classes))
+    return train, own, (chosen, np.searchsorted(there, codes[chosen])), there
 
 
-def widened(member: Member, there: np.ndarray, n: int) -> Member:
+def _widened(member: Member, there: np.ndarray, n: int) -> Member:
     """Return a member with a logit for every class; one that its donors lack is never named."""
     if len(there) == n:
         return member

@@ -8,7 +8,7 @@ import pandas as pd
 
 from sgm_core import home
 from sgm_core.annotation.annotated import UNKNOWN
-from sgm_core.annotation.arms import BASELINE, check_arm
+from sgm_core.annotation.arms import BASELINE, PROBE, check_arm
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import MIN_CELLS, MIN_DONORS, Fold, donor_folds, scored_classes
 from sgm_core.errors import InputError
@@ -66,6 +66,7 @@ class Task:
     seed : of the draws
     steps : is told the progress
     backbones : what a probe or a finetuned classifier reads cells by; None = a baseline
+    epochs : that finetuning takes where no validation donors choose them; 0 = none
     """
 
     dataset: Dataset
@@ -80,6 +81,12 @@ class Task:
     seed: int
     steps: Steps
     backbones: "Backbones | None" = None
+    epochs: int = 0
+
+    @property
+    def finetunes(self) -> bool:
+        """Whether a part of the backbone trains too."""
+        return self.scheme not in (BASELINE, PROBE)
 
     @property
     def scheme(self) -> str:
@@ -131,7 +138,8 @@ def make_task(
             )
     codes = pd.Index(classes).get_indexer(pd.Index(labels))
     split = donor_folds(dataset, "cv", folds, 0, label)
-    steps = Steps(observer, 3 * len(split) + len(classes) + 4 + (backbones is not None) * (len(split) + 1))
+    more = 0 if backbones is None else 2 * len(split) + 1 + len(split) * (backbones.scheme != PROBE)
+    steps = Steps(observer, 3 * len(split) + len(classes) + 4 + more)
     return Task(
         dataset, column, labels, classes, others, codes, split, arm, train_cells, seed, steps, backbones
     )

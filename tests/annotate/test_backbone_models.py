@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -27,6 +28,7 @@ from sgm_core.training.pooling import pooled_vectors
 COMPARISON = {
     "data": "small", "backbone": "tiny", "folds": 3, "arms": ["uniform+summary"], "seeds": 1, "umap": False,
     "schemes": ["linear-probe"], "pretrain": {"epochs": 1, "n_genes": 80, "latents": 4},
+    "finetune": {"epochs": 2},
 }  # fmt: skip
 
 
@@ -72,6 +74,36 @@ def test_unseen_donors_are_named_by_backbones_that_never_saw_them(compared: Path
     folds = run.read_table("folds")
     there = folds[(folds["arm"] == "uniform+summary") & (folds["scheme"] == "linear-probe")]
     assert abs(there["macro_f1"].mean() - model.meta["scores"]["macro_f1"]) < 0.1
+
+
+def test_a_finetuned_backbone_is_kept_as_it_was_judged(
+    compared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("folds", "fit"):  # so few cells choose the probe itself, which is epoch 0
+        monkeypatch.setattr(f"sgm_core.annotation.{module}.common_epochs", lambda chosen: 1)
+    run = list_runs()[0]
+    kept = run.path / "tasks" / "uniform+summary.fold0.seed0" / "checkpoint" / "weights.safetensors"
+    before = kept.read_bytes()
+    said = ["--arm", "uniform+summary", "--scheme", "partial", "--no-map"]
+    assert main(["model", "fit", run.id, "--name", "tuned", *said]) == 0
+    tuned, probe = open_model("tuned"), open_model("probe")
+    assert len(tuned.meta["fold_epochs"]) == 3
+    weights = [load_model(model.path / "backbone")[0].state_dict() for model in (tuned, probe)]
+    moved = {name for name, value in weights[0].items() if not torch.equal(value, weights[1][name])}
+    trained = ("backbone.values", "backbone.positions", "backbone.blocks.0")
+    assert moved and all(name.startswith(trained) for name in moved)
+    assert kept.read_bytes() == before
+    table, donors = tuned.table("out_of_donor"), open_dataset("small").donors().astype(str).to_numpy()
+    for number, parts in enumerate(tuned.meta["fold_donors"]):
+        assert set(table.loc[table["fold"] == number, "donor"]) <= set(parts["test"])
+        assert set(donors[tuned.members[1 + number].reference_rows]) <= set(parts["train"])
+    held = tuned.table("held_out")
+    assert held["cell_type"].is_unique and held["auroc"].between(0, 1).all()
+    result = annotate("small", "tuned", tmp_path / "x").predictions
+    labels = open_dataset("small").labels()
+    known = labels.isin(tuned.classes).to_numpy()
+    assert (result["best"][known].to_numpy() == labels[known].to_numpy()).mean() > 0.6
+    assert "tuned it" in card_markdown(tuned)
 
 
 def test_its_vectors_are_those_of_training(compared: Path, tmp_path: Path) -> None:
