@@ -66,7 +66,7 @@ def execute(run: Run, observer: Observer | None = None) -> None:
     watcher = observer or run
     run.check_dataset()  # another file may have got the name since the run was asked for
     run.check_corpus()
-    if run.kind in ("pretrain", "finetune", "compare"):
+    if run.kind in ("pretrain", "finetune", "compare", "model"):
         from sgm_core.training.memory import keep_freed_memory
 
         keep_freed_memory()

@@ -1,5 +1,6 @@
 """Annotate: a model is chosen, cells are named in a worker, looked at, corrected by hand and taken along."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from page_text import read, text_of, titles
 from sgm_core.annotation.annotate import annotate
 from sgm_core.annotation.fit import fit_model
 from sgm_core.annotation.kept import keep, open_annotation
+from sgm_core.annotation.recommend import called
 from sgm_core.cells.build import import_dataset
 from sgm_core.cells.dataset import open_dataset
 from sgm_core.cells.simulate import make_demo
@@ -64,10 +66,28 @@ def test_without_a_model_one_is_fitted_in_a_worker(open_page, demo_dataset, laun
 def test_a_comparison_recommends_the_classifier(open_page, compare_run, launched):
     page = open_page("annotate")
     assert not page.exception and not page.error
-    assert "The comparison in view says: pca-logistic has macro F1" in text_of(page)
+    folds = compare_run.read_table("folds")
+    means = folds.groupby(["arm", "scheme"])["macro_f1"].mean()
+    arm, scheme = means[[each not in ("majority", "pca-knn") for each, _ in means.index]].idxmax()
+    assert f"The comparison in view says: {called(arm, scheme)} has macro F1" in text_of(page)
     next(button for button in page.button if button.label == "Fit the model").click().run()
     (run,) = launched
-    assert run.parameters["why"].startswith("pca-logistic has macro F1")
+    assert run.parameters["why"].startswith(f"{called(arm, scheme)} has macro F1")
+    assert (run.parameters["arm"], run.parameters.get("scheme", "baseline")) == (arm, scheme)
+
+
+def test_an_arm_with_a_backbone_is_fitted_as_compared(open_page, compare_run, launched):
+    page = open_page("annotate")
+    field = page.selectbox(key="fit-arm-small")
+    field.set_value(("self-guided", "linear-probe")).run()
+    assert not page.exception and "one more is pretrained on all donors" in text_of(page)
+    command = f"sgm model fit {compare_run.id} --scheme linear-probe --arm self-guided"
+    assert any(code.value.startswith(command) for code in page.code)
+    next(button for button in page.button if button.label == "Fit the model").click().run()
+    (run,) = launched
+    assert run.parameters["run"] == str(compare_run.path)
+    assert run.parameters["comparison"] == compare_run.parameters
+    assert json.loads(json.dumps(run.parameters)) == run.parameters
 
 
 def test_the_card_is_shown_and_the_annotation_runs_in_a_worker(open_page, annotated, launched):
