@@ -36,6 +36,8 @@ def take_over(kept: list[Annotation]) -> None:
             st.session_state[annotate_model.KEY] = run.parameters["name"]
     elif run is not None:
         annotate_jobs.failure(run)
+    if st.session_state.pop(annotate_correct.TAKEN_UP, False):
+        st.session_state[PART] = CORRECT
     if st.session_state.get(ANNOTATION) not in (None, *names):
         del st.session_state[ANNOTATION]
 
@@ -95,15 +97,16 @@ def new(context: frame.Context) -> None:
 def result(annotation: Annotation) -> None:
     """Show what the model says of the cells, and what speaks for and against it."""
     model = annotate_data.model_of(annotation)
-    frame.answer(annotate_result.answer(annotation))
+    frame.answer(annotate_result.answer(annotation, model))
     if model is not None and model.meta["simulated"]:
         frame.simulated_badge()
     annotate_result.provenance(annotation, model)
     annotate_map.section(annotation, model)
     annotate_result.tables(annotation)
-    if model is not None:
+    if model is not None and model.useful:
         column = annotate_shares.sample_column(annotation)
         annotate_shares.composition(annotation, model, column)
+        annotate_shares.malignant(annotation, model, column)
         annotate_shares.states(annotation, model, column)
         annotate_shares.signatures(annotation, model)
 

@@ -13,6 +13,7 @@ from sgm_core.cells.dataset import is_dataset, open_dataset
 from sgm_core.cells.export import export_h5ad
 from sgm_core.cells.h5ad_write import named_table, write_counts, write_tables
 from sgm_core.cells.read import open_source
+from sgm_core.cells.read.annotation import read_table
 from sgm_core.cells.read.damage import reading
 from sgm_core.cells.write import room
 from sgm_core.errors import InputError
@@ -51,7 +52,7 @@ def check_h5ad(data: str) -> Path | None:
     Raises
     ------
     InputError
-        If its ``obs`` is of a form that can't be added to, or was annotated before.
+        If it was annotated before.
     """
     if is_dataset(data):
         return None
@@ -62,9 +63,8 @@ def check_h5ad(data: str) -> Path | None:
         if "obs" not in file or "var" not in file:
             return None
         obs = file["obs"]
-        if not isinstance(obs, h5py.Group) or str(obs.attrs.get("encoding-type")) != "dataframe":
-            raise InputError(f"obs of {path.name} is of an old form that can't be added to: give --out X.csv")
-        there = [name for name in obs if name.startswith(PREFIX)]
+        columns = obs if isinstance(obs, h5py.Group) else obs.dtype.names or ()
+        there = [name for name in columns if name.startswith(PREFIX)]
         if there:
             raise InputError(
                 f"{path.name} has the column {there[0]!r} already: annotate the file it came from"
@@ -81,7 +81,8 @@ def write_h5ad(
 ) -> Path:
     """Write the query with the predictions in ``obs`` and their origin in ``uns``.
 
-    An h5ad is copied as it is; of a dataset or another file, counts and tables are written, in blocks.
+    An h5ad is copied as it is, but for an ``obs`` of an old form, which becomes one of today's; of a dataset
+    or another file, counts and tables are written, in blocks.
 
     Raises
     ------
@@ -98,6 +99,8 @@ def write_h5ad(
         else:
             _write_anew(result, Path(data).expanduser(), temporary, observer or Observer())
         with h5py.File(temporary, "r+") as file:
+            if source is not None:
+                _renew(file)
             _add(file, result, columns)
     return out
 
@@ -117,6 +120,21 @@ def _write_anew(result: Annotated, path: Path, out: Path, observer: Observer) ->
             observer.progress(rows, len(obs), "writing counts")
 
         write_counts(file, source.chunks(), len(var), tell=tell)
+
+
+def _renew(file: h5py.File) -> None:
+    """Write an ``obs`` of an old form, a compound dataset or a bare group, as anndata writes it today."""
+    from anndata.io import write_elem
+
+    obs = file["obs"]
+    if isinstance(obs, h5py.Group) and str(obs.attrs.get("encoding-type")) == "dataframe":
+        return
+    table, _ = read_table(file, "obs")
+    del file["obs"]
+    write_elem(file, "obs", named_table(table.rename_axis("cell").reset_index()))
+    # codes of the old form have their texts there; anndata would take today's texts for such codes
+    for name in table:
+        file.pop(f"uns/{name}_categories", None)
 
 
 def _check_cells(result: Annotated, n_cells: int) -> None:

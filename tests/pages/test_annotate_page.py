@@ -176,3 +176,18 @@ def test_a_model_that_is_gone_leaves_the_predictions(open_page, annotated):
     page = open_page("annotate", part="Result", annotation="kept")
     assert not page.exception and not page.error
     assert "Model m is gone" in text_of(page)
+
+
+def test_a_useless_model_says_nothing_of_its_cells(open_page, annotated):
+    """Compositions, cell states and names by a model of shuffled labels: they looked like findings."""
+    path = annotated / "models" / "m" / "model.json"
+    meta = json.loads(path.read_text())
+    meta["chance"]["useful"] = False
+    path.write_text(json.dumps(meta))
+    page = open_page("annotate", part="Result", annotation="kept")
+    assert not page.exception and not page.error
+    said = text_of(page)
+    assert "no name to rely on" in said and "median confidence" not in said
+    for silent in ("Composition against", "AML cell states", "agree with signatures", "Malignant or normal"):
+        assert silent not in said
+    assert not any("cell types against donors" in title for title in titles(page))
