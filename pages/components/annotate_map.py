@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import annotate_correct, annotate_data
-from pages.components.annotate_data import NOW, PLACEMENT, AnnotationMaps
+from pages.components.annotate_data import NOW, OWN_UMAP, PLACEMENT, AnnotationMaps
 from pages.components.kept import kept
 from pages.components.scatter import Colours, Event, Points, scatter
 from sgm_core.annotation.annotated import UNKNOWN
@@ -57,10 +57,14 @@ def section(annotation: Annotation, model: Model | None) -> None:
         if chosen == _REFERENCE and reference is not None:
             _draw_reference(reference, classes, f"{_REFERENCE}{simulated}")
         elif chosen is not None:
-            _draw(maps, chosen, None, annotation, classes, f"Own map: {chosen}{simulated}")
+            _draw(maps, chosen, None, annotation, classes, f"{_title(chosen)}{simulated}")
         else:
             st.caption("The cells bring no map of their own.")
     st.caption(":material/gesture: Draw around cells to correct them by hand.")
+
+
+def _title(name: str) -> str:
+    return name if name == OWN_UMAP else f"The file's own map: {name}"
 
 
 @kept()

@@ -179,8 +179,8 @@ def annotate_run(parameters: dict[str, Any], folder: Path, observer: Observer) -
     Parameters
     ----------
     parameters
-        ``data``, a dataset, or ``path``, a file; ``model``; ``name``, of the annotation; ``layer`` and
-        ``aliases`` (a file), if any.
+        ``data``, a dataset, or ``path``, a file; ``model``; ``name``, of the annotation; ``layer``,
+        ``aliases`` (a file) and ``own_map``, if any.
     folder
         The run's folder, where finished blocks lie until all are done.
     observer
@@ -196,6 +196,7 @@ def annotate_run(parameters: dict[str, Any], folder: Path, observer: Observer) -
         folder / "annotation",
         aliases=read_aliases(Path(table)) if table else None,
         layer=parameters.get("layer"),
+        own_map=bool(parameters.get("own_map")),
         observer=observer,
     )
     made = keep(parameters["name"], result)

@@ -23,9 +23,9 @@ from sgm_core.spreadsheet import csv_text
 PREFIX = "sgm_"
 COLUMNS = (
     "cell_type", "confidence", "best", "second", "second_confidence", "reason", "agreement", "spread",
-    "distance", "known", "map_x", "map_y",
+    "distance", "known", "map_x", "map_y", "umap_x", "umap_y",
 )  # fmt: skip
-"""Columns of the predictions that an output gets."""
+"""Columns of the predictions that an output gets, where they are there."""
 _ROWS = 20_000
 _OWN = "_in_file"
 
@@ -35,7 +35,7 @@ def write_csv(result: Annotated, out: Path, columns: tuple[str, ...] = COLUMNS) 
 
     A column of the cells that is called as one of the predictions is kept as ``NAME_in_file``.
     """
-    named = result.predictions[list(columns)].add_prefix(PREFIX)
+    named = result.predictions[_there(result, columns)].add_prefix(PREFIX)
     cells = result.obs.rename(columns={name: f"{name}{_OWN}" for name in named})
     with home.whole_file(out) as temporary, temporary.open("w", newline="") as stream:
         for start in range(0, max(len(named), 1), _ROWS):
@@ -44,6 +44,10 @@ def write_csv(result: Annotated, out: Path, columns: tuple[str, ...] = COLUMNS) 
             text = csv_text(own.join(named.iloc[part].reset_index(drop=True)))
             stream.write(text if start == 0 else text.partition("\r\n")[2])
     return out
+
+
+def _there(result: Annotated, columns: tuple[str, ...]) -> list[str]:
+    return [name for name in columns if name in result.predictions]
 
 
 def check_h5ad(data: str) -> Path | None:
@@ -151,6 +155,7 @@ def _add(file: h5py.File, result: Annotated, columns: tuple[str, ...]) -> None:
     obs = file["obs"]
     order = [name if isinstance(name, str) else name.decode() for name in obs.attrs.get("column-order", [])]
     _check_cells(result, len(obs[obs.attrs["_index"]]))
+    columns = tuple(_there(result, columns))
     for name in (PREFIX + name for name in columns):
         if name in obs:  # of what was written anew: nothing of a file that was copied is touched
             obs.move(name, name + _OWN)

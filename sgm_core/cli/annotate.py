@@ -70,6 +70,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         help="h5ad: an h5ad itself, with columns added to obs; of other files, counts and tables",
     )
     note.add_argument("--layer", metavar="NAME", help="where the counts are in an h5ad or loom file")
+    note.add_argument("--map", action="store_true", help="a UMAP of these cells in the model's space, too")
     note.add_argument("--keep", metavar="NAME", help="keep it in the home folder too, to correct it by hand")
     note.add_argument(
         "--aliases", metavar="NAME|FILE", help="alias table of genes (default: the registered one)"
@@ -210,8 +211,9 @@ def _annotate(args: argparse.Namespace, observer: Observer) -> Output:
         check_h5ad(args.data)
     aliases, _ = read_alias_table(args.aliases)
     result = annotate(
-        args.data, args.model, out, aliases=aliases or None, layer=args.layer, observer=observer
-    )
+        args.data, args.model, out, aliases=aliases or None, layer=args.layer, own_map=args.map,
+        observer=observer,
+    )  # fmt: skip
     if out.suffix == ".csv":
         write_csv(result, out)
     else:

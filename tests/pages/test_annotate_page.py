@@ -102,7 +102,7 @@ def test_the_card_is_shown_and_the_annotation_runs_in_a_worker(open_page, annota
     next(button for button in page.button if button.label == "Annotate with m").click().run()
     (run,) = launched
     assert run.kind == "annotate"
-    assert run.parameters == {"data": "tiny", "model": "m", "name": "tiny-by-m"}
+    assert run.parameters == {"data": "tiny", "model": "m", "name": "tiny-by-m", "own_map": True}
     run.finish("failed", "12% of the genes are in tiny: <b>another species?</b>")
     page.run()
     assert [read(error.value) for error in page.error] == [f"{run.title}: {run.status['error']}"]
