@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from pages.components import frame, show, tables, words
+from pages.components import annotate_models, frame, show, tables, words
 from pages.components.kept import kept
 from sgm_core.annotation.card import card, card_markdown, classifier
 from sgm_core.annotation.recommend import Recommendation, recommend
@@ -142,6 +142,7 @@ def _card(model: Model) -> None:
         heading, _, rest = text.partition("\n")
         st.markdown(f"**{heading.removeprefix('# ')}**\n{rest}")
     with st.container(horizontal=True, horizontal_alignment="right"):
+        annotate_models.export(model)
         st.download_button(
             "Model card (Markdown)", lambda: card_markdown(model).encode(),
             f"{show.plain(model.name)}-card.md", mime="text/markdown", key="card-markdown",

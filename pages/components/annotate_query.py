@@ -70,7 +70,7 @@ def _start(model: Model, kind: str, source: str) -> None:
             layer = st.text_input("Layer of the counts", key="annotate-layer", placeholder="found by testing")
         own_map = st.checkbox(
             "Map these cells", True, key="annotate-map",
-            help="A UMAP of these cells alone, in the model's space, beside their placement on the reference.",
+            help="A UMAP of these cells, in the model's space, beside their placement on the reference.",
         )  # fmt: skip
     problem = None
     try:

@@ -103,6 +103,10 @@ def execute(run: Run, observer: Observer | None = None) -> None:
         from sgm_core.annotation.fit import fit_model
 
         fit_model(**run.parameters, observer=watcher)
+    elif run.kind == "annotate" and run.parameters.get("file"):
+        from sgm_core.annotation.corrected import corrected_run
+
+        corrected_run(run.parameters, run.path, watcher)
     elif run.kind == "annotate":
         from sgm_core.annotation.kept import annotate_run
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import anndata as ad
 import numpy as np
 import pytest
 from page_text import read, text_of, titles
@@ -15,6 +16,8 @@ from sgm_core.annotation.recommend import called
 from sgm_core.cells.build import import_dataset
 from sgm_core.cells.dataset import open_dataset
 from sgm_core.cells.simulate import make_demo
+from sgm_core.progress import Observer
+from sgm_core.runs.worker import run_in_foreground
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +194,25 @@ def test_a_useless_model_says_nothing_of_its_cells(open_page, annotated):
     for silent in ("Composition against", "AML cell states", "agree with signatures", "Malignant or normal"):
         assert silent not in said
     assert not any("cell types against donors" in title for title in titles(page))
+
+
+def test_a_large_h5ad_is_written_on_the_machine(open_page, annotated, launched, monkeypatch):
+    monkeypatch.setattr("pages.components.annotate_export._MOST_BYTES", 0)
+    open_annotation("kept").correct(np.array([3]), "blast", "Ann")
+    page = open_page("annotate", part="Result", annotation="kept")
+    page.button(key="write-annotated").click().run()
+    (run,) = launched
+    assert run_in_foreground(run, Observer()).state == "done"
+    page.run()
+    assert not page.exception and not page.error
+    (path,) = (annotated / "exports").glob("kept-*.h5ad")
+    assert str(path) in [code.value for code in page.code]
+    made = ad.read_h5ad(path)
+    assert made.obs["sgm_cell_type"].iloc[3] == "blast" and made.obs["sgm_source"].iloc[3] == "Ann"
+    assert made.n_obs == 400
+
+
+def test_a_model_can_be_taken_along(open_page, annotated):
+    page = open_page("annotate", part="Annotate cells", annotator="m")
+    assert not page.exception and not page.error
+    assert any(button.label.startswith("Model (zip") for button in page.get("download_button"))
