@@ -159,7 +159,8 @@ def _queue(run: Run) -> Path:
         "model": "preparation",
         "annotate": "questions",
     }
-    name = short.get(run.kind, run.status["device"])
+    trains = run.kind == "model" and run.parameters.get("comparison")  # a backbone
+    name = run.status["device"] if trains else short.get(run.kind, run.status["device"])
     path = home.folder("runs") / ".queues" / name.replace(":", "-")
     path.mkdir(parents=True, exist_ok=True)
     return path

@@ -71,7 +71,7 @@ def execute(run: Run, observer: Observer | None = None) -> None:
     watcher = observer or run
     run.check_dataset()  # another file may have got the name since the run was asked for
     run.check_corpus()
-    if run.kind in ("pretrain", "finetune", "compare"):
+    if run.kind in ("pretrain", "finetune", "compare", "model"):
         from sgm_core.training.memory import keep_freed_memory
 
         keep_freed_memory()
@@ -108,6 +108,10 @@ def execute(run: Run, observer: Observer | None = None) -> None:
         from sgm_core.annotation.fit import fit_model
 
         fit_model(**run.parameters, observer=watcher)
+    elif run.kind == "annotate" and run.parameters.get("file"):
+        from sgm_core.annotation.corrected import corrected_run
+
+        corrected_run(run.parameters, run.path, watcher)
     elif run.kind == "annotate":
         from sgm_core.annotation.kept import annotate_run
 
