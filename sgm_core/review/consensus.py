@@ -1,0 +1,57 @@
+"""What several reviewers say together of a gene."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sgm_core.review.kinds import VERDICTS, verdict_name
+from sgm_core.review.store import verdicts
+from sgm_core.runs.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIVIDED = "divided"
+
+
+def consensus(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what more than half of a gene's reviewers say.
+
+    Parameters
+    ----------
+    table
+        From `sgm_core.review.verdicts`, of one run.
+
+    Returns
+    -------
+    DataFrame
+        One row a gene, by name: gene, verdict (``divided`` where no verdict has more than half), reviewers
+        (how many), agreeing (how many of them say the most frequent verdict), words ("Artefact (2 of 3)").
+    """
+    import pandas as pd
+
+    counts = pd.crosstab(table["gene"], table["verdict"]).reindex(columns=list(VERDICTS), fill_value=0)
+    reviewers, agreeing = counts.sum(axis=1), counts.max(axis=1)
+    said = counts.idxmax(axis=1).where(2 * agreeing > reviewers, DIVIDED)
+    found = pd.DataFrame(
+        {
+            "gene": counts.index.astype(object),
+            "verdict": said.to_numpy(object),
+            "reviewers": reviewers.to_numpy(),
+            "agreeing": agreeing.to_numpy(),
+        }
+    )
+    found["words"] = [_words(row.verdict, row.agreeing, row.reviewers) for row in found.itertuples()]
+    return found
+
+
+def artefacts(run: str | Run) -> list[str]:
+    """Return the genes that more than half of their reviewers call an artefact, by name."""
+    found = consensus(verdicts(run))
+    return found.loc[found["verdict"] == "artefact", "gene"].tolist()
+
+
+def _words(verdict: str, agreeing: int, reviewers: int) -> str:
+    if verdict == DIVIDED:
+        return f"Divided ({reviewers} reviewers)"
+    return verdict_name(verdict) + (f" ({agreeing} of {reviewers})" if reviewers > 1 else "")
