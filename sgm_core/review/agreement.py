@@ -83,8 +83,10 @@ def disagreements(table: pd.DataFrame) -> pd.DataFrame:
     for gene, mine in table.groupby("gene"):
         if mine["verdict"].nunique() < 2:
             continue
-        said = "; ".join(f"{row.reviewer}: {verdict_name(row.verdict)}" for row in mine.itertuples())
-        rows.append((gene, len(mine), mine["verdict"].nunique(), said))
+        words = "; ".join(
+            f"{who}: {verdict_name(said)}" for who, said in zip(mine["reviewer"], mine["verdict"])
+        )
+        rows.append((gene, len(mine), mine["verdict"].nunique(), words))
     found = pd.DataFrame(rows, columns=["gene", "reviewers", "verdicts", "said"])
     return found.sort_values(["reviewers", "gene"], ascending=[False, True], ignore_index=True)
 

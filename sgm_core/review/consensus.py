@@ -41,7 +41,10 @@ def consensus(table: pd.DataFrame) -> pd.DataFrame:
             "agreeing": agreeing.to_numpy(),
         }
     )
-    found["words"] = [_words(row.verdict, row.agreeing, row.reviewers) for row in found.itertuples()]
+    found["words"] = [
+        _words(str(said), int(agree), int(n))
+        for said, agree, n in zip(found["verdict"], found["agreeing"], found["reviewers"])
+    ]
     return found
 
 
@@ -55,3 +58,22 @@ def _words(verdict: str, agreeing: int, reviewers: int) -> str:
     if verdict == DIVIDED:
         return f"Divided ({reviewers} reviewers)"
     return verdict_name(verdict) + (f" ({agreeing} of {reviewers})" if reviewers > 1 else "")
+
+
+def summary_sentence(table: pd.DataFrame) -> str:
+    """Say in one sentence what reviewers say: how many genes and people, and how many genes of each verdict.
+
+    Parameters
+    ----------
+    table
+        As in `consensus`.
+    """
+    if table.empty:
+        return "No gene is judged yet"
+    found = consensus(table)
+    n, people = len(found), table["reviewer"].nunique()
+    counts = found["verdict"].value_counts()
+    words = {"known": "known AML genes", "artefact": "artefacts"}
+    said = [f"{counts[key]:,} {words.get(key, key)}" for key in [*VERDICTS, DIVIDED] if counts.get(key, 0)]
+    genes, who = f"{n:,} gene{'' if n == 1 else 's'}", f"{people} reviewer{'' if people == 1 else 's'}"
+    return f"{genes} judged by {who}: {', '.join(said)}"

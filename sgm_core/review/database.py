@@ -132,7 +132,7 @@ def _in_one_line(path: Path, what: str) -> Iterator[None]:
 
 def _reason(path: Path, what: str, name: str, text: str) -> str:
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return f"{path} is locked by another program since {WAIT_S:g} seconds: nothing was changed, try again"
+        return f"{path} has been locked by another program for {WAIT_S:g} s: nothing was changed, try again"
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
         return f"{path} can't be {what}, the disk is full or fails ({text}): nothing was changed"
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):

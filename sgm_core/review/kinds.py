@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from sgm_core.cells.text_file import tidy_text
 from sgm_core.errors import InputError
 
 VERDICTS = {
@@ -81,7 +82,7 @@ def check_comment(comment: str) -> str:
     InputError
         If it is longer than 4,000 characters.
     """
-    lines = comment.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = tidy_text(comment).split("\n")  # as a file of it would be read
     text = "\n".join("".join(sign for sign in line if sign.isprintable() or sign == "\t") for line in lines)
     text = text.strip()
     if len(text) > LONGEST_COMMENT:
@@ -90,4 +91,4 @@ def check_comment(comment: str) -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in tidy_text(text)).split())

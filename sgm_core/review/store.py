@@ -111,6 +111,7 @@ def record(
         raise InputError("a verdict needs a gene")
     verdict, reviewer = kinds.check_verdict(verdict), kinds.check_reviewer(reviewer)
     tags, comment = kinds.check_tags(tags), kinds.check_comment(comment)
+    ranking, statistics_version = kinds.check_comment(ranking), kinds.check_comment(statistics_version)
     with writing() as connection:
         before = _current(connection, run_id, gene, reviewer)
         if seen != ANY and seen != (before and before["id"]):

@@ -124,9 +124,7 @@ def test_a_locked_file_is_one_line_and_loses_nothing(monkeypatch):
     monkeypatch.setattr(database, "WAIT_S", 0.2)
     with closing(sqlite3.connect(database.database_path(), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(
-            InputError, match=r"locked by another program since 0.2 seconds: nothing was changed"
-        ):
+        with pytest.raises(InputError, match=r"locked by another program for 0.2 s: nothing was changed"):
             record("r", "MPO", "known", "Ada")
         assert len(said()) == 1, "reading goes on meanwhile"
     record("r", "MPO", "known", "Ada")
