@@ -54,6 +54,19 @@ def artefacts(run: str | Run) -> list[str]:
     return found.loc[found["verdict"] == "artefact", "gene"].tolist()
 
 
+def left_out_sentence(genes: list[str]) -> str:
+    """Say which genes are left out as artefacts; only genes that people judged can be among them."""
+    if not genes:
+        return "no gene is judged an artefact by most of its reviewers: nothing is left out"
+    shown = ", ".join(genes[:8]) + (" ..." if len(genes) > 8 else "")
+    what = (
+        "genes that most of their reviewers call artefacts are"
+        if len(genes) > 1
+        else ("gene that most of its reviewers call an artefact is")
+    )
+    return f"{len(genes):,} {what} left out of lists and universe: {shown}"
+
+
 def _words(verdict: str, agreeing: int, reviewers: int) -> str:
     if verdict == DIVIDED:
         return f"Divided ({reviewers} reviewers)"

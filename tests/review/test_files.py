@@ -1,4 +1,4 @@
-"""Verdicts out and in: round trips are equal, formulas are text, and what can't be taken is said in one line."""
+"""Verdicts out and in: round trips are equal, formulas are text, and what is left out is one line."""
 
 import csv
 import json
@@ -27,7 +27,8 @@ def genes(run) -> list[str]:
 
 HARD = [
     '=cmd|"/C calc"!A0', "+1", "-2", "@SUM(A1)", "'=quoted", 'a "word", and; more', "two\nlines\n\nand four",
-    "\tindented", "1e5", "TRUE", "NA", "naïve ✓ 检查", "<script>alert(1)</script>", "0012", "narrow\u202fblank",
+    "\tindented", "1e5", "TRUE", "NA", "naïve ✓ 检查", "<script>alert(1)</script>", "0012",
+    "narrow\u202fblank",
 ]  # fmt: skip
 
 
@@ -96,7 +97,8 @@ def test_an_old_file_does_not_cover_up_what_was_said_since(run, genes, tmp_path)
 def test_a_table_that_a_colleague_wrote_by_hand(run, genes, tmp_path):
     table = tmp_path / "by hand.csv"
     rows = [
-        f"{genes[0].lower()};Cy; known AML GENE ;stem; a", "NOSUCHGENE;Cy;artefact;;", f"{genes[1]};Cy;Unclear;;",
+        f"{genes[0].lower()};Cy; known AML GENE ;stem; a", "NOSUCHGENE;Cy;artefact;;",
+        f"{genes[1]};Cy;Unclear;;",
         f"{genes[1]};Cy;Unclear;;",
     ]  # fmt: skip
     quoted = [row.replace("stem; a", '"stem; a";') for row in rows]
