@@ -88,7 +88,7 @@ def frequency_expression(
     shown = stats[(stats[x] > 0) & stats[y].notna()]
     scale = 100 if y == "frequency" else 1
     fig = go.Figure()
-    _matched_band(fig, shown, x, y, scale)
+    matched_band(fig, shown, x, y, scale)
     trace = point_trace(len(shown))
     groups = _family_groups(shown) if families else _lift_groups(shown)
     for (name, colour, symbol), rows in groups:
@@ -186,7 +186,7 @@ def _family_groups(stats: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.D
     return [(("Other", _GROUPS["equal"][1], "circle"), other), *found]
 
 
-def _matched_band(fig: go.Figure, stats: pd.DataFrame, x: str, y: str, scale: float) -> None:
+def matched_band(fig: go.Figure, stats: pd.DataFrame, x: str, y: str, scale: float) -> None:
     """Draw the matched frequency as a running median along x, with its sampling noise as a band."""
     rows = stats.dropna(subset=["matched_frequency"]).sort_values(x)
     if len(rows) < 20:
