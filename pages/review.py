@@ -7,6 +7,7 @@ from pages.components import (
     frame,
     mask_tables,
     review_card,
+    review_handover,
     review_keys,
     review_queue,
     review_together,
@@ -84,10 +85,17 @@ def judge(run: Run, who: str | None) -> None:
 
 def settle(found: Queue) -> str | None:
     """Return the gene in view: the link's or session's if the run could hide it, else the queue's first."""
-    asked = st.session_state.get(GENE) or st.query_params.get(GENE)
-    if asked not in found.flags.index:
+    asked = review_handover.take_gene() or st.session_state.get(GENE) or st.query_params.get(GENE)
+    if asked in found.flags.index:
+        st.session_state[GENE] = asked
+    else:
+        if asked:
+            st.session_state[_LOST] = f"{asked[:40]} is not among the genes that this run could hide."
         asked = found.genes[0] if found.genes else None
         st.session_state[GENE] = asked
+    # bound to the link, a field that takes what it does not offer would leave it out
+    if asked and st.query_params.get(GENE) != asked:
+        st.query_params[GENE] = asked
     return asked
 
 
@@ -107,7 +115,7 @@ def navigation(run: Run, found: Queue, gene: str | None, held: pd.DataFrame, who
         options = genes if gene in genes or gene is None else [gene, *genes]
         st.selectbox(
             f"Gene {place} of {n}" if place else f"Not among the {n} of this queue", options, key=GENE,
-            bind="query-params", accept_new_options=True, width=230, placeholder="Find a gene: /",
+            accept_new_options=True, width=230, placeholder="Find a gene: /",
             on_change=_find, args=(run, gene), persist_state="session",
         )  # fmt: skip
         review_verdict.last_said(run, who)

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from pages.components import mask_tables, show, words
+from pages.components import mask_tables, review_handover, show, words
 from sgm_core.analysis.lift import ONE_MODEL
 from sgm_core.escape import escape
 from sgm_core.figures import mask_groups
@@ -12,8 +12,14 @@ from sgm_core.figures.palette import FAMILIES, arm_name
 from sgm_core.runs.store import Run
 
 
-def draw(run: Run, gene: str, arm: str, simulated: bool) -> None:
-    """Show the gene's numbers in one arm, and its frequency by cell type in every arm."""
+def draw(run: Run, gene: str, arm: str, simulated: bool, judged: str = "") -> None:
+    """Show the gene's numbers in one arm, and its frequency by cell type in every arm.
+
+    Parameters
+    ----------
+    judged
+        What reviewers say of it.
+    """
     stats = mask_tables.statistics(run, arm)
     row = stats[stats["gene"] == gene].iloc[0]
     families = [FAMILIES[name][0] for name in FAMILIES if row.get(name, False)]
@@ -22,6 +28,11 @@ def draw(run: Run, gene: str, arm: str, simulated: bool) -> None:
             st.subheader(escape(gene), anchor=False, width="content")
             for family in families:
                 st.badge(family, color="gray")
+            if judged:
+                st.badge(judged, icon=":material/rate_review:", color="blue")
+            st.space("stretch")
+            if st.button("Review it", icon=":material/rate_review:", type="tertiary", key="review-it"):
+                review_handover.look(gene)
         st.markdown(escape(sentence(row, arm, len(stats))))
         numbers(row)
         by_group(run, gene, simulated)
@@ -46,7 +57,7 @@ def by_group(run: Run, gene: str, simulated: bool) -> None:
         return
     by = st.segmented_control(
         "By", groups, default=groups[0], format_func=words.column,
-        key="card", bind="query-params", required=True, label_visibility="collapsed",
+        key="card", bind="query-params", required=True, label_visibility="collapsed", wrap=True,
     )  # fmt: skip
     table = mask_tables.gene_levels(run, gene, by)
     title = f"How often {gene} is hidden, by {by.replace('_', ' ')}"

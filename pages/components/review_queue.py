@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 import streamlit as st
 
-from pages.components import gene_sets, mask_tables, tables, words
+from pages.components import gene_sets, mask_tables, review_handover, tables, words
 from pages.components.kept import kept
 from sgm_core.analysis.masks import lift_problem, preferred_genes
 from sgm_core.analysis.rankings import NO_PREFERENCE
@@ -82,6 +82,7 @@ def controls(run: Run, held: pd.DataFrame, who: str | None) -> Queue:
     who
         The reviewer.
     """
+    review_handover.take_genes("order", "list")
     arms = mask_tables.arms(run)
     levels = mask_tables.levels(run).get("cell_type", [])
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -38,7 +38,7 @@ def draw(run: Run, found: Queue, gene: str, held: pd.DataFrame, who: str | None)
         said = before is not None and before["verdict"] == verdict
         places[number - 1].button(
             name, key=f"verdict-{verdict}", shortcut=str(number), width="stretch", disabled=who is None,
-            icon=ICONS[verdict], type="primary" if said else "secondary",
+            type="primary" if said else "secondary",
             on_click=_judge, args=(run, found, gene, verdict, who, tags_key, comment_key),
         )  # fmt: skip
     known = sorted({tag for text in held["tags"] for tag in text.split("; ") if tag})

@@ -86,7 +86,11 @@ def summary_sentence(table: pd.DataFrame) -> str:
     found = consensus(table)
     n, people = len(found), table["reviewer"].nunique()
     counts = found["verdict"].value_counts()
-    words = {"known": "known AML genes", "artefact": "artefacts"}
-    said = [f"{counts[key]:,} {words.get(key, key)}" for key in [*VERDICTS, DIVIDED] if counts.get(key, 0)]
+    plural = {"known": "known AML gene", "artefact": "artefact"}
+    said = [
+        f"{counts[key]:,} {plural.get(key, key)}{'s' if key in plural and counts[key] > 1 else ''}"
+        for key in [*VERDICTS, DIVIDED]
+        if counts.get(key, 0)
+    ]
     genes, who = f"{n:,} gene{'' if n == 1 else 's'}", f"{people} reviewer{'' if people == 1 else 's'}"
     return f"{genes} judged by {who}: {', '.join(said)}"

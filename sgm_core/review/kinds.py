@@ -17,7 +17,7 @@ LONGEST_NAME, LONGEST_TAG, LONGEST_COMMENT, MOST_TAGS = 80, 40, 4000, 20
 
 def verdict_name(verdict: str) -> str:
     """Return a verdict in words for people."""
-    return VERDICTS.get(verdict, verdict)
+    return VERDICTS.get(verdict, verdict[:1].upper() + verdict[1:])
 
 
 def check_verdict(verdict: str) -> str:
