@@ -68,10 +68,11 @@ def judge(run: Run, who: str | None) -> None:
     gene = settle(found)
     navigation(run, found, gene, held, who)
     review_keys.shown()
-    if gene is None:
+    if not found.genes:
         st.info(
             "No gene is left in this queue: choose another one, or show all of it.", icon=":material/inbox:"
         )
+    if gene is None:
         return
     card, panel = st.columns([3, 2], gap="medium")
     with panel, st.container(border=True):

@@ -96,11 +96,11 @@ def agreement_sentence(found: Agreement) -> str:
     k = found.kappa
     if k is None or k.n == 0:
         return ""
-    on = f"on {k.n:,} gene{'' if k.n == 1 else 's'}"
+    if k.n == 1:
+        return "One gene was judged by two reviewers or more, too few to speak of agreement"
+    on = f"on {k.n:,} genes"
     if k.value != k.value:
         return f"Reviewers gave one and the same verdict {on}, so agreement beyond chance is undefined"
     head = f"{found.kind} {k.value:.2f}"
-    if k.low != k.low:
-        return f"{head} {on}, too few for an interval"
     proven = "more than chance" if k.low > 0 else "not proven to be more than chance"
     return f"{head} {on} (95 % interval {k.low:.2f} to {k.high:.2f}): {proven}"
