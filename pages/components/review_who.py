@@ -39,11 +39,11 @@ def ask(known: list[str]) -> None:
     """
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         st.markdown("**Who are you?**", width="content")
-        given = st.selectbox(
-            "Your name", known, index=None, accept_new_options=True, key="review-name", width=240,
-            label_visibility="collapsed", placeholder="Type your name", filter_mode="contains",
+        st.selectbox(
+            "Your name", known, index=None, accept_new_options=True, key="review-name", width=260,
+            label_visibility="collapsed", placeholder="Type your name, press Enter", filter_mode="contains",
+            on_change=_take,
         )  # fmt: skip
-        st.button("Review as this", type="primary", key="review-as", on_click=_take, disabled=not given)
         st.caption("Kept with each verdict; until then you can only look.", width="content")
     if problem := st.session_state.pop("review-name-problem", None):
         st.warning(escape(problem), icon=":material/info:")
