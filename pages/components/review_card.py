@@ -47,7 +47,7 @@ def head(found: Queue, gene: str) -> None:
             if found.flags.at[gene, flag]:
                 st.badge(said, color="gray")
         for name, address in links(gene).items():
-            st.markdown(f":small[[{name} :material/open_in_new:]({address})]", width="content")
+            st.link_button(f":small[{name}]", address, type="tertiary", icon=":material/open_in_new:")
     st.markdown(escape(gene_card.sentence(row, found.arm, len(found.stats))))
     gene_card.numbers(row)
 

@@ -1,5 +1,7 @@
 """The reviewer's verdict on the gene in view: four buttons with keys, tags, a comment, others, history."""
 
+import zlib
+
 import pandas as pd
 import streamlit as st
 
@@ -82,7 +84,7 @@ def _look(run: Run, gene: str, who: str | None) -> None:
 
 def _keys(gene: str, before: pd.Series | None) -> tuple[str, str]:
     """Return the keys of tags and comment, which begin with what the verdict in force says."""
-    tags_key, comment_key = f"review-tags-{gene}", f"{review_keys.COMMENT}-{gene}"
+    tags_key, comment_key = _names(gene)
     if tags_key not in st.session_state:
         st.session_state[tags_key] = (
             before["tags"].split("; ") if before is not None and before["tags"] else []
@@ -90,6 +92,13 @@ def _keys(gene: str, before: pd.Series | None) -> tuple[str, str]:
     if comment_key not in st.session_state:
         st.session_state[comment_key] = before["comment"] if before is not None else ""
     return tags_key, comment_key
+
+
+def _names(gene: str) -> tuple[str, str]:
+    safe = show.plain(gene)
+    if safe != gene:  # two genes must not share their fields
+        safe += f"-{zlib.crc32(gene.encode()):x}"
+    return f"review-tags-{safe}", f"{review_keys.COMMENT}-{safe}"
 
 
 def _changed(before: pd.Series, tags_key: str, comment_key: str) -> bool:
@@ -126,7 +135,7 @@ def _undo(run: Run, who: str) -> None:
         st.session_state[_SAID] = "There is nothing of yours to take back"
         return
     st.session_state[_SAID] = f"Taken back: {taken.gene} was {verdict_name(taken.verdict or '')}"
-    for name in (f"review-tags-{taken.gene}", f"{review_keys.COMMENT}-{taken.gene}", _SEEN):
+    for name in (*_names(taken.gene), _SEEN):
         st.session_state.pop(name, None)
     st.session_state[GENE] = taken.gene
 
