@@ -19,7 +19,6 @@ from sgm_core.review import (
     import_verdicts,
     verdict_name,
 )  # fmt: skip
-from sgm_core.review.agreement import agreement_sentence
 from sgm_core.review.export import export_text
 from sgm_core.runs.store import Run
 
@@ -64,14 +63,14 @@ def together(run: Run, held: pd.DataFrame) -> None:
         )
         return
     found = agreement(held)
-    st.markdown(f"**{escape(agreement_sentence(found) or 'No gene was judged by two reviewers yet')}.**")
-    st.caption(_meaning(found))
-    left, right = st.columns(2, gap="medium")
-    with left:
-        st.markdown("**Pairs of reviewers**")
-        show.table(found.pairs, "review-pairs", column_config=_PAIRS)
-    with right:
+    if found.pairs.empty:
+        st.info("No gene was judged by two reviewers yet.", icon=":material/info:")
         _people(held)
+        return
+    st.caption(_meaning(found))
+    st.markdown("**Pairs of reviewers**")
+    show.table(found.pairs, "review-pairs", column_config=_PAIRS)
+    _people(held)
     differ = disagreements(held)
     st.markdown(f"**Reviewers differ on {words.count(len(differ), 'gene')}**")
     if len(differ):
