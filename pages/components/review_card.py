@@ -46,10 +46,25 @@ def head(found: Queue, gene: str) -> None:
         for flag, said in FLAGS.items():
             if found.flags.at[gene, flag]:
                 st.badge(said, color="gray")
+    with st.container(horizontal=True, gap="small"):
         for name, address in links(gene).items():
             st.link_button(f":small[{name}]", address, type="tertiary", icon=":material/open_in_new:")
     st.markdown(escape(gene_card.sentence(row, found.arm, len(found.stats))))
+    if found.level:
+        st.markdown(escape(_there(found, gene)))
     gene_card.numbers(row)
+
+
+def _there(found: Queue, gene: str) -> str:
+    """Say how the gene is hidden in the cells that the queue is about."""
+    rows = found.within[found.within["gene"] == gene]
+    if rows.empty or pd.isna(rows["lift"].iloc[0]):
+        return f"In {found.level} it was drawn too seldom to be held against its equals."
+    row = rows.iloc[0]
+    return (
+        f"In {found.level} it is hidden in {row['frequency']:.1%} of {int(row['opportunities']):,} draws, "
+        f"{row['lift']:.2f} times as often as genes of equal expression there; no interval."
+    )
 
 
 def evidence(dataset: Dataset, run: Run, found: Queue, gene: str) -> None:

@@ -1,18 +1,17 @@
 """Which genes to review: an order, a group of cells, a term or a list, and what to leave out."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 import streamlit as st
 
-from pages.components import gene_sets, mask_tables, review_handover, tables, words
+from pages.components import gene_sets, mask_tables, review_handover, tables
 from pages.components.kept import kept
 from sgm_core.analysis.masks import lift_problem, preferred_genes
 from sgm_core.analysis.rankings import NO_PREFERENCE
 from sgm_core.analysis.universe import fit_list
 from sgm_core.cells.genes import read_aliases
 from sgm_core.errors import InputError
-from sgm_core.escape import escape
 from sgm_core.figures.palette import FAMILIES, arm_name
 from sgm_core.resources.store import list_resources
 from sgm_core.review.queue import (
@@ -61,6 +60,8 @@ class Queue:
         Boolean, indexed by gene.
     notes
         What is to be said of the order, sentences.
+    level, within
+        The cell type whose cells alone are looked at, and the statistics there; empty for all cells.
     """
 
     genes: list[str]
@@ -70,6 +71,8 @@ class Queue:
     version: str
     flags: pd.DataFrame
     notes: list[str] = field(default_factory=list)
+    level: str = ""
+    within: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def controls(run: Run, held: pd.DataFrame, who: str | None) -> Queue:
@@ -129,7 +132,8 @@ def controls(run: Run, held: pd.DataFrame, who: str | None) -> Queue:
         notes.append(f"{error}.")
     found = _shown(filtered(found, table, only, without), show, held, who)[: int(top)]
     name = ranking_name(order, arm, level if within else "", term)
-    return Queue(found, arm, stats, name, statistics_version(stats), table, notes)
+    made = Queue(found, arm, stats, name, statistics_version(stats), table, notes)
+    return replace(made, level=level, within=ranked) if within else made
 
 
 def _orders(stats: pd.DataFrame, within: bool) -> list[str]:
@@ -208,9 +212,8 @@ def _flags(paths: tuple[str, ...], stamps: tuple[int, ...], arm: str) -> pd.Data
 
 def answer(found: Queue, held: pd.DataFrame, who: str | None) -> str:
     """Say how far the review is: the queue's genes that are judged, and what they are judged to be."""
-    n = len(found.genes)
     judged = held[held["gene"].isin(found.genes)]
     mine = judged.loc[judged["reviewer"] == who, "gene"].nunique()
     by_all = judged["gene"].nunique()
     yours = f", {mine:,} by you" if who else ""
-    return escape(f"{by_all:,} of {words.count(n, 'gene')} judged{yours}")
+    return f"{by_all:,} judged{yours}"

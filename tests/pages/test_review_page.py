@@ -142,6 +142,7 @@ def test_queues_filters_and_groups_of_cells(open_page, compare_run, first_genes,
     page = page.multiselect(key="only").set_value([]).run()
     page = page.selectbox(key="cells").set_value(page.selectbox(key="cells").options[1]).run()
     assert not page.exception and "This order has no interval" in text_of(page)
+    assert f"In {page.selectbox(key='cells').value} it is hidden in" in text_of(page)
     page = press(page, "verdict-unclear")
     level = page.selectbox(key="cells").value
     assert verdicts(compare_run)["ranking"].tolist().count(f"above:self-guided in {level}") == 1
