@@ -37,7 +37,10 @@ _PUBLIC = {
     "load_backbone": "sgm_core.model.weights",
     "make_demo": "sgm_core.cells.simulate",
     "open_dataset": "sgm_core.cells.dataset",
-    "open_run": "sgm_core.runs.store",
+    **dict.fromkeys(("cancel_run", "open_run", "pause_run"), "sgm_core.runs.store"),
+    "resume_run": "sgm_core.runs.resume",
+    **dict.fromkeys(("export_run", "import_run"), "sgm_core.runs.carry"),
+    **dict.fromkeys(("delete_run", "restore_run"), "sgm_core.runs.trash"),
     "score_genes": "sgm_core.analysis.gene_scores",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
