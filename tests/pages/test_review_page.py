@@ -220,9 +220,7 @@ def test_without_masks_the_page_says_what_to_do(open_page, demo_dataset):
     assert "No mask counts yet" in text_of(page)
 
 
-def test_the_session_remembers_the_gene_in_view(
-    open_page, compare_run, first_genes
-):
+def test_the_session_remembers_the_gene_in_view(open_page, compare_run, first_genes):
     page = press(as_reviewer(open_page("review")), "review-next")
     page = page.switch_page("pages/masked_genes.py").run()
     assert not page.exception and not page.error
