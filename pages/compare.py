@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.components import budget_view, compare_text, confidence, frame, mask_tables, scores, show, tables
+from pages.components import budget_view, confidence, frame, mask_tables, scores, show, tables
 from pages.components.kept import kept
 from pages.components.reconstruction_view import reconstruction
 from sgm_core import tables as run_tables
@@ -16,6 +16,7 @@ from sgm_core.analysis.tally import trained_on
 from sgm_core.escape import escape
 from sgm_core.figures import compare as figures
 from sgm_core.figures.palette import SCHEMES, arm_name
+from sgm_core.report import compare_tables, compare_words
 from sgm_core.runs.store import Run
 
 VIEWS = {
@@ -25,6 +26,9 @@ VIEWS = {
     "folds": "Folds",
     "all": "All differences",
 }
+
+_PERCENT = st.column_config.NumberColumn(format="percent")
+_FORMATS = dict.fromkeys(("precision", "recall", "f1"), _PERCENT)
 
 
 class Details(NamedTuple):
@@ -54,6 +58,15 @@ def difference_figure(path: str, stamp: int, metric: str, arm: str, _mine: pd.Da
     """One arm less each other."""
     title = f"{arm_name(arm)} less each other arm, fold by fold"
     return figures.differences(_mine, title, f"Difference in {METRICS[metric]} (points)")
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def rivals(
+    path: str, stamp: int, arm: str, against: str, scheme: str, metric: str,
+    _folds: pd.DataFrame, _paired: pd.DataFrame,
+) -> str:  # fmt: skip
+    """How the arm stands against every other rival, in one line."""
+    return compare_words.rivals(_folds, _paired, arm, against, scheme, metric)
 
 
 @kept("Counting predictions")
@@ -105,7 +118,7 @@ def evidence(details: Details, metric: str, scheme: str, arm: str, against: str,
         fig = figures.two_arms(both, "cell_type", "f1", (arm, against), title, "F1 (%)", "support")
         show.figure(fig, "f1-per-cell-type", both, alt=title, simulated=simulated)
         with st.expander("All arms, precision and recall"):
-            show.table(per_class, "per-class", column_config=compare_text.FORMATS)
+            show.table(per_class, "per-class", column_config=_FORMATS)
     elif view == "confusion" and tables.exists(run, "predictions"):
         chosen = st.segmented_control(
             "Of", [arm, against], default=arm, format_func=lambda a: escape(arm_name(a)), key="of",
@@ -121,14 +134,14 @@ def evidence(details: Details, metric: str, scheme: str, arm: str, against: str,
         show.figure(fig, "f1-per-donor", both, alt=title, simulated=simulated)
     elif view == "folds":
         st.caption("One row a donor fold, in per cent. Folds differ by their donors more than arms do.")
-        show.table(compare_text.fold_table(folds, metric), f"{metric}-per-fold")
+        show.table(compare_tables.fold_table(folds, metric), f"{metric}-per-fold")
         st.caption(
             "Noise in points: between folds (seeds averaged) the donors differ; between seeds, inside a "
             "fold, only the training."
         )
-        show.table(compare_text.noise_table(summary, metric), f"{metric}-noise")
+        show.table(compare_tables.noise_table(summary, metric), f"{metric}-noise")
     elif view == "all":
-        show.table(compare_text.paired_view(paired, metric), f"differences-{metric}")
+        show.table(compare_tables.paired_view(paired, metric), f"differences-{metric}")
     else:
         st.info(
             "This detail is written when the run has finished more of its parts.", icon=":material/hourglass:"
@@ -154,15 +167,15 @@ dataset, run, folds = tables.require(context, "folds", "scores")
 simulated = dataset.simulated
 key, schemes = scores.key(run), scores.schemes_of(run)
 summary, paired = scores.computed(*key, schemes)
-paired = compare_text.with_pooled_columns(paired, tables.read(run, "paired"))
+paired = compare_tables.with_pooled_columns(paired, tables.read(run, "paired"))
 answer_line = st.container()
 metric, scheme, arm, against = controls(folds)
 pair = pair_in_view(paired, folds, (arm, scheme), (against, scheme_of(folds, against, scheme)), metric)
 with answer_line:
-    frame.answer(escape(compare_text.answer(pair, scheme, folds)), confidence.of_pair(pair))
+    frame.answer(escape(compare_words.answer(pair, scheme, folds)), confidence.of_pair(pair))
     for said in (
-        compare_text.pooled_line(pair),
-        compare_text.rivals(*key, arm, against, scheme, metric, folds, paired),
+        compare_words.pooled_line(pair),
+        rivals(*key, arm, against, scheme, metric, folds, paired),
         trained_on(folds),
         mask_tables.budgets(run),
     ):
@@ -184,11 +197,12 @@ with right:
 
 st.subheader("Table 1", anchor=False)
 pooled = tables.read(run, "pooled") if metric == "macro_f1" else None
-show.table(compare_text.table_1(summary, metric, pooled), "table-1")
+show.table(compare_tables.table_1(summary, metric, pooled), "table-1")
 budget_view.section(run, scheme, (arm, against), simulated)
 per_class = tables.read(run, "per_class")
 details = Details(folds, per_class, tables.read(run, "per_donor"), run, summary, paired)
 evidence(details, metric, scheme, arm, against, simulated)
 reconstruction([run])
 st.subheader("How this was judged", anchor=False)
-compare_text.choices(run, dataset, folds, per_class, summary, paired)
+judged = compare_words.choices(run, dataset, folds, per_class, summary, paired)
+st.markdown("\n".join(f"* **{name}.** {escape(text)}" for name, text in judged.items()))
