@@ -17,6 +17,7 @@ from sgm_core.escape import escape
 from sgm_core.figures import compare as figures
 from sgm_core.figures.palette import SCHEMES, arm_name
 from sgm_core.report import compare_tables, compare_words
+from sgm_core.report.compare_words import scheme_of, two_sides
 from sgm_core.runs.store import Run
 
 VIEWS = {
@@ -94,9 +95,9 @@ def controls(folds: pd.DataFrame) -> tuple[str, str, str, str]:
         arm = st.selectbox("Arm", arms, format_func=arm_name, key="arm", bind="query-params", width=210)
         others = [other for other in arms if other != arm]
         others += [b for b in figures.in_order(folds["arm"]) if b not in arms]
-        preferred = [a for a in ("uniform+summary", "uniform", "no-pretraining") if a in others]
+        others = others or [arm]
         against = st.selectbox(
-            "Held against", others or [arm], index=others.index(preferred[0]) if preferred else 0,
+            "Held against", others, index=others.index(compare_words.preferred_rival(others)),
             format_func=arm_name, key="against", bind="query-params", width=250,
             help="Uniform + summary differs from self-guided in the masks alone.",
         )  # fmt: skip
@@ -148,18 +149,8 @@ def evidence(details: Details, metric: str, scheme: str, arm: str, against: str,
         )
 
 
-def scheme_of(folds: pd.DataFrame, arm: str, scheme: str) -> str:
-    """Return the scheme under which an arm was scored: baselines have their own."""
-    return scheme if ((folds["arm"] == arm) & (folds["scheme"] == scheme)).any() else "baseline"
-
-
 def score_name(metric: str) -> str:
     return METRICS[metric][0].upper() + METRICS[metric][1:]
-
-
-def two_sides(table: pd.DataFrame, a: tuple[str, str], b: tuple[str, str]) -> pd.DataFrame:
-    sides = [table[(table["arm"] == arm) & (table["scheme"] == scheme)] for arm, scheme in (a, b)]
-    return pd.concat(sides, ignore_index=True)
 
 
 context = frame.page("Compare")

@@ -7,7 +7,18 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     **dict.fromkeys(
-        ("biology", "compare", "enrich", "finetune", "masks", "pretrain", "split", "umap", "verdict"),
+        (
+            "biology",
+            "compare",
+            "enrich",
+            "finetune",
+            "masks",
+            "pretrain",
+            "split",
+            "umap",
+            "verdict",
+            "write_report",
+        ),
         "sgm_core.api",
     ),
     **dict.fromkeys(("list_selections", "open_selection", "save_selection"), "sgm_core.cells.selections"),

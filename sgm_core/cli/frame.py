@@ -32,6 +32,7 @@ PARTS = (
     "annotate",
     "analysis",
     "questions",
+    "report",
     "runs",
 )  # the order of `sgm --help`
 

@@ -195,3 +195,27 @@ def _primary(paired: pd.DataFrame) -> str:
 def _seeds(summary: pd.DataFrame) -> str:
     few, many = summary["n_seeds"].min(), summary["n_seeds"].max()
     return count(few, "seed") if few == many else f"{few} to {many} seeds"
+
+
+def main_scheme(folds: pd.DataFrame) -> str:
+    """Return the finetuning that a run is read by: partial, else the last that was trained."""
+    there = set(folds["scheme"])
+    trained = [scheme for scheme in SCHEMES if scheme in there and scheme != "baseline"]
+    return "partial" if "partial" in trained else (trained or ["baseline"])[-1]
+
+
+def preferred_rival(others: list[str]) -> str:
+    """Return what an arm is held against first: one that differs in its masks alone where it is there."""
+    wanted = ("uniform+summary", "uniform", "no-pretraining")
+    return next((arm for arm in wanted if arm in others), others[0])
+
+
+def scheme_of(folds: pd.DataFrame, arm: str, scheme: str) -> str:
+    """Return the scheme under which an arm was scored: baselines have their own."""
+    return scheme if ((folds["arm"] == arm) & (folds["scheme"] == scheme)).any() else "baseline"
+
+
+def two_sides(table: pd.DataFrame, a: tuple[str, str], b: tuple[str, str]) -> pd.DataFrame:
+    """Return the rows of two sides, each an arm and a scheme."""
+    sides = [table[(table["arm"] == arm) & (table["scheme"] == scheme)] for arm, scheme in (a, b)]
+    return pd.concat(sides, ignore_index=True)

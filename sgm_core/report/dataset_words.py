@@ -68,4 +68,5 @@ def gene_losses(report: dict[str, Any], filters: dict[str, Any]) -> pd.DataFrame
         if report.get(key):
             shown = report.get(examples.get(key, ""), ())
             rows.append((what, report[key], why, written(list(shown)) if shown else ""))
-    return pd.DataFrame(rows, columns=["genes", "number", "reason", "examples"])
+    table = pd.DataFrame(rows, columns=["genes", "number", "reason", "examples"])
+    return table if (table["examples"] != "").any() else table.drop(columns="examples")
