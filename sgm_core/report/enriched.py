@@ -66,7 +66,11 @@ def enrichment_section(source: Source, library: Resource) -> Section:
         title = f"What they do: {arm_name(arm)}, {_ORDERS[order]}"
         blocks.append(Drawing("figure-3-terms", figures.terms(grouped, title), title, grouped))
         named = terms.assign(genes=terms["genes"].str.replace(";", ", ")).rename(columns=_NAMES)
-        blocks.append(Table("terms", named, "Terms with the genes of the list", most=20, columns=_SHOWN))
+        blocks.append(
+            Table(
+                "terms", named, "Terms with the genes of the list", most=min(20, len(grouped)), columns=_SHOWN
+            )
+        )
     counts, wide = side_by_side(found, arm_name(arm))
     title = "Terms found by each ranking"
     note = "What uniform masks or plain expression find too, guided masks did not discover. Grey: controls."

@@ -126,7 +126,9 @@ def _classes(source: Source, scheme: str, arm: str, against: str) -> list[Block]
     both = compare_words.two_sides(rows, (arm, scheme), other)
     title = f"F1 per cell type, {SCHEMES[scheme].lower()}, pooled over folds"
     fig = figures.two_arms(both, "cell_type", "f1", (arm, against), title, "F1 (%)", "support")
-    named = both.drop(columns=["fold", "scored"]).assign(arm=both["arm"].map(arm_name))
+    shown = both.drop(columns=["fold", "scored"])
+    shown = shown.assign(arm=shown["arm"].map(arm_name), scheme=shown["scheme"].map(SCHEMES))
+    named = shown.rename(columns=lambda name: name.replace("_", " ").capitalize())
     return [
         Drawing("f1-per-cell-type", fig, title, both),
         Table("per-class", named.round(3), title, folded=True),
