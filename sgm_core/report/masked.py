@@ -11,6 +11,7 @@ from sgm_core.analysis.verdict import agreement_sentence, clearly_guided, comes_
 from sgm_core.figures import mask_groups
 from sgm_core.figures import masks as figures
 from sgm_core.report.content import Block, Drawing, Said, Section, Table
+from sgm_core.report.reviewed import words_by_gene
 from sgm_core.report.source import Source
 from sgm_core.runs.masks import mask_counts
 
@@ -111,10 +112,7 @@ def gene_table(stats: pd.DataFrame, order: list[str], reviews: pd.DataFrame | No
     ]
     rows = rows.assign(flags=named)
     if reviews is not None and len(reviews):
-        said = reviews.groupby("gene")[["reviewer", "verdict"]].apply(
-            lambda group: "; ".join(f"{row.verdict} ({row.reviewer})" for row in group.itertuples())
-        )
-        rows["review"] = rows["gene"].map(said).fillna("")
+        rows["review"] = rows["gene"].map(words_by_gene(reviews)).fillna("")
     shown = rows[[name for name in _NAMES if name in rows]]
     digits = dict.fromkeys(shown.select_dtypes("float").columns, 3)
     return shown.round(digits).rename(columns=_NAMES)

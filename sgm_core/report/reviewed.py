@@ -1,12 +1,10 @@
-"""The report's section on reviews: what people said of the masked genes."""
+"""The report's section on reviews: what people said of the masked genes, and whether they agree."""
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-from sgm_core.report.content import Said, Section, Table
-from sgm_core.units import count
+from sgm_core.report.content import Block, Said, Section, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,27 +22,37 @@ _NAMES = {
 
 
 def reviews_of(run: Run) -> pd.DataFrame | None:
-    """Return the current verdicts on a run's genes, None where nobody has judged one."""
+    """Return the verdicts that hold on a run's genes, None where nobody has judged one."""
     try:
-        verdicts = importlib.import_module("sgm_core.review").verdicts
-    except ModuleNotFoundError:
+        from sgm_core.review import verdicts
+    except ModuleNotFoundError:  # an installation without reviews
         return None
     found: pd.DataFrame = verdicts(run)
     return found if len(found) else None
 
 
+def words_by_gene(reviews: pd.DataFrame) -> pd.Series:
+    """Return what reviewers say together of each gene, such as "Artefact (2 of 3)"."""
+    from sgm_core.review import consensus
+
+    words: pd.Series = consensus(reviews).set_index("gene")["words"]
+    return words
+
+
 def review_section(reviews: pd.DataFrame | None) -> Section | None:
-    """Say how many genes were judged and by whom, and list the verdicts."""
+    """Say how many genes were judged, by whom, and how far they agree; list the verdicts."""
     if reviews is None:
         return None
-    genes, people = reviews["gene"].nunique(), reviews["reviewer"].nunique()
-    counts = reviews["verdict"].value_counts()
-    said = ", ".join(f"{n:,} {verdict}" for verdict, n in counts.items())
-    both = reviews.groupby("gene")["verdict"].nunique()
-    apart = int((both > 1).sum())
-    text = f"{count(genes, 'gene')} judged by {count(people, 'reviewer')}: {said}."
-    blocks = [Said(text)]
-    if people > 1:
-        blocks.append(Said(f"Reviewers disagree on {count(apart, 'gene')}.", limits=apart > 0))
-    shown = reviews[[name for name in _NAMES if name in reviews]].rename(columns=_NAMES)
+    from sgm_core.review import agreement, disagreements, summary_sentence, verdict_name
+    from sgm_core.review.agreement import agreement_sentence
+
+    blocks: list[Block] = [Said(f"{summary_sentence(reviews)}.")]
+    if agree := agreement_sentence(agreement(reviews)):
+        blocks.append(Said(f"{agree}."))
+    apart = disagreements(reviews)
+    if len(apart):
+        named = apart.rename(columns=lambda name: str(name).replace("_", " ").capitalize())
+        blocks.append(Table("disagreements", named, "Genes on which reviewers differ", most=50))
+    shown = reviews[[name for name in _NAMES if name in reviews]]
+    shown = shown.assign(verdict=shown["verdict"].map(verdict_name)).rename(columns=_NAMES)
     return Section("review", "What reviewers said", (*blocks, Table("reviews", shown, most=100)))

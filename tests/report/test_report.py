@@ -10,6 +10,7 @@ import pytest
 
 from sgm_core.analysis.budget_words import budget_finding
 from sgm_core.analysis.diagnostic import diagnostic, mask_basis
+from sgm_core.analysis.masks import gene_statistics, top_genes
 from sgm_core.analysis.metrics import comparison_sentence, pair_in_view, paired_table
 from sgm_core.analysis.verdict import verdict
 from sgm_core.cells.dataset import open_dataset
@@ -21,9 +22,10 @@ from sgm_core.report.configuration import paper_differences
 from sgm_core.report.content import Drawing, Said, Table
 from sgm_core.report.html import html
 from sgm_core.report.limits import limits_section
-from sgm_core.report.markdown import markdown
+from sgm_core.report.markdown import markdown, table_lines
 from sgm_core.report.masked import gene_table
 from sgm_core.report.repeat import run_commands
+from sgm_core.report.reviewed import review_section, reviews_of
 from sgm_core.report.source import Source
 from sgm_core.report.write import write_report
 from sgm_core.runs.store import create_run
@@ -54,10 +56,9 @@ def test_its_sentences_are_those_of_the_pages(reported):
 
 def test_what_is_open_is_gathered_and_what_is_proven_is_not(reported):
     _, report, _ = reported
-    everywhere = [block for section in report.sections[1:-2] for block in section.blocks]
-    open_ones = {
-        b.text for b in everywhere if isinstance(b, Said) and b.confidence in ("undecided", "chance")
-    }
+    parts = (section.blocks for section in report.sections[1:-2])
+    everywhere = [block for blocks in parts for block in blocks if isinstance(block, Said)]
+    open_ones = {block.text for block in everywhere if block.confidence in ("undecided", "chance")}
     limits = {block.text for block in said(report, "limits")}
     assert open_ones and open_ones <= limits
     proven = {block.text for block in everywhere if block.confidence == "proven"}
@@ -174,18 +175,20 @@ def test_an_unfinished_run_says_so(reported, at_home, monkeypatch):
     assert "ended as lost" in limits.blocks[0].text
 
 
-def test_reviews_stand_beside_their_genes(reported):
-    run = reported[0]
-    from sgm_core.analysis.masks import gene_statistics, top_genes
-
-    stats = gene_statistics(run.read_table("masks"))
+def test_reviews_stand_beside_their_genes(reported, at_home):
+    review = pytest.importorskip("sgm_core.review")
+    stats = gene_statistics(at_home.read_table("masks"))
     order = top_genes(stats, "lift", 5)
-    people = pd.DataFrame(
-        {"gene": [order[0]] * 2, "reviewer": ["Ada", "Bo"], "verdict": ["known", "unclear"]}
-    )
+    for reviewer, judged in (("Ada", "artefact"), ("Bo", "artefact"), ("<b>Cy</b>", "known")):
+        review.record(at_home, order[0], judged, reviewer, comment="=cmd() | <script>alert(1)</script>")
+    people = reviews_of(at_home)
     table = gene_table(stats, order, people)
-    assert table["Review"].tolist() == ["known (Ada); unclear (Bo)", "", "", "", ""]
+    assert table["Review"].tolist() == ["Artefact (2 of 3)", "", "", "", ""]
     assert "Review" not in gene_table(stats, order, None)
+    section = review_section(people)
+    assert section.blocks[0].text == f"{review.summary_sentence(people)}."
+    written = "\n".join(table_lines(section.blocks[-1].frame))
+    assert "\\<script\\>" in written and "\\|" in written
 
 
 def test_markdown_tables_have_one_shape(reported):
