@@ -4,9 +4,9 @@ import streamlit as st
 
 from pages.components import frame, gene_sets, report_files, show, tables
 from sgm_core.escape import escape
+from sgm_core.report import FORMATS
 from sgm_core.report.build import KINDS, RESULTS, check_reportable
 from sgm_core.report.content import Said
-from sgm_core.report.write import FORMATS
 from sgm_core.runs.store import Run
 
 _LABELS = {"html": "HTML, one file", "md": "Markdown", "folder": "Folder (zip)"}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def register(sub: argparse._SubParsersAction[Any]) -> None:
     """Add ``sgm report``."""
-    from sgm_core.report.write import FORMATS
+    from sgm_core.report import FORMATS
 
     parser = add_command(sub, "report", "write what a run did and found as one document to send", _report)
     parser.add_argument(

@@ -7,16 +7,10 @@ from pathlib import Path
 from sgm_core import home
 from sgm_core.cells.write import room
 from sgm_core.errors import InputError
+from sgm_core.report import FORMATS
 from sgm_core.report.content import Drawing, Report, Table
 from sgm_core.report.markdown import markdown
 from sgm_core.spreadsheet import csv_text
-
-FORMATS = {
-    "html": "one file for a browser, with interactive figures; it needs no network",
-    "md": "Markdown, without figures",
-    "folder": "report.md, its figures as SVG and every table as CSV",
-}
-"""What a report can be written as."""
 
 
 def write_report(report: Report, path: Path, form: str = "html") -> Path:
@@ -29,7 +23,7 @@ def write_report(report: Report, path: Path, form: str = "html") -> Path:
     path
         The file, or the folder; nothing may be there.
     form
-        A key of `FORMATS`.
+        A key of `sgm_core.report.FORMATS`.
 
     Raises
     ------
