@@ -3,6 +3,7 @@
 from sgm_core.analysis.confidence import of_terms
 from sgm_core.analysis.enrichment import Enrichment, enrich_run, group_terms
 from sgm_core.analysis.masks import lift_problem, preferred_genes
+from sgm_core.analysis.verdict import comes_back
 from sgm_core.errors import InputError
 from sgm_core.figures import enrichment as figures
 from sgm_core.figures.palette import arm_name
@@ -53,8 +54,15 @@ def enrichment_section(source: Source, library: Resource) -> Section:
     terms, facts = of_ranking(found, order)
     n_list = len(found.lists[order])
     what = f"the {n_list:,} {'most masked genes' if order == 'frequency' else 'genes of highest lift'}"
-    sure = of_terms(int((terms["q_value"] < figures.SIGNIFICANT).sum())) if len(terms) else None
-    blocks.append(Said(answer(terms, facts, what), sure, arm_name(arm)))
+    n_found = int((terms["q_value"] < figures.SIGNIFICANT).sum())
+    sentence, sure = answer(terms, facts, what), of_terms(n_found) if len(terms) else None
+    measured = source.diagnostic(arm)
+    if n_found and comes_back(measured) != "proven":
+        # whatever hides expressed genes finds the terms of expressed genes
+        judged = source.verdict(arm)
+        sure = "undecided" if judged.confidence == "undecided" else "chance"
+        sentence += f" It says nothing of what the model learned: {judged.sentence}."
+    blocks.append(Said(sentence, sure, arm_name(arm)))
     blocks.append(Said(f"{stated(library, facts, 'the genes that the run could hide')}."))
     blocks += [Said(f"{_capital(note)}.") for note in (*sets.put_right, *facts.notes)]
     if order in found.notes:
