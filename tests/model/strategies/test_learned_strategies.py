@@ -178,26 +178,29 @@ def test_scores_are_the_equation(make: Callable) -> None:
             assert found[cell, j] == pytest.approx(expected, abs=1e-4)
 
 
-def test_attention_that_errors_guide_learns_their_shares() -> None:
-    """Within each stratum of a cell the attention is in proportion to the error, whatever it started from."""
+def test_masks_that_errors_guide_learn_their_shares() -> None:
+    """Within a stratum of a cell the importance is in proportion to the error, whatever it started from."""
     values, found = toy_cells(80), []
     expected = planted(values)
     for seed in (1, 2):
         model = model_of("self-guided", guide="error")
         assert model.latents is not None
         torch.manual_seed(seed)
-        for parameter in model.latents.parameters():
-            torch.nn.init.normal_(parameter, std=0.2)
-        optimiser = torch.optim.Adam(model.latents.parameters(), 0.03)
+        learned = [*model.latents.parameters(), *model.strategy.parameters()]
+        for parameter in learned:
+            torch.nn.init.normal_(parameter, std=0.2 if parameter.shape != (2, 40) else 0.02)
+        optimiser = torch.optim.Adam(learned, 0.03)
         batches = [errors_of(model, values, expected, number) for number in range(8)]
-        for step in range(200):
+        for step in range(150):
             loss = model.strategy.learn(batches[step % 8])
             assert loss is not None
             loss.backward()
             optimiser.step()
             optimiser.zero_grad()
+        every = torch.arange(6).expand(len(values), -1)
         with torch.no_grad():
-            found.append(model.latents.log_importance(model.backbone, values, model.eligible).exp())
+            seen = seen_of(model, values, toy_numbers(len(values))[0], every)
+            found.append(model.strategy.log_importance(seen).exp())
     nonzero, large = values > 0, expected == 2.0
     for weights in found:
         assert weights[large].mean() / weights[nonzero & ~large].mean() == pytest.approx(4, rel=0.25)
@@ -223,5 +226,7 @@ def test_without_a_guide_self_guided_masks_learn_by_the_summary_alone() -> None:
     values = toy_cells(20)
     model = model_of("self-guided")
     assert model.strategy.learn(errors_of(model, values, planted(values))) is None
-    del model.strategy.options["guide"]  # as in a checkpoint from before the field
-    assert model.strategy.learn(errors_of(model, values, planted(values))) is None
+    masking = {name: value for name, value in model.masking.items() if name != "guide"}
+    before_the_field = MaskedModel(model.backbone.config, masking, model.eligible)
+    before_the_field.load_state_dict(model.state_dict())
+    assert before_the_field.strategy.learn(errors_of(before_the_field, values, planted(values))) is None
