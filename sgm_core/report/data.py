@@ -67,7 +67,11 @@ def folds_section(source: Source) -> Section | None:
         folds = [fold for fold in folds if fold.index == wanted]
     label = run.parameters.get("label")
     coverage = class_coverage(dataset, folds, label)
-    blocks: list[Block] = [Said("Donors never cross a split: no donor is in training and in test.")]
+    crossing = {donor for fold in folds for donor in fold.test if donor in (*fold.train, *fold.validation)}
+    said = (
+        f"in training and in test: {', '.join(sorted(crossing))}" if crossing else "no donor crosses a split"
+    )
+    blocks: list[Block] = [Said(f"{count(len(folds), 'fold')}, {said}.", limits=bool(crossing))]
     blocks.append(Table("folds", fold_donors(folds).rename(columns=str.capitalize)))
     missing = int(((coverage["test_cells"] == 0) & coverage["scored"]).sum())
     if missing:

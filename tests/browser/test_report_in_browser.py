@@ -86,6 +86,18 @@ def test_it_prints_on_a4_with_everything_open(browser, report, tmp_path):  # noq
     context.close()
 
 
+def test_its_contents_lead_to_its_parts_in_a_preview_too(browser, report):  # noqa: F811
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.set_content("<iframe style='width: 900px; height: 500px'></iframe>")
+    page.locator("iframe").evaluate("(frame, text) => { frame.srcdoc = text }", report.read_text())
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("link", name="How to repeat it").click()
+    place = frame.locator("#repeat").bounding_box(timeout=PATIENCE_MS)
+    assert place is not None and place["y"] < 600
+    context.close()
+
+
 def test_it_fits_a_narrow_screen(browser, report):  # noqa: F811
     context = browser.new_context(offline=True, viewport={"width": 420, "height": 900})
     page = context.new_page()

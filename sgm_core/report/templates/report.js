@@ -40,6 +40,7 @@
 
   const all = async () => {
     const figures = [...document.querySelectorAll("script.figure")];
+    if (!figures.length) return;
     try {
       load(await unpacked());
     } catch (error) {
@@ -68,6 +69,13 @@
     document.querySelectorAll("details[data-shut]").forEach((part) => {
       part.open = false;
       delete part.dataset.shut;
+    }),
+  );
+  // within the frame of a preview the address of a part would be one of the page around it
+  document.querySelectorAll('nav a[href^="#"]').forEach((link) =>
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      document.getElementById(link.hash.slice(1)).scrollIntoView();
     }),
   );
   all();
