@@ -22,6 +22,7 @@ from sgm_core.figures import enrichment as figures
 from sgm_core.figures.palette import arm_name
 from sgm_core.report.enrichment_words import Sizes, answer, of_ranking, side_by_side, stated
 from sgm_core.resources.store import Resource
+from sgm_core.review import artefacts, left_out_sentence
 from sgm_core.runs.store import Run
 
 MINE, COMPARED = "mine", "compared"
@@ -68,6 +69,11 @@ def controls(run: Run | None) -> tuple[str, int, Resource, str, tuple[int, int]]
                 "Largest term", 10, 5000, 500, step=50, key="largest", bind="query-params"
             )
             st.caption("Genes of the term that lie in the universe.")
+            if run and order != MINE:
+                st.toggle(
+                    "Without artefacts", key="without-artefacts",
+                    help="Leave genes that most of their reviewers call artefacts out of lists and universe.",
+                )  # fmt: skip
     return order, int(top), libraries[library], arm, (int(smallest), int(largest))
 
 
@@ -206,7 +212,8 @@ try:
         terms, facts, universe = own_list(run, library, sizes)
         name, what = "my list", "your genes"
     else:
-        found = gene_sets.test_run(run, library, arm, top, sizes)
+        without = artefacts(run) if st.session_state.get("without-artefacts") else []
+        found = gene_sets.test_run(run, library, arm, top, sizes, tuple(without))
         if order not in found.lists:
             raise InputError(f"{sentence(found.notes[order])} Choose the most masked genes instead.")
         terms, facts = of_ranking(found, order)
@@ -221,6 +228,8 @@ with answer_line:
     frame.answer(escape(answer(terms, facts, what)), sure_of(terms))
     if run is not None and order != MINE:
         tables.still_running(run)
+if order != MINE and st.session_state.get("without-artefacts"):
+    st.caption(escape(sentence(left_out_sentence(without))))
 if order != MINE and order in found.notes:
     st.caption(escape(sentence(found.notes[order])))
 state_test(library, facts, universe)

@@ -32,6 +32,7 @@ PARTS = (
     "annotate",
     "analysis",
     "questions",
+    "review",
     "report",
     "runs",
 )  # the order of `sgm --help`

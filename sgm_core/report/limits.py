@@ -40,7 +40,7 @@ def _state(source: Source) -> str:
     if state == "done":
         return ""
     why = source.run.status.get("error")
-    so_far = "runs still" if state in ACTIVE else f"ended as {state}" + (f" ({why})" if why else "")
+    so_far = "runs still" if state in ACTIVE else f"is {state}" + (f" ({why})" if why else "")
     return f"The run {so_far}: this report holds the parts that were finished, and its numbers may change."
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sgm_core.report.content import Block, Said, Section, Table
+from sgm_core.review import agreement, consensus, disagreements, summary_sentence, verdict_name, verdicts
+from sgm_core.review.agreement import agreement_sentence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,29 +25,19 @@ _NAMES = {
 
 def reviews_of(run: Run) -> pd.DataFrame | None:
     """Return the verdicts that hold on a run's genes, None where nobody has judged one."""
-    try:
-        from sgm_core.review import verdicts
-    except ModuleNotFoundError:  # an installation without reviews
-        return None
-    found: pd.DataFrame = verdicts(run)
+    found = verdicts(run)
     return found if len(found) else None
 
 
 def words_by_gene(reviews: pd.DataFrame) -> pd.Series:
     """Return what reviewers say together of each gene, such as "Artefact (2 of 3)"."""
-    from sgm_core.review import consensus
-
-    words: pd.Series = consensus(reviews).set_index("gene")["words"]
-    return words
+    return consensus(reviews).set_index("gene")["words"]
 
 
 def review_section(reviews: pd.DataFrame | None) -> Section | None:
     """Say how many genes were judged, by whom, and how far they agree; list the verdicts."""
     if reviews is None:
         return None
-    from sgm_core.review import agreement, disagreements, summary_sentence, verdict_name
-    from sgm_core.review.agreement import agreement_sentence
-
     blocks: list[Block] = [Said(f"{summary_sentence(reviews)}.")]
     if agree := agreement_sentence(agreement(reviews)):
         blocks.append(Said(f"{agree}."))
