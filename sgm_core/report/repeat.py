@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from sgm_core.cells.dataset import Dataset
-from sgm_core.comparison.code import deciding_code
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.errors import SGMError
 from sgm_core.model.bundle import weights_hash
@@ -19,6 +18,7 @@ from sgm_core.resources.store import Resource
 from sgm_core.runs.provenance import code_version
 from sgm_core.runs.run import Run
 from sgm_core.runs.store import open_run
+from sgm_core.saved.code import deciding_code
 from sgm_core.training.config import Settings, finetune_config, pretrain_config
 from sgm_core.units import duration, written
 
