@@ -19,6 +19,7 @@ from sgm_core.training.config.settings import (
     Settings,
     backbone_field,
     check_fold,
+    checkpoint_field,
     option,
     split_field,
     train_cells_field,
@@ -184,6 +185,14 @@ class PretrainConfig(Settings):
         "random",
         ("zero", "random"),
     )
+    guide: str = option(
+        "summary",
+        "masking",
+        "What teaches the latents which genes self-guided masks hide: summary = the loss, through their "
+        "output alone; error = also how badly each hidden gene was reconstructed",
+        "summary",
+        ("summary", "error"),
+    )
     temperature: float = option(
         1.0,
         "masking",
@@ -307,6 +316,7 @@ class PretrainConfig(Settings):
     device: str = option("auto", "machine", "auto, cpu, cuda or cuda:N")
     precision: str = option("fp32", "machine", "Number format of the forward pass", "fp32", ("fp32", "bf16"))
     seed: int = option(0, "machine", "Seed of every random choice", range=Range(0, SEEDS))
+    checkpoint_minutes: float = checkpoint_field()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -363,6 +373,7 @@ _PAPER: dict[str, Any] = {
     "subset_per": "cell",
     "keys": "value+gene",
     "key_init": "random",
+    "guide": "summary",
     "summary": "both",
     "summary_sees": "masked",
     "penalty": "output-norm",
