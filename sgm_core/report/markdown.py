@@ -13,7 +13,7 @@ from sgm_core.report.content import Block, Commands, Facts, Report, Said, Table
 
 # What CommonMark or GFM would take for markup; an underscore within a word is none.
 _ACTIVE = re.compile(r"[\\`*\[\]<>|~$&]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=[wW]{3})\.|(?<=\w)@(?=\w)")
-_FIRST = re.compile(r"^(?:[#+=-]|\d+(?=[.)]))")
+_FIRST = re.compile(r"^(?:[#+=-]|\d+(?=[.)](?:\s|$)))")
 _SPACE = re.compile(r"\s+")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sgm_core.report.content import Block, Said, Section, Table
 from sgm_core.review import agreement, consensus, disagreements, summary_sentence, verdict_name, verdicts
 from sgm_core.review.agreement import agreement_sentence
+from sgm_core.units import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,10 +40,12 @@ def review_section(reviews: pd.DataFrame | None) -> Section | None:
     if reviews is None:
         return None
     blocks: list[Block] = [Said(f"{summary_sentence(reviews)}.")]
-    if agree := agreement_sentence(agreement(reviews)):
-        blocks.append(Said(f"{agree}."))
+    found = agreement(reviews)
+    if agree := agreement_sentence(found):
+        blocks.append(Said(f"{agree}.", limits=found.kappa is None or not found.kappa.low > 0))
     apart = disagreements(reviews)
     if len(apart):
+        blocks.append(Said(f"Reviewers differ on {count(len(apart), 'gene')}.", limits=True))
         named = apart.rename(columns=lambda name: str(name).replace("_", " ").capitalize())
         blocks.append(Table("disagreements", named, "Genes on which reviewers differ", most=50))
     shown = reviews[[name for name in _NAMES if name in reviews]]

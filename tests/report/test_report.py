@@ -23,7 +23,7 @@ from sgm_core.report.configuration import paper_differences
 from sgm_core.report.content import Drawing, Said, Table
 from sgm_core.report.html import html
 from sgm_core.report.limits import limits_section
-from sgm_core.report.markdown import markdown, table_lines
+from sgm_core.report.markdown import markdown, plain, table_lines
 from sgm_core.report.masked import gene_table
 from sgm_core.report.repeat import run_commands
 from sgm_core.report.reviewed import review_section, reviews_of
@@ -198,6 +198,17 @@ def test_markdown_tables_have_one_shape(reported):
         if before.startswith("|") and line.startswith("|"):
             unescaped = [len(re.findall(r"(?<!\\)\|", each)) for each in (before, line)]
             assert unescaped[0] == unescaped[1], (before, line)
+
+
+def test_markdown_shows_what_is_written():
+    shown = ("12,610", "0.136", "-0.4 to 4.0", "cell_type", "1. first", "# no title", "a|b", "x_", "*", "<b>")
+    from markdown_it import MarkdownIt
+
+    for text in shown:
+        inline = MarkdownIt("commonmark").enable("table").parse(plain(text))
+        assert [token.type for token in inline] == ["paragraph_open", "inline", "paragraph_close"], text
+        assert "".join(child.content for child in inline[1].children) == text
+    assert plain("0.136") == "0.136" and plain("cell_type") == "cell_type"
 
 
 def test_the_html_is_small_and_names_no_host(reported):
