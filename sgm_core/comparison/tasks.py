@@ -87,8 +87,10 @@ class TaskObserver(Observer):
     tables : those that it was told, by name, for the task to keep
     """
 
-    def __init__(self, observer: Observer, slot: int, share: tuple[float, float] = (0.0, 1.0)) -> None:
-        self.observer, self.slot, self.share = observer, slot, share
+    def __init__(
+        self, observer: Observer, slot: int, share: tuple[float, float] = (0.0, 1.0), name: str = ""
+    ) -> None:
+        self.observer, self.slot, self.share, self.name = observer, slot, share, name
         self.tables: dict[str, pd.DataFrame] = {}
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
@@ -96,8 +98,8 @@ class TaskObserver(Observer):
         self.tables[name] = frame
 
     def message(self, text: str) -> None:
-        """Pass it on."""
-        self.observer.message(text)
+        """Pass it on, with the name of the task where there is one."""
+        self.observer.message(f"{self.name}: {text}" if self.name else text)
 
     def metric(self, **values: Any) -> None:
         """Pass it on."""
@@ -299,7 +301,7 @@ def _arm(
     started = time.perf_counter()
     trained = bool(ARMS[task.arm])
     if trained:
-        told = TaskObserver(observer, observer.slot, (0.0, 0.6))
+        told = TaskObserver(observer, observer.slot, (0.0, 0.6), task.name)
         place = folder / STATE / task.name
         result = pretrain(dataset, pretraining, fold, told, state=place / "pretrain")
         model = result.model
@@ -334,7 +336,7 @@ def _arm(
             first + (1 - first) * number / len(schemes),
             first + (1 - first) * (number + 1) / len(schemes),
         )
-        within = TaskObserver(observer, observer.slot, share)
+        within = TaskObserver(observer, observer.slot, share, task.name)
         where = {"arm": task.arm, "fold": task.fold, "seed": task.seed}
         compat = finetuning.compat if scheme == "official" else "corrected"
         own = replace(finetuning, scheme=scheme, compat=compat)
