@@ -1,7 +1,10 @@
 """What every backbone does, and the shape that it has: what models, heads and maskers build on.
 
-A backbone encodes the visible genes of a cell into tokens, pools them into one vector, and decodes all genes.
-Tokens are packed: all cells' tokens one after the other, (T, D), without padding.
+A backbone makes codes of a cell's values, encodes the visible genes into tokens, pools them into one vector,
+and predicts the hidden genes. Tokens are packed: those of all cells one after the other, (T, D), no padding.
+
+Values are the same for all, ln(1 + 10,000 count / total): maskers, tables and simple predictors know them.
+Codes are what a backbone reads and predicts in their place: the values themselves, or classes of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -147,6 +150,16 @@ class Encoded(NamedTuple):
     lengths: list[int]
 
 
+class Scored(NamedTuple):
+    """What a backbone predicts of hidden genes: its `loss` (), the mean `error` () that an epoch reports, and
+    of each position (B, M) the code `predicted` and its own error `squared`, both without a gradient."""
+
+    loss: Tensor
+    error: Tensor
+    predicted: Tensor
+    squared: Tensor
+
+
 class CellBackbone(nn.Module):
     """Encoder and decoder of one cell's genes, whatever is between them.
 
@@ -173,9 +186,21 @@ class CellBackbone(nn.Module):
         """Return what stands for each position (L, D), detached: what maskers know of a gene."""
         return self.positions.weight[:-1].detach()
 
-    def shown(self, values: Tensor) -> Tensor:
-        """Return which positions (B, L) of `values` (B, L) the encoder sees when nothing is masked."""
+    def embeddings(self) -> list[nn.Module]:
+        """Return the embeddings that a finetuning of them trains: of values and of positions."""
+        return [self.values, self.positions]
+
+    def codes(self, values: Tensor) -> Tensor:
+        """Return what the backbone reads and predicts (B, L) of normalised values (B, L)."""
+        return values
+
+    def shown(self, codes: Tensor) -> Tensor:
+        """Return which positions (B, L) of `codes` (B, L) the encoder sees when nothing is masked."""
         raise NotImplementedError
+
+    def maskable(self, codes: Tensor) -> Tensor | None:
+        """Return which positions (B, L) of cells with `codes` (B, L) may be hidden; None = all."""
+        return None
 
     def token_counts(self, lengths: np.ndarray) -> np.ndarray:
         """Return the tokens of cells that have `lengths` visible positions, both (n,)."""
@@ -186,7 +211,9 @@ class CellBackbone(nn.Module):
         cell, at = visible.nonzero(as_tuple=True)
         return Encoded(tokens.float(), cell, at, visible.sum(1).tolist())
 
-    def embed_tokens(self, values: Tensor, visible: Tensor, added: Tensor | None = None) -> Encoded:
+    def embed_tokens(
+        self, codes: Tensor, visible: Tensor, added: Tensor | None = None, hidden: Tensor | None = None
+    ) -> Encoded:
         """Return the tokens that enter the first block (see `encode`)."""
         raise NotImplementedError
 
@@ -194,17 +221,20 @@ class CellBackbone(nn.Module):
         """Send tokens through the blocks `start` to `stop`; after the last one they are normalised."""
         raise NotImplementedError
 
-    def encode(self, values: Tensor, visible: Tensor, added: Tensor | None = None) -> Encoded:
+    def encode(
+        self, codes: Tensor, visible: Tensor, added: Tensor | None = None, hidden: Tensor | None = None
+    ) -> Encoded:
         """Encode the visible positions.
 
         Parameters
         ----------
-        values : (B, L) ln(1 + 10,000 count / total), then T and S where the backbone has them; only visible
-            entries are read
+        codes : (B, L) of the genes, then of further positions (T and S, or a cell's own token) where the
+            backbone has them; only visible entries are read
         visible : (B, L) bool
         added : (B, D) a vector added to every token of its cell (the masker's summary)
+        hidden : (B, L) bool, masked genes, for a backbone whose encoder has tokens of them
         """
-        return self.through(self.embed_tokens(values, visible, added))
+        return self.through(self.embed_tokens(codes, visible, added, hidden))
 
     def pool(self, encoded: Encoded, values: Tensor, parts: Sequence[str] | None = None) -> Tensor:
         """Pool the tokens of each cell into one vector.
@@ -238,7 +268,7 @@ class CellBackbone(nn.Module):
         added: Tensor | None = None,
         pooled: Tensor | None = None,
     ) -> Tensor:
-        """Predict normalised values.
+        """Predict codes.
 
         Parameters
         ----------
@@ -253,6 +283,32 @@ class CellBackbone(nn.Module):
         (B, L) or (B, Q) predictions
         """
         raise NotImplementedError
+
+    def score(
+        self,
+        encoded: Encoded,
+        masked: Tensor,
+        at: Tensor,
+        real: Tensor,
+        target: Tensor,
+        added: Tensor | None = None,
+        pooled: Tensor | None = None,
+    ) -> Scored:
+        """Predict hidden genes and measure how far off that is, by the backbone's own loss.
+
+        Parameters
+        ----------
+        encoded, masked, added, pooled : see `decode`
+        at, real : (B, M) the positions that count, padded, and which of them are none of the padding
+        target : (B, L) codes, read at these positions alone
+        """
+        predicted = self.decode(encoded, masked, at, added, pooled)
+        off = (predicted - target.gather(1, at)).float()
+        unit = self.error_unit()
+        measured = off if unit is None else off / unit[at]
+        error = (measured.square() * real).sum() / real.sum().clamp(min=1)
+        # in the values' own unit, as the noise of counts is
+        return Scored(error, error, predicted.detach().float(), off.detach().square())
 
     def error_unit(self) -> Tensor | None:
         """Return what errors are measured in at each position (L,), None = the values' own unit."""

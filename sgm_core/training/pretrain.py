@@ -302,17 +302,17 @@ class Pretraining(Task[Batch]):
 
     def _count(self, batch: Batch, drawn: Drawn) -> None:
         """Count the masks of the cells of `data`: those of further datasets have no labels or groups here."""
-        rows, x, target, eligible = batch.rows, batch.x, batch.target, self.model.eligible
+        rows, x, target = batch.rows, batch.x, batch.target
         if self.corpus is not None:
             own = self.corpus.own(rows)
             if not own.any():
                 return
             at = torch.from_numpy(np.flatnonzero(own)).to(self.device)
             rows, x, target = rows[own], x[at], target[at]
-            drawn = Drawn(drawn.masked[at], drawn.effective_share[at])
+            drawn = Drawn(*(part[at] for part in drawn))
         self._counted += len(rows)
-        self.counter.add(rows, self._epoch, x, drawn.masked, eligible, target)
-        self._sums[1:] += mask_sums(x, drawn, eligible)
+        self.counter.add(rows, self._epoch, x, drawn.masked, drawn.eligible, target)
+        self._sums[1:] += mask_sums(x, drawn)
 
     def end_epoch(self, epoch: int, seconds: float) -> tuple[float]:
         """Measure the validation loss and report the epoch."""

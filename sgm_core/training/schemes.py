@@ -36,7 +36,7 @@ class Scheme:
 
     def modules(self, backbone: CellBackbone) -> list[nn.Module]:
         """Return the trained modules; the encoder's final norm is never one."""
-        parts: list[nn.Module] = [backbone.values, backbone.positions] if self.embeddings else []
+        parts = backbone.embeddings() if self.embeddings else []
         return [*parts, backbone.blocks[self.block]]
 
 
@@ -126,7 +126,7 @@ class Classifier:
         if store is None:
             return x, None
         tokens, padding = store.read(rows)
-        visible = self.model.backbone.shown(x)
+        visible = self.model.backbone.shown(self.model.backbone.codes(x))
         if self.scheme.genes_only:
             visible[:, self.model.backbone.config.n_genes :] = False
         moved = None if padding is None else to_device(padding, x.device).float()

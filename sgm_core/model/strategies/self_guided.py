@@ -19,4 +19,4 @@ class SelfGuided(Strategy):
     def log_importance(self, seen: Seen) -> Tensor:
         """Return the log of the summed attention (B, L)."""
         assert seen.latents is not None
-        return seen.latents.log_importance(seen.backbone, seen.values, seen.eligible, seen.subset).float()
+        return seen.latents.log_importance(seen.backbone, seen.codes, seen.eligible, seen.subset).float()
