@@ -21,9 +21,10 @@ from sgm_core.model.interface import BackboneConfig, CellBackbone, Encoded, Valu
 class DenseBlock(nn.Module):
     """Residual block without normalisation: ``h += W2 selu(W1 h)``, at first the identity (W2 = 0)."""
 
-    def __init__(self, width: int, ff: int, dropout: float) -> None:
+    def __init__(self, width: int, ff: float, dropout: float) -> None:
         super().__init__()
-        self.ff1, self.ff2 = _lecun(width, ff * width), nn.Linear(ff * width, width)
+        inner = round(ff * width)
+        self.ff1, self.ff2 = _lecun(width, inner), nn.Linear(inner, width)
         nn.init.zeros_(self.ff2.weight)
         nn.init.zeros_(self.ff2.bias)
         self.dropout = nn.Dropout(dropout)

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgm_core.errors import InputError
-from sgm_core.model.sizes import GENES
+from sgm_core.model.sizes import CELL_TOKEN, GENES
 
-POOL_PARTS = ("S", "T", "gene-max", "gene-mean", "max", "mean", "weighted", GENES)
-KINDS = ("transformer", "dense")
+POOL_PARTS = ("S", "T", "cls", "gene-max", "gene-mean", "max", "mean", "weighted", GENES)
+KINDS = ("transformer", "dense", "scgpt", "scbert")
 OFFICIAL_POOLS = {"all": ("S", "T", "gene-max", "gene-mean"), "max": ("max",)}
 """The released code's two cell embeddings; its `max` runs over T and S too."""
 
@@ -33,9 +33,9 @@ class BackboneConfig:
     ----------
     n_genes : number of genes G, the positions of a cell
     width, depth, heads : encoder width D, blocks, heads
-    ff : width of the feed-forward layers as a multiple of the width
+    ff : width of the feed-forward layers as a multiple of the width, which may have a fraction
     decoder_width, decoder_depth, decoder_heads, decoder_head_dim : the same of the decoder
-    bins : number of soft bins of the value embedding
+    bins : number of soft bins of the value embedding; of scGPT's bins and scBERT's classes, zero among them
     bin_alpha : weight of the skip connection inside the value embedding
     dropout, attention_dropout : on the encoder blocks' outputs, and on their attention probabilities
     value_scaling : multiply a gene's position row by (1 + value)
@@ -43,19 +43,22 @@ class BackboneConfig:
     depth_tokens : two positions follow the genes, as in the released model: T, the read depth that is aimed
         at, and S, the read depth of the input, both log10 of a count
     pool : parts of a cell's vector, each D numbers: over all tokens the max, the mean, or the mean weighted
-        by value; with depth tokens also S, T, and max or mean over the genes without them;
-        ``genes``: the values of the genes themselves, G numbers
+        by value; with depth tokens also S, T, and max or mean over the genes without them; with a token of
+        the cell also that, ``cls``; ``genes``: the values of the genes themselves, G numbers
     compat : "corrected", or "official" for what the released code does: keys stabilised across the batch, T
         or S lost when not positive
-    kind : "transformer", scFoundation's architecture, or "dense" (see `sgm_core.model.dense`), whose decoder
-        width is that of its bottleneck and which has no heads
+    kind : "transformer", scFoundation's architecture; "scgpt" or "scbert" (see the files of these names); or
+        "dense" (see `sgm_core.model.dense`), whose decoder width is that of its bottleneck and which has no
+        heads
+    max_length : most tokens of a cell with its own; of a longer one some genes are drawn; None = no limit
+    head_dim : width of a head where that is not `width` / `heads`
     """
 
     n_genes: int
     width: int = 128
     depth: int = 2
     heads: int = 4
-    ff: int = 4
+    ff: float = 4
     decoder_width: int = 32
     decoder_depth: int = 1
     decoder_heads: int = 4
@@ -70,6 +73,8 @@ class BackboneConfig:
     pool: tuple[str, ...] = ("max", "mean", "weighted")
     compat: str = "corrected"
     kind: str = "transformer"
+    max_length: int | None = None
+    head_dim: int | None = None
 
     def __post_init__(self) -> None:
         if self.compat not in ("corrected", "official"):
@@ -79,13 +84,21 @@ class BackboneConfig:
         unknown = [part for part in self.pool if part not in POOL_PARTS]
         if unknown or not self.pool:
             raise InputError(f"pool is {self.pool}: its parts are {', '.join(POOL_PARTS)}")
-        if set(OFFICIAL_POOLS["all"]) & set(self.pool) and not self.depth_tokens:
+        of_depths = {"S", "T"} if self.cell_token else set(OFFICIAL_POOLS["all"])
+        if of_depths & set(self.pool) and not self.depth_tokens:
             raise InputError(f"the pool {self.pool} needs a backbone with depth tokens")
+        if "cls" in self.pool and not self.cell_token:
+            raise InputError(f"the pool {self.pool} needs a backbone with a token of the cell")
+
+    @property
+    def cell_token(self) -> bool:
+        """Whether a token of the cell itself follows its genes."""
+        return self.kind in CELL_TOKEN
 
     @property
     def n_positions(self) -> int:
-        """Number of positions L of a cell: its genes, then T and S where the backbone has them."""
-        return self.n_genes + 2 * self.depth_tokens
+        """Number of positions L of a cell: its genes, then T and S, or the cell's own, where it has them."""
+        return self.n_genes + 2 * self.depth_tokens + self.cell_token
 
     @property
     def token_pool(self) -> tuple[str, ...]:
@@ -158,6 +171,11 @@ class Scored(NamedTuple):
     error: Tensor
     predicted: Tensor
     squared: Tensor
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """Return half precision as single."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 class CellBackbone(nn.Module):
@@ -303,12 +321,12 @@ class CellBackbone(nn.Module):
         target : (B, L) codes, read at these positions alone
         """
         predicted = self.decode(encoded, masked, at, added, pooled)
-        off = (predicted - target.gather(1, at)).float()
+        off = full_precision(predicted - target.gather(1, at))
         unit = self.error_unit()
         measured = off if unit is None else off / unit[at]
         error = (measured.square() * real).sum() / real.sum().clamp(min=1)
         # in the values' own unit, as the noise of counts is
-        return Scored(error, error, predicted.detach().float(), off.detach().square())
+        return Scored(error, error, predicted.detach().float(), off.detach().square().float())
 
     def error_unit(self) -> Tensor | None:
         """Return what errors are measured in at each position (L,), None = the values' own unit."""

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 GENES = "genes"
 """The part of a cell's vector that is its input: a head on it reads the genes beside the model."""
+CELL_TOKEN = ("scgpt", "scbert")
+"""Kinds of backbone in which a token of the cell itself follows its genes."""
 SIZES: dict[str, dict[str, Any]] = {
     "dense": {
         "kind": "dense",
@@ -75,6 +77,12 @@ def parameters(shape: Mapping[str, Any]) -> Parameters:
     Without torch, which a page would have to load for the count of the model itself.
     """
     width = shape["width"]
+    if shape.get("kind") in CELL_TOKEN:
+        inner = shape["heads"] * (shape.get("head_dim") or width // shape["heads"])
+        blocks = shape["depth"] * (4 * width * inner + 2 * shape["ff"] * width**2)
+        heads = 4 * width**2 if shape["kind"] == "scgpt" else width * (shape["bins"] + 1)
+        table = width * (shape["n_genes"] + width) if shape["kind"] == "scgpt" else 0  # scBERT's is fixed
+        return Parameters(int(blocks), int(heads), int(table))
     if shape.get("kind") == "dense":
         blocks = shape["depth"] * 2 * shape["ff"] * width**2
         genes = width * shape["n_genes"]
