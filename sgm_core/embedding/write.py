@@ -11,8 +11,10 @@ from sgm_core.errors import InputError
 from sgm_core.home import whole_file, write_json
 from sgm_core.model.bundle import Bundle
 
-OBSM = "X_scfoundation"
-"""Where an h5ad file has the vectors."""
+
+def obsm_of(bundle: Bundle) -> str:
+    """Return where an h5ad file has the vectors of some weights, such as ``X_scfoundation``."""
+    return f"X_{bundle.released.title.lower()}"
 
 
 def check_outputs(out: Path, genes_out: Path | None, started: list[str]) -> None:
@@ -45,7 +47,9 @@ def all_outputs(out: Path, genes_out: Path | None) -> list[Path]:
     return [*arrays, *(path.with_suffix(".json") for path in arrays if path.suffix == ".npy")]
 
 
-def write_cells(out: Path, vectors: np.ndarray, obs: pd.DataFrame, settings: dict[str, Any]) -> None:
+def write_cells(
+    out: Path, vectors: np.ndarray, obs: pd.DataFrame, settings: dict[str, Any], bundle: Bundle
+) -> None:
     """Write the vectors (n, P) of the cells `obs` (n rows, column ``cell``), with the settings."""
     if out.suffix == ".npy":
         cells = obs["cell"].astype(str).tolist()
@@ -55,7 +59,10 @@ def write_cells(out: Path, vectors: np.ndarray, obs: pd.DataFrame, settings: dic
         return
     import anndata as ad
 
-    result = ad.AnnData(obs=named_table(obs), obsm={OBSM: vectors}, uns={"scfoundation": settings})
+    name = bundle.released.title.lower()
+    # a setting that does not apply has no place in an h5ad
+    kept = {key: value for key, value in settings.items() if value is not None}
+    result = ad.AnnData(obs=named_table(obs), obsm={obsm_of(bundle): vectors}, uns={name: kept})
     with whole_file(out) as temporary:
         result.write_h5ad(temporary)
 

@@ -58,7 +58,7 @@ def tokens_of(dataset: Dataset, config: PretrainConfig) -> Tokens:
 @lru_cache(maxsize=16)
 def _bundle_tokens(dataset: Dataset, content_hash: str, backbone: str, stamp: int) -> Tokens:
     bundle = open_bundle(backbone)
-    return vocabulary_tokens(dataset, bundle.genes, bool(bundle.config["depth_tokens"]))
+    return vocabulary_tokens(dataset, bundle.genes, bundle.config)
 
 
 def has_latents(config: PretrainConfig) -> bool:

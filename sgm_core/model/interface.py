@@ -24,6 +24,29 @@ KINDS = ("transformer", "dense", "scgpt", "scbert")
 OFFICIAL_POOLS = {"all": ("S", "T", "gene-max", "gene-mean"), "max": ("max",)}
 """The released code's two cell embeddings; its `max` runs over T and S too."""
 
+EMBEDDING_POOLS: dict[str, dict[str, tuple[str, ...]]] = {
+    "transformer": OFFICIAL_POOLS,
+    "scgpt": {"cls": ("cls",), "mean": ("mean",), "weighted": ("weighted",)},
+    "scbert": {"mean": ("mean",), "gene-mean": ("gene-mean",), "cls": ("cls",)},
+}
+"""Ways to make one vector of a cell's tokens, by the kind of released model; the first is the default. Those
+of scBERT are conventions: its own code has none."""
+
+
+def embedding_pool(kind: str, pool: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return the name and the parts of a pool of a released model, by default its first.
+
+    Raises
+    ------
+    InputError
+        If it has none of that name.
+    """
+    known = EMBEDDING_POOLS[kind]
+    name = next(iter(known)) if pool is None else pool
+    if name not in known:
+        raise InputError(f"pool is {name!r}: choose {', '.join(known)}")
+    return name, known[name]
+
 
 @dataclass(frozen=True)
 class BackboneConfig:
@@ -188,6 +211,7 @@ class CellBackbone(nn.Module):
     positions : a row for each position, and one for padding
     blocks : the encoder's blocks, which finetuning schemes choose from
     genes : names of the genes in the order of the positions, where the backbone came with some
+    predicts_values : whether codes are the values themselves, so that predictions can be held against counts
     recompute : keep only each block's input while training, and compute the rest again for the gradient
     redraw_calls : training steps that random features are old, where the backbone has some
     """
@@ -197,6 +221,7 @@ class CellBackbone(nn.Module):
     positions: nn.Embedding
     blocks: nn.ModuleList
     genes: tuple[str, ...] | None = None
+    predicts_values = True
     recompute: bool = False
     redraw_calls: Tensor
 

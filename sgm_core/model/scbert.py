@@ -66,6 +66,8 @@ class ScBERT(CellBackbone):
     config : its shape, of the kind "scbert"; `bins` classes without that of hidden genes
     """
 
+    predicts_values = False
+
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
         self.config = config

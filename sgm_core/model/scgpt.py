@@ -102,6 +102,7 @@ class ScGPT(CellBackbone):
     """
 
     seed = 0
+    predicts_values = False
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     from sgm_core.model.interface import BackboneConfig
 
@@ -61,6 +63,23 @@ SIZES: dict[str, dict[str, Any]] = {
 def shape_fields(size: str, n_genes: int) -> dict[str, Any]:
     """Return the fields of a named size for `n_genes` genes."""
     return {"n_genes": n_genes, **SIZES[size]}
+
+
+def token_lengths(shape: Mapping[str, Any], expressed: np.ndarray) -> np.ndarray:
+    """Return the tokens of cells (n,) that express so many of a backbone's genes (n,).
+
+    Parameters
+    ----------
+    shape : fields of `BackboneConfig`
+    expressed : number of its genes that each cell expresses
+    """
+    kind = shape.get("kind")
+    if kind == "scbert":
+        return np.full_like(expressed, int(shape["n_genes"]) + 1)
+    if kind == "scgpt":
+        limit = shape.get("max_length")
+        return expressed + 1 if limit is None else np.minimum(expressed + 1, int(limit))
+    return expressed + 2 * bool(shape.get("depth_tokens"))
 
 
 class Parameters(NamedTuple):

@@ -120,7 +120,7 @@ def find_layout(path: Path, genes: Genes) -> Layout:
         If they are damaged, or of no model that is known.
     """
     if path.is_dir():
-        for pattern in (WEIGHTS, "models.ckpt", "*.pth"):
+        for pattern in (WEIGHTS, "models.ckpt", "panglao_pretrain*.pth", "*.pth"):
             found = sorted(path.glob(pattern))
             if len(found) == 1:
                 return find_layout(found[0], genes)

@@ -76,13 +76,13 @@ def test_the_formula_gives_what_was_measured(demo_dataset: Dataset) -> None:
 
 def test_tokens_of_a_vocabulary_are_exact(demo_dataset: Dataset) -> None:
     half = (*map(str, demo_dataset.genes[::2]), "NOT-A-GENE")
-    tokens = vocabulary_tokens(demo_dataset, half)
+    tokens = vocabulary_tokens(demo_dataset, half, {"depth_tokens": True})
     expected = np.asarray((demo_dataset.counts()[:, ::2] > 0).sum(1)).ravel() + 2
     assert np.array_equal(tokens.counts, expected)
     assert tokens.exact and tokens.longest == expected.max()
     assert tokens.over(int(np.median(expected))) == (expected > np.median(expected)).sum()
     with pytest.raises(InputError, match="vocabulary"):
-        vocabulary_tokens(demo_dataset, ("A", "B"))
+        vocabulary_tokens(demo_dataset, ("A", "B"), {})
 
 
 def test_tokens_of_informative_genes_are_close_to_those_trained_on(demo_dataset: Dataset) -> None:
@@ -261,7 +261,7 @@ def test_smaller_batches_start_from_the_run_s_own(bundle: str) -> None:
 
 def test_finetuning_has_a_limit_of_its_own(demo_dataset: Dataset, bundle: str, a_machine) -> None:
     a_machine(1000 * GB)
-    longest = vocabulary_tokens(demo_dataset, open_bundle(bundle).genes).longest
+    longest = vocabulary_tokens(demo_dataset, open_bundle(bundle).genes, open_bundle(bundle).config).longest
     config = FinetuneConfig(backbone=bundle, data="small", max_tokens=longest - 1, device="cpu")
     with pytest.raises(InputError, match=rf"--set max_tokens={longest} "):
         fit.require_fit(config, demo_dataset)
