@@ -8,9 +8,11 @@ import streamlit as st
 from pages.components import clone, words
 from pages.components.run_facts import CONFIGS, NESTED
 from sgm_core.comparison.config import ARMS, DECIDED
+from sgm_core.model.sizes import CELL_TOKEN
 from sgm_core.training.backbones import (
     SHAPE_FIELDS,
     backbone_names,
+    bundle_kind,
     default_arms,
     is_bundle,
     own_fields,
@@ -102,9 +104,12 @@ def options_of(kind: str, backbone: str) -> dict[str, list[Any]]:
 
 def hidden(backbone: str) -> set[str]:
     """Return the names of the fields that say nothing for this backbone."""
-    if is_bundle(backbone):
-        return {"n_genes", "depth_tokens", *SHAPE_FIELDS}
-    return {"weights_key"}
+    if not is_bundle(backbone):
+        return {"weights_key"}
+    hidden = {"n_genes", "depth_tokens", *SHAPE_FIELDS}
+    # the other released models have one weight set, and know no read depth
+    others = {"weights_key", "downsample", "target_depth"}
+    return hidden | others if bundle_kind(backbone) in CELL_TOKEN else hidden
 
 
 def starting_value(control: Control, backbone: str) -> Any:
