@@ -58,6 +58,31 @@ class DeepHead(nn.Module):
         return self.output(pooled)  # type: ignore[no-any-return]
 
 
+class PositionsHead(nn.Module):
+    """scBERT's classifier of all positions: one number of each, then three linear layers over the positions.
+
+    Parameters
+    ----------
+    length, width : number of positions L and width D of their tokens
+    n_classes : number of cell types C
+    hidden : width of the last hidden layer
+    """
+
+    def __init__(self, length: int, width: int, n_classes: int, hidden: int = 128) -> None:
+        super().__init__()
+        self.each = nn.Linear(width, 1)
+        self.fc1, self.fc2 = nn.Linear(length, 512), nn.Linear(512, hidden)
+        self.output = nn.Linear(hidden, n_classes)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return class logits (B, C) of the tokens (B, L, D)."""
+        return self.output(self.hidden(tokens))  # type: ignore[no-any-return]
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """Return the last hidden layer (B, H)."""
+        return F.relu(self.fc2(F.relu(self.fc1(F.relu(self.each(tokens).squeeze(-1))))))
+
+
 class Head(nn.Module):
     """Two-layer MLP on a cell's pooled vector (the paper's head: hidden 256), on standardised inputs.
 

@@ -8,12 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from sgm_core.model.head import PositionsHead
 from sgm_core.model.masking import pack
 from sgm_core.model.scbert import ScBERT
 from sgm_core.model.scbert_file import scbert_names
 from sgm_core.model.weights import import_weights, load_backbone
+from sgm_core.training.schemes import scheme
 
 DTYPES = {"fp64": (torch.float64, 1e-10, 1e-10), "fp32": (torch.float32, 1e-5, 1e-4)}  # outputs, gradients
+
+HEAD = {"each": "conv1", "fc1": "fc1", "fc2": "fc2", "output": "fc3"}
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +107,44 @@ def test_masked_loss_and_every_gradient(folder: Path, inputs, case, recompute: b
         assert parameter.grad is not None
         assert_close(parameter.grad, official.pop(names[ours]), gradient_tolerance, names[ours])
     assert not official
+
+
+def test_the_official_classifier_and_its_gradients(folder: Path, inputs, case) -> None:
+    expected, dtype, tolerance, gradient_tolerance = case
+    model, codes = load(folder, dtype), inputs["tokens"].to(dtype)
+    trained = scheme("official", model)
+    model.requires_grad_(False)
+    for module in trained.modules(model):
+        module.requires_grad_(True)
+    head, stored = PositionsHead(31, 20, 4, 16), torch.load(folder / "finetune_head.pth", weights_only=True)
+    weights = stored["model_state_dict"]
+    names = {
+        f"{ours}.{x}": f"to_out.{theirs}.{x}" for ours, theirs in HEAD.items() for x in ("weight", "bias")
+    }
+    shapes = {name: tensor.shape for name, tensor in head.state_dict().items()}
+    head.load_state_dict({ours: weights[theirs].reshape(shapes[ours]) for ours, theirs in names.items()})
+    head.to(dtype)
+    tokens = model.encode(codes, model.shown(codes)).tokens.unflatten(0, (5, -1))
+    assert_close(head.hidden(tokens), expected["head_hidden"], tolerance)
+    logits = head(tokens)
+    assert_close(logits, expected["cls_logits"], tolerance)
+    loss = torch.nn.functional.cross_entropy(logits, inputs["celltype"])
+    assert_close(loss, expected["cls_loss"], tolerance)
+    loss.backward()
+    official, ours = dict(expected["cls_grad"]), scbert_names(model.config)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert_close(parameter.grad, official.pop(ours[name]), gradient_tolerance, name)
+        else:
+            assert parameter.grad is None
+    for name, parameter in head.named_parameters():
+        assert_close(parameter.grad, official.pop(names[name]), gradient_tolerance, name)
+    assert not official
+    with torch.no_grad():
+        alone = load_backbone("scbert").to(dtype)
+        alone.positions.weight = model.positions.weight
+        tokens = alone.encode(codes, alone.shown(codes)).tokens.unflatten(0, (5, -1))
+        assert_close(head(tokens), expected["cls_logits_one_by_one"], tolerance)
 
 
 def test_every_name_of_the_released_size(folder: Path) -> None:

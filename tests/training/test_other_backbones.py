@@ -20,7 +20,7 @@ from sgm_core.model.weights import load_backbone
 from sgm_core.progress import Observer
 from sgm_core.training import pretrain
 from sgm_core.training.classifier import train_classifier
-from sgm_core.training.config import MASKERS, FinetuneConfig, finetune_config, pretrain_config
+from sgm_core.training.config import MASKERS, SCHEMES, FinetuneConfig, finetune_config, pretrain_config
 from sgm_core.training.data import model_values
 from sgm_core.training.finetune import finetune_run
 from sgm_core.training.labelled import labelled_rows
@@ -181,7 +181,7 @@ def test_finetuning_from_a_run(few_cells: Dataset, kind: str, sgm_home: Path, sc
     assert list(watcher.tables["folds"]["fold"]) == [0]
 
 
-@pytest.mark.parametrize("scheme", ("partial", "last-block"))
+@pytest.mark.parametrize("scheme", SCHEMES[1:])
 def test_a_scheme_changes_its_own_parameters_alone(few_cells: Dataset, kind: str, scheme: str) -> None:
     model = original(kind, "gene")
     values = model_values(few_cells, model, np.array(model.backbone.genes), CPU)
@@ -193,10 +193,14 @@ def test_a_scheme_changes_its_own_parameters_alone(few_cells: Dataset, kind: str
         model, values, every_cell(train), codes, train[:0], codes[:0], test, len(classes), config
     )
     assert got.shape == (len(test), len(classes)) and np.allclose(got.sum(1), 1, atol=1e-5)
-    trained = {name for name in before if name.startswith("backbone.blocks.1.")}
-    if scheme == "partial":
-        own = ("values.", "positions.", "gene_norm.") if kind == "scgpt" else ("values.",)
-        trained |= {name for name in before if name.startswith(tuple(f"backbone.{one}" for one in own))}
+    embeddings = ("values.", "positions.", "gene_norm.") if kind == "scgpt" else ("values.",)
+    own = {
+        "partial": ("blocks.1.", *embeddings),
+        "last-block": ("blocks.1.",),
+        # scGPT's own code trains all, scBERT's the second-to-last block and the norm
+        "official": ("blocks.", *embeddings) if kind == "scgpt" else ("blocks.0.", "norm."),
+    }[scheme]
+    trained = {name for name in before if name.startswith(tuple(f"backbone.{one}" for one in own))}
     trained -= {name for name in before if name.endswith(".projection")}
     state = model.state_dict()
     assert {name for name in before if not torch.equal(state[name], before[name])} == trained
