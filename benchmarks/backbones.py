@@ -5,7 +5,8 @@
 
 Random weights of the released sizes; synthetic cells of 300 to 2,400 expressed genes, of which scGPT reads
 at most 1,199. Runs alternate in one go, each in a process of its own, so that memory is a peak of that run
-alone; their numbers are held against each other. A pretraining step is codes, mask, forward, backward and
+alone; their numbers are held against each other. On a CPU the time is the processor's, so that other programs
+count little. A pretraining step is codes, mask, forward, backward and
 Adam, `--batch` cells an update, whichever way they are shared out.
 """
 
@@ -88,8 +89,10 @@ def hide(model: Any, codes: Tensor, ratio: float) -> Tensor:
 
 
 def clock(device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
+    """Return the seconds of the clock when all is done on a GPU, of the processor otherwise."""
+    if device != "cuda":
+        return time.process_time()
+    torch.cuda.synchronize()
     return time.perf_counter()
 
 
@@ -108,8 +111,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         if what == "encode"
         else _step(kind, model, plain, path, options)
     )
-    first = x[:2] if what == "encode" else x[: options.batch]
-    check = run(first)  # also warms up
+    check = run(x[:1])  # also warms up
     if options.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     started = clock(options.device)
