@@ -118,7 +118,8 @@ class MaskedModel(nn.Module):
         if torch.is_grad_enabled():
             target = values if target is None else target
             facts = (at, real, scored.predicted, scored.squared)
-            learned = self.strategy.learn(Errors(self.backbone, values, target, self.eligible, *facts))
+            cells = self.backbone, values, target, self.eligible
+            learned = self.strategy.learn(Errors(*cells, *facts, self.latents))
             loss = loss if learned is None else loss + learned
         return Reconstruction(loss, scored.error)
 

@@ -78,9 +78,11 @@ def start(dataset: Dataset, kind: str, arm: str = "uniform", **fields: object):
     return config, initial_state(dataset, config, np.arange(dataset.n_cells), CPU)
 
 
-@pytest.mark.parametrize("masker", MASKERS)
+@pytest.mark.parametrize("masker", (*MASKERS, "self-guided, guided by errors"))
 def test_every_masker_trains(few_cells: Dataset, kind: str, masker: str) -> None:
+    masker, _, guided = masker.partition(",")
     fields = {**QUICK, **RATES, "backbone": kind, "masker": masker, "n_folds": 3}
+    fields |= {"guide": "error"} if guided else {}
     if masker in NEED_VALUES:
         with pytest.raises(InputError, match="predicts classes"):
             pretrain_config(**fields)

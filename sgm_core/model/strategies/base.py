@@ -44,6 +44,7 @@ class Errors(NamedTuple):
     eligible : (L,) bool
     at, real : (B, M) the hidden positions, padded, and which of them are none of the padding
     predicted, squared : (B, M) the predicted codes, and their errors: squared, or the backbone's own
+    latents : the model's, where it has any; with their gradient
     """
 
     backbone: CellBackbone
@@ -54,6 +55,7 @@ class Errors(NamedTuple):
     real: Tensor
     predicted: Tensor
     squared: Tensor
+    latents: Latents | None = None
 
 
 class Strategy(nn.Module):
