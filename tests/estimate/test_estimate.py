@@ -1,10 +1,12 @@
 """What a run will take: tokens, parameters, memory, time; and what is refused."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from other_bundles import KINDS, other_bundle
 
 from sgm_core import device as machine
 from sgm_core.cells.dataset import Dataset
@@ -14,12 +16,13 @@ from sgm_core.estimate import fit, formula, run
 from sgm_core.estimate.run import Estimate, estimate_run
 from sgm_core.estimate.text import report
 from sgm_core.model.backbone import BackboneConfig
+from sgm_core.model.build import build_backbone
 from sgm_core.model.bundle import open_bundle
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.model.sizes import SIZES, parameters, shape_fields
 from sgm_core.runs.store import create_run
 from sgm_core.training.backbones import default_arms
-from sgm_core.training.config import FinetuneConfig, PretrainConfig
+from sgm_core.training.config import FinetuneConfig, PretrainConfig, pretrain_config
 from sgm_core.training.tokens import Tokens, informative_tokens, vocabulary_tokens
 
 GB = 10**9
@@ -307,3 +310,28 @@ def test_latents_are_counted_where_a_strategy_needs_them() -> None:
         assert formula.has_latents(config) == expected
         model = MaskedModel(BackboneConfig(9, width=8), config.to_dict(), torch.ones(9, dtype=torch.bool))
         assert (model.latents is not None) == expected, "the estimate says what the model does"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_models_limit_their_tokens_themselves(
+    demo_dataset: Dataset, shared: Path, tmp_path: Path, kind: str, a_machine
+) -> None:
+    genes = list(map(str, demo_dataset.genes))
+    other_bundle(kind, genes, shared, tmp_path, max_seq_len=60)
+    config = pretrain_config(data="small", backbone=kind, device="cpu", max_tokens=20)
+    estimate = estimate_run(config, demo_dataset)
+    assert estimate.tokens.longest == {"scgpt": 60, "scbert": len(genes) + 1}[kind]
+    assert fit.problem(estimate) is None, "no cell is too long"
+    # hidden genes are tokens too, so that a smaller share of them spares nothing in the encoder
+    fewer = estimate_run(replace(config, mask_ratio=0.01), demo_dataset)
+    assert fewer.seconds_per_epoch == pytest.approx(estimate.seconds_per_epoch, rel=0.3)
+
+
+def test_the_parameters_of_the_other_released_models() -> None:
+    scgpt = {"n_genes": 60694, "width": 512, "depth": 12, "heads": 8, "ff": 1.0, "bins": 51, "kind": "scgpt"}
+    scbert = {"n_genes": 16906, "width": 200, "depth": 6, "heads": 10, "head_dim": 64, "ff": 4.0, "bins": 6}
+    for shape in (scgpt, {**scbert, "kind": "scbert"}):
+        with torch.device("meta"):
+            backbone = build_backbone(BackboneConfig(**shape, pool=("mean",)))
+        built = sum(parameter.numel() for parameter in backbone.parameters())
+        assert sum(parameters(shape)) == pytest.approx(built, rel=0.03)
