@@ -9,6 +9,7 @@ from pages.components import clone, words
 from pages.components.run_facts import CONFIGS, NESTED
 from sgm_core.comparison.config import ARMS, DECIDED
 from sgm_core.model.sizes import CELL_TOKEN
+from sgm_core.model.strategies import NEED_VALUES
 from sgm_core.training.backbones import (
     SHAPE_FIELDS,
     backbone_names,
@@ -99,6 +100,8 @@ def controls(kind: str) -> dict[str, Control]:
 def options_of(kind: str, backbone: str) -> dict[str, list[Any]]:
     """Return the choices that depend on which backbone is chosen, and on which there are."""
     arms = [arm for arm in ARMS if arm != "original" or is_bundle(backbone)]
+    if is_bundle(backbone) and bundle_kind(backbone) in CELL_TOKEN:  # which predict no values
+        arms = [arm for arm in arms if arm.removesuffix("+summary") not in NEED_VALUES]
     return {"backbone": list(backbone_names()), "arms": arms, "schemes": list(SCHEMES)}
 
 

@@ -39,7 +39,8 @@ def how_to_import() -> None:
         for tab, released in zip(st.tabs(titles), missing, strict=True):
             with tab:
                 st.markdown(
-                    f"1. {released.where[0].upper()}{released.where[1:]} ({released.size}).\n"
+                    f"{released.title} has {released.size}.\n\n"
+                    f"1. {released.where[0].upper()}{released.where[1:]}.\n"
                     "2. Import the files once, in a terminal on this machine:"
                 )
                 st.code(released.command, language="bash", wrap_lines=True)

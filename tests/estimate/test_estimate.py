@@ -32,6 +32,12 @@ RELEASED = {
     **{"bins": 100, "cell_context": False, "pool": ("max",), "attention_dropout": 0.0},
 }
 
+SCGPT = {"n_genes": 60694, "width": 512, "depth": 12, "heads": 8, "ff": 1.0, "bins": 51, "kind": "scgpt"}
+SCBERT = {
+    **{"n_genes": 16906, "width": 200, "depth": 6, "heads": 10, "head_dim": 64, "ff": 4.0, "bins": 6},
+    "kind": "scbert",
+}
+
 
 @pytest.fixture
 def a_machine(monkeypatch: pytest.MonkeyPatch):
@@ -75,6 +81,18 @@ def test_the_formula_gives_what_was_measured(demo_dataset: Dataset) -> None:
     in_step = formula.activations(less, RELEASED, np.array([0.7 * 2002]), decodes=19266)
     parts = formula.memory(less, RELEASED, tokens, sum(parameters(RELEASED)), in_step)
     assert sum(parts.values()) == pytest.approx(5.0 * GB, rel=0.3)
+
+
+def test_the_formula_gives_what_was_measured_of_scgpt() -> None:
+    """Figures of benchmarks/results/backbones.md, one core: four cells of 562 to 1,200 tokens."""
+    config = PretrainConfig(data="small", masker="uniform", summary="none", batch_size=4, device="cpu")
+    shape = {**SCGPT, "decoder_width": 32, "decoder_depth": 1, "attention_dropout": 0.0, "pool": ("cls",)}
+    tokens = Tokens(np.array([563, 1088, 1200, 1200]), 60694, exact=True)
+    assert formula.pass_seconds(config, shape, tokens, 1) == pytest.approx(1 / 1.2, rel=0.5)
+    assert formula.train_seconds(config, shape, tokens, 1) == pytest.approx(1 / 0.337, rel=0.5)
+    in_step = formula.activations(config, shape, tokens.counts.astype(float), decodes=1600)
+    parts = formula.memory(config, shape, tokens, sum(parameters(shape)), in_step)
+    assert sum(parts.values()) == pytest.approx(2.6 * GB, rel=0.3)
 
 
 def test_tokens_of_a_vocabulary_are_exact(demo_dataset: Dataset) -> None:
@@ -328,9 +346,7 @@ def test_other_models_limit_their_tokens_themselves(
 
 
 def test_the_parameters_of_the_other_released_models() -> None:
-    scgpt = {"n_genes": 60694, "width": 512, "depth": 12, "heads": 8, "ff": 1.0, "bins": 51, "kind": "scgpt"}
-    scbert = {"n_genes": 16906, "width": 200, "depth": 6, "heads": 10, "head_dim": 64, "ff": 4.0, "bins": 6}
-    for shape in (scgpt, {**scbert, "kind": "scbert"}):
+    for shape in (SCGPT, SCBERT):
         with torch.device("meta"):
             backbone = build_backbone(BackboneConfig(**shape, pool=("mean",)))
         built = sum(parameter.numel() for parameter in backbone.parameters())
