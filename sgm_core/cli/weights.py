@@ -81,8 +81,8 @@ def _describe(bundle: Bundle, licence: bool = True) -> str:
     """Return what the weights are, in a few lines."""
     shape, source = bundle.config, bundle.meta["source"]
     lines = [
-        f"{bundle.name}: {bundle.released.title}, {bundle.n_parameters:,} parameters a weight set, "
-        f"{_size(bundle)} on disk",
+        f"{bundle.name}: {bundle.n_parameters:,} parameters a weight set, {_size(bundle)} on disk, of "
+        f"{bundle.released.title}",
         f"  from      {source['file']}, SHA-256 {source['sha256']}",
         f"  encoder   width {shape['width']}, {shape['depth']} blocks, {shape['heads']} heads",
         *_decoder(bundle),

@@ -138,7 +138,7 @@ def embed_to_file(
                 write_genes(
                     genes_path, (sums / len(vectors)).astype(np.float32), bundle, settings, len(vectors)
                 )
-            write_cells(out, vectors, source.obs, settings, bundle)
+            write_cells(out, vectors, source.obs, settings, bundle.released.title)
             parts.delete()
     took = {"out": out, "seconds": time.monotonic() - started}
     return {**described, **took, **({} if genes_path is None else {"genes_out": genes_path})}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from sgm_core.model.interface import BackboneConfig
 
 GENES = "genes"
@@ -73,6 +73,8 @@ def token_lengths(shape: Mapping[str, Any], expressed: np.ndarray) -> np.ndarray
     shape : fields of `BackboneConfig`
     expressed : number of its genes that each cell expresses
     """
+    import numpy as np  # the command line starts without
+
     kind = shape.get("kind")
     if kind == "scbert":
         return np.full_like(expressed, int(shape["n_genes"]) + 1)
