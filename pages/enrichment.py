@@ -23,6 +23,7 @@ from sgm_core.figures import enrichment as figures
 from sgm_core.figures.palette import arm_name
 from sgm_core.figures.style import p_text
 from sgm_core.resources.store import Resource
+from sgm_core.review import artefacts, left_out_sentence
 from sgm_core.runs.store import Run
 
 MINE, COMPARED = "mine", "compared"
@@ -69,6 +70,11 @@ def controls(run: Run | None) -> tuple[str, int, Resource, str, tuple[int, int]]
                 "Largest term", 10, 5000, 500, step=50, key="largest", bind="query-params"
             )
             st.caption("Genes of the term that lie in the universe.")
+            if run and order != MINE:
+                st.toggle(
+                    "Without artefacts", key="without-artefacts",
+                    help="Leave genes that most of their reviewers call artefacts out of lists and universe.",
+                )  # fmt: skip
     return order, int(top), libraries[library], arm, (int(smallest), int(largest))
 
 
@@ -231,7 +237,8 @@ try:
         terms, facts, universe = own_list(run, library, sizes)
         name, what = "my list", "your genes"
     else:
-        found = gene_sets.test_run(run, library, arm, top, sizes)
+        without = artefacts(run) if st.session_state.get("without-artefacts") else []
+        found = gene_sets.test_run(run, library, arm, top, sizes, tuple(without))
         if order not in found.lists:
             raise InputError(f"{sentence(found.notes[order])} Choose the most masked genes instead.")
         terms, facts = gene_sets.of_ranking(found, order)
@@ -246,6 +253,8 @@ with answer_line:
     frame.answer(answer(terms, facts, what), sure_of(terms))
     if run is not None and order != MINE:
         tables.still_running(run)
+if order != MINE and st.session_state.get("without-artefacts"):
+    st.caption(escape(sentence(left_out_sentence(without))))
 if order != MINE and order in found.notes:
     st.caption(escape(sentence(found.notes[order])))
 stated(library, facts, universe)

@@ -11,6 +11,7 @@ from pages.components import (
     frame,
     gene_card,
     mask_tables,
+    review_handover,
     show,
     tables,
     words,
@@ -22,6 +23,7 @@ from sgm_core.escape import escape
 from sgm_core.figures import mask_agreement, mask_groups
 from sgm_core.figures import masks as figures
 from sgm_core.figures.palette import arm_name
+from sgm_core.review import verdict_name
 from sgm_core.runs.store import Run
 
 VIEWS = {
@@ -34,6 +36,7 @@ VIEWS = {
 }
 _COLUMNS = {
     "gene": st.column_config.TextColumn("Gene", pinned=True),
+    "verdict": st.column_config.TextColumn("Reviewers say"),
     "masked": st.column_config.NumberColumn("Times masked", format="localized"),
     "opportunities": st.column_config.NumberColumn("Opportunities", format="localized"),
     "frequency": st.column_config.NumberColumn("Frequency", format="percent"),
@@ -92,6 +95,7 @@ def controls() -> tuple[str, str | None, str, str | None, str, bool]:
                 bind="query-params",
             )
             families = st.toggle("Colour by gene family", key="families", bind="query-params")
+            st.toggle("Marks of the review", True, key="marks", bind="query-params")
     return arm, None if beside == "none" else beside, x, gene, y, families
 
 
@@ -99,20 +103,22 @@ def controls() -> tuple[str, str | None, str, str | None, str, bool]:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def frequency_figure(
     path: str, stamp: int, side: str, sides: tuple[str, ...], x: str, gene: str | None, y: str,
-    families: bool, _run: Run,
+    families: bool, marks: tuple[tuple[str, str], ...], _run: Run,
 ) -> go.Figure:  # fmt: skip
     """Figure 2 of one arm, its axes as wide as all `sides` need."""
     ranges = figures.axis_ranges([mask_tables.statistics(_run, each) for each in sides], x, y)
     title = f"{arm_name(side)}: mask frequency"
     found = [gene] if gene else []
     stats = mask_tables.statistics(_run, side)
-    return figures.frequency_expression(stats, title, x, y, found, families, ranges=ranges)
+    said = {gene: (verdict, verdict_name(verdict)) for gene, verdict in marks}
+    return figures.frequency_expression(stats, title, x, y, found, families, ranges=ranges, marks=said)
 
 
 def figure_2(arm: str, beside: str | None, x: str, gene: str | None, y: str, families: bool) -> None:
     sides = (arm, beside) if beside else (arm,)
+    marks = tuple(zip(judged["gene"], judged["verdict"])) if st.session_state.get("marks", True) else ()
     for half, side, place in zip(st.columns(len(sides), gap="medium"), sides, ("left", "right")):
-        fig = frequency_figure(*mask_tables.key(run), side, sides, x, gene, y, families, run)
+        fig = frequency_figure(*mask_tables.key(run), side, sides, x, gene, y, families, marks, run)
         with half:
             show.figure(
                 fig, f"frequency-expression-{place}", mask_tables.statistics(run, side),
@@ -230,6 +236,7 @@ dataset, run, _ = tables.require(context, "mask_cells", "mask counts")
 if not tables.exists(run, "masks"):
     tables.lacking(run, "mask counts")
 simulated = dataset.simulated
+judged = review_handover.judged(run)
 answer_line = st.container()
 arm, beside, x, gene, y, families = controls()
 with answer_line:
@@ -244,7 +251,8 @@ with answer_line:
     tables.still_running(run)
 figure_2(arm, beside, x, gene, y, families)
 if gene:
-    gene_card.draw(run, gene, arm, simulated)
+    said = judged.loc[judged["gene"] == gene, "words"]
+    gene_card.draw(run, gene, arm, simulated, said.iloc[0] if len(said) else "")
 else:
     st.caption(
         ":material/ads_click: Click a gene, or find it by its symbol, for its statistics by cell type."
@@ -265,4 +273,5 @@ elif view == "biology":
     biology_view.draw(run, arm, simulated)
 else:
     stats = mask_tables.statistics(run, arm)
+    stats = stats.assign(verdict=stats["gene"].map(dict(zip(judged["gene"], judged["words"]))))
     show.table(stats, f"masked-genes-{arm}", column_config=_COLUMNS, column_order=list(_COLUMNS), height=560)

@@ -53,19 +53,32 @@ def read(library: Resource) -> GeneSets:
     return _sets(str(library.path), tables.stamp(library.path))
 
 
-def test_run(run: Run, library: Resource, arm: str, top: int, sizes: tuple[int, int]) -> Enrichment:
+def test_run(
+    run: Run,
+    library: Resource,
+    arm: str,
+    top: int,
+    sizes: tuple[int, int],
+    without: tuple[str, ...] = (),
+) -> Enrichment:
     """Test a run's top genes and its controls against a library; see `enrich_run`."""
     path = run.table_path("masks")
     stamps = (tables.stamp(path), tables.stamp(library.path))
-    return _run(str(path), str(library.path), stamps, arm, top, sizes)
+    return _run(str(path), str(library.path), stamps, arm, top, sizes, without)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Testing terms")
 def _run(
-    masks: str, library: str, stamps: tuple[int, int], arm: str, top: int, sizes: tuple[int, int]
+    masks: str,
+    library: str,
+    stamps: tuple[int, int],
+    arm: str,
+    top: int,
+    sizes: tuple[int, int],
+    without: tuple[str, ...],
 ) -> Enrichment:
     terms = _sets(library, stamps[1]).terms
-    return enrich_run(tables.cached(masks, stamps[0], by="all"), terms, arm, top, *sizes)
+    return enrich_run(tables.cached(masks, stamps[0], by="all"), terms, arm, top, *sizes, without)
 
 
 def test_list(

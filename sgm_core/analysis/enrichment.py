@@ -5,7 +5,7 @@ ones.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -214,6 +214,7 @@ def enrich_run(
     top: int = 200,
     min_size: int | None = 5,
     max_size: int | None = 500,
+    without: Collection[str] = (),
 ) -> Enrichment:
     """Test the `top` genes of a run's arm, by frequency and by lift, with the controls beside them.
 
@@ -221,7 +222,7 @@ def enrich_run(
     ----------
     masks
         The run table `masks`.
-    arm, top
+    arm, top, without
         As in `sgm_core.analysis.rankings.rankings`.
     min_size, max_size
         As in `over_representation`.
@@ -231,7 +232,7 @@ def enrich_run(
     InputError
         If `top` is not smaller than the universe.
     """
-    ranked = rankings(masks, arm, top)
+    ranked = rankings(masks, arm, top, without=without)
     universe = ranked.universe
     fitted, changes = fit_terms(terms, universe)
     frames = [

@@ -80,6 +80,10 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         "--max-size", type=int, default=500, help="largest term tested (default 500; 0: no limit)"
     )
     enrich.add_argument(
+        "--without-artefacts", action="store_true",
+        help="leave out genes that most of their reviewers call artefacts (sgm review)",
+    )  # fmt: skip
+    enrich.add_argument(
         "--prerank", action="store_true", help="rank all of the run's genes instead of a top list"
     )
     enrich.add_argument("--seed", type=int, default=0, help="of the permutations of --prerank (default 0)")
@@ -200,6 +204,8 @@ def _enrich(args: argparse.Namespace, observer: Observer) -> Output:
     if args.run and (args.genes or args.universe):
         raise InputError("give a run, or --genes with --universe, not both")
     if not args.run:
+        if args.without_artefacts:
+            raise InputError("--without-artefacts needs a run: verdicts are on a run's genes")
         return _enrich_list(args, path, sets)
     from sgm_core.runs.store import open_run
 
@@ -251,8 +257,9 @@ def _enrich_run(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) 
     from sgm_core.analysis.enrichment import enrich_run
     from sgm_core.errors import InputError
 
+    without, said = _artefacts(args, run)
     result = enrich_run(
-        _masks_of(run), sets.terms, args.arm, args.top, args.min_size or None, args.max_size or None
+        _masks_of(run), sets.terms, args.arm, args.top, args.min_size or None, args.max_size or None, without
     )
     if args.by and args.by not in result.lists:
         raise InputError(f"run {run.id}: {result.notes[args.by]}")
@@ -262,7 +269,7 @@ def _enrich_run(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) 
     n_terms = int((result.table["ranking"] == rankings[0]).sum())
     data: dict[str, Any] = {"run": run.id, "arm": result.arm, "genesets": path.name, "top": args.top}
     data |= {"n_universe": len(result.universe), "n_terms": n_terms}
-    data["notes"] = [*sets.put_right, *result.changes]
+    data["notes"] = [*sets.put_right, *result.changes, *said]
     data["lists"] = {name: result.lists[name] for name in rankings}
     data["rankings_left_out"] = result.notes
     data["terms"] = table.to_dict("records")
@@ -285,14 +292,15 @@ def _prerank(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) -> 
 
     masks = _masks_of(run)
     arm, by = args.arm or default_arm(masks), args.by or "frequency"
-    stats = gene_statistics(masks, arm=arm).set_index("gene")
+    without, said = _artefacts(args, run)
+    stats = gene_statistics(masks, arm=arm).set_index("gene").drop(index=without, errors="ignore")
     if by == "lift" and (problem := lift_problem(stats)):
         raise InputError(f"run {run.id} can't be ranked by lift: {problem}")
     terms, changed = fit_terms(sets.terms, stats.index)
     table = prerank(stats[by], terms, args.min_size or 1, args.max_size or len(stats), seed=args.seed)
     data: dict[str, Any] = {"run": run.id, "arm": arm, "by": by, "genesets": path.name}
     data["n_universe"] = len(stats)
-    notes = [*sets.put_right, *changed]
+    notes = [*sets.put_right, *changed, *said]
     data["notes"] = notes
     shown = table.reindex(table["p_value"].sort_values(kind="stable").index).head(args.show)
     head = (
@@ -314,6 +322,14 @@ def _umap(args: argparse.Namespace, observer: Observer) -> Output:
     cells = read_cells(open_dataset(args.name), args.cells) if args.cells else None
     run, target = run_umap(args.name, args.seed, observer, cells, args.map_name or "")
     return Output({"run": run.id, "path": str(target)}, str(target))
+
+
+def _artefacts(args: argparse.Namespace, run: Run) -> tuple[list[str], list[str]]:
+    """Return the genes to leave out as artefacts, and what is to be said of that."""
+    from sgm_core.review import artefacts, left_out_sentence
+
+    genes = artefacts(run) if args.without_artefacts else []
+    return genes, [left_out_sentence(genes)] if args.without_artefacts else []
 
 
 def _gene_sets(name: str) -> tuple[Path, GeneSets]:

@@ -32,6 +32,7 @@ PARTS = (
     "annotate",
     "analysis",
     "questions",
+    "review",
     "runs",
 )  # the order of `sgm --help`
 

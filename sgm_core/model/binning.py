@@ -29,7 +29,8 @@ def bin_values(values: Tensor, n_bins: int, seed: int = 0, draws: Tensor | None 
     """
     low, high, index, real = bin_bounds(values, n_bins)
     if draws is None:
-        u = content_uniform(values.gather(1, index), index, real, seed, _TIES).double()
+        # by rank, so that counts, their logarithms and other roundings of them draw the same
+        u = content_uniform(_ranks(values.gather(1, index), real), index, real, seed, _TIES).double()
     else:
         u = draws.gather(1, index).double()
     bins = torch.where(high - low > 1, (u * (low - high) + high).ceil(), high) * real
@@ -58,6 +59,12 @@ def bin_bounds(values: Tensor, n_bins: int) -> tuple[Tensor, Tensor, Tensor, Ten
     edges = torch.where(real.any(1, keepdim=True), edges, torch.inf).contiguous()
     below, not_above = (torch.searchsorted(edges, x, right=side).double() for side in (False, True))
     return below, not_above, index, real
+
+
+def _ranks(x: Tensor, real: Tensor) -> Tensor:
+    """Return how many of a cell's values (B, M) are smaller than each."""
+    x = x.masked_fill(~real, torch.inf).contiguous()
+    return torch.searchsorted(x.sort(1).values, x).float()
 
 
 def kept_genes(codes: Tensor, most: int, seed: int = 0) -> Tensor:

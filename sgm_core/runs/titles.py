@@ -40,6 +40,8 @@ def run_title(kind: str, dataset: str, parameters: Mapping[str, Any], source: st
         return f"{parameters.get('name_a') or 'A'} against {parameters.get('name_b') or 'B'}"
     if kind == "model":
         return f"Model {parameters.get('name') or ''} of {dataset}"
+    if kind == "annotate" and parameters.get("file"):
+        return f"h5ad of annotation {parameters['name']}"
     if kind == "annotate":
         what = Path(str(parameters.get("data") or parameters.get("path") or "cells")).name
         return f"Annotate {what} by model {parameters.get('model') or ''}"

@@ -24,6 +24,7 @@ from sgm_core.training.config import MASKERS, SCHEMES, FinetuneConfig, finetune_
 from sgm_core.training.data import model_values
 from sgm_core.training.finetune import finetune_run
 from sgm_core.training.labelled import labelled_rows
+from sgm_core.training.pooling import pooled_vectors
 from sgm_core.training.start import initial_state, original
 from sgm_core.training.train_cells import every_cell
 
@@ -240,3 +241,15 @@ def test_random_weights_of_the_same_shape(few_cells: Dataset, kind: str) -> None
     assert ready.model.backbone.config == imported.model.backbone.config
     ours, theirs = (one.model.backbone.blocks.state_dict() for one in (ready, imported))
     assert not torch.equal(next(iter(ours.values())), next(iter(theirs.values())))
+
+
+def test_annotation_encodes_cells_as_training_does(few_cells: Dataset, kind: str) -> None:
+    """Its values come from the normalised table, by another rounding."""
+    from sgm_core.annotation.encoder import Encoder
+
+    model = original(kind, "gene")
+    names = np.array(model.backbone.genes)
+    expected = pooled_vectors(model, model_values(few_cells, model, names, CPU), np.arange(20))
+    encoder = Encoder(model, names, few_cells.genes, FinetuneConfig(device="cpu", max_tokens=10))
+    found = encoder.of_cells(few_cells, np.arange(20), Observer())
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
