@@ -6,10 +6,10 @@ from typing import Any
 import streamlit as st
 
 from pages.components import clone, words
-from pages.components.run_facts import CONFIGS, NESTED
 from sgm_core.comparison.config import ARMS, DECIDED
 from sgm_core.model.sizes import CELL_TOKEN
 from sgm_core.model.strategies import NEED_VALUES
+from sgm_core.runs.parameters import CONFIGS, NESTED
 from sgm_core.training.backbones import (
     SHAPE_FIELDS,
     backbone_names,
