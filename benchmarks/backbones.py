@@ -164,7 +164,7 @@ def _step(
                     encoded = model.encode(codes, model.shown(codes) & ~hidden, None, hidden)
                     loss = model.score(encoded, hidden, at, real, codes).loss
                 (loss * len(part) / len(update)).backward()
-                losses.append(float(loss))
+                losses.append(float(loss.detach()))
             optimiser.step()
         return losses[:1]
 
