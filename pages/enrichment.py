@@ -13,7 +13,6 @@ from pages.components import (
     questions_handover,
     show,
     tables,
-    words,
 )
 from sgm_core.analysis.enrichment import Enrichment
 from sgm_core.analysis.masks import lift_problem, preferred_genes
@@ -21,7 +20,7 @@ from sgm_core.errors import InputError
 from sgm_core.escape import escape
 from sgm_core.figures import enrichment as figures
 from sgm_core.figures.palette import arm_name
-from sgm_core.figures.style import p_text
+from sgm_core.report.enrichment_words import Sizes, answer, of_ranking, side_by_side, stated
 from sgm_core.resources.store import Resource
 from sgm_core.review import artefacts, left_out_sentence
 from sgm_core.runs.store import Run
@@ -78,9 +77,7 @@ def controls(run: Run | None) -> tuple[str, int, Resource, str, tuple[int, int]]
     return order, int(top), libraries[library], arm, (int(smallest), int(largest))
 
 
-def own_list(
-    run: Run | None, library: Resource, sizes: tuple[int, int]
-) -> tuple[pd.DataFrame, gene_sets.Sizes, str]:
+def own_list(run: Run | None, library: Resource, sizes: tuple[int, int]) -> tuple[pd.DataFrame, Sizes, str]:
     """Ask for a list and its universe, and test it; without a list say what to do, and end the page."""
     universes = {"library": "The library's own genes"}
     if dataset.has_counts:
@@ -140,21 +137,6 @@ def first_order(run: Run | None, arm: str) -> str:
     return "lift" if lift_problem(stats) is None and preferred_genes(stats) else "frequency"
 
 
-def answer(table: pd.DataFrame, facts: gene_sets.Sizes, what: str) -> str:
-    found = table[table["q_value"] < figures.SIGNIFICANT]
-    if table.empty:
-        return f"No term of this library has an eligible size in a universe of {facts.universe:,} genes."
-    best = table.iloc[0]
-    share = f"{best['n_hits']} of its {best['n_term']} genes"
-    strongest = f"{escape(best['term'])} ({share}, adjusted p {p_text(best['q_value'])})"
-    head = f"{len(found):,} of {words.count(facts.terms, 'term')} hold more of {what} than chance"
-    if found.empty:
-        return (
-            f"No term of {facts.terms:,} holds more of {what} than chance brings; the closest is {strongest}."
-        )
-    return f"{head}; the strongest is {strongest}."
-
-
 def sentence(note: str) -> str:
     return f"{note[0].upper()}{note[1:]}."
 
@@ -166,16 +148,9 @@ def sure_of(table: pd.DataFrame) -> str | None:
     return confidence.of_terms(int((table["q_value"] < figures.SIGNIFICANT).sum()))
 
 
-def stated(library: Resource, facts: gene_sets.Sizes, universe: str) -> None:
+def state_test(library: Resource, facts: Sizes, universe: str) -> None:
     """State universe, library and sizes; say how to add a library where there is only the demo's."""
-    outside = f"; {words.count(facts.outside, 'gene')} of it not in the universe" if facts.outside else ""
-    st.caption(
-        f"List: {words.count(facts.listed, 'gene')}{outside} · "
-        f"Universe: {escape(universe)} ({facts.universe:,}) · "
-        f"Library: {escape(library.name)}, {escape(library.description)} · "
-        f"{words.count(facts.terms, 'term')} tested, "
-        "hypergeometric test, Benjamini-Hochberg over all of them"
-    )
+    st.caption(escape(stated(library, facts, universe)))
     for note in facts.notes:
         st.text(f"Note: {note}")  # names of genes and terms are no Markdown
     if library.built_in:
@@ -201,7 +176,7 @@ def evidence(table: pd.DataFrame, title: str, file: str) -> None:
 
 def beside(found: Enrichment, arm: str) -> None:
     """Show the controls beside the arm's own rankings."""
-    counts, wide = gene_sets.side_by_side(found, arm_name(arm))
+    counts, wide = side_by_side(found, arm_name(arm))
     st.subheader("Beside the controls", anchor=False)
     st.caption(
         "What uniform masks or plain expression find too, guided masks did not discover. Grey: controls."
@@ -241,7 +216,7 @@ try:
         found = gene_sets.test_run(run, library, arm, top, sizes, tuple(without))
         if order not in found.lists:
             raise InputError(f"{sentence(found.notes[order])} Choose the most masked genes instead.")
-        terms, facts = gene_sets.of_ranking(found, order)
+        terms, facts = of_ranking(found, order)
         universe = "the genes that the run could hide"
         name = f"{arm_name(arm)}, {_ORDERS[order].lower()}"
         top = len(found.lists[order])
@@ -250,14 +225,14 @@ except InputError as error:
     st.warning(escape(error), icon=":material/info:")
     st.stop()
 with answer_line:
-    frame.answer(answer(terms, facts, what), sure_of(terms))
+    frame.answer(escape(answer(terms, facts, what)), sure_of(terms))
     if run is not None and order != MINE:
         tables.still_running(run)
 if order != MINE and st.session_state.get("without-artefacts"):
     st.caption(escape(sentence(left_out_sentence(without))))
 if order != MINE and order in found.notes:
     st.caption(escape(sentence(found.notes[order])))
-stated(library, facts, universe)
+state_test(library, facts, universe)
 evidence(terms, f"What they do: {name}", "list" if order == MINE else f"{arm}-{order}".replace("+", "-"))
 if order != MINE:
     beside(found, arm)

@@ -19,6 +19,7 @@ _PUBLIC = {
             "split",
             "umap",
             "verdict",
+            "write_report",
         ),
         "sgm_core.api",
     ),

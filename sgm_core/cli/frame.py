@@ -33,6 +33,7 @@ PARTS = (
     "analysis",
     "questions",
     "review",
+    "report",
     "runs",
 )  # the order of `sgm --help`
 
