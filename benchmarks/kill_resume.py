@@ -1,13 +1,14 @@
 """Kill a training at random moments, resume it until it is done, and compare with one that was left alone.
 
-``python benchmarks/kill_resume.py [--kills 100] [--epochs 4] [--seed 0]``
+``python benchmarks/kill_resume.py [--kills 100] [--epochs 4] [--seed 0] [--cost 40]``
 
 Makes its own home folder and a small simulated dataset. An attempt is killed (SIGKILL) after a random time,
 or as it is about to do a random one of the steps that make a checkpoint safe: within the writing of the
 tensors, before a file is flushed, before a folder gets its name, while old ones are deleted. Runs are
 repeated until there were so many kills. Then the hashes of weights, metrics and mask tables must be those of
 the run that was left alone; times are left out. Attempts are forked from one warm process, for starting
-Python takes longer than the training.
+Python takes longer than the training. Last, a training of ``--cost`` epochs with a checkpoint every five
+minutes and at ends of epochs, as by default: what share of its time they took.
 """
 
 import argparse
@@ -179,6 +180,25 @@ def kill_and_compare(data: str, kills: int, epochs: int, seed: int) -> dict[str,
     }
 
 
+def cost(data: str, epochs: int) -> dict[str, Any]:
+    """Return what checkpoints at the defaults take of the time of a training that nobody stops."""
+    from sgm_core.saved.keeper import Keeper
+    from sgm_core.training import loop
+
+    keepers: list[Keeper] = []
+    shares: list[float] = []
+    say = Keeper.say_cost
+
+    def noted(self: Keeper) -> None:
+        keepers.append(self)
+        shares.append(self.share())
+        say(self)
+
+    loop.Keeper.say_cost = noted  # type: ignore[method-assign]
+    attempt(new_run(data, epochs=epochs, n_genes=400, batch_size=64, checkpoint_minutes=5.0), None)
+    return {"checkpoints": keepers[0].written, "seconds": keepers[0].seconds, "share": round(shares[0], 4)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -186,6 +206,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cost", type=int, default=40, metavar="EPOCHS", help="0 = don't measure it")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SGM_HOME"] = folder
@@ -195,7 +216,10 @@ def main() -> None:
 
         torch.set_num_threads(1)
         make_demo(name="small", n_cells=200)
-        print(json.dumps(kill_and_compare("small", args.kills, args.epochs, args.seed), indent=1))
+        found = kill_and_compare("small", args.kills, args.epochs, args.seed)
+        if args.cost:
+            found["cost at the defaults"] = cost("small", args.cost)
+        print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -73,10 +73,17 @@ class Keeper:
         self.seconds += self._cost
         self.written += 1
 
-    def cost(self) -> str:
-        """Say what share of the time since it was made the writing took."""
-        share = self.seconds / max(time.monotonic() - self._began, 1e-9)
-        return f"{self.written} checkpoints took {duration(self.seconds)}, {share:.1%} of the time"
+    def share(self) -> float:
+        """Return what share of the time since it was made the writing took."""
+        return self.seconds / max(time.monotonic() - self._began, 1e-9)
+
+    def say_cost(self) -> None:
+        """Say what writing took if that was much: where updates take seconds and the last state as long."""
+        if self.written > 1 and self.share() > 2 * _SHARE:
+            self.observer.message(
+                f"{self.written} checkpoints took {duration(self.seconds)}, {self.share():.0%} of the time: "
+                "a larger checkpoint_minutes takes less"
+            )
 
     def load(self) -> dict[str, Any] | None:
         """Return the newest state that is whole, None if there is none.

@@ -159,8 +159,8 @@ class Loop(Generic[_Made]):
             self._train_epoch()
         if self.best is not None and (self._ended or self.epoch == epochs):
             self.best.restore()
-        if self.keeper is not None and self.keeper.written:
-            self.observer.message(self.keeper.cost())
+        if self.keeper is not None:
+            self.keeper.say_cost()
 
     @property
     def _ended(self) -> bool:

@@ -28,7 +28,16 @@ QUICK = {"data": "few", "device": "cpu", "fold": 0, "n_folds": 3, "checkpoint_mi
 def test_kills_at_any_moment_change_nothing(tmp_path: Path) -> None:
     # Long, for it starts a process of its own and 20 attempts; a time is no assertion.
     done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "kill_resume.py", "--kills", "20", "--epochs", "3"],
+        [
+            sys.executable,
+            ROOT / "benchmarks" / "kill_resume.py",
+            "--kills",
+            "20",
+            "--epochs",
+            "3",
+            "--cost",
+            "0",
+        ],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},

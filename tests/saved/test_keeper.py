@@ -130,3 +130,9 @@ def test_short_epochs_are_not_all_kept(sgm_home: Path) -> None:
     assert own.due(ends_epoch=True) and not own.due()
     own._last -= 300
     assert own.due()
+    heard = Heard()
+    for seconds, said in ((0.01, 0), (30.0, 1)):
+        own.observer, own.written, own.seconds, own._began = heard, 3, seconds, own._last - 60
+        own.say_cost()
+        assert len(heard.lines) == said
+    assert "3 checkpoints took 30 s" in heard.lines[0] and "checkpoint_minutes" in heard.lines[0]
