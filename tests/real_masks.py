@@ -63,7 +63,7 @@ def untrained_masks(
         for batch_rows in batches(train, start.values.lengths, 128, np.random.default_rng(draw)):
             batch = prepare(start.values, config, 0, first + draw, batch_rows)
             drawn = model.draw(batch.x, batch.noise, batch.subset)
-            counter.add(batch_rows, draw, batch.x, drawn.masked, model.eligible, batch.target)
+            counter.add(batch_rows, draw, batch.x, drawn.masked, drawn.eligible, batch.target)
             shares.append(drawn.effective_share)
         row = {"arm": arm, "fold": fold_index, "seed": config.seed, "epoch": draw + 1, "cells": len(train)}
         rows.append(row | {"effective_share": float(torch.cat(shares).mean())})

@@ -52,4 +52,13 @@ def seen_of(model: MaskedModel, values: Tensor, noise: Tensor, subset: Tensor) -
     """Return what `MaskedModel.draw` shows a strategy."""
     ratios = model.strategy.ratios(noise)
     strata = strata_of(values, model.eligible, model.masking["mask_basis"], *ratios)
-    return Seen(model.backbone, values, noise, model.eligible, subset, model.latents, strata)
+    return Seen(
+        model.backbone,
+        values,
+        model.backbone.codes(values),
+        noise,
+        model.eligible,
+        subset,
+        model.latents,
+        strata,
+    )

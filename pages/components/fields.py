@@ -7,10 +7,13 @@ import streamlit as st
 
 from pages.components import clone, words
 from sgm_core.comparison.config import ARMS, DECIDED
+from sgm_core.model.sizes import CELL_TOKEN
+from sgm_core.model.strategies import NEED_VALUES
 from sgm_core.runs.parameters import CONFIGS, NESTED
 from sgm_core.training.backbones import (
     SHAPE_FIELDS,
     backbone_names,
+    bundle_kind,
     default_arms,
     is_bundle,
     own_fields,
@@ -97,14 +100,19 @@ def controls(kind: str) -> dict[str, Control]:
 def options_of(kind: str, backbone: str) -> dict[str, list[Any]]:
     """Return the choices that depend on which backbone is chosen, and on which there are."""
     arms = [arm for arm in ARMS if arm != "original" or is_bundle(backbone)]
+    if is_bundle(backbone) and bundle_kind(backbone) in CELL_TOKEN:  # which predict no values
+        arms = [arm for arm in arms if arm.removesuffix("+summary") not in NEED_VALUES]
     return {"backbone": list(backbone_names()), "arms": arms, "schemes": list(SCHEMES)}
 
 
 def hidden(backbone: str) -> set[str]:
     """Return the names of the fields that say nothing for this backbone."""
-    if is_bundle(backbone):
-        return {"n_genes", "depth_tokens", *SHAPE_FIELDS}
-    return {"weights_key"}
+    if not is_bundle(backbone):
+        return {"weights_key"}
+    hidden = {"n_genes", "depth_tokens", *SHAPE_FIELDS}
+    # the other released models have one weight set, and know no read depth
+    others = {"weights_key", "downsample", "target_depth"}
+    return hidden | others if bundle_kind(backbone) in CELL_TOKEN else hidden
 
 
 def starting_value(control: Control, backbone: str) -> Any:

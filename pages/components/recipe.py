@@ -6,8 +6,9 @@ from sgm_core.comparison.arms import seeds_of
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
+from sgm_core.model.sizes import CELL_TOKEN
 from sgm_core.runs.store import open_run
-from sgm_core.training.backbones import is_bundle
+from sgm_core.training.backbones import bundle_kind, is_bundle
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, fold_count, pretrain_config
 from sgm_core.training.folds import run_fold
 from sgm_core.training.train_cells import cells_an_epoch
@@ -17,7 +18,7 @@ SCHEMES = {
     "linear-probe": "linear probe",
     "partial": "partial finetuning",
     "last-block": "finetuning of the last block",
-    "official": "scFoundation's own finetuning",
+    "official": "the model's own finetuning",
 }
 """Ways of finetuning, in words."""
 
@@ -113,7 +114,8 @@ def _source(run_id: str) -> str:
 
 
 def _backbone(name: str, key: str) -> str:
-    return f"`{name}` ({key} weights)" if is_bundle(name) else f"`{name}`"
+    several = is_bundle(name) and bundle_kind(name) not in CELL_TOKEN  # other models have one weight set
+    return f"`{name}` ({key} weights)" if several else f"`{name}`"
 
 
 def _pretraining(backbone: str) -> str:

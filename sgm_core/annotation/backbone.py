@@ -14,7 +14,7 @@ from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.tasks import FOLDER, Task
 from sgm_core.device import pick_device
 from sgm_core.errors import InputError
-from sgm_core.model.bundle import LICENCE, open_bundle
+from sgm_core.model.bundle import open_bundle
 from sgm_core.model.checkpoint import load_model, save_model
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
@@ -130,8 +130,8 @@ class Backbones:
         }
         if imported:
             bundle = open_bundle(self.config.backbone)
-            about |= {"key": pretraining.weights_key, "sha256": bundle.meta["source"]["sha256"]}
-            about |= {"licence": LICENCE, "corpus": corpus_sentence(self.dataset, bundle.name)}
+            about |= {"key": bundle.key(pretraining.weights_key), "sha256": bundle.meta["source"]["sha256"]}
+            about |= {"licence": bundle.licence, "corpus": corpus_sentence(self.dataset, bundle.name)}
         return about
 
     def save(self, folder: Path, encoder: Encoder) -> None:

@@ -13,7 +13,7 @@ from sgm_core.device import autocast, pick_device
 from sgm_core.errors import InputError
 from sgm_core.model.inputs import depth_values
 from sgm_core.model.reconstruction import MaskedModel
-from sgm_core.model.sizes import GENES
+from sgm_core.model.sizes import GENES, token_lengths
 from sgm_core.progress import Observer
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import refuse_long_cells, to_device, token_batches
@@ -100,7 +100,10 @@ class Encoder:
     def _placed(
         self, values: sparse.csr_matrix, totals: np.ndarray
     ) -> tuple[sparse.csr_matrix, np.ndarray | None]:
-        """Return the values at the model's positions (n, g), and T and S (n, 2) where it has them."""
+        """Return the values at the model's positions (n, g), and what follows them (n, 1 or 2), if anything.
+
+        T and S, or the value of the cell's own token.
+        """
         placed = sparse.csr_matrix(values[:, self.genes] @ self._to_positions, dtype=np.float32)
         backbone, target = self.model.backbone, str(self.model.masking.get("target_depth", "a0"))
         totals = np.maximum(np.asarray(totals, np.float64), 1)
@@ -111,6 +114,8 @@ class Encoder:
             own = np.bincount(cell, shares, placed.shape[0])
             placed.data = np.log1p(TARGET_SUM * shares / np.maximum(own, 1e-12)[cell]).astype(np.float32)
             totals = np.maximum(totals * own, 1)
+        if backbone.config.cell_token:
+            return placed, np.zeros((placed.shape[0], 1), np.float32)
         if not backbone.config.depth_tokens:
             return placed, None
         return placed, np.stack(depth_values(np.log10(totals), target), 1).astype(np.float32)
@@ -122,8 +127,9 @@ class Encoder:
         made = np.empty((placed.shape[0], config.width_of(config.token_pool)), np.float32)
         if not made.size:
             return made
-        tokens = np.diff(placed.indptr) + (0 if depths is None else 2)
-        refuse_long_cells(tokens, self._recipe.max_tokens, "the data")
+        shape = config.to_dict()
+        tokens = token_lengths(shape, np.diff(placed.indptr))
+        refuse_long_cells(tokens, self._recipe.max_tokens, "the data", shape)
         lengths = self.model.backbone.token_counts(tokens)
         for rows in token_batches(np.arange(placed.shape[0]), lengths, _BATCH):
             with autocast(self.device, self._recipe.precision):

@@ -65,7 +65,8 @@ def finetuned(
     config = replace(task.backbones.recipe(), seed=task.seed)
     model, dataset = deepcopy(before.model), task.dataset
     values = model_values(dataset, model, before.names, before.device)
-    refuse_long_cells(values.lengths[rows], config.max_tokens, f"dataset {dataset.name!r}")
+    shape = model.backbone.config.to_dict()
+    refuse_long_cells(values.lengths[rows], config.max_tokens, f"dataset {dataset.name!r}", shape)
     chosen_by = validation or (rows[:0], codes[:0])
     cells = train_cells(dataset, rows, codes, task.train_cells, task.seed, FINETUNING)  # type: ignore[arg-type]
     classifier = Classifier(model, values, len(member.linear.bias), config)

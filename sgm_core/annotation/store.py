@@ -269,8 +269,9 @@ def check_export(model: Model) -> None:
     about = model.meta.get("backbone", {})
     if about.get("imported"):
         raise InputError(
-            f"model {model.name!r} holds weights made from {about['name']!r}, which must not be passed on: "
-            "it can't be exported; fit it again where it is wanted"
+            f"model {model.name!r} holds weights made from {about['name']!r}, whose licence is their "
+            "owner's: it can't be exported; fit it again where it is wanted. "
+            f"{about.get('licence', '')}".rstrip()
         )
 
 

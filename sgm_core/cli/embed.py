@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = (
     "key", "pool", "target_depth", "genes_out", "precision", "device", "batch_tokens", "max_tokens",
-    "max_cells",
+    "max_cells", "seed",
 )  # fmt: skip
 
 
@@ -23,18 +23,23 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument("--data", required=True, metavar="NAME|FILE", help="a dataset, or a file of counts")
     parser.add_argument(
-        "--weights", required=True, metavar="NAME", help="imported weights (sgm weights list)"
+        "--weights", "--backbone", required=True, metavar="NAME", help="imported weights (sgm weights list)"
     )
     parser.add_argument(
         "--out", required=True, metavar="X.h5ad|X.npy",
-        help="h5ad with obsm X_scfoundation, or npy with a json of the cells beside it",
+        help="h5ad with obsm X_scfoundation (X_scgpt, X_scbert), or npy with a json of the cells beside it",
     )  # fmt: skip
     parser.add_argument(
-        "--key", choices=("cell", "gene", "rde"), default="cell", help="weight set (default cell)"
+        "--key",
+        choices=("cell", "gene", "rde"),
+        default="cell",
+        help="weight set of scFoundation (default cell)",
     )
     parser.add_argument(
-        "--pool", choices=("all", "max"), default="all", help="S, T, max and mean (default), or max alone"
-    )
+        "--pool", metavar="NAME",
+        help="scFoundation: all (S, T, max and mean; default) or max; scGPT: cls (default), mean or "
+        "weighted; scBERT: mean (default), gene-mean or cls",
+    )  # fmt: skip
     parser.add_argument(
         "--target-depth", default="t4", metavar="t4|f1|a5",
         help="read depth aimed at: t4 10^4 counts (default), f2 twice the cell's, a1 ten times the cell's",
@@ -49,6 +54,10 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--max-tokens", type=int, default=15_000, metavar="N", help="most tokens of one cell (default 15,000)"
     )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N",
+        help="of scGPT's random bins, and of the genes read of a cell over its length limit (default 0)",
+    )  # fmt: skip
     parser.add_argument("--batch-tokens", type=int, metavar="N", help="most tokens at once; only for speed")
 
 
@@ -59,7 +68,7 @@ def _embed(args: argparse.Namespace, observer: Observer) -> Output:
     keep_freed_memory()
     given = {name: getattr(args, name) for name in _OPTIONS}
     done = embed_to_file(args.data, args.weights, args.out, **given, observer=observer)
-    lines = [f"{done['out']}: {done['n_cells']:,} cells x {done['width']:,} ({args.key}, {args.pool})"]
+    lines = [f"{done['out']}: {done['n_cells']:,} cells x {done['width']:,} ({done['key']}, {done['pool']})"]
     if args.genes_out:
         lines.append(f"{done['genes_out']}: gene embeddings, mean over the cells")
     return Output(done, "\n".join([*lines, done["licence"]]))

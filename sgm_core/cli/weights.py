@@ -1,4 +1,4 @@
-"""`sgm weights`: import, list and show the released backbones."""
+"""`sgm weights`: import, list and show released backbones."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ if TYPE_CHECKING:
 
 def register(sub: argparse._SubParsersAction[Any]) -> None:
     """Add ``sgm weights`` and its commands."""
-    parser = sub.add_parser("weights", help="import, list and show pretrained weights (scFoundation)")
-    group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    load = add_command(group, "import", "check scFoundation's models.ckpt and keep it under a name", _import)
-    load.add_argument("file", metavar="MODELS.ckpt", help="the official file")
-    load.add_argument(
-        "--genes", required=True, metavar="TSV", help="its gene list, OS_scRNA_gene_index.19264.tsv"
+    parser = sub.add_parser(
+        "weights", help="import, list and show pretrained weights (scFoundation, scGPT, scBERT)"
     )
+    group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    load = add_command(group, "import", "check released weights and keep them under a name", _import)
+    load.add_argument(
+        "file", metavar="PATH",
+        help="scFoundation's models.ckpt, scGPT's folder, or scBERT's panglao_pretrain.pth",
+    )  # fmt: skip
+    load.add_argument(
+        "--genes", metavar="FILE",
+        help="the gene list: scFoundation's OS_scRNA_gene_index.19264.tsv, or scBERT's panglao_10000.h5ad or "
+        "names, one a line; scGPT's folder has its own",
+    )  # fmt: skip
     load.add_argument("--name", required=True, help="what to call it, such as scfoundation")
     add_command(group, "list", "list the imported weights", _list)
     show = add_command(group, "show", "show imported weights: what they are, and their licence", _show)
@@ -61,33 +68,37 @@ def _show(args: argparse.Namespace, observer: Observer) -> Output:
 
 
 def _data(bundle: Bundle) -> dict[str, Any]:
-    from sgm_core.model.bundle import PURPOSES
-
     return {
         **bundle.meta,
         "path": bundle.path,
         "n_genes": bundle.config["n_genes"],
         "bytes": bundle.n_bytes,
-        "purposes": {key: PURPOSES[key] for key in bundle.keys},
+        "purposes": bundle.purposes,
     }
 
 
 def _describe(bundle: Bundle, licence: bool = True) -> str:
     """Return what the weights are, in a few lines."""
-    from sgm_core.model.bundle import PURPOSES
-
     shape, source = bundle.config, bundle.meta["source"]
     lines = [
-        f"{bundle.name}: {bundle.n_parameters:,} parameters a weight set, {_size(bundle)} on disk",
+        f"{bundle.name}: {bundle.n_parameters:,} parameters a weight set, {_size(bundle)} on disk, of "
+        f"{bundle.released.title}",
         f"  from      {source['file']}, SHA-256 {source['sha256']}",
         f"  encoder   width {shape['width']}, {shape['depth']} blocks, {shape['heads']} heads",
-        f"  decoder   width {shape['decoder_width']}, {shape['decoder_depth']} blocks, "
-        f"{shape['decoder_heads']} heads of {shape['decoder_head_dim']}",
+        *_decoder(bundle),
         f"  genes     {len(bundle.genes):,}, {bundle.genes[0]} to {bundle.genes[-1]}",
-        *(f"  {key:<9} for {PURPOSES[key]}" for key in bundle.keys),
+        *(f"  {key:<9} for {purpose}" for key, purpose in bundle.purposes.items()),
     ]
     return "\n".join([*lines, f"  licence   {bundle.licence}"] if licence else lines)
 
 
 def _size(bundle: Bundle) -> str:
     return f"{bundle.n_bytes / 1e6:,.1f} MB"
+
+
+def _decoder(bundle: Bundle) -> list[str]:
+    shape = bundle.config
+    if bundle.kind != "transformer":
+        return [f"  predicts  {shape['bins']} {'bins' if bundle.kind == 'scgpt' else 'classes'} of a gene"]
+    heads = f"{shape['decoder_heads']} heads of {shape['decoder_head_dim']}"
+    return [f"  decoder   width {shape['decoder_width']}, {shape['decoder_depth']} blocks, {heads}"]

@@ -29,7 +29,7 @@ from sgm_core.comparison.tasks import (
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
 from sgm_core.saved.code import deciding_code
-from sgm_core.training.backbones import corpus_sentence, is_bundle
+from sgm_core.training.backbones import is_bundle, say_of_weights
 from sgm_core.training.config import fold_count
 from sgm_core.training.folds import run_folds
 
@@ -82,7 +82,7 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
     if len(todo) < len(everything):
         observer.message(f"{len(everything) - len(todo)} of {len(everything)} tasks are done already")
     if is_bundle(config.backbone):
-        observer.message(corpus_sentence(dataset, config.backbone))
+        say_of_weights(dataset, config.backbone, observer)
     workers = process_count(config, len(todo))
     observer.message(f"{len(todo)} tasks in {workers} processes; folds never share a donor")
     context = multiprocessing.get_context("spawn")
@@ -167,14 +167,11 @@ def _refuse_misfits(dataset: Dataset, config: CompareConfig) -> None:
 
         settings_of = settings(config, config.arms[0] if config.arms else "uniform")[0]
         bundle = open_bundle(config.backbone)
-        if settings_of.weights_key not in bundle.keys:
-            raise InputError(
-                f"weights {config.backbone!r} have no weight set {settings_of.weights_key!r}: "
-                f"choose {', '.join(bundle.keys)}"
-            )
+        bundle.key(settings_of.weights_key)
         source = f"dataset {dataset.name!r}"
-        tokens = vocabulary_tokens(dataset, bundle.genes)  # refuses genes that are not in the vocabulary
-        refuse_long_cells(tokens.counts, settings_of.max_tokens, source)
+        # refuses genes that are not in the vocabulary
+        tokens = vocabulary_tokens(dataset, bundle.genes, bundle.config)
+        refuse_long_cells(tokens.counts, settings_of.max_tokens, source, bundle.config)
 
 
 def _depth(backbone: str) -> int:

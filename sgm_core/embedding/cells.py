@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor
 
@@ -17,7 +18,10 @@ from sgm_core.embedding.plan import MAX_TOKENS, batches, check_plan, default_bat
 from sgm_core.errors import InputError
 from sgm_core.model.backbone import Backbone
 from sgm_core.model.inputs import target_depth as check_target
-from sgm_core.model.interface import OFFICIAL_POOLS, Encoded
+from sgm_core.model.interface import BackboneConfig, CellBackbone, Encoded, embedding_pool
+from sgm_core.model.scgpt import PAD_CODE, ScGPT
+from sgm_core.model.scgpt_padded import pool_with_padding
+from sgm_core.model.sizes import token_lengths
 from sgm_core.progress import Observer
 from sgm_core.units import duration
 
@@ -32,25 +36,25 @@ class Prepared:
     Parameters
     ----------
     cells : in the backbone's vocabulary, as they were given
-    values : (n, G) float32, normalised
-    depths : (n, 2) float32, T and S
+    values : (n, G) float32, as the backbone makes codes of them
+    further : (n, 1 or 2) float32, the positions after the genes: T and S, or that of the cell itself
     lengths : (n,) tokens of each cell
     """
 
     cells: Cells
     values: sparse.csr_matrix
-    depths: np.ndarray
+    further: np.ndarray
     lengths: np.ndarray
 
     def dense(self, rows: np.ndarray, device: torch.device) -> Tensor:
-        """Return the values, T and S of some cells, (B, G + 2)."""
-        table = np.concatenate([self.values[rows].toarray(), self.depths[rows]], axis=1)
+        """Return the values of some cells at all positions, (B, L)."""
+        table = np.concatenate([self.values[rows].toarray(), self.further[rows]], axis=1)
         return torch.from_numpy(table).to(device)
 
 
 def prepare(
     cells: Any,
-    backbone: Backbone,
+    backbone: CellBackbone,
     output: str = "cell",
     target_depth: str = "t4",
     values: str = "counts",
@@ -60,6 +64,10 @@ def prepare(
     config = backbone.config
     if output not in OUTPUTS:
         raise InputError(f"output is {output!r}: choose {', '.join(OUTPUTS)}")
+    if config.cell_token:
+        if output != "cell":
+            raise InputError(f"output is {output!r}: this backbone embeds cells alone")
+        return _with_cell_token(read_cells(cells, values, genes), backbone, values)
     if not config.depth_tokens:
         raise InputError("this backbone has no depth tokens S and T, as the released one has")
     if output == "bulk" and values == "lognorm+total":
@@ -84,12 +92,28 @@ def prepare(
     return Prepared(placed, normalised, depths, lengths)
 
 
+def _with_cell_token(read: Cells, backbone: CellBackbone, values: str) -> Prepared:
+    """Return cells for scGPT, which bins values as they are, or for scBERT, which normalises them."""
+    config = backbone.config
+    placed = place_cells(read, backbone.genes, config.n_genes, False, values)
+    expressed = np.diff(placed.matrix.indptr)
+    check_expressed(expressed, placed.call)
+    own = (
+        placed.matrix.astype(np.float32)
+        if config.kind == "scgpt"
+        else normalise(placed, values, "t4", False)[0]
+    )
+    code = PAD_CODE if config.kind == "scgpt" else 0.0  # scGPT's script gives <cls> the code of padding
+    further = np.full((own.shape[0], 1), code, np.float32)
+    return Prepared(placed, own, further, token_lengths(config.to_dict(), expressed))
+
+
 def embed(
     cells: Any,
-    backbone: Backbone,
+    backbone: CellBackbone,
     *,
     output: str = "cell",
-    pool: str = "all",
+    pool: str | None = None,
     target_depth: str = "t4",
     values: str = "counts",
     genes: Sequence[str] | np.ndarray | None = None,
@@ -98,12 +122,14 @@ def embed(
     batch_tokens: int | None = None,
     batch_cells: int | None = None,
     max_tokens: int = MAX_TOKENS,
+    seed: int = 0,
     observer: Observer | None = None,
 ) -> np.ndarray:
     """Embed cells with an imported backbone.
 
     Genes are matched by exact symbol first: unknown ones are dropped, missing ones are zero, counts of
-    columns with one symbol are summed. Then the cells are normalised over the genes that were kept.
+    columns with one symbol are summed. Then the cells are normalised over the genes that were kept, or
+    binned by scGPT, whose vectors have length 1.
 
     Parameters
     ----------
@@ -111,13 +137,15 @@ def embed(
         matrix
     backbone : from `sgm_core.load_backbone`; the weight set ``cell`` (or ``rde``) is meant for cells,
         ``gene`` for genes. It is moved to `device`. With ``compat="official"`` columns are matched only when
-        there are fewer than the backbone has genes, as the released code does
+        there are fewer than scFoundation has genes, scGPT's pools but ``cls`` take the padding along, and
+        scBERT's cells of a call influence each other, as in the released code
     output : ``cell``; ``bulk`` when each row is a bulk sample; ``gene``, every gene's vector in every cell;
-        ``gene_expression``, every gene's predicted value
-    pool : how a cell's tokens become one vector: ``all`` is S, T, maximum and mean over its genes; ``max``
-        is the maximum over all tokens
-    target_depth : the read depth T that is aimed at: ``t4`` is 10^4 counts, ``f2`` twice the cell's own,
-        ``a1`` log10 of its own + 1; not used by ``bulk``
+        ``gene_expression``, every gene's predicted value; of scGPT and scBERT ``cell`` alone
+    pool : how a cell's tokens become one vector. scFoundation: ``all`` (S, T, maximum and mean over its
+        genes) or ``max`` over all tokens; scGPT: ``cls``, its own token, ``mean``, or ``weighted`` by bin;
+        scBERT: ``mean``, ``gene-mean``, or ``cls``, the last position. The first is the default
+    target_depth : scFoundation's read depth T that is aimed at: ``t4`` is 10^4 counts, ``f2`` twice the
+        cell's own, ``a1`` log10 of its own + 1; not used by ``bulk``
     values : ``counts``; ``lognorm``, ln(1 + 10,000 count / total), whose sum then stands in for the read
         depth; or ``lognorm+total``, with each cell's count as the last column (``obs["total_counts"]`` of an
         AnnData)
@@ -128,13 +156,14 @@ def embed(
         and nothing else
     batch_cells : cells of the decoder at once, 1 by default (8 on a GPU). With ``compat="official"`` the
         cells of a call influence each other: 1 is the released script's ``gene``, n is its ``gene_batch``
-    max_tokens : most tokens of one cell, which are its expressed genes, T and S
+    max_tokens : most tokens of one cell, which are its expressed genes, T and S; of scFoundation alone
+    seed : decides among scGPT's bins of tied values, and which genes are read of a cell over its length limit
     observer : is told about the progress
 
     Returns
     -------
-    float32, in the order of the cells: (n, 4 D) or (n, D) for ``cell`` and ``bulk``, (n, G, Dd) for ``gene``,
-    (n, G) for ``gene_expression``
+    float32, in the order of the cells: (n, P) for ``cell`` and ``bulk`` (of scFoundation's ``all`` 4 D),
+    (n, G, Dd) for ``gene``, (n, G) for ``gene_expression``
 
     Raises
     ------
@@ -149,8 +178,8 @@ def embed(
     >>> backbone = sgm_core.load_backbone("scfoundation", "cell")  # doctest: +SKIP
     >>> vectors = sgm_core.embed(adata, backbone)  # doctest: +SKIP
     """
-    if pool not in OFFICIAL_POOLS:
-        raise InputError(f"pool is {pool!r}: choose {', '.join(OFFICIAL_POOLS)}")
+    config = backbone.config
+    pool, parts = embedding_pool(config.kind, pool)
     if precision not in ("fp32", "bf16"):
         raise InputError(f"precision is {precision!r}: choose fp32 or bf16")
     for name, number in (
@@ -163,31 +192,43 @@ def embed(
     observer = observer or Observer()
     place = pick_device(device)
     prepared = prepare(cells, backbone, output, target_depth, values, genes)
-    decodes = output.startswith("gene")
+    decodes, official = output.startswith("gene"), config.compat == "official"
     if batch_cells is None:
-        batch_cells = _GPU_DECODED if place.type == "cuda" and backbone.config.compat == "corrected" else 1
+        batch_cells = _GPU_DECODED if place.type == "cuda" and not official else 1
     batch_tokens = batch_tokens or default_batch_tokens(place)
-    n_cells, shape = len(prepared.lengths), _shape(backbone, output, pool)
+    n_cells, shape = len(prepared.lengths), _shape(config, output, parts)
+    # who shares a call matters there, so the given order stays
+    together = batch_cells if decodes or (official and config.cell_token) else 0
     check_plan(
-        backbone.config, prepared.lengths, prepared.cells.call, place, batch_tokens, max_tokens,
+        config, prepared.lengths, prepared.cells.call, place, batch_tokens, max_tokens,
         4 * n_cells * math.prod(shape), min(batch_cells, n_cells) if decodes else 0,
     )  # fmt: skip
     result = np.empty((n_cells, *shape), np.float32)
     was_training = backbone.training
     # outside of inference mode, or its parameters could not be trained afterwards
     backbone.to(place).eval()
+    if isinstance(backbone, ScGPT):
+        backbone.seed = seed
     try:
         with torch.inference_mode(), autocast(place, precision):
             done = 0
             started = time.monotonic()
-            for rows, encoded, table in _encode(
-                backbone, prepared, place, batch_tokens, batch_cells, decodes
-            ):
+            for rows in _groups(prepared.lengths, batch_tokens, together):
                 observer.check()
-                if decodes:
-                    part = _decode(backbone, encoded, table, output)
+                table = prepared.dense(rows, place)
+                codes = backbone.codes(table)
+                visible = backbone.shown(codes)
+                if isinstance(backbone, ScGPT) and official and pool != "cls":
+                    part = pool_with_padding(backbone, codes, visible, None, pool)
                 else:
-                    part = backbone.pool(encoded, table, OFFICIAL_POOLS[pool])
+                    encoded = backbone.encode(codes, visible)
+                    if decodes:
+                        assert isinstance(backbone, Backbone)
+                        part = _decode(backbone, encoded, table, output)
+                    else:
+                        part = backbone.pool(encoded, table, parts)
+                if config.kind == "scgpt":
+                    part = F.normalize(part.float())
                 result[rows] = part.float().cpu().numpy()
                 done += len(rows)
                 observer.progress(done, n_cells, pace(done, n_cells, time.monotonic() - started))
@@ -203,32 +244,20 @@ def pace(done: int, total: int, elapsed: float, before: int = 0) -> str:
     return f"{done:,} of {total:,} cells, {rate:,.1f} cells/s, {duration(left)} left"
 
 
-def _shape(backbone: Backbone, output: str, pool: str) -> tuple[int, ...]:
-    config = backbone.config
+def _shape(config: BackboneConfig, output: str, parts: Sequence[str]) -> tuple[int, ...]:
     if output == "gene":
         return config.n_genes, config.decoder_width
     if output == "gene_expression":
         return (config.n_genes,)
-    return (config.width * len(OFFICIAL_POOLS[pool]),)
+    return (config.width_of(parts),)
 
 
-def _encode(
-    backbone: Backbone,
-    prepared: Prepared,
-    device: torch.device,
-    batch_tokens: int,
-    batch_cells: int,
-    decodes: bool,
-) -> Iterator[tuple[np.ndarray, Encoded, Tensor]]:
-    """Yield row numbers, their tokens and their dense values (B, G + 2)."""
-    if decodes:
-        rows = np.arange(len(prepared.lengths))  # who shares a call may matter, so the given order stays
-        groups: Any = (rows[i : i + batch_cells] for i in range(0, len(rows), batch_cells))
-    else:
-        groups = batches(prepared.lengths, batch_tokens)
-    for group in groups:
-        table = prepared.dense(group, device)
-        yield group, backbone.encode(table, backbone.shown(table)), table
+def _groups(lengths: np.ndarray, batch_tokens: int, together: int) -> Iterator[np.ndarray]:
+    """Yield row numbers: of cells of similar length, or in the given order, so many `together` (0 = any)."""
+    if not together:
+        return batches(lengths, batch_tokens)
+    rows = np.arange(len(lengths))
+    return (rows[i : i + together] for i in range(0, len(rows), together))
 
 
 def _decode(backbone: Backbone, encoded: Encoded, table: Tensor, output: str) -> Tensor:

@@ -19,10 +19,10 @@ from sgm_core.embedding.plan import MAX_TOKENS, check_plan, default_batch_tokens
 from sgm_core.embedding.source import BLOCK, CellSource, open_cells
 from sgm_core.embedding.write import all_outputs, check_outputs, write_cells, write_genes
 from sgm_core.errors import Cancelled, InputError
-from sgm_core.model.backbone import Backbone
 from sgm_core.model.bundle import Bundle, open_bundle
 from sgm_core.model.inputs import target_depth as check_target
-from sgm_core.model.interface import OFFICIAL_POOLS
+from sgm_core.model.interface import CellBackbone, embedding_pool
+from sgm_core.model.sizes import token_lengths
 from sgm_core.model.weights import load_backbone
 from sgm_core.progress import Observer
 from sgm_core.units import duration
@@ -36,7 +36,7 @@ def embed_to_file(
     out: str | Path,
     *,
     key: str = "cell",
-    pool: str = "all",
+    pool: str | None = None,
     target_depth: str = "t4",
     genes_out: str | Path | None = None,
     precision: str = "fp32",
@@ -44,6 +44,7 @@ def embed_to_file(
     batch_tokens: int | None = None,
     max_tokens: int = MAX_TOKENS,
     max_cells: int | None = None,
+    seed: int = 0,
     observer: Observer | None = None,
 ) -> dict[str, Any]:
     """Embed the cells of a dataset or file and write them to `out`.
@@ -55,9 +56,11 @@ def embed_to_file(
     ----------
     data : name of a dataset, or a file of counts
     weights : name of imported weights
-    out : ``.h5ad``: cells with their columns, the vectors in ``obsm["X_scfoundation"]``, the settings in
-        ``uns``; ``.npy``: the vectors (n, P), with cells and settings in a ``.json`` beside it
-    key, pool, target_depth, precision, device, batch_tokens, max_tokens : see `embed`
+    out : ``.h5ad``: cells with their columns, the vectors in ``obsm["X_scfoundation"]`` (or ``X_scgpt``,
+        ``X_scbert``), the settings in ``uns``; ``.npy``: the vectors (n, P), with cells and settings in a
+        ``.json`` beside it
+    key : weight set; a model that has one weight set has that
+    pool, target_depth, precision, device, batch_tokens, max_tokens, seed : see `embed`
     genes_out : ``.npy`` for the mean over the cells of the gene embeddings (G, Dd), float32, by the weight
         set ``gene``, with the genes and the number of cells in a ``.json`` beside it
     max_cells : take so many cells, evenly spread
@@ -78,10 +81,16 @@ def embed_to_file(
     out = Path(out).expanduser().absolute()
     genes_path = None if genes_out is None else Path(genes_out).expanduser().absolute()
     check_outputs(out, genes_path, begun_outputs(out))
-    if pool not in OFFICIAL_POOLS or precision not in ("fp32", "bf16"):
-        raise InputError(f"pool {pool!r} or precision {precision!r} is not known: all or max, fp32 or bf16")
+    if precision not in ("fp32", "bf16"):
+        raise InputError(f"precision is {precision!r}: choose fp32 or bf16")
     check_target(target_depth)
     bundle, place = open_bundle(weights), pick_device(device)
+    pool, pool_parts = embedding_pool(bundle.kind, pool)
+    key = bundle.key(key)
+    if genes_path is not None and bundle.kind != "transformer":
+        raise InputError(
+            f"{weights!r} is {bundle.released.title}, which has no gene embeddings of a cell here"
+        )
     backbone = load_backbone(weights, key)
     decoder = None if genes_path is None else backbone if key == "gene" else load_backbone(weights, "gene")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +100,7 @@ def embed_to_file(
         at_once = batch_tokens or default_batch_tokens(place)
         check_plan(
             backbone.config, lengths, source.call, place, at_once, max_tokens,
-            4 * len(lengths) * backbone.config.width * len(OFFICIAL_POOLS[pool]), 1 if decoder else 0,
+            4 * len(lengths) * backbone.config.width_of(pool_parts), 1 if decoder else 0,
         )  # fmt: skip
         estimate = seconds(backbone.config, lengths, decoder is not None)
         observer.message(
@@ -103,7 +112,8 @@ def embed_to_file(
             "weights_sha256": bundle.meta["source"]["sha256"],
             "key": key,
             "pool": pool,
-            "target_depth": target_depth,
+            "target_depth": target_depth if bundle.kind == "transformer" else None,
+            "seed": seed if bundle.kind == "scgpt" else None,
             "precision": precision,
             "data": source.name,
             "code_version": sgm_core.__version__,
@@ -117,7 +127,7 @@ def embed_to_file(
         }
         options: dict[str, Any] = {
             "device": device, "precision": precision, "target_depth": target_depth, "max_tokens": max_tokens,
-            "batch_tokens": batch_tokens,
+            "batch_tokens": batch_tokens, "seed": seed,
         }  # fmt: skip
         with open_parts(out, identity, observer) as parts:
             started = time.monotonic()
@@ -128,7 +138,7 @@ def embed_to_file(
                 write_genes(
                     genes_path, (sums / len(vectors)).astype(np.float32), bundle, settings, len(vectors)
                 )
-            write_cells(out, vectors, source.obs, settings)
+            write_cells(out, vectors, source.obs, settings, bundle.released.title)
             parts.delete()
     took = {"out": out, "seconds": time.monotonic() - started}
     return {**described, **took, **({} if genes_path is None else {"genes_out": genes_path})}
@@ -150,7 +160,14 @@ def _survey(source: CellSource, bundle: Bundle, observer: Observer) -> np.ndarra
         expressed.append(np.diff(block.matrix[:, known].indptr))
     n_expressed = np.concatenate(expressed)
     check_expressed(n_expressed, source.call)
-    return n_expressed + 2
+    limit = bundle.config.get("max_length")
+    over = int((n_expressed + 1 > limit).sum()) if limit else 0
+    if limit and over:
+        observer.message(
+            f"{over:,} of {len(n_expressed):,} cells express more genes than {bundle.name} reads of one: "
+            f"{limit - 1:,} are drawn in each, by the seed"
+        )
+    return token_lengths(bundle.config, n_expressed)
 
 
 class _Within(Observer):
@@ -172,7 +189,7 @@ class _Within(Observer):
 
 
 def _run(
-    source: CellSource, parts: Parts, backbone: Backbone, decoder: Backbone | None, pool: str,
+    source: CellSource, parts: Parts, backbone: CellBackbone, decoder: CellBackbone | None, pool: str,
     options: dict[str, Any], observer: Observer,
 ) -> np.ndarray | None:  # fmt: skip
     """Embed the blocks that are missing; return the sum of the gene embeddings."""
@@ -207,7 +224,7 @@ def _run(
     return sums
 
 
-def _decoded(block: Any, decoder: Backbone, options: dict[str, Any]) -> Iterator[tuple[int, np.ndarray]]:
+def _decoded(block: Any, decoder: CellBackbone, options: dict[str, Any]) -> Iterator[tuple[int, np.ndarray]]:
     """Yield how many cells of a block are decoded, and the sum of the gene embeddings of the last few."""
     for start in range(0, block.matrix.shape[0], _DECODED):
         part = slice(start, start + _DECODED)

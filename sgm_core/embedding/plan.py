@@ -39,6 +39,11 @@ def batches(lengths: np.ndarray, batch_tokens: int) -> Iterator[np.ndarray]:
 def seconds(config: BackboneConfig, lengths: np.ndarray, decoded: bool = False) -> float:
     """Return about how long this machine's CPU takes for cells of these `lengths`, in float32."""
     tokens = np.asarray(lengths, np.float64)
+    if config.kind == "scbert":  # attention by random features: time goes with the tokens
+        inner = _inner(config)
+        features = int(_head_dim(config) * np.log(max(_head_dim(config), 2)))
+        block = 4 * config.width * inner + 2 * config.ff * config.width**2 + 4 * inner * features
+        return float(config.depth * tokens.sum() * block) / (_CORE_RATE * usable_cores())
     linear, quadratic = config.width**2 * (4 + 2 * config.ff), 2 * config.width
     work = config.depth * float((tokens * (linear + tokens * quadratic)).sum())
     if decoded:
@@ -51,7 +56,17 @@ def seconds(config: BackboneConfig, lengths: np.ndarray, decoded: bool = False) 
 
 def memory(config: BackboneConfig, tokens: int) -> int:
     """Return about how many bytes encoding a batch of `tokens` takes beyond the weights, in float32."""
+    if config.kind == "scbert":
+        return int(tokens * 4 * ((6 + 2 * config.ff) * config.width + 6 * _inner(config)))
     return int(tokens * config.width * 4 * _COPIES)
+
+
+def _head_dim(config: BackboneConfig) -> int:
+    return config.head_dim or config.width // config.heads
+
+
+def _inner(config: BackboneConfig) -> int:
+    return config.heads * _head_dim(config)
 
 
 def decoder_memory(config: BackboneConfig, n_cells: int) -> int:
@@ -97,7 +112,7 @@ def check_plan(
         With what to change.
     """
     longest = int(lengths.max())
-    if longest > max_tokens:
+    if longest > max_tokens and not config.cell_token:
         row = int(lengths.argmax())
         over = lengths[lengths > max_tokens]
         raise InputError(

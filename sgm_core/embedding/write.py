@@ -11,9 +11,6 @@ from sgm_core.errors import InputError
 from sgm_core.home import whole_file, write_json
 from sgm_core.model.bundle import Bundle
 
-OBSM = "X_scfoundation"
-"""Where an h5ad file has the vectors."""
-
 
 def check_outputs(out: Path, genes_out: Path | None, started: list[str]) -> None:
     """Check that the outputs can be written.
@@ -45,8 +42,13 @@ def all_outputs(out: Path, genes_out: Path | None) -> list[Path]:
     return [*arrays, *(path.with_suffix(".json") for path in arrays if path.suffix == ".npy")]
 
 
-def write_cells(out: Path, vectors: np.ndarray, obs: pd.DataFrame, settings: dict[str, Any]) -> None:
-    """Write the vectors (n, P) of the cells `obs` (n rows, column ``cell``), with the settings."""
+def write_cells(
+    out: Path, vectors: np.ndarray, obs: pd.DataFrame, settings: dict[str, Any], model: str = "scFoundation"
+) -> None:
+    """Write the vectors (n, P) of the cells `obs` (n rows, column ``cell``), with the settings.
+
+    An h5ad has them under the model's name, such as ``obsm["X_scfoundation"]`` and ``uns["scfoundation"]``.
+    """
     if out.suffix == ".npy":
         cells = obs["cell"].astype(str).tolist()
         write_json(out.with_suffix(".json"), {**settings, "shape": list(vectors.shape), "cells": cells})
@@ -55,7 +57,10 @@ def write_cells(out: Path, vectors: np.ndarray, obs: pd.DataFrame, settings: dic
         return
     import anndata as ad
 
-    result = ad.AnnData(obs=named_table(obs), obsm={OBSM: vectors}, uns={"scfoundation": settings})
+    name = model.lower()
+    # a setting that does not apply has no place in an h5ad
+    kept = {key: value for key, value in settings.items() if value is not None}
+    result = ad.AnnData(obs=named_table(obs), obsm={f"X_{name}": vectors}, uns={name: kept})
     with whole_file(out) as temporary:
         result.write_h5ad(temporary)
 

@@ -16,7 +16,7 @@ import numpy as np
 from sgm_core.cells.dataset import Dataset
 from sgm_core.device import on_gpu
 from sgm_core.model.bundle import open_bundle
-from sgm_core.model.sizes import GENES, SIZES, parameters
+from sgm_core.model.sizes import CELL_TOKEN, GENES, SIZES, parameters
 from sgm_core.model.strategies import strategy_class
 from sgm_core.training.backbones import shape_of_size
 from sgm_core.training.config import FinetuneConfig, PretrainConfig
@@ -58,7 +58,7 @@ def tokens_of(dataset: Dataset, config: PretrainConfig) -> Tokens:
 @lru_cache(maxsize=16)
 def _bundle_tokens(dataset: Dataset, content_hash: str, backbone: str, stamp: int) -> Tokens:
     bundle = open_bundle(backbone)
-    return vocabulary_tokens(dataset, bundle.genes, bool(bundle.config["depth_tokens"]))
+    return vocabulary_tokens(dataset, bundle.genes, bundle.config)
 
 
 def has_latents(config: PretrainConfig) -> bool:
@@ -83,6 +83,10 @@ def pass_seconds(
     """
     count = parameters(shape)
     attention = 2 * shape["depth"] * shape["width"] * visible**2 * tokens.mean_square
+    if shape.get("kind") == "scbert":  # by random features: with the tokens, not with their square
+        inner, head_dim = inner_width(shape)
+        features = int(head_dim * np.log(max(2, head_dim)))
+        attention = 4 * shape["depth"] * inner * features * tokens.mean
     work = visible * tokens.mean * count.encoder + attention + decodes * count.decoder
     if shape.get("kind") == "dense":  # one product a layer, of whole cells
         work = float(sum(count) if decodes else count.encoder + count.embeddings)
@@ -94,9 +98,25 @@ def pass_seconds(
 
 def train_seconds(config: PretrainConfig, shape: Shape, tokens: Tokens, threads: int) -> float:
     """Return the seconds of one cell in a step of pretraining."""
-    once = pass_seconds(config, shape, tokens, threads, 1 - config.mask_ratio, tokens.n_genes)
+    once = pass_seconds(config, shape, tokens, threads, seen(config, shape), predicted(config, shape, tokens))
     passes = 4 if config.recompute else 3
     return passes * once + (_GPU_STEP_S if on_gpu(config.device) else _STEP_S) / config.batch_size
+
+
+def seen(config: PretrainConfig, shape: Shape) -> float:
+    """Return the share of a cell's tokens that the encoder sees: all, where hidden genes are tokens too."""
+    return 1.0 if shape.get("kind") in CELL_TOKEN else 1 - config.mask_ratio
+
+
+def predicted(config: PretrainConfig, shape: Shape, tokens: Tokens) -> int:
+    """Return the positions of a cell that go through the decoder, or the heads in its place."""
+    return int(config.mask_ratio * tokens.mean) if shape.get("kind") in CELL_TOKEN else tokens.n_genes
+
+
+def inner_width(shape: Shape) -> tuple[int, int]:
+    """Return the width of all heads of an encoder block, and that of one."""
+    head_dim = shape.get("head_dim") or shape["width"] // shape["heads"]
+    return head_dim * shape["heads"], head_dim
 
 
 def longest(tokens: Tokens, cells: int) -> np.ndarray:
@@ -118,14 +138,15 @@ def activations(config: Recipe, shape: Shape, batch: np.ndarray, decodes: int = 
     """
     recompute = getattr(config, "recompute", False)
     encoder, decoder = blocks or shape["depth"], shape["decoder_depth"]
-    values = batch.sum() * shape["width"] * _kept(encoder, recompute)
+    values = batch.sum() * shape["width"] * _kept(encoder, recompute) * _heaviness(shape)
     values += decodes * shape["decoder_width"] * _kept(decoder, recompute)
     if shape.get("kind") == "dense":  # a dozen arrays of genes (input, masks, predictions), few of units
         values = 12.0 * decodes + 10.0 * shape["width"] * len(batch)
     if shape["attention_dropout"] and not on_gpu(config.device):  # a GPU's kernel keeps no map
         values += 2.25 * shape["heads"] * np.square(batch).sum() * (1 if recompute else encoder)
     if isinstance(config, PretrainConfig) and has_latents(config):
-        values += 5 * config.latents * config.latent_heads * decodes
+        cells = len(batch) * shape["n_genes"]  # the latents attend over all genes
+        values += 5 * config.latents * config.latent_heads * cells
     return float(values) * (3 if config.precision == "bf16" else 4)
 
 
@@ -133,7 +154,17 @@ def encoding(shape: Shape, tokens: Tokens) -> float:
     """Return the bytes of a pass without gradient over the longest cells; one block's values are alive."""
     cells, most = ENCODED
     at_once = max(tokens.longest, min(most, longest(tokens, cells).sum()))
-    return 4.0 * _VALUES * shape["width"] * at_once
+    return 4.0 * _VALUES * _heaviness(shape) * shape["width"] * at_once
+
+
+def _heaviness(shape: Shape) -> float:
+    """Return how many values a token keeps against one of scFoundation's encoder."""
+    if shape.get("kind") not in CELL_TOKEN:
+        return 1.0
+    width, (inner, _) = shape["width"], inner_width(shape)
+    # what enters the layers, queries to values, and the feed-forward layer's (with the GELU, twice)
+    hidden = shape["ff"] * width * (2 if shape["kind"] == "scbert" else 1)
+    return float((5 * width + 4 * inner + hidden) / (_VALUES * width))
 
 
 def cell_bytes(dataset: Dataset) -> float:

@@ -19,7 +19,7 @@ from sgm_core.comparison.arms import process_count, seeds_of, settings
 from sgm_core.comparison.config import ARMS, KEPT_BYTES, N_VARIABLE, CompareConfig
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.estimate import formula
-from sgm_core.model.sizes import parameters
+from sgm_core.model.sizes import CELL_TOKEN, parameters
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, Settings, fold_count
 from sgm_core.training.corpus import corpus_datasets
 from sgm_core.training.few_recipe import few_recipe
@@ -172,7 +172,8 @@ def _pretraining(config: PretrainConfig, dataset: Dataset, measured: Measured, t
     tokens = formula.tokens_of(dataset, config)
     shape = formula.shape_of(config, tokens.n_genes)
     batch = formula.longest(tokens, config.batch_size)
-    in_step = formula.activations(config, shape, (1 - config.mask_ratio) * batch, len(batch) * tokens.n_genes)
+    visible, decoded = formula.seen(config, shape), formula.predicted(config, shape, tokens)
+    in_step = formula.activations(config, shape, visible * batch, len(batch) * decoded)
     cell_bytes = formula.cell_bytes(dataset)
     memory = formula.memory(config, shape, tokens, sum(parameters(shape)), in_step, cell_bytes)
     step, encode = measured.get("pretrain", {}), measured.get("encode", {})
@@ -183,8 +184,10 @@ def _pretraining(config: PretrainConfig, dataset: Dataset, measured: Measured, t
     epoch = train * cell_s + validation_s
     fitted = min(_FITTED, _own_cells(config, dataset)[0])
     check_s = validation_s + tokens.n_genes * (fitted * _FIT_S + validated * _RECONSTRUCT_S)
+    if shape.get("kind") in CELL_TOKEN:  # which is not held against simple predictors
+        check_s = 0.0
     return Estimate(
-        tokens=_per_cell(tokens, config.max_tokens),
+        tokens=_per_cell(tokens, config.max_tokens, shape),
         memory=memory,
         memory_bytes=_peak(memory, [part for part in (step, encode) if step and part]),
         machine=machine.memory(config.device),
@@ -239,7 +242,7 @@ def _finetuning(
     # what was measured encodes; a step that trains needs more
     same = bool(encode) and config.scheme == "linear-probe"
     return Estimate(
-        tokens=_per_cell(tokens, source.max_tokens),
+        tokens=_per_cell(tokens, source.max_tokens, shape),
         memory=memory,
         memory_bytes=_peak(memory, [encode] if same else []),
         machine=machine.memory(config.device),
@@ -333,8 +336,10 @@ def _basis(part: Mapping[str, Any], note: str = "") -> str:
     return f"{steps} measured on {part['device']}{part.get('note', '')}{note}"
 
 
-def _per_cell(tokens: Tokens, limit: int) -> TokensPerCell:
-    return TokensPerCell(tokens.mean, tokens.p95, tokens.longest, limit, tokens.over(limit))
+def _per_cell(tokens: Tokens, limit: int, shape: formula.Shape) -> TokensPerCell:
+    # of these the model itself limits the tokens, or their number costs little
+    over = 0 if shape.get("kind") in CELL_TOKEN else tokens.over(limit)
+    return TokensPerCell(tokens.mean, tokens.p95, tokens.longest, limit, over)
 
 
 def _parts(dataset: Dataset, label: str | None, folds: int) -> tuple[int, int, int]:

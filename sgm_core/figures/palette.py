@@ -50,7 +50,7 @@ SCHEMES = {
     "linear-probe": "Linear probe",
     "partial": "Partial finetune",
     "last-block": "Last block",
-    "official": "scFoundation's own",
+    "official": "The model's own",
     "baseline": "Baseline",
 }
 FAMILIES = {

@@ -1,4 +1,4 @@
-"""The blocks of scFoundation: softmax attention in the encoder, random features in the decoder."""
+"""Blocks: softmax attention (encoders of scFoundation and scGPT), random features (its decoder, scBERT)."""
 
 from collections.abc import Sequence
 
@@ -56,15 +56,15 @@ class EncoderBlock(nn.Module):
     """
 
     def __init__(
-        self, width: int, heads: int, ff: int = 4, dropout: float = 0.0, attention_dropout: float = 0.0
+        self, width: int, heads: int, ff: float = 4, dropout: float = 0.0, attention_dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.norm1 = nn.LayerNorm(width)
-        self.ff1 = nn.Linear(width, ff * width)
-        self.ff2 = nn.Linear(ff * width, width)
+        self.ff1 = nn.Linear(width, round(ff * width))
+        self.ff2 = nn.Linear(round(ff * width), width)
         self.norm2 = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
         self.attention_dropout = attention_dropout
@@ -77,6 +77,14 @@ class EncoderBlock(nn.Module):
         x = self.norm1(x + self.dropout(self.out(attended)))
         return self.norm2(x + self.dropout(self.ff2(self.dropout(F.relu_(self.ff1(x))))))
 
+    def padded(self, x: Tensor, keys: Tensor) -> Tensor:
+        """Map padded tokens (B, M, D) to (B, M, D); all attend to those that are `keys` (B, M) alone."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        dropout = self.attention_dropout if self.training else 0.0
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=keys[:, None, None], dropout_p=dropout)
+        x = self.norm1(x + self.dropout(self.out(out.transpose(1, 2).flatten(2))))
+        return self.norm2(x + self.dropout(self.ff2(self.dropout(F.relu(self.ff1(x))))))
+
 
 class LinearAttention(nn.Module):
     """Softmax attention approximated with positive random features (see `sgm_core.model.features`).
@@ -88,12 +96,14 @@ class LinearAttention(nn.Module):
 
     projection: Tensor
 
-    def __init__(self, width: int, heads: int, head_dim: int, across_cells: bool = False) -> None:
+    def __init__(
+        self, width: int, heads: int, head_dim: int, across_cells: bool = False, bias: bool = True
+    ) -> None:
         super().__init__()
         self.heads, self.head_dim, self.across_cells = heads, head_dim, across_cells
-        self.q = nn.Linear(width, heads * head_dim)
-        self.k = nn.Linear(width, heads * head_dim)
-        self.v = nn.Linear(width, heads * head_dim)
+        self.q = nn.Linear(width, heads * head_dim, bias)
+        self.k = nn.Linear(width, heads * head_dim, bias)
+        self.v = nn.Linear(width, heads * head_dim, bias)
         self.out = nn.Linear(heads * head_dim, width)
         self.register_buffer("projection", orthogonal_features(feature_count(head_dim), head_dim))
 
@@ -116,14 +126,20 @@ class DecoderBlock(nn.Module):
     """Pre-norm Performer block: ``x += Attn(LN x); x += W2 gelu(W1 LN x)``."""
 
     def __init__(
-        self, width: int, heads: int, head_dim: int, ff: int = 4, across_cells: bool = False
+        self,
+        width: int,
+        heads: int,
+        head_dim: int,
+        ff: float = 4,
+        across_cells: bool = False,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
-        self.attention = LinearAttention(width, heads, head_dim, across_cells)
+        self.attention = LinearAttention(width, heads, head_dim, across_cells, bias)
         self.norm2 = nn.LayerNorm(width)
-        self.ff1 = nn.Linear(width, ff * width)
-        self.ff2 = nn.Linear(ff * width, width)
+        self.ff1 = nn.Linear(width, round(ff * width))
+        self.ff2 = nn.Linear(round(ff * width), width)
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
         """Map (B, L, Dd) to (B, L, Dd), or to (B, Q, Dd) for the positions `at` (B, Q) alone."""

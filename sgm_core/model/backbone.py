@@ -57,9 +57,9 @@ class Backbone(CellBackbone):
             return checkpoint(block, *inputs, use_reentrant=False)  # type: ignore[no-any-return]
         return block(*inputs)  # type: ignore[no-any-return]
 
-    def shown(self, values: Tensor) -> Tensor:
-        """Return which positions (B, L) of `values` (B, L) the encoder sees when nothing is masked."""
-        visible = values > 0
+    def shown(self, codes: Tensor) -> Tensor:
+        """Return which positions (B, L) of `codes` (B, L) the encoder sees when nothing is masked."""
+        visible = codes > 0
         if self.config.depth_tokens and self.config.compat == "corrected":
             visible[:, self.config.n_genes :] = True
         return visible
@@ -71,10 +71,12 @@ class Backbone(CellBackbone):
             rows = rows * (1 + values).unsqueeze(-1)
         return self.values(values) + rows
 
-    def embed_tokens(self, values: Tensor, visible: Tensor, added: Tensor | None = None) -> Encoded:
+    def embed_tokens(
+        self, codes: Tensor, visible: Tensor, added: Tensor | None = None, hidden: Tensor | None = None
+    ) -> Encoded:
         """Return the tokens that enter the first block (see `encode`)."""
         cell, at = visible.nonzero(as_tuple=True)
-        tokens = self.embed(values[cell, at], at)
+        tokens = self.embed(codes[cell, at], at)
         if added is not None:
             # not added[cell]: its gradient is summed by racing threads, another one in every run
             tokens = tokens + added.index_select(0, cell)

@@ -14,22 +14,11 @@ from typing import Any
 from sgm_core import home
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.model.gene_list import WHERE, check_genes
+from sgm_core.model.released import ONE, RELEASED, Released
 
 SCHEMA_VERSION = 1
-PURPOSES = {
-    "cell": "cell embeddings",
-    "gene": "finetuning, gene embeddings and expression",
-    "rde": "cell embeddings across read depths",
-}
-"""What each weight set of the released file is good for."""
-LICENCE = (
-    "scFoundation's pretrained weights are not open source. Their owner allows non-commercial research only; "
-    "they, and models finetuned from them, must not be passed on. This program's own licence does not cover "
-    "them. Read the scFoundation licence at https://github.com/biomap-research/scFoundation before use."
-)
-"""In our own words, for a person who imports or uses the weights."""
-IMPORT = "sgm weights import models.ckpt --genes OS_scRNA_gene_index.19264.tsv --name scfoundation"
-HOW = f"{WHERE}, then: {IMPORT}"
+LICENCE, IMPORT = RELEASED["transformer"].licence, RELEASED["transformer"].command
+HOW = f"{WHERE}, then: {IMPORT} (or scGPT's or scBERT's weights, see `sgm weights import --help`)"
 """Where to get weights, and the command that imports them."""
 
 
@@ -50,8 +39,39 @@ class Bundle:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The weight sets it has, of cell, gene and rde."""
+        """The weight sets it has: of cell, gene and rde, or `ONE`."""
         return tuple(self.meta["keys"])
+
+    @property
+    def kind(self) -> str:
+        """The kind of its backbone."""
+        return str(self.meta["config"].get("kind", "transformer"))
+
+    @property
+    def released(self) -> Released:
+        """What is known of the model that it is."""
+        return RELEASED[self.kind]
+
+    @property
+    def purposes(self) -> dict[str, str]:
+        """What each of its weight sets is good for."""
+        return {key: self.released.purposes[key] for key in self.keys}
+
+    def key(self, asked: str) -> str:
+        """Return the weight set of this name, or the only one of a model that has one.
+
+        Raises
+        ------
+        NotFoundError
+            If it has none of that name.
+        """
+        if self.keys == (ONE,):
+            return ONE
+        if asked not in self.keys:
+            raise NotFoundError(
+                f"weights {self.name!r} have no set {asked!r}; they have {', '.join(self.keys)}"
+            )
+        return asked
 
     @property
     def config(self) -> dict[str, Any]:
@@ -117,7 +137,7 @@ def open_bundle(name: str) -> Bundle:
         if version <= SCHEMA_VERSION:
             bundle = Bundle(path, name, meta)
             _ = bundle.config["n_genes"], bundle.n_parameters, bundle.licence, meta["source"]["sha256"]
-            _ = [PURPOSES[key] for key in bundle.keys]
+            _ = bundle.purposes
             return bundle
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise InputError(

@@ -6,8 +6,6 @@ licence is non-commercial and forbids redistribution, so nothing of it is ever s
 """
 
 import json
-import pickle
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,16 +19,17 @@ from torch import Tensor
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.home import read_json, whole_file, write_json
 from sgm_core.model.backbone import Backbone
-from sgm_core.model.bundle import LICENCE
-from sgm_core.model.gene_list import WHERE, check_genes
+from sgm_core.model.gene_list import WHERE, check_genes, check_official_order
 from sgm_core.model.interface import BackboneConfig
+from sgm_core.model.layout import Genes, Layout
+from sgm_core.model.plain_file import SHOWN, check_tensors, read_plain
 from sgm_core.model.reconstruction import MaskedModel
+from sgm_core.model.released import RELEASED
 
 KEYS = ("cell", "gene", "rde")
 """The weight sets of the released file: for cell embeddings, for gene embeddings and finetuning, and the
 variant with read-depth enhancement."""
 _ROWS = ("values.masked", "values.pad")  # (D,) here, (1, D) there
-_SHOWN = 5
 
 
 def save_model(
@@ -57,7 +56,7 @@ def save_model(
     if weights is not None:
         described["weights"] = {"name": weights[0], "key": weights[1]}
         with whole_file(folder / "LICENCE.txt") as path:
-            path.write_text(LICENCE + "\n")
+            path.write_text(RELEASED[model.backbone.config.kind].licence + "\n")
     write_json(folder / "model.json", described)
 
 
@@ -188,27 +187,10 @@ def open_official(path: str | Path) -> dict[str, Any]:
         layout.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise NotFoundError(f"no file {path}: {WHERE}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            stored = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
-    except pickle.UnpicklingError as error:
-        if "Weights only load failed" not in str(error):
-            raise InputError(f"{path.name} is no PyTorch checkpoint, or a damaged one: {WHERE}") from error
-        what = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), "")
-        raise InputError(
-            f"{path.name} holds more than tensors and plain containers, so that reading it could run code: "
-            f"it is refused. {what} Ask whoever gave you the file for one that loads with weights_only=True"
-        ) from error
-    except Exception as error:
-        # a damaged pickle can make its reader fail in any way: struct.error, IndexError, AttributeError ...
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path.name} can't be read ({reason}): is the download complete?") from error
+    stored = read_plain(path, WHERE)
     sets = [key for key in KEYS if isinstance(stored, dict) and isinstance(stored.get(key), dict)]
     if not sets or any(not {"config", "state_dict"} <= set(stored[key]) for key in sets):
-        inside = list(stored)[:_SHOWN] if isinstance(stored, dict) else [type(stored).__name__]
+        inside = list(stored)[:SHOWN] if isinstance(stored, dict) else [type(stored).__name__]
         raise InputError(
             f"{path.name} has not the layout of scFoundation's models.ckpt (cell, gene, rde, each with "
             f"config and state_dict); it holds {', '.join(map(str, inside))}"
@@ -263,25 +245,11 @@ def official_backbone(
     with torch.device("meta"):
         backbone = Backbone(config)
     table, ours = official_names(config), backbone.state_dict()
-    differences = []
-    for mine, theirs in table.items():
-        expected = (1, *ours[mine].shape) if mine in _ROWS else tuple(ours[mine].shape)
-        if not isinstance(official.get(theirs), Tensor):
-            differences.append(f"{theirs} {expected} is missing")
-        elif tuple(official[theirs].shape) != expected:
-            differences.append(f"{theirs} is {tuple(official[theirs].shape)}, expected {expected}")
-    unknown = sorted(set(official) - set(table.values()))
-    differences += [f"{extra} is not part of the model" for extra in unknown]
-    differences += [
-        f"{theirs} holds NaN or infinite numbers"
-        for theirs in table.values()
-        if isinstance(official.get(theirs), Tensor)
-        and official[theirs].is_floating_point()
-        and not bool(torch.isfinite(official[theirs]).all())
-    ]
-    if differences:
-        more = f" and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
-        raise InputError(f"{name} does not fit: {'; '.join(differences[:_SHOWN])}{more}")
+    shapes = {
+        theirs: (1, *ours[mine].shape) if mine in _ROWS else tuple(ours[mine].shape)
+        for mine, theirs in table.items()
+    }
+    check_tensors(official, shapes, name)
     state = {}
     for mine, theirs in table.items():
         tensor = official[theirs].to(ours[mine].dtype)
@@ -293,6 +261,21 @@ def official_backbone(
     return backbone.eval()
 
 
-def _is_zip(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(4) == b"PK\x03\x04"
+def scfoundation_layout(path: Path, stored: Mapping[str, Any], genes: Genes) -> Layout:
+    """Return what an import finds in a file that `open_official` read."""
+    if genes is None:
+        raise InputError(f"{path.name} needs its gene list: --genes OS_scRNA_gene_index.19264.tsv")
+
+    def names(n_genes: int) -> tuple[str, ...]:
+        found = check_genes(genes, n_genes)
+        check_official_order(found, Path(genes).name if isinstance(genes, str | Path) else "the gene list")
+        return found
+
+    keys = tuple(key for key in KEYS if key in stored)
+    return Layout(
+        "transformer",
+        path,
+        keys,
+        lambda key: official_backbone(stored[key], f"{path.name}[{key}]"),
+        names,
+    )

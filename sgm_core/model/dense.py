@@ -21,9 +21,10 @@ from sgm_core.model.interface import BackboneConfig, CellBackbone, Encoded, Valu
 class DenseBlock(nn.Module):
     """Residual block without normalisation: ``h += W2 selu(W1 h)``, at first the identity (W2 = 0)."""
 
-    def __init__(self, width: int, ff: int, dropout: float) -> None:
+    def __init__(self, width: int, ff: float, dropout: float) -> None:
         super().__init__()
-        self.ff1, self.ff2 = _lecun(width, ff * width), nn.Linear(ff * width, width)
+        inner = round(ff * width)
+        self.ff1, self.ff2 = _lecun(width, inner), nn.Linear(inner, width)
         nn.init.zeros_(self.ff2.weight)
         nn.init.zeros_(self.ff2.bias)
         self.dropout = nn.Dropout(dropout)
@@ -89,9 +90,9 @@ class DenseBackbone(CellBackbone):
         """Return each position's spread (L,)."""
         return self.spread
 
-    def shown(self, values: Tensor) -> Tensor:
+    def shown(self, codes: Tensor) -> Tensor:
         """Return which positions (B, L) the encoder sees when nothing is masked: all, zeros too."""
-        return torch.ones_like(values, dtype=torch.bool)
+        return torch.ones_like(codes, dtype=torch.bool)
 
     def token_counts(self, lengths: np.ndarray) -> np.ndarray:
         """Return the tokens of cells (n,): one each."""
@@ -101,9 +102,11 @@ class DenseBackbone(CellBackbone):
         """Return tokens (B, D) that were kept, with what belongs to them."""
         return _encoded(tokens.float())
 
-    def embed_tokens(self, values: Tensor, visible: Tensor, added: Tensor | None = None) -> Encoded:
+    def embed_tokens(
+        self, codes: Tensor, visible: Tensor, added: Tensor | None = None, hidden: Tensor | None = None
+    ) -> Encoded:
         """Return the vector that enters the first block (see `encode`)."""
-        z = ((values - self.mean) / self.spread).clamp(-CLIP, CLIP).masked_fill(~visible, 0)
+        z = ((codes - self.mean) / self.spread).clamp(-CLIP, CLIP).masked_fill(~visible, 0)
         z = z * (visible.shape[1] / visible.sum(1, keepdim=True).clamp(min=1))
         h = z @ self.positions.weight[:-1] + self.bias
         return _encoded(F.selu(h if added is None else h + added))

@@ -27,13 +27,14 @@ _BLOCKS = (
 )
 
 
-def check_genes(genes: str | Path | Sequence[str], n_genes: int) -> tuple[str, ...]:
+def check_genes(genes: str | Path | Sequence[str], n_genes: int, where: str = WHERE) -> tuple[str, ...]:
     """Return the names of a backbone's genes in the order of its positions.
 
     Parameters
     ----------
     genes : a file with the columns ``gene_name`` and ``index``, or the names in order
     n_genes : how many the backbone has
+    where : where the list is, for messages
 
     Raises
     ------
@@ -45,7 +46,7 @@ def check_genes(genes: str | Path | Sequence[str], n_genes: int) -> tuple[str, .
     else:
         names, source = [str(name) for name in genes], "the gene list"
     if len(names) != n_genes:
-        raise InputError(f"{source} has {len(names):,} genes and the weights have {n_genes:,}: {WHERE}")
+        raise InputError(f"{source} has {len(names):,} genes and the weights have {n_genes:,}: {where}")
     seen: set[str] = set()
     twice = [name for name in names if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
     if twice:

@@ -35,6 +35,54 @@ class LinearHead(nn.Module):
         return self.output(self.dropout(z))  # type: ignore[no-any-return]
 
 
+class DeepHead(nn.Module):
+    """scGPT's classifier: (linear, ReLU, layer norm) `layers` - 1 times in the vector's width, then linear.
+
+    Parameters
+    ----------
+    width : length of the cell's vector
+    n_classes : number of cell types C
+    layers : number of linear layers
+    """
+
+    def __init__(self, width: int, n_classes: int, layers: int = 3) -> None:
+        super().__init__()
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(layers - 1))
+        self.output = nn.Linear(width, n_classes)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Return class logits (B, C) of pooled vectors (B, P)."""
+        for layer, norm in zip(self.hidden, self.norms, strict=True):
+            pooled = norm(F.relu(layer(pooled)))
+        return self.output(pooled)  # type: ignore[no-any-return]
+
+
+class PositionsHead(nn.Module):
+    """scBERT's classifier of all positions: one number of each, then three linear layers over the positions.
+
+    Parameters
+    ----------
+    length, width : number of positions L and width D of their tokens
+    n_classes : number of cell types C
+    hidden : width of the last hidden layer
+    """
+
+    def __init__(self, length: int, width: int, n_classes: int, hidden: int = 128) -> None:
+        super().__init__()
+        self.each = nn.Linear(width, 1)
+        self.fc1, self.fc2 = nn.Linear(length, 512), nn.Linear(512, hidden)
+        self.output = nn.Linear(hidden, n_classes)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return class logits (B, C) of the tokens (B, L, D)."""
+        return self.output(self.hidden(tokens))  # type: ignore[no-any-return]
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """Return the last hidden layer (B, H)."""
+        return F.relu(self.fc2(F.relu(self.fc1(F.relu(self.each(tokens).squeeze(-1))))))
+
+
 class Head(nn.Module):
     """Two-layer MLP on a cell's pooled vector (the paper's head: hidden 256), on standardised inputs.
 

@@ -1,7 +1,10 @@
 """What every backbone does, and the shape that it has: what models, heads and maskers build on.
 
-A backbone encodes the visible genes of a cell into tokens, pools them into one vector, and decodes all genes.
-Tokens are packed: all cells' tokens one after the other, (T, D), without padding.
+A backbone makes codes of a cell's values, encodes the visible genes into tokens, pools them into one vector,
+and predicts the hidden genes. Tokens are packed: those of all cells one after the other, (T, D), no padding.
+
+Values are the same for all, ln(1 + 10,000 count / total): maskers, tables and simple predictors know them.
+Codes are what a backbone reads and predicts in their place: the values themselves, or classes of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +17,35 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgm_core.errors import InputError
-from sgm_core.model.sizes import GENES
+from sgm_core.model.sizes import CELL_TOKEN, GENES
 
-POOL_PARTS = ("S", "T", "gene-max", "gene-mean", "max", "mean", "weighted", GENES)
-KINDS = ("transformer", "dense")
+POOL_PARTS = ("S", "T", "cls", "gene-max", "gene-mean", "max", "mean", "weighted", GENES)
+KINDS = ("transformer", "dense", "scgpt", "scbert")
 OFFICIAL_POOLS = {"all": ("S", "T", "gene-max", "gene-mean"), "max": ("max",)}
 """The released code's two cell embeddings; its `max` runs over T and S too."""
+
+EMBEDDING_POOLS: dict[str, dict[str, tuple[str, ...]]] = {
+    "transformer": OFFICIAL_POOLS,
+    "scgpt": {"cls": ("cls",), "mean": ("mean",), "weighted": ("weighted",)},
+    "scbert": {"mean": ("mean",), "gene-mean": ("gene-mean",), "cls": ("cls",)},
+}
+"""Ways to make one vector of a cell's tokens, by the kind of released model; the first is the default. Those
+of scBERT are conventions: its own code has none."""
+
+
+def embedding_pool(kind: str, pool: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return the name and the parts of a pool of a released model, by default its first.
+
+    Raises
+    ------
+    InputError
+        If it has none of that name.
+    """
+    known = EMBEDDING_POOLS[kind]
+    name = next(iter(known)) if pool is None else pool
+    if name not in known:
+        raise InputError(f"pool is {name!r}: choose {', '.join(known)}")
+    return name, known[name]
 
 
 @dataclass(frozen=True)
@@ -30,9 +56,9 @@ class BackboneConfig:
     ----------
     n_genes : number of genes G, the positions of a cell
     width, depth, heads : encoder width D, blocks, heads
-    ff : width of the feed-forward layers as a multiple of the width
+    ff : width of the feed-forward layers as a multiple of the width, which may have a fraction
     decoder_width, decoder_depth, decoder_heads, decoder_head_dim : the same of the decoder
-    bins : number of soft bins of the value embedding
+    bins : number of soft bins of the value embedding; of scGPT's bins and scBERT's classes, zero among them
     bin_alpha : weight of the skip connection inside the value embedding
     dropout, attention_dropout : on the encoder blocks' outputs, and on their attention probabilities
     value_scaling : multiply a gene's position row by (1 + value)
@@ -40,19 +66,22 @@ class BackboneConfig:
     depth_tokens : two positions follow the genes, as in the released model: T, the read depth that is aimed
         at, and S, the read depth of the input, both log10 of a count
     pool : parts of a cell's vector, each D numbers: over all tokens the max, the mean, or the mean weighted
-        by value; with depth tokens also S, T, and max or mean over the genes without them;
-        ``genes``: the values of the genes themselves, G numbers
+        by value; with depth tokens also S, T, and max or mean over the genes without them; with a token of
+        the cell also that, ``cls``; ``genes``: the values of the genes themselves, G numbers
     compat : "corrected", or "official" for what the released code does: keys stabilised across the batch, T
         or S lost when not positive
-    kind : "transformer", scFoundation's architecture, or "dense" (see `sgm_core.model.dense`), whose decoder
-        width is that of its bottleneck and which has no heads
+    kind : "transformer", scFoundation's architecture; "scgpt" or "scbert" (see the files of these names); or
+        "dense" (see `sgm_core.model.dense`), whose decoder width is that of its bottleneck and which has no
+        heads
+    max_length : most tokens of a cell with its own; of a longer one some genes are drawn; None = no limit
+    head_dim : width of a head where that is not `width` / `heads`
     """
 
     n_genes: int
     width: int = 128
     depth: int = 2
     heads: int = 4
-    ff: int = 4
+    ff: float = 4
     decoder_width: int = 32
     decoder_depth: int = 1
     decoder_heads: int = 4
@@ -67,6 +96,8 @@ class BackboneConfig:
     pool: tuple[str, ...] = ("max", "mean", "weighted")
     compat: str = "corrected"
     kind: str = "transformer"
+    max_length: int | None = None
+    head_dim: int | None = None
 
     def __post_init__(self) -> None:
         if self.compat not in ("corrected", "official"):
@@ -76,13 +107,21 @@ class BackboneConfig:
         unknown = [part for part in self.pool if part not in POOL_PARTS]
         if unknown or not self.pool:
             raise InputError(f"pool is {self.pool}: its parts are {', '.join(POOL_PARTS)}")
-        if set(OFFICIAL_POOLS["all"]) & set(self.pool) and not self.depth_tokens:
+        of_depths = {"S", "T"} if self.cell_token else set(OFFICIAL_POOLS["all"])
+        if of_depths & set(self.pool) and not self.depth_tokens:
             raise InputError(f"the pool {self.pool} needs a backbone with depth tokens")
+        if "cls" in self.pool and not self.cell_token:
+            raise InputError(f"the pool {self.pool} needs a backbone with a token of the cell")
+
+    @property
+    def cell_token(self) -> bool:
+        """Whether a token of the cell itself follows its genes."""
+        return self.kind in CELL_TOKEN
 
     @property
     def n_positions(self) -> int:
-        """Number of positions L of a cell: its genes, then T and S where the backbone has them."""
-        return self.n_genes + 2 * self.depth_tokens
+        """Number of positions L of a cell: its genes, then T and S, or the cell's own, where it has them."""
+        return self.n_genes + 2 * self.depth_tokens + self.cell_token
 
     @property
     def token_pool(self) -> tuple[str, ...]:
@@ -147,6 +186,21 @@ class Encoded(NamedTuple):
     lengths: list[int]
 
 
+class Scored(NamedTuple):
+    """What a backbone predicts of hidden genes: its `loss` (), the mean `error` () that an epoch reports, and
+    of each position (B, M) the code `predicted` and its own error `squared`, both without a gradient."""
+
+    loss: Tensor
+    error: Tensor
+    predicted: Tensor
+    squared: Tensor
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """Return half precision as single."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 class CellBackbone(nn.Module):
     """Encoder and decoder of one cell's genes, whatever is between them.
 
@@ -157,6 +211,7 @@ class CellBackbone(nn.Module):
     positions : a row for each position, and one for padding
     blocks : the encoder's blocks, which finetuning schemes choose from
     genes : names of the genes in the order of the positions, where the backbone came with some
+    predicts_values : whether codes are the values themselves, so that predictions can be held against counts
     recompute : keep only each block's input while training, and compute the rest again for the gradient
     redraw_calls : training steps that random features are old, where the backbone has some
     """
@@ -166,6 +221,7 @@ class CellBackbone(nn.Module):
     positions: nn.Embedding
     blocks: nn.ModuleList
     genes: tuple[str, ...] | None = None
+    predicts_values = True
     recompute: bool = False
     redraw_calls: Tensor
 
@@ -173,9 +229,21 @@ class CellBackbone(nn.Module):
         """Return what stands for each position (L, D), detached: what maskers know of a gene."""
         return self.positions.weight[:-1].detach()
 
-    def shown(self, values: Tensor) -> Tensor:
-        """Return which positions (B, L) of `values` (B, L) the encoder sees when nothing is masked."""
+    def embeddings(self) -> list[nn.Module]:
+        """Return the embeddings that a finetuning of them trains: of values and of positions."""
+        return [self.values, self.positions]
+
+    def codes(self, values: Tensor) -> Tensor:
+        """Return what the backbone reads and predicts (B, L) of normalised values (B, L)."""
+        return values
+
+    def shown(self, codes: Tensor) -> Tensor:
+        """Return which positions (B, L) of `codes` (B, L) the encoder sees when nothing is masked."""
         raise NotImplementedError
+
+    def maskable(self, codes: Tensor) -> Tensor | None:
+        """Return which positions (B, L) of cells with `codes` (B, L) may be hidden; None = all."""
+        return None
 
     def token_counts(self, lengths: np.ndarray) -> np.ndarray:
         """Return the tokens of cells that have `lengths` visible positions, both (n,)."""
@@ -186,7 +254,9 @@ class CellBackbone(nn.Module):
         cell, at = visible.nonzero(as_tuple=True)
         return Encoded(tokens.float(), cell, at, visible.sum(1).tolist())
 
-    def embed_tokens(self, values: Tensor, visible: Tensor, added: Tensor | None = None) -> Encoded:
+    def embed_tokens(
+        self, codes: Tensor, visible: Tensor, added: Tensor | None = None, hidden: Tensor | None = None
+    ) -> Encoded:
         """Return the tokens that enter the first block (see `encode`)."""
         raise NotImplementedError
 
@@ -194,17 +264,20 @@ class CellBackbone(nn.Module):
         """Send tokens through the blocks `start` to `stop`; after the last one they are normalised."""
         raise NotImplementedError
 
-    def encode(self, values: Tensor, visible: Tensor, added: Tensor | None = None) -> Encoded:
+    def encode(
+        self, codes: Tensor, visible: Tensor, added: Tensor | None = None, hidden: Tensor | None = None
+    ) -> Encoded:
         """Encode the visible positions.
 
         Parameters
         ----------
-        values : (B, L) ln(1 + 10,000 count / total), then T and S where the backbone has them; only visible
-            entries are read
+        codes : (B, L) of the genes, then of further positions (T and S, or a cell's own token) where the
+            backbone has them; only visible entries are read
         visible : (B, L) bool
         added : (B, D) a vector added to every token of its cell (the masker's summary)
+        hidden : (B, L) bool, masked genes, for a backbone whose encoder has tokens of them
         """
-        return self.through(self.embed_tokens(values, visible, added))
+        return self.through(self.embed_tokens(codes, visible, added, hidden))
 
     def pool(self, encoded: Encoded, values: Tensor, parts: Sequence[str] | None = None) -> Tensor:
         """Pool the tokens of each cell into one vector.
@@ -238,7 +311,7 @@ class CellBackbone(nn.Module):
         added: Tensor | None = None,
         pooled: Tensor | None = None,
     ) -> Tensor:
-        """Predict normalised values.
+        """Predict codes.
 
         Parameters
         ----------
@@ -253,6 +326,32 @@ class CellBackbone(nn.Module):
         (B, L) or (B, Q) predictions
         """
         raise NotImplementedError
+
+    def score(
+        self,
+        encoded: Encoded,
+        masked: Tensor,
+        at: Tensor,
+        real: Tensor,
+        target: Tensor,
+        added: Tensor | None = None,
+        pooled: Tensor | None = None,
+    ) -> Scored:
+        """Predict hidden genes and measure how far off that is, by the backbone's own loss.
+
+        Parameters
+        ----------
+        encoded, masked, added, pooled : see `decode`
+        at, real : (B, M) the positions that count, padded, and which of them are none of the padding
+        target : (B, L) codes, read at these positions alone
+        """
+        predicted = self.decode(encoded, masked, at, added, pooled)
+        off = full_precision(predicted - target.gather(1, at))
+        unit = self.error_unit()
+        measured = off if unit is None else off / unit[at]
+        error = (measured.square() * real).sum() / real.sum().clamp(min=1)
+        # in the values' own unit, as the noise of counts is
+        return Scored(error, error, predicted.detach().float(), off.detach().square().float())
 
     def error_unit(self) -> Tensor | None:
         """Return what errors are measured in at each position (L,), None = the values' own unit."""

@@ -73,18 +73,18 @@ class Latents(nn.Module):
         if key_init == "zero":
             nn.init.zeros_(self.key.weight)
 
-    def see(self, backbone: CellBackbone, values: Tensor, masked: Tensor | None) -> _Scene:
-        """Look at a batch (B, G); where `masked`, the mask vector stands in place of the value."""
-        shown = values if masked is None else values.masked_fill(masked, 0)
+    def see(self, backbone: CellBackbone, codes: Tensor, masked: Tensor | None) -> _Scene:
+        """Look at a batch of codes (B, G); where `masked`, the mask vector stands in place of the value."""
+        shown = codes if masked is None else codes.masked_fill(masked, 0)
         index, valid = pack(shown > 0)
         expressed = shown.gather(1, index) * valid
         if self.keys == "value":
-            genes, common = values.new_zeros(values.shape[1], 1), values.new_tensor([[0.0], [-1.0]])
-            table = values.new_ones(1, 1)
+            genes, common = codes.new_zeros(codes.shape[1], 1), codes.new_tensor([[0.0], [-1.0]])
+            table = codes.new_ones(1, 1)
             return _Scene(genes, None, masked, common, expressed.unsqueeze(-1), table, index, valid)
         embedding = backbone.values
         scale = 1 + shown if backbone.config.value_scaling else None
-        common = torch.cat([embedding(values.new_zeros(1)), embedding.masked[None]]).detach()
+        common = torch.cat([embedding(codes.new_zeros(1)), embedding.masked[None]]).detach()
         bins, table = embedding.bins(expressed).detach(), embedding.table.detach()
         return _Scene(backbone.gene_rows(), scale, masked, common, bins, table, index, valid)
 
@@ -135,17 +135,17 @@ class Latents(nn.Module):
         )
 
     def log_importance(
-        self, backbone: CellBackbone, values: Tensor, eligible: Tensor, subset: Tensor | None = None
+        self, backbone: CellBackbone, codes: Tensor, eligible: Tensor, subset: Tensor | None = None
     ) -> Tensor:
         """Return the log importance (B, G) of each gene: attention summed over heads and over R, or all."""
-        maps = self.attention(self.see(backbone, values, None), eligible, subset)
+        maps = self.attention(self.see(backbone, codes, None), eligible, subset)
         return maps.sum((1, 2)).clamp(min=1e-12).log()
 
     def forward(
-        self, backbone: CellBackbone, values: Tensor, masked: Tensor | None, eligible: Tensor
+        self, backbone: CellBackbone, codes: Tensor, masked: Tensor | None, eligible: Tensor
     ) -> Summary:
-        """Summarise the cells with `masked` genes hidden: no masked value is read."""
-        scene = self.see(backbone, values, masked)
+        """Summarise the cells of these codes with `masked` genes hidden: no masked code is read."""
+        scene = self.see(backbone, codes, masked)
         maps = self.attention(scene, eligible)
         output = self.out(self._attend(scene, maps).transpose(1, 2).flatten(2))
         return Summary(output.mean(1), self._penalty(maps, output))

@@ -32,11 +32,35 @@ def cell_uniform(noise: Tensor, count: int, purpose: int = 0) -> Tensor:
     They are a hash of the cell's noise (B, L), so that they too depend on the cell alone; in integers, so
     that they are the same on every device. `purpose` keeps uses apart.
     """
-    keys = noise[:, :4].float().contiguous().view(torch.int32).long() & _LOW
+    keys = _bits(noise[:, :4])
     state = torch.full_like(keys[:, :1], purpose)
     for column in range(keys.shape[1]):
         state = _mix(state ^ keys[:, column : column + 1])
-    index = torch.arange(1, count + 1, device=noise.device)
+    return _uniform(state, torch.arange(1, count + 1, device=noise.device))
+
+
+def content_uniform(values: Tensor, index: Tensor, real: Tensor, seed: int, purpose: int = 0) -> Tensor:
+    """Return random numbers (B, M) of a cell's entries, uniform in (0, 1), that hang on the cell alone.
+
+    Equal cells have equal numbers, whatever the batch, the order of the cells or the device.
+
+    Parameters
+    ----------
+    values : (B, M) the entries
+    index, real : (B, M) their positions, and which of them are no padding
+    seed, purpose : further numbers that decide
+    """
+    each = _mix(_bits(values) ^ (index * 0x9E3779B1 & _LOW)) * real
+    state = _mix(_mix((each.sum(1, keepdim=True) & _LOW) ^ (seed & _LOW)) ^ purpose)
+    return _uniform(state, index + 1)
+
+
+def _bits(x: Tensor) -> Tensor:
+    """Return the bits of numbers, as single precision has them."""
+    return x.float().contiguous().view(torch.int32).long() & _LOW
+
+
+def _uniform(state: Tensor, index: Tensor) -> Tensor:
     mixed = _mix(_mix((state + index * 0x9E3779B1) & _LOW) ^ state)
     return ((mixed >> 8).float() + 0.5) / 2**24
 

@@ -8,7 +8,6 @@ pools a cell runs over the padding too: a prediction then depends on the cells b
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sgm_core.errors import InputError
@@ -64,20 +63,10 @@ def through_padded(backbone: CellBackbone, padded: Padded, start: int = 0, stop:
     keys[~keys.any(1), :1] = True  # a cell without a gene attends to its padding: its softmax needs something
     for block in backbone.blocks[start:stop]:
         assert isinstance(block, EncoderBlock)
-        tokens = _through_block(block, tokens, keys)
+        tokens = block.padded(tokens, keys)
     return Padded(backbone.norm(tokens) if stop == len(backbone.blocks) else tokens, padded.valid)
 
 
 def pool_padded(padded: Padded) -> Tensor:
     """Return the maximum (B, D) over all places, padding included."""
     return padded.tokens.amax(1)
-
-
-def _through_block(block: EncoderBlock, x: Tensor, keys: Tensor) -> Tensor:
-    q, k, v = block.qkv(x).unflatten(-1, (3, block.heads, -1)).permute(2, 0, 3, 1, 4)
-    dropout = block.attention_dropout if block.training else 0.0
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=keys[:, None, None], dropout_p=dropout)
-    x = block.norm1(x + block.dropout(block.out(out.transpose(1, 2).flatten(2))))
-    return block.norm2(  # type: ignore[no-any-return]
-        x + block.dropout(block.ff2(block.dropout(F.relu(block.ff1(x)))))
-    )

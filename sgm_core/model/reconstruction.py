@@ -15,18 +15,20 @@ from sgm_core.model.strategies.base import Errors, Seen
 
 
 class Reconstruction(NamedTuple):
-    """One forward pass: `loss` () with the penalty and what the strategy learns by, `error` () the mean
-    squared error on masked genes."""
+    """One forward pass: `loss` () with the penalty and what the strategy learns by, `error` () the mean error
+    on masked genes, of the backbone's own kind (squared, unless it says otherwise)."""
 
     loss: Tensor
     error: Tensor
 
 
 class Drawn(NamedTuple):
-    """The masks (B, G) of a batch and the effective share (B,) of the probabilities they were drawn from."""
+    """The masks (B, G) of a batch, the effective share (B,) of the probabilities they were drawn from, and
+    what could have been drawn, `eligible` (B, G)."""
 
     masked: Tensor
     effective_share: Tensor
+    eligible: Tensor
 
 
 class MaskedModel(nn.Module):
@@ -85,12 +87,15 @@ class MaskedModel(nn.Module):
         subset : (B, R) latents that score each cell, for strategies that use latents
         """
         basis = self.masking["mask_basis"]
-        strata = strata_of(values, self.eligible, basis, *self.strategy.ratios(noise))
-        seen = Seen(self.backbone, values, noise, self.eligible, subset, self.latents, strata)
+        codes = self.backbone.codes(values)
+        maskable = self.backbone.maskable(codes)
+        eligible = self.eligible.expand_as(values) if maskable is None else self.eligible & maskable
+        strata = strata_of(values, eligible, basis, *self.strategy.ratios(noise))
+        seen = Seen(self.backbone, values, codes, noise, self.eligible, subset, self.latents, strata)
         log_weights = self.strategy.log_weights(seen)
         masked = draw_strata(log_weights, noise, values, strata)
-        share = self.strategy.effective_share(seen, log_weights, masked)
-        return Drawn(masked, share)
+        share = self.strategy.effective_share(seen._replace(eligible=eligible), log_weights, masked)
+        return Drawn(masked, share, eligible)
 
     def forward(self, values: Tensor, masked: Tensor, target: Tensor | None = None) -> Reconstruction:
         """Reconstruct the masked genes of a batch; only the loss reads their values.
@@ -102,29 +107,32 @@ class MaskedModel(nn.Module):
         target : (B, L) what is to be predicted where `masked`, by default `values`; another where the input
             was down-sampled
         """
-        target = values if target is None else target
-        added_encoder, added_decoder, penalty = self._summarise(values, masked)
-        encoded = self.backbone.encode(values, self.backbone.shown(values) & ~masked, added_encoder)
+        codes = self.backbone.codes(values)
+        # another target only where cells were down-sampled
+        wanted = codes if target is None or target is values else self.backbone.codes(target)
+        encoded, added, penalty = self._encode_masked(codes, masked)
         at, real = pack(masked & self.eligible)
-        predicted = self.backbone.decode(encoded, masked, at, added_decoder, self._context(encoded, values))
-        off = (predicted - target.gather(1, at)).float()
-        unit = self.backbone.error_unit()
-        measured = off if unit is None else off / unit[at]
-        error = (measured.square() * real).sum() / real.sum().clamp(min=1)
-        loss = error + self.masking["penalty_weight"] * penalty
+        context = self._context(encoded, values)
+        scored = self.backbone.score(encoded, masked, at, real, wanted, added, context)
+        loss = scored.loss + self.masking["penalty_weight"] * penalty
         if torch.is_grad_enabled():
-            # in the values' own unit, as the noise of counts is
-            facts = (at, real, predicted.detach().float(), off.detach().square())
+            target = values if target is None else target
+            facts = (at, real, scored.predicted, scored.squared)
             cells = self.backbone, values, target, self.eligible
             learned = self.strategy.learn(Errors(*cells, *facts, self.latents))
             loss = loss if learned is None else loss + learned
-        return Reconstruction(loss, error)
+        return Reconstruction(loss, scored.error)
 
     def predict(self, values: Tensor, masked: Tensor) -> Tensor:
-        """Predict every position (B, G) of cells with `masked` genes hidden."""
-        added_encoder, added_decoder, _ = self._summarise(values, masked)
-        encoded = self.backbone.encode(values, self.backbone.shown(values) & ~masked, added_encoder)
-        return self.backbone.decode(encoded, masked, None, added_decoder, self._context(encoded, values))
+        """Predict every position's code (B, G) of cells with `masked` genes hidden."""
+        encoded, added, _ = self._encode_masked(self.backbone.codes(values), masked)
+        return self.backbone.decode(encoded, masked, None, added, self._context(encoded, values))
+
+    def _encode_masked(self, codes: Tensor, masked: Tensor) -> tuple[Encoded, Tensor | None, Tensor]:
+        """Return the tokens of cells with `masked` genes hidden, the decoder's summary and the penalty."""
+        to_encoder, to_decoder, penalty = self._summarise(codes, masked)
+        visible = self.backbone.shown(codes) & ~masked
+        return self.backbone.encode(codes, visible, to_encoder, masked & self.eligible), to_decoder, penalty
 
     def _context(self, encoded: Encoded, values: Tensor) -> Tensor | None:
         """Return what the decoder knows of the cell's vector: never the genes, hidden ones among them."""
@@ -147,20 +155,20 @@ class MaskedModel(nn.Module):
         keep_summary : whether the latents' summary is added to them
         genes_only : leave out the depth tokens T and S
         """
-        added = None
+        codes, added = self.backbone.codes(values), None
         if keep_summary and self.to_encoder is not None:
             assert self.latents is not None
-            added = self.to_encoder(self.latents(self.backbone, values, None, self.eligible).vector)
-        visible = self.backbone.shown(values)
+            added = self.to_encoder(self.latents(self.backbone, codes, None, self.eligible).vector)
+        visible = self.backbone.shown(codes)
         if genes_only:
             visible[:, self.backbone.config.n_genes :] = False
-        return self.backbone.embed_tokens(values, visible, added)
+        return self.backbone.embed_tokens(codes, visible, added)
 
-    def _summarise(self, values: Tensor, masked: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
+    def _summarise(self, codes: Tensor, masked: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
         if self.latents is None or not self.has_summary:
-            return None, None, values.new_zeros(())
+            return None, None, codes.new_zeros(())
         seen = masked if self.masking["summary_sees"] == "masked" else None
-        vector, penalty = self.latents(self.backbone, values, seen, self.eligible)
+        vector, penalty = self.latents(self.backbone, codes, seen, self.eligible)
         return (
             self.to_encoder(vector) if self.to_encoder is not None else None,
             self.to_decoder(vector) if self.to_decoder is not None else None,

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from sgm_core.model.interface import BackboneConfig
 
 GENES = "genes"
 """The part of a cell's vector that is its input: a head on it reads the genes beside the model."""
+CELL_TOKEN = ("scgpt", "scbert")
+"""Kinds of backbone in which a token of the cell itself follows its genes."""
 SIZES: dict[str, dict[str, Any]] = {
     "dense": {
         "kind": "dense",
@@ -61,6 +65,25 @@ def shape_fields(size: str, n_genes: int) -> dict[str, Any]:
     return {"n_genes": n_genes, **SIZES[size]}
 
 
+def token_lengths(shape: Mapping[str, Any], expressed: np.ndarray) -> np.ndarray:
+    """Return the tokens of cells (n,) that express so many of a backbone's genes (n,).
+
+    Parameters
+    ----------
+    shape : fields of `BackboneConfig`
+    expressed : number of its genes that each cell expresses
+    """
+    import numpy as np  # the command line starts without
+
+    kind = shape.get("kind")
+    if kind == "scbert":
+        return np.full_like(expressed, int(shape["n_genes"]) + 1)
+    if kind == "scgpt":
+        limit = shape.get("max_length")
+        return expressed + 1 if limit is None else np.minimum(expressed + 1, int(limit))
+    return expressed + 2 * bool(shape.get("depth_tokens"))
+
+
 class Parameters(NamedTuple):
     """Numbers of parameters: of the encoder's blocks, of the decoder's, and of the embeddings around them."""
 
@@ -75,6 +98,12 @@ def parameters(shape: Mapping[str, Any]) -> Parameters:
     Without torch, which a page would have to load for the count of the model itself.
     """
     width = shape["width"]
+    if shape.get("kind") in CELL_TOKEN:
+        inner = shape["heads"] * (shape.get("head_dim") or width // shape["heads"])
+        blocks = shape["depth"] * (4 * width * inner + 2 * shape["ff"] * width**2)
+        heads = 4 * width**2 if shape["kind"] == "scgpt" else width * (shape["bins"] + 1)
+        table = width * (shape["n_genes"] + width) if shape["kind"] == "scgpt" else 0  # scBERT's is fixed
+        return Parameters(int(blocks), int(heads), int(table))
     if shape.get("kind") == "dense":
         blocks = shape["depth"] * 2 * shape["ff"] * width**2
         genes = width * shape["n_genes"]

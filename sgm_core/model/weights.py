@@ -1,7 +1,7 @@
-"""The released weights: checked and imported once, loaded by name from then on."""
+"""Released weights: checked and imported once, loaded by name from then on."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,30 +12,34 @@ from safetensors.torch import load_file, save_file
 
 from sgm_core import home
 from sgm_core.cells.write import room
-from sgm_core.errors import InputError, NotFoundError
-from sgm_core.model.backbone import Backbone
-from sgm_core.model.bundle import IMPORT, LICENCE, SCHEMA_VERSION, Bundle, open_bundle
-from sgm_core.model.checkpoint import KEYS, official_backbone, open_official
-from sgm_core.model.gene_list import WHERE, check_genes, check_official_order
-from sgm_core.model.interface import BackboneConfig
+from sgm_core.errors import InputError
+from sgm_core.model.build import build_backbone
+from sgm_core.model.bundle import SCHEMA_VERSION, Bundle, open_bundle
+from sgm_core.model.checkpoint import open_official, scfoundation_layout
+from sgm_core.model.gene_list import WHERE
+from sgm_core.model.interface import BackboneConfig, CellBackbone
+from sgm_core.model.layout import Genes, Layout
+from sgm_core.model.plain_file import read_plain
+from sgm_core.model.scbert_file import open_scbert
+from sgm_core.model.scgpt_file import WEIGHTS, open_scgpt
 from sgm_core.model.sizes import SIZES
 from sgm_core.progress import Observer
 
 _BLOCK = 1 << 24
 
 
-def import_weights(
-    path: str | Path, genes: str | Path | Sequence[str], name: str, observer: Observer | None = None
-) -> Bundle:
-    """Import scFoundation's ``models.ckpt`` as the backbone `name`.
+def import_weights(path: str | Path, genes: Genes, name: str, observer: Observer | None = None) -> Bundle:
+    """Import a released model as the backbone `name`: scFoundation, scGPT or scBERT, told by what is in it.
 
-    The file is read with ``weights_only=True``, never otherwise. Every weight set in it is checked whole
-    (names, shapes, NaN) before anything appears under `name`.
+    A file of weights is read with ``weights_only=True``, never otherwise. Every weight set in it is checked
+    whole (names, shapes, NaN) before anything appears under `name`.
 
     Parameters
     ----------
-    path : the file
-    genes : its gene list, ``OS_scRNA_gene_index.19264.tsv``, or the names in order
+    path : scFoundation's ``models.ckpt``; scGPT's folder of ``best_model.pt``, ``args.json`` and
+        ``vocab.json``; or scBERT's ``panglao_pretrain.pth``, beside which ``gene2vec_16906.npy`` is checked
+    genes : the gene list: ``OS_scRNA_gene_index.19264.tsv``, ``panglao_10000.h5ad`` or a text file, or the
+        names in order; None for scGPT, whose vocabulary has them
     name : what to call it: letters, digits, ``. _ -``
     observer : is told about the progress, and the note on the licence
 
@@ -58,26 +62,24 @@ def import_weights(
     if target.exists():
         raise InputError(f"weights {name!r} exist already: choose another name or delete {target}")
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise NotFoundError(f"no file {path}: {WHERE}")
-    steps = 2 + 2 * len(KEYS)
-    observer.progress(0, steps, f"reading {path.name}")
-    stored = open_official(path)
-    keys = [key for key in KEYS if key in stored]
-    observer.message(LICENCE)
+    observer.progress(0, 1, f"reading {path.name}")
+    layout = find_layout(path, genes)
+    path, keys, licence = layout.file, layout.keys, layout.released.licence
+    steps = 2 + 2 * len(keys)
+    observer.message(f"{path.name} is {layout.released.title}. {licence}")
+    for note in layout.notes:
+        observer.message(note)
     with room(target, path.stat().st_size, "weights"), home.whole_folder(target) as folder:
         configs: dict[str, BackboneConfig] = {}
         names: tuple[str, ...] = ()
         for i, key in enumerate(keys):
             observer.check()
             observer.progress(1 + 2 * i, steps, f"checking {key}")
-            backbone = official_backbone(stored[key], f"{path.name}[{key}]")
+            backbone = layout.read(key)
             configs[key] = backbone.config
             if not names:
                 # the gene list is small and often the culprit: look at it before the other weight sets
-                names = check_genes(genes, backbone.config.n_genes)
-                source = Path(genes).name if isinstance(genes, str | Path) else "the gene list"
-                check_official_order(names, source)
+                names = layout.genes(backbone.config.n_genes)
             if configs[key] != configs[keys[0]]:
                 raise InputError(f"the weight sets {keys[0]} and {key} of {path.name} have different shapes")
             observer.progress(2 + 2 * i, steps, f"writing {key}")
@@ -89,7 +91,7 @@ def import_weights(
             digest.update(block)
         lines = ["gene_name\tindex", *(f"{gene}\t{i}" for i, gene in enumerate(names))]
         (folder / "genes.tsv").write_text("\n".join(lines) + "\n")
-        (folder / "LICENCE.txt").write_text(LICENCE + "\n")
+        (folder / "LICENCE.txt").write_text(licence + "\n")
         home.write_json(
             folder / "bundle.json",
             {
@@ -97,28 +99,61 @@ def import_weights(
                 "name": name,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "source": {"file": path.name, "sha256": digest.hexdigest()},
-                "keys": keys,
+                "keys": list(keys),
                 "config": configs[keys[0]].to_dict(),
                 "n_parameters": sum(parameter.numel() for parameter in backbone.parameters()),
-                "licence": LICENCE,
+                "licence": licence,
             },
         )
     observer.progress(steps, steps, "imported")
     return open_bundle(name)
 
 
-def load_backbone(name: str, key: str = "gene", compat: str = "corrected") -> Backbone:
+def find_layout(path: Path, genes: Genes) -> Layout:
+    """Open the files of a released model, whichever it is.
+
+    Raises
+    ------
+    NotFoundError
+        If a file is missing.
+    InputError
+        If they are damaged, or of no model that is known.
+    """
+    if path.is_dir():
+        for pattern in (WEIGHTS, "models.ckpt", "panglao_pretrain*.pth", "*.pth"):
+            found = sorted(path.glob(pattern))
+            if len(found) == 1:
+                return find_layout(found[0], genes)
+        raise InputError(
+            f"{path} has none of the files {WEIGHTS}, models.ckpt and panglao_pretrain.pth, or more than one "
+            "*.pth: name the file"
+        )
+    if path.name == WEIGHTS:
+        return open_scgpt(path.parent)
+    stored = read_plain(path, WHERE)
+    if isinstance(stored, dict):
+        if {"model_state_dict", "token_emb.weight"} & set(stored):
+            return open_scbert(path, genes)
+        if any(str(name).endswith("value_encoder.linear1.weight") for name in stored):
+            raise InputError(
+                f"{path.name} looks like scGPT's weights: they come as a folder, with {WEIGHTS}, args.json "
+                "and vocab.json in it; import that"
+            )
+    return scfoundation_layout(path, open_official(path), genes)
+
+
+def load_backbone(name: str, key: str = "gene", compat: str = "corrected") -> CellBackbone:
     """Load one weight set of an imported backbone.
 
     Parameters
     ----------
     name : of the imported weights (``sgm weights list``)
-    key : ``cell``, ``gene`` or ``rde``
+    key : ``cell``, ``gene`` or ``rde``; a model that has one weight set gives that
     compat : ``corrected``, or ``official`` for exactly what the released code does
 
     Returns
     -------
-    Backbone
+    CellBackbone
         In evaluation mode, on the CPU, float32, with ``.genes``.
 
     Raises
@@ -133,8 +168,7 @@ def load_backbone(name: str, key: str = "gene", compat: str = "corrected") -> Ba
     >>> backbone = load_backbone("scfoundation", "cell")  # doctest: +SKIP
     """
     bundle = open_bundle(name)
-    if key not in bundle.keys:
-        raise NotFoundError(f"weights {name!r} have no set {key!r}; they have {', '.join(bundle.keys)}")
+    key = bundle.key(key)
     try:
         config = BackboneConfig.from_dict(bundle.config)
     except TypeError as error:
@@ -142,12 +176,13 @@ def load_backbone(name: str, key: str = "gene", compat: str = "corrected") -> Ba
     file = bundle.path / f"{key}.safetensors"
     try:
         with torch.device("meta"):
-            backbone = Backbone(replace(config, compat=compat))
+            backbone = build_backbone(replace(config, compat=compat))
         backbone.load_state_dict(load_file(file), assign=True)
     except (RuntimeError, SafetensorError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"{file} is damaged ({reason}): delete {bundle.path} and import the weights again: {IMPORT}"
+            f"{file} is damaged ({reason}): delete {bundle.path} and import the weights again: "
+            f"{bundle.released.command}"
         ) from error
     backbone.requires_grad_(True)
     backbone.genes = bundle.genes

@@ -7,6 +7,7 @@ from sgm_core.model.sizes import SIZES, shape_fields
 
 if TYPE_CHECKING:
     from sgm_core.cells.dataset import Dataset
+    from sgm_core.progress import Observer
 
 BUNDLE_DEFAULTS: dict[str, dict[str, Any]] = {
     "pretrain": {
@@ -24,6 +25,29 @@ expressed genes takes about 4.5 GB while it is pretrained and 1 GB while it is f
 larger batch is no faster; the gradient is made steadier by accumulation, at no cost of memory."""
 
 
+KIND_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+    "scgpt": {
+        "pretrain": {
+            **BUNDLE_DEFAULTS["pretrain"],
+            "batch_size": 8,
+            "accumulation": 4,
+            "mask_ratio": 0.4,
+            "zero_ratio": 0.0,
+        },
+        "finetune": {**BUNDLE_DEFAULTS["finetune"], "batch_size": 8, "accumulation": 4},
+    },
+    "scbert": {
+        "pretrain": {
+            **BUNDLE_DEFAULTS["pretrain"],
+            "mask_ratio": 0.15,
+            "zero_ratio": 0.0,
+            "redraw_interval": 1000,
+        },
+        "finetune": {**BUNDLE_DEFAULTS["finetune"], "batch_size": 2, "accumulation": 4},
+    },
+}
+"""The same of weights of other models: the shares that their own masked training hides, where their tokens
+are genes that are not zero, with the rates of the paper."""
 SIZE_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "dense": {
         "pretrain": {
@@ -44,12 +68,15 @@ SIZE_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
 
 def recipe_defaults(backbone: str) -> dict[str, dict[str, Any]]:
     """Return the fields of `pretrain` and of `finetune` that a backbone starts from in the preset `sgm`."""
-    return BUNDLE_DEFAULTS if is_bundle(backbone) else SIZE_DEFAULTS.get(backbone, {})
+    if not is_bundle(backbone):
+        return SIZE_DEFAULTS.get(backbone, {})
+    return KIND_DEFAULTS.get(bundle_kind(backbone), BUNDLE_DEFAULTS)
 
 
 def own_fields(part: str) -> set[str]:
     """Return the fields of `part` ("pretrain", "finetune") that some backbone starts elsewhere from."""
-    return {name for all_ in (BUNDLE_DEFAULTS, *SIZE_DEFAULTS.values()) for name in all_.get(part, {})}
+    all_of = (BUNDLE_DEFAULTS, *KIND_DEFAULTS.values(), *SIZE_DEFAULTS.values())
+    return {name for all_ in all_of for name in all_.get(part, {})}
 
 
 POOLS = (
@@ -83,6 +110,16 @@ def is_bundle(name: str) -> bool:
     return name in bundle_names()
 
 
+def bundle_kind(name: str) -> str:
+    """Return the kind of backbone that imported weights are for; scFoundation's where they are damaged."""
+    from sgm_core.model.bundle import open_bundle
+
+    try:
+        return open_bundle(name).kind
+    except InputError:
+        return "transformer"
+
+
 def backbone_names() -> tuple[str, ...]:
     """Return every name that the field `backbone` takes: the sizes, then the imported bundles."""
     from sgm_core.model.bundle import bundle_names
@@ -114,6 +151,33 @@ def default_arms(backbone: str) -> tuple[str, ...]:
     if is_bundle(backbone):
         return ("original", "uniform", "uniform+summary", "self-guided")
     return ("no-pretraining", "uniform", "uniform+summary", "expression+summary", "self-guided")
+
+
+def say_of_weights(dataset: "Dataset", weights: str, observer: "Observer") -> None:
+    """Tell what a person should know of imported weights on a dataset: their corpus, and cells too long."""
+    observer.message(corpus_sentence(dataset, weights))
+    said = length_sentence(dataset, weights)
+    if said is not None:
+        observer.message(said)
+
+
+def length_sentence(dataset: "Dataset", weights: str) -> str | None:
+    """Say which genes of cells over the length limit are read; None where there are no such cells."""
+    from sgm_core.model.bundle import open_bundle
+    from sgm_core.training.tokens import vocabulary_tokens
+
+    bundle = open_bundle(weights)
+    limit = bundle.config.get("max_length")
+    if limit is None:
+        return None
+    tokens = vocabulary_tokens(dataset, bundle.genes, {**bundle.config, "max_length": None})
+    over = tokens.over(limit)
+    if not over:
+        return None
+    return (
+        f"{over:,} of {len(tokens.counts):,} cells of {dataset.name!r} express more genes than {weights!r} "
+        f"reads of one: {limit - 1:,} are drawn in each, evenly and always the same ones"
+    )
 
 
 def corpus_sentence(dataset: "Dataset", weights: str) -> str:

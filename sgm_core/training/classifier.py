@@ -264,7 +264,7 @@ def train_classifier(
             store = stack.enter_context(stored(classifier.prefix, everyone, observer))
         task = Finetuning(classifier, cells, codes, validation, validation_codes, store, observer, where)
         loop = Loop(task, config, observer, keeper=keeper)
-        if config.head == "linear":
+        if isinstance(classifier.head, LinearHead):
             task.start_from_probe(*(start or task.probe(scaled_by)))
             if len(validation) and loop.best is not None:
                 loop.best.ends(validation_score(validation_codes, task.classify(validation)), 0)

@@ -83,14 +83,14 @@ class MaskCounter:
         rows : its cells (B,)
         epoch : number of the epoch
         values, masked : (B, L) what the masks were drawn on, and the masks
-        eligible : (L,)
+        eligible : (L,) or (B, L)
         target : (B, L) the cells' own expression where `values` are those of thinned cells
         """
         device, target = values.device, values if target is None else target
         if self._positions is not None:
             self._positions = self._positions.to(device)
             values, masked, target = (x[:, self._positions] for x in (values, masked, target))
-            eligible = eligible[self._positions]
+            eligible = eligible[..., self._positions]
         nonzero = ((values > 0) & eligible).float()
         zero = ((values <= 0) & eligible).float()
         hit = masked.float()

@@ -1,8 +1,8 @@
 """From a dataset on disk to batches of normalised values."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from sgm_core.cells.vocabulary import place_genes
 from sgm_core.errors import InputError
 from sgm_core.model.inputs import depth_values
 from sgm_core.model.reconstruction import MaskedModel
+from sgm_core.model.sizes import CELL_TOKEN, token_lengths
 from sgm_core.training.tokens import MIN_DETECTION, known_genes, moments_of, most_informative
 from sgm_core.training.variable_genes import sums_of, variable_genes
 
@@ -82,6 +83,7 @@ class Values:
     Attributes
     ----------
     measured : (L,) bool, the positions that the dataset has a gene for; never T or S
+    expressed : (n_cells,) number of the chosen genes that each cell expresses
     lengths : (n_cells,) tokens of every cell: its expressed genes, and the depth tokens
     n_positions : positions L of a cell: its genes, then T and S where they are asked for
     """
@@ -107,14 +109,14 @@ class Values:
         target_depth: str | None,
     ) -> None:
         self.dataset, self.device, self._places = dataset, device, places
-        genes, self._known = known_genes(dataset, places >= 0)
+        self.expressed, self._known = known_genes(dataset, places >= 0)
         totals = self._totals()
         self._log_totals = np.log10(np.maximum(totals, 1))
         self._depths: np.ndarray | None = None  # T and S (cells, 2)
         if target_depth is not None:
             self._depths = np.stack(depth_values(self._log_totals, target_depth), 1).astype(np.float32)
         n_depths = 0 if self._depths is None else 2
-        self.lengths, self.n_positions = genes + n_depths, n_genes + n_depths
+        self.lengths, self.n_positions = self.expressed + n_depths, n_genes + n_depths
         self.measured = np.zeros(self.n_positions, bool)
         self.measured[places[places >= 0]] = True
 
@@ -213,6 +215,8 @@ class VocabularyValues(Values):
     vocabulary : symbols in the order of the backbone's positions; a gene that the dataset lacks is zero
     device : where batches go
     target_depth : how T is set, see `sgm_core.model.inputs`
+    shape : fields of the backbone's `BackboneConfig`, by default one with T and S; where the cell itself has
+        a token, a position of the value 0 stands for it
 
     Raises
     ------
@@ -223,10 +227,22 @@ class VocabularyValues(Values):
     _others_count = False
 
     def __init__(
-        self, dataset: Dataset, vocabulary: Sequence[str], device: torch.device, target_depth: str = "a0"
+        self,
+        dataset: Dataset,
+        vocabulary: Sequence[str],
+        device: torch.device,
+        target_depth: str = "a0",
+        shape: Mapping[str, Any] | None = None,
     ) -> None:
         places = place_genes(dataset.genes, vocabulary, f"dataset {dataset.name!r}")
-        self._describe(dataset, places, len(vocabulary), device, target_depth)
+        self.shape = shape or {"depth_tokens": True}
+        cell_token = self.shape.get("kind") in CELL_TOKEN
+        target = None if cell_token else target_depth
+        self._describe(dataset, places, len(vocabulary), device, target)
+        if cell_token:
+            self.n_positions += 1
+            self.measured = np.append(self.measured, False)
+            self.lengths = token_lengths(self.shape, self.expressed)
 
     def _totals(self) -> np.ndarray:
         return self._known
@@ -315,12 +331,15 @@ def model_values(dataset: Dataset, model: MaskedModel, names: np.ndarray, device
     """
     target = str(model.masking.get("target_depth", "a0"))
     if model.backbone.genes is not None:
-        return VocabularyValues(dataset, model.backbone.genes, device, target)
+        shape = model.backbone.config.to_dict()
+        return VocabularyValues(dataset, model.backbone.genes, device, target, shape)
     target_or_none = target if model.backbone.config.depth_tokens else None
     return Values(dataset, dataset.gene_columns(names), device, target_or_none)
 
 
-def refuse_long_cells(lengths: np.ndarray, most: int, source: str) -> None:
+def refuse_long_cells(
+    lengths: np.ndarray, most: int, source: str, shape: Mapping[str, Any] | None = None
+) -> None:
     """Check that no cell has more than `most` tokens.
 
     Parameters
@@ -328,6 +347,8 @@ def refuse_long_cells(lengths: np.ndarray, most: int, source: str) -> None:
     lengths : (cells,) tokens of each cell
     most : the field ``max_tokens``
     source : what the data is called, for messages
+    shape : fields of the backbone's `BackboneConfig`: one whose tokens are limited by itself, or whose time
+        goes with the tokens and not with their square, takes any cell
 
     Raises
     ------
@@ -335,7 +356,7 @@ def refuse_long_cells(lengths: np.ndarray, most: int, source: str) -> None:
         If there are such cells: how many, the longest, and what to do.
     """
     over = int((lengths > most).sum())
-    if over:
+    if over and (shape or {}).get("kind") not in CELL_TOKEN:
         raise InputError(
             f"{over:,} of {len(lengths):,} cells of {source} have more than "
             f"{most:,} tokens (max_tokens), the longest {lengths.max():,}; attention's time goes with the "

@@ -28,14 +28,14 @@ def random_numbers(
     return to_device(noise[:, :n_positions].contiguous(), device), to_device(subset.contiguous(), device)
 
 
-def mask_sums(x: Tensor, drawn: Drawn, eligible: Tensor) -> Tensor:
+def mask_sums(x: Tensor, drawn: Drawn) -> Tensor:
     """Return a batch's sums over cells (5,): effective share, masked, masked non-zero, non-zero, and the
     hidden share of the cell's counts.
 
     Counts are those of the eligible genes, up to the cell's own factor: exp(x) - 1 of its values x (B, L).
     """
-    nonzero = (x > 0) & eligible
-    counts = x.expm1() * eligible
+    nonzero = (x > 0) & drawn.eligible
+    counts = x.expm1() * drawn.eligible
     parts = (
         drawn.effective_share.sum(),
         drawn.masked.sum(),

@@ -22,7 +22,7 @@ from sgm_core.model.checkpoint import load_model
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.saved import FOLDER as STATE
-from sgm_core.training.backbones import check_backbone, corpus_sentence, is_bundle
+from sgm_core.training.backbones import check_backbone, is_bundle, say_of_weights
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import model_values, refuse_long_cells
 from sgm_core.training.folds import draws_of, run_folds, wanted
@@ -161,7 +161,8 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
             set_pool(model.backbone, config.pool)
             model.to(device)
             values = model_values(dataset, model, names, device)
-            refuse_long_cells(values.lengths, source.max_tokens, f"dataset {dataset.name!r}")
+            shape = model.backbone.config.to_dict()
+            refuse_long_cells(values.lengths, source.max_tokens, f"dataset {dataset.name!r}", shape)
         if config.scheme == "linear-probe" and pooled is None:
             rows = source.encoded_rows(config)
             pooled = pooled_of(model, values, rows, config.keep_summary, config.precision, observer)
@@ -235,7 +236,7 @@ def _imported(config: FinetuneConfig, observer: Observer) -> Source:
     if not config.data:
         raise InputError(f"finetuning {config.backbone!r} needs a dataset: give --data NAME")
     dataset = open_dataset(config.data)
-    observer.message(corpus_sentence(dataset, config.backbone))
+    say_of_weights(dataset, config.backbone, observer)
     folds = run_folds(dataset, config)
 
     def fresh() -> tuple[MaskedModel, np.ndarray, str]:

@@ -60,8 +60,8 @@ def first_masks(
         noise, subset = random_numbers(config, _PURPOSE, 0, batch, width, values.device)
         with autocast(values.device, config.precision):
             drawn = model.draw(x, noise, subset)
-        counter.add(batch, 0, x, drawn.masked, model.eligible)
-        sums += mask_sums(x, drawn, model.eligible)
+        counter.add(batch, 0, x, drawn.masked, drawn.eligible)
+        sums += mask_sums(x, drawn)
     model.train(was_training)
     shares = mask_shares(sums.tolist(), len(rows), int(values.measured.sum()))
     cells = {"epoch": 0, "cells": len(rows), **shares}

@@ -21,7 +21,7 @@ from sgm_core.model.interface import BackboneConfig
 from sgm_core.model.reconstruction import Drawn, MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.saved import FOLDER as STATE
-from sgm_core.training.backbones import corpus_sentence, is_bundle
+from sgm_core.training.backbones import is_bundle, say_of_weights
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.corpus import (
     CorpusCells,
@@ -233,7 +233,8 @@ class Pretraining(Task[Batch]):
         self.order: np.random.Generator = np.random.default_rng([config.seed, _ORDER])
         self._features = torch.Generator().manual_seed(config.seed * 8 + _FEATURES)
         self.validation = self.order.permutation(validation)[:VALIDATION_CELLS]
-        self._official = config.compat == "official"
+        # of scFoundation and scBERT: the released code counts its steps, and draws random features anew
+        self._official = config.compat == "official" and hasattr(self.model.backbone, "redraw_calls")
         self._interval = config.redraw_interval or (OFFICIAL_INTERVAL if self._official else None)
         # steps since the features were drawn
         self._calls = int(self.model.backbone.redraw_calls) if self._official else 0
@@ -308,17 +309,17 @@ class Pretraining(Task[Batch]):
 
     def _count(self, batch: Batch, drawn: Drawn) -> None:
         """Count the masks of the cells of `data`: those of further datasets have no labels or groups here."""
-        rows, x, target, eligible = batch.rows, batch.x, batch.target, self.model.eligible
+        rows, x, target = batch.rows, batch.x, batch.target
         if self.corpus is not None:
             own = self.corpus.own(rows)
             if not own.any():
                 return
             at = torch.from_numpy(np.flatnonzero(own)).to(self.device)
             rows, x, target = rows[own], x[at], target[at]
-            drawn = Drawn(drawn.masked[at], drawn.effective_share[at])
+            drawn = Drawn(*(part[at] for part in drawn))
         self._counted += len(rows)
-        self.counter.add(rows, self._epoch, x, drawn.masked, eligible, target)
-        self._sums[1:] += mask_sums(x, drawn, eligible)
+        self.counter.add(rows, self._epoch, x, drawn.masked, drawn.eligible, target)
+        self._sums[1:] += mask_sums(x, drawn)
 
     def end_epoch(self, epoch: int, seconds: float) -> tuple[float]:
         """Measure the validation loss and report the epoch."""
@@ -382,6 +383,12 @@ class Pretraining(Task[Batch]):
         return Pretrained(self.model, *names, masks, mask_cells, masks_start, self._reconstruction())
 
     def _reconstruction(self) -> pd.DataFrame:
+        if not self.model.backbone.predicts_values:
+            self.observer.message(
+                "no comparison with simple predictors: this backbone predicts classes of values, of which "
+                "counts say nothing"
+            )
+            return pd.DataFrame()
         self.observer.message("hidden genes of validation cells: the model against simple predictors")
         return check_reconstruction(
             self.model, self.values, self._own, self.validation, self.config, self.observer
@@ -415,7 +422,7 @@ def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> No
     else:
         observer.message(f"fold {fold.index}: the test donors {', '.join(fold.test)} are never seen")
     if is_bundle(config.backbone):
-        observer.message(corpus_sentence(dataset, config.backbone))
+        say_of_weights(dataset, config.backbone, observer)
     result = pretrain(dataset, config, fold, observer, state=folder / STATE / "pretrain")
     save_model(folder / "checkpoint", result.model, result.names, arm_name(config), weights_of(config))
     values = model_values(dataset, result.model, result.names, pick_device(config.device))

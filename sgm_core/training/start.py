@@ -83,8 +83,9 @@ def initial_state(
     others = training(members)[1:]
     if shape is None and is_bundle(config.backbone):
         bundle = open_bundle(config.backbone)
-        values: Values = VocabularyValues(dataset, bundle.genes, device, config.target_depth)
-        refuse_long_cells(values.lengths, config.max_tokens, f"dataset {dataset.name!r}")
+        source = f"dataset {dataset.name!r}"
+        values: Values = VocabularyValues(dataset, bundle.genes, device, config.target_depth, bundle.config)
+        refuse_long_cells(values.lengths, config.max_tokens, source, bundle.config)
         if random:
             torch.manual_seed(config.seed)
             shape = BackboneConfig.from_dict(bundle.config | {"compat": config.compat})
@@ -131,6 +132,7 @@ def with_corpus(start: Start, config: PretrainConfig) -> Start:
     """
     values, device = start.values, start.values.device
     depths = values.n_positions - len(start.names)
+    shape = start.model.backbone.config.to_dict()
     parts, members = [values], [start.members[0]]
     for member in start.members[1:]:
         if not len(member.rows):
@@ -138,14 +140,15 @@ def with_corpus(start: Start, config: PretrainConfig) -> Start:
             continue
         if start.model.backbone.genes is not None:
             genes = start.model.backbone.genes
-            own: Values = VocabularyValues(member.dataset, genes, device, config.target_depth)
+            own: Values = VocabularyValues(member.dataset, genes, device, config.target_depth, shape)
         else:
             depth = config.target_depth if depths else None
             own = PlacedValues(member.dataset, start.names, device, depth)
-        refuse_long_cells(own.lengths[member.rows], config.max_tokens, f"dataset {member.dataset.name!r}")
+        source = f"dataset {member.dataset.name!r}"
+        refuse_long_cells(own.lengths[member.rows], config.max_tokens, source, shape)
         parts.append(own)
         # a cell that expresses none of the genes has nothing to learn from
-        seen = own.lengths[member.rows] > depths
+        seen = own.expressed[member.rows] > 0
         members.append(replace(member, rows=member.rows[seen], silent=int((~seen).sum())))
     joined = CorpusValues(parts, config.corpus_genes == "union")
     start.model.eligible.copy_(torch.from_numpy(joined.measured))

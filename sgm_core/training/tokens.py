@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.facts import GeneMoments, gene_moments
 from sgm_core.cells.kept_arrays import kept_array
 from sgm_core.cells.vocabulary import place_genes
+from sgm_core.model.sizes import token_lengths
 
 MIN_DETECTION = 0.01
 """A gene seen in fewer cells than this share says too little to be a token."""
@@ -148,8 +151,8 @@ def informative_tokens(dataset: Dataset, n_genes: int, depth_tokens: bool = Fals
     return _informative(dataset, dataset.content_hash, n_genes, depth_tokens)
 
 
-def vocabulary_tokens(dataset: Dataset, vocabulary: tuple[str, ...], depth_tokens: bool = True) -> Tokens:
-    """Return the tokens of a backbone with a fixed vocabulary, exactly.
+def vocabulary_tokens(dataset: Dataset, vocabulary: tuple[str, ...], shape: Mapping[str, Any]) -> Tokens:
+    """Return the tokens of a backbone with a fixed vocabulary, exactly; `shape` has its `BackboneConfig`.
 
     Raises
     ------
@@ -157,7 +160,7 @@ def vocabulary_tokens(dataset: Dataset, vocabulary: tuple[str, ...], depth_token
         If less than 20 % of the dataset's genes are in the vocabulary.
     """
     known = place_genes(dataset.genes, vocabulary, f"dataset {dataset.name!r}") >= 0
-    return Tokens(known_genes(dataset, known)[0] + 2 * depth_tokens, len(vocabulary), exact=True)
+    return Tokens(token_lengths(shape, known_genes(dataset, known)[0]), len(vocabulary), exact=True)
 
 
 @lru_cache(maxsize=16)

@@ -1,10 +1,12 @@
 """What a run will take: tokens, parameters, memory, time; and what is refused."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from other_bundles import KINDS, other_bundle
 
 from sgm_core import device as machine
 from sgm_core.cells.dataset import Dataset
@@ -14,12 +16,13 @@ from sgm_core.estimate import fit, formula, run
 from sgm_core.estimate.run import Estimate, estimate_run
 from sgm_core.estimate.text import report
 from sgm_core.model.backbone import BackboneConfig
+from sgm_core.model.build import build_backbone
 from sgm_core.model.bundle import open_bundle
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.model.sizes import SIZES, parameters, shape_fields
 from sgm_core.runs.store import create_run
 from sgm_core.training.backbones import default_arms
-from sgm_core.training.config import FinetuneConfig, PretrainConfig
+from sgm_core.training.config import FinetuneConfig, PretrainConfig, pretrain_config
 from sgm_core.training.tokens import Tokens, informative_tokens, vocabulary_tokens
 
 GB = 10**9
@@ -27,6 +30,12 @@ RELEASED = {
     **{"n_genes": 19264, "depth_tokens": True, "width": 768, "depth": 12, "heads": 12, "ff": 4},
     **{"decoder_width": 512, "decoder_depth": 6, "decoder_heads": 8, "decoder_head_dim": 64},
     **{"bins": 100, "cell_context": False, "pool": ("max",), "attention_dropout": 0.0},
+}
+
+SCGPT = {"n_genes": 60694, "width": 512, "depth": 12, "heads": 8, "ff": 1.0, "bins": 51, "kind": "scgpt"}
+SCBERT = {
+    **{"n_genes": 16906, "width": 200, "depth": 6, "heads": 10, "head_dim": 64, "ff": 4.0, "bins": 6},
+    "kind": "scbert",
 }
 
 
@@ -74,15 +83,27 @@ def test_the_formula_gives_what_was_measured(demo_dataset: Dataset) -> None:
     assert sum(parts.values()) == pytest.approx(5.0 * GB, rel=0.3)
 
 
+def test_the_formula_gives_what_was_measured_of_scgpt() -> None:
+    """Figures of benchmarks/results/backbones.md, one core: four cells of 562 to 1,200 tokens."""
+    config = PretrainConfig(data="small", masker="uniform", summary="none", batch_size=4, device="cpu")
+    shape = {**SCGPT, "decoder_width": 32, "decoder_depth": 1, "attention_dropout": 0.0, "pool": ("cls",)}
+    tokens = Tokens(np.array([563, 1088, 1200, 1200]), 60694, exact=True)
+    assert formula.pass_seconds(config, shape, tokens, 1) == pytest.approx(1 / 1.2, rel=0.5)
+    assert formula.train_seconds(config, shape, tokens, 1) == pytest.approx(1 / 0.337, rel=0.5)
+    in_step = formula.activations(config, shape, tokens.counts.astype(float), decodes=1600)
+    parts = formula.memory(config, shape, tokens, sum(parameters(shape)), in_step)
+    assert sum(parts.values()) == pytest.approx(2.6 * GB, rel=0.3)
+
+
 def test_tokens_of_a_vocabulary_are_exact(demo_dataset: Dataset) -> None:
     half = (*map(str, demo_dataset.genes[::2]), "NOT-A-GENE")
-    tokens = vocabulary_tokens(demo_dataset, half)
+    tokens = vocabulary_tokens(demo_dataset, half, {"depth_tokens": True})
     expected = np.asarray((demo_dataset.counts()[:, ::2] > 0).sum(1)).ravel() + 2
     assert np.array_equal(tokens.counts, expected)
     assert tokens.exact and tokens.longest == expected.max()
     assert tokens.over(int(np.median(expected))) == (expected > np.median(expected)).sum()
     with pytest.raises(InputError, match="vocabulary"):
-        vocabulary_tokens(demo_dataset, ("A", "B"))
+        vocabulary_tokens(demo_dataset, ("A", "B"), {})
 
 
 def test_tokens_of_informative_genes_are_close_to_those_trained_on(demo_dataset: Dataset) -> None:
@@ -261,7 +282,7 @@ def test_smaller_batches_start_from_the_run_s_own(bundle: str) -> None:
 
 def test_finetuning_has_a_limit_of_its_own(demo_dataset: Dataset, bundle: str, a_machine) -> None:
     a_machine(1000 * GB)
-    longest = vocabulary_tokens(demo_dataset, open_bundle(bundle).genes).longest
+    longest = vocabulary_tokens(demo_dataset, open_bundle(bundle).genes, open_bundle(bundle).config).longest
     config = FinetuneConfig(backbone=bundle, data="small", max_tokens=longest - 1, device="cpu")
     with pytest.raises(InputError, match=rf"--set max_tokens={longest} "):
         fit.require_fit(config, demo_dataset)
@@ -307,3 +328,26 @@ def test_latents_are_counted_where_a_strategy_needs_them() -> None:
         assert formula.has_latents(config) == expected
         model = MaskedModel(BackboneConfig(9, width=8), config.to_dict(), torch.ones(9, dtype=torch.bool))
         assert (model.latents is not None) == expected, "the estimate says what the model does"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_models_limit_their_tokens_themselves(
+    demo_dataset: Dataset, shared: Path, tmp_path: Path, kind: str, a_machine
+) -> None:
+    genes = list(map(str, demo_dataset.genes))
+    other_bundle(kind, genes, shared, tmp_path, max_seq_len=60)
+    config = pretrain_config(data="small", backbone=kind, device="cpu", max_tokens=20)
+    estimate = estimate_run(config, demo_dataset)
+    assert estimate.tokens.longest == {"scgpt": 60, "scbert": len(genes) + 1}[kind]
+    assert fit.problem(estimate) is None, "no cell is too long"
+    # hidden genes are tokens too, so that a smaller share of them spares nothing in the encoder
+    fewer = estimate_run(replace(config, mask_ratio=0.01), demo_dataset)
+    assert fewer.seconds_per_epoch == pytest.approx(estimate.seconds_per_epoch, rel=0.3)
+
+
+def test_the_parameters_of_the_other_released_models() -> None:
+    for shape in (SCGPT, SCBERT):
+        with torch.device("meta"):
+            backbone = build_backbone(BackboneConfig(**shape, pool=("mean",)))
+        built = sum(parameter.numel() for parameter in backbone.parameters())
+        assert sum(parameters(shape)) == pytest.approx(built, rel=0.03)

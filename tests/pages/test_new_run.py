@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from other_bundles import KINDS, other_bundle
 from page_text import read, text_of
 
 from sgm_core import home
@@ -13,11 +14,12 @@ from sgm_core.comparison.config import CompareConfig
 from sgm_core.device import Memory
 from sgm_core.errors import InputError
 from sgm_core.model.bundle import IMPORT, LICENCE
+from sgm_core.model.released import RELEASED
 from sgm_core.model.sizes import shape_fields
 from sgm_core.resources.store import add_resource
 from sgm_core.runs.measure import wait_for
 from sgm_core.runs.store import create_run, list_runs
-from sgm_core.training.backbones import BUNDLE_DEFAULTS, default_arms
+from sgm_core.training.backbones import BUNDLE_DEFAULTS, KIND_DEFAULTS, default_arms
 from sgm_core.training.config import MASKERS, PRESETS, FinetuneConfig, PretrainConfig, pretrain_config
 from sgm_core.training.folds import run_folds
 
@@ -147,10 +149,30 @@ def test_what_cannot_fit_says_what_would(open_page, demo_dataset, queued, monkey
 
 def test_without_weights_it_says_how_to_get_them(open_page, demo_dataset):
     page = open_page("new_run")
-    assert any("scFoundation weights" in one.label for one in page.expander)
-    assert page.code[0].value == IMPORT
-    assert "non-commercial research only" in text_of(page)
+    assert any("weights of scFoundation, scGPT or scBERT" in one.label for one in page.expander)
+    assert page.code[0].value == IMPORT and len(page.code) == len(RELEASED)
+    text = text_of(page)
+    assert "non-commercial research only" in text
+    assert "No licence is stated" in text and "GNU General Public License" in text
     assert "Weight set" not in [one.label for one in page.selectbox]
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_weights_of_other_models_have_their_own_recipe(
+    open_page, demo_dataset, shared, tmp_path, queued, model
+):
+    other_bundle(model, list(map(str, demo_dataset.genes)), shared, tmp_path)
+    page = open_page("new_run")
+    page.segmented_control(key="kind").set_value("pretrain").run()
+    page.selectbox(key="pretrain.backbone").set_value(model).run()
+    assert not page.exception
+    assert "Weight set" not in [one.label for one in page.selectbox]
+    assert not any("weights of" in one.label and RELEASED[model].title in one.label for one in page.expander)
+    start(page)
+    parameters = list_runs()[0].parameters
+    own = KIND_DEFAULTS[model]["pretrain"]
+    assert {name: parameters[name] for name in own} == own and parameters["backbone"] == model
+    assert PretrainConfig.from_dict(parameters) == pretrain_config(data="small", backbone=model)
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ def test_the_hidden_share_of_counts_is_that_of_the_counts() -> None:
     masked &= eligible
     totals = counts.sum(1, keepdims=True) + 50  # other genes count in a cell's total
     x = torch.from_numpy(np.log1p(1e4 * counts / totals).astype(np.float32))
-    drawn = Drawn(torch.from_numpy(masked), torch.ones(30))
-    sums = mask_sums(x, drawn, torch.from_numpy(eligible))
+    drawn = Drawn(torch.from_numpy(masked), torch.ones(30), torch.from_numpy(eligible))
+    sums = mask_sums(x, drawn)
     shares = mask_shares(sums.tolist(), 30, 17)
     own = counts * eligible
     expected = (own * masked).sum(1) / np.maximum(own.sum(1), 1)

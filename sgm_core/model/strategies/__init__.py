@@ -13,6 +13,8 @@ from sgm_core.errors import InputError
 if TYPE_CHECKING:
     from sgm_core.model.strategies.base import Strategy
 
+NEED_VALUES = ("reducible-error",)
+"""Strategies that hold predictions against the noise of counts: the backbone must predict values."""
 _FIRST = ("uniform", "expression", "self-guided")  # in lists; all others follow by name
 
 

@@ -16,6 +16,7 @@ class Seen(NamedTuple):
     ----------
     backbone : its gene rows are `CellBackbone.gene_rows`
     values : (B, L) normalised values
+    codes : (B, L) what the backbone reads of them
     noise : (B, L) standard exponential, the cell's own
     eligible : (L,) bool
     subset : (B, R) latents that score each cell
@@ -25,6 +26,7 @@ class Seen(NamedTuple):
 
     backbone: CellBackbone
     values: Tensor
+    codes: Tensor
     noise: Tensor
     eligible: Tensor
     subset: Tensor
@@ -41,7 +43,7 @@ class Errors(NamedTuple):
     values, target : (B, L) what was seen, and what was to be predicted
     eligible : (L,) bool
     at, real : (B, M) the hidden positions, padded, and which of them are none of the padding
-    predicted, squared : (B, M) the predictions, and their squared errors
+    predicted, squared : (B, M) the predicted codes, and their errors: squared, or the backbone's own
     latents : the model's, where it has any; with their gradient
     """
 

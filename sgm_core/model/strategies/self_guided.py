@@ -53,7 +53,7 @@ class SelfGuided(Strategy):
     def log_importance(self, seen: Seen) -> Tensor:
         """Return the log of the summed attention (B, L), with the genes' bias where there is one."""
         assert seen.latents is not None
-        attended = seen.latents.log_importance(seen.backbone, seen.values, seen.eligible, seen.subset).float()
+        attended = seen.latents.log_importance(seen.backbone, seen.codes, seen.eligible, seen.subset).float()
         return attended if self.bias is None else attended + self._bias_of(seen.values, self.bias)
 
     @staticmethod
@@ -65,7 +65,8 @@ class SelfGuided(Strategy):
         if self.bias is None:
             return None
         assert errors.latents is not None
-        attended = errors.latents.log_importance(errors.backbone, errors.values, errors.eligible).float()
+        codes = errors.backbone.codes(errors.values)
+        attended = errors.latents.log_importance(errors.backbone, codes, errors.eligible).float()
         importance = (attended + self._bias_of(errors.values, self.bias)).gather(1, errors.at)
         if self.options["mask_basis"] == "all":
             return share_loss(importance, errors.squared, errors.real)

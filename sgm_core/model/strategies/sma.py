@@ -31,7 +31,7 @@ class Sma(Strategy):
     def log_importance(self, seen: Seen) -> Tensor:
         """Return a number that no noise bridges at the positions that attention chooses, else 0 (B, L)."""
         assert seen.latents is not None
-        attention = seen.latents.log_importance(seen.backbone, seen.values, seen.eligible, seen.subset)
+        attention = seen.latents.log_importance(seen.backbone, seen.codes, seen.eligible, seen.subset)
         shuffled = seen.noise.argsort(1)
         guided = torch.zeros_like(seen.values, dtype=torch.bool)
         for allowed, k in seen.strata:

@@ -88,8 +88,9 @@ class FinetuneConfig(Settings):
         "linear-probe",
         "model",
         "linear-probe: the head only; partial: token and position embeddings, last block and head (the "
-        "paper); last-block: last block and head, several times faster; official: scFoundation's own recipe, "
-        "second-to-last block and head on the genes without S and T",
+        "paper); last-block: last block and head, several times faster; official: what the model's own code "
+        "trains (scFoundation: second-to-last block, on the genes without S and T; scGPT: all; scBERT: "
+        "second-to-last block and final norm, with a head on all positions)",
         choices=SCHEMES,
     )
     fold: int | None = option(

@@ -10,9 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgm_core.errors import InputError
-from sgm_core.model.strategies import strategy_names
+from sgm_core.model.sizes import CELL_TOKEN
+from sgm_core.model.strategies import NEED_VALUES, strategy_names
 from sgm_core.resources.names import DEMO_GENE_SETS
-from sgm_core.training.backbones import POOLS, SHAPE_FIELDS, check_backbone, is_bundle, recipe_defaults
+from sgm_core.training.backbones import (
+    POOLS,
+    SHAPE_FIELDS,
+    bundle_kind,
+    check_backbone,
+    is_bundle,
+    recipe_defaults,
+)
 from sgm_core.training.config.settings import (
     SEEDS,
     Range,
@@ -49,7 +57,7 @@ class PretrainConfig(Settings):
     )
     backbone: str = backbone_field(
         "tiny",
-        "A size of the scFoundation architecture (trained from scratch), or the name of imported weights",
+        "A size that is trained from scratch, or the name of imported weights (scFoundation, scGPT, scBERT)",
     )
     weights_key: str = option(
         "gene", "model", "Which weight set of imported weights", "gene", ("cell", "gene", "rde")
@@ -93,8 +101,8 @@ class PretrainConfig(Settings):
     depth_tokens: bool = option(
         False,
         "model",
-        "Two tokens follow the genes, the cell's read depth S and the depth T to predict; imported weights "
-        "always have them",
+        "Two tokens follow the genes, the cell's read depth S and the depth T to predict; scFoundation's "
+        "weights always have them",
         True,
     )
     target_depth: str = option(
@@ -347,7 +355,13 @@ class PretrainConfig(Settings):
                     f"{name} is {getattr(self, name)!r}: the imported weights {self.backbone!r} have a shape "
                     "of their own, leave it at none"
                 )
-        if self.downsample and not (self.depth_tokens or bundle):
+        kind = bundle_kind(self.backbone) if bundle else "transformer"
+        if kind in CELL_TOKEN and self.masker in NEED_VALUES:
+            raise InputError(
+                f"masker is {self.masker!r}, which knows the noise of values, and {self.backbone!r} predicts "
+                "classes of them: choose another masker, such as error-guided"
+            )
+        if self.downsample and (kind in CELL_TOKEN or not (self.depth_tokens or bundle)):
             raise InputError("downsample tells the model two read depths: it needs depth_tokens=true")
         if self.downsample and target_depth(self.target_depth) not in (("a", 0.0), ("f", 1.0)):
             raise InputError(
