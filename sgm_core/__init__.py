@@ -7,7 +7,20 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     **dict.fromkeys(
-        ("biology", "compare", "enrich", "finetune", "masks", "pretrain", "split", "umap", "verdict"),
+        (
+            "biology",
+            "compare",
+            "enrich",
+            "enrich_pair",
+            "finetune",
+            "masks",
+            "planted",
+            "prerank",
+            "pretrain",
+            "split",
+            "umap",
+            "verdict",
+        ),
         "sgm_core.api",
     ),
     **dict.fromkeys(("list_selections", "open_selection", "save_selection"), "sgm_core.cells.selections"),
