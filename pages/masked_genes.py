@@ -10,6 +10,7 @@ from pages.components import (
     epochs_view,
     frame,
     gene_card,
+    handover,
     mask_tables,
     show,
     tables,
@@ -24,6 +25,7 @@ from sgm_core.figures import masks as figures
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import Run
 
+_MOST_MARKED = 60
 VIEWS = {
     "ranking": "Ranking",
     "types": "By cell type",
@@ -59,8 +61,13 @@ def pick() -> None:
             st.session_state["gene"] = next((gene for gene in genes if escape(gene) == shown), None)
 
 
-def controls() -> tuple[str, str | None, str, str | None, str, bool]:
-    """Draw the controls; returns arm, the arm beside it, x axis, gene, y axis, families."""
+def clear_marks() -> None:
+    st.session_state["marked"] = []
+    st.query_params.pop("marked", None)
+
+
+def controls() -> tuple[str, str | None, str, str | None, str, bool, tuple[str, ...]]:
+    """Draw the controls; returns arm, the arm beside it, x axis, gene, y axis, families, marked genes."""
     arms = mask_tables.arms(run)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         arm = st.selectbox("Arm", arms, format_func=arm_name, key="arm", bind="query-params", width=210)
@@ -92,27 +99,35 @@ def controls() -> tuple[str, str | None, str, str | None, str, bool]:
                 bind="query-params",
             )
             families = st.toggle("Colour by gene family", key="families", bind="query-params")
-    return arm, None if beside == "none" else beside, x, gene, y, families
+            asked = st.session_state.get("marked") or st.query_params.get_all("marked")
+            if asked:  # a link, or a term, may name genes that this run could not hide
+                st.session_state["marked"] = [gene for gene in asked if gene in set(genes)][:_MOST_MARKED]
+            marked = st.multiselect(
+                "Mark genes", genes, key="marked", bind="query-params", max_selections=_MOST_MARKED
+            )
+    return arm, None if beside == "none" else beside, x, gene, y, families, tuple(marked)
 
 
 # Plotly checks every property it is given, which takes longer than all else here: figures are kept.
 @st.cache_resource(max_entries=8, show_spinner=False)
 def frequency_figure(
     path: str, stamp: int, side: str, sides: tuple[str, ...], x: str, gene: str | None, y: str,
-    families: bool, _run: Run,
+    families: bool, marked: tuple[str, ...], _run: Run,
 ) -> go.Figure:  # fmt: skip
     """Figure 2 of one arm, its axes as wide as all `sides` need."""
     ranges = figures.axis_ranges([mask_tables.statistics(_run, each) for each in sides], x, y)
     title = f"{arm_name(side)}: mask frequency"
-    found = [gene] if gene else []
+    found = list(dict.fromkeys([*([gene] if gene else []), *marked]))
     stats = mask_tables.statistics(_run, side)
     return figures.frequency_expression(stats, title, x, y, found, families, ranges=ranges)
 
 
-def figure_2(arm: str, beside: str | None, x: str, gene: str | None, y: str, families: bool) -> None:
+def figure_2(
+    arm: str, beside: str | None, x: str, gene: str | None, y: str, families: bool, marked: tuple[str, ...]
+) -> None:
     sides = (arm, beside) if beside else (arm,)
     for half, side, place in zip(st.columns(len(sides), gap="medium"), sides, ("left", "right")):
-        fig = frequency_figure(*mask_tables.key(run), side, sides, x, gene, y, families, run)
+        fig = frequency_figure(*mask_tables.key(run), side, sides, x, gene, y, families, marked, run)
         with half:
             show.figure(
                 fig, f"frequency-expression-{place}", mask_tables.statistics(run, side),
@@ -226,12 +241,13 @@ def guided(arm: str) -> None:
 
 
 context = frame.page("Masked genes")
+handover.take(handover.MASKED)
 dataset, run, _ = tables.require(context, "mask_cells", "mask counts")
 if not tables.exists(run, "masks"):
     tables.lacking(run, "mask counts")
 simulated = dataset.simulated
 answer_line = st.container()
-arm, beside, x, gene, y, families = controls()
+arm, beside, x, gene, y, families, marked = controls()
 with answer_line:
     found = mask_tables.judge(run, arm)
     frame.answer(escape(f"{arm_name(arm)}. {found.sentence}."), found.confidence)
@@ -242,7 +258,14 @@ with answer_line:
     if said := mask_tables.budgets(run):
         st.caption(escape(said))
     tables.still_running(run)
-figure_2(arm, beside, x, gene, y, families)
+figure_2(arm, beside, x, gene, y, families, marked)
+if marked:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"{words.count(len(marked), 'gene')} marked: {escape(', '.join(marked[:12]))}"
+            f"{' ...' if len(marked) > 12 else ''}"
+        )
+        st.button("Take the marks off", type="tertiary", on_click=clear_marks)
 if gene:
     gene_card.draw(run, gene, arm, simulated)
 else:

@@ -1,14 +1,24 @@
 """Where a term's genes lie among all genes, from the first to the last: GSEA prerank and its running sum."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sgm_core import tables
 from sgm_core.analysis.enrichment import split_term
+from sgm_core.analysis.universe import fit_terms
 from sgm_core.errors import InputError
+from sgm_core.progress import Observer
+from sgm_core.resources.gmt import read_gmt
 
 PERMUTATIONS = 1000
+TABLE, RANKED = "prerank", "ranked"
+"""Tables of a run of this kind: what was found, and the genes with what they are ranked by."""
+VERSION = 1
+"""Of what is computed; another one makes other runs."""
 
 
 def centred(statistic: pd.Series) -> pd.Series:
@@ -109,3 +119,36 @@ def running_sum(statistic: pd.Series, genes: Iterable[str]) -> pd.DataFrame:
     table["running"], table["leading"] = running, leading
     table.attrs.update(score=float(running[at]), at=at)
     return table
+
+
+def prerank_run(parameters: Mapping[str, Any], folder: Path, observer: Observer) -> None:
+    """Carry out a run of kind ``prerank``.
+
+    Parameters
+    ----------
+    parameters
+        ``path`` (of the gene sets), ``library``, ``min_size``, ``max_size``, ``seed``.
+    folder
+        The run's folder with the table `RANKED` (gene, value).
+    observer
+        Gets the table `TABLE`.
+
+    Raises
+    ------
+    InputError
+        If the folder lacks the ranked genes.
+    """
+    path = tables.table_path(folder, RANKED)
+    if not path.is_file():
+        raise InputError(f"{folder.name} lacks the genes that it ranks: ask the question again")
+    ranked = tables.read(path).set_index("gene")["value"]
+    terms, changes = fit_terms(read_gmt(parameters["path"]), ranked.index)
+    for change in changes:
+        observer.message(change)
+    observer.message(
+        f"{PERMUTATIONS:,} permutations of {len(ranked):,} genes against {parameters['library']}"
+    )
+    sizes = parameters["min_size"], parameters["max_size"]
+    found = prerank(ranked, terms, *sizes, seed=parameters["seed"])
+    observer.table(TABLE, found)
+    observer.message(f"{len(found):,} terms, {int((found['q_value'] < 0.05).sum()):,} at q < 0.05")

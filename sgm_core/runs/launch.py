@@ -148,6 +148,7 @@ def _queue(run: Run) -> Path:
         "import": "preparation",
         "umap": "preparation",
         "differential": "questions",
+        "prerank": "questions",
         "export": "questions",
         "model": "preparation",
         "annotate": "questions",

@@ -32,7 +32,18 @@ __all__ = [
     "packed_run",
 ]
 
-KINDS = ("pretrain", "finetune", "compare", "import", "umap", "differential", "export", "model", "annotate")
+KINDS = (
+    "pretrain",
+    "finetune",
+    "compare",
+    "import",
+    "umap",
+    "differential",
+    "prerank",
+    "export",
+    "model",
+    "annotate",
+)
 _FROM_FILES = ("import", "annotate")
 """Kinds that need no dataset: an import makes it, an annotation's stands for its model."""
 _DENSE = (".safetensors", ".parquet", ".npy")  # deflating them takes minutes and gains little
@@ -96,7 +107,7 @@ def create_run(
             rest = dict.fromkeys(("process_started", "started", "finished", "progress", "error"))
             home.write_json(folder / "status.json", state | rest)
     except (InputError, OSError):
-        if kind not in ("compare", "differential") or not (path / "config.json").exists():
+        if kind not in ("compare", "differential", "prerank") or not (path / "config.json").exists():
             raise
     return Run(path)
 

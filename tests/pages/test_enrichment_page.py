@@ -27,6 +27,7 @@ def test_the_controls_stand_beside_the_arm(open_page, compare_run):
         "Self-guided, most masked",
         "Self-guided, highest lift",
         "Uniform masks, most masked",
+        "Before training, most masked",
         "Highest mean expression",
         "Lowest mean expression",
     ]

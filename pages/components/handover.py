@@ -1,0 +1,76 @@
+"""Genes on their way from one page to another: into the controls of that page, before it draws them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from pages.components import state
+
+CELLS, MASKED, REVIEW = "pages/cells.py", "pages/masked_genes.py", "pages/review.py"
+REVIEW_GENES, REVIEW_NAME = "review_genes", "review_name"
+"""Where the page Review finds a list of symbols, and what the list is called."""
+_SENT = "sent"
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def send(page: str, controls: dict[str, tuple[Any, Any]]) -> None:
+    """Open a page with values in its controls.
+
+    Parameters
+    ----------
+    page
+        The page, e.g. ``pages/cells.py``.
+    controls
+        For each control's key its value, and the text that the link holds for it.
+    """
+    st.session_state[_SENT] = (page, controls)
+    state.go(page)
+
+
+def take(page: str) -> None:
+    """Put what was sent to a page into its controls and its link; call it before they are drawn."""
+    sent = st.session_state.get(_SENT)
+    if sent is None or sent[0] != page:
+        return
+    del st.session_state[_SENT]
+    for key, (value, text) in sent[1].items():
+        st.session_state[key] = value
+        st.query_params[key] = text
+
+
+def on_the_map(genes: Sequence[str]) -> None:
+    """Open the page Cells with the first map coloured by the score of a list of genes."""
+    from pages.components.cells_panes import PASTED, SCORED
+    from sgm_core.analysis.cell_values import SCORE
+
+    text = " ".join(genes)
+    send(CELLS, {"colour": (SCORE, SCORED), "setfrom": (PASTED, PASTED), "setgenes": (text, text)})
+
+
+def among_masked(genes: Sequence[str], arm: str = "") -> None:
+    """Open the page Masked genes with a list of genes marked, looking at `arm`."""
+    from sgm_core.figures.palette import arm_name
+
+    controls: dict[str, tuple[Any, Any]] = {"marked": (list(genes), list(genes))}
+    if arm:
+        controls["arm"] = (arm, arm_name(arm))
+    send(MASKED, controls)
+
+
+def can_review() -> bool:
+    """Say whether the dashboard has the page Review."""
+    return (_ROOT / REVIEW).exists()
+
+
+def to_review(genes: Sequence[str], name: str) -> None:
+    """Open the page Review with a queue of these genes.
+
+    Parameters
+    ----------
+    name
+        What they are, such as the term that holds them.
+    """
+    st.session_state[REVIEW_GENES], st.session_state[REVIEW_NAME] = list(genes), name
+    state.go(REVIEW)
