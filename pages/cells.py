@@ -14,7 +14,6 @@ from pages.components import (
     cells_saved,
     cells_values,
     frame,
-    handover,
     questions,
     selection_panel,
     state,
@@ -177,7 +176,6 @@ def again() -> None:
 
 
 context = frame.page("Cells")
-handover.take(handover.CELLS)
 if context.dataset is None:
     frame.empty(
         "No dataset yet: import one (`sgm app` brings a demo).", "Go to datasets", "pages/datasets.py"

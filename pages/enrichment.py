@@ -278,7 +278,7 @@ order, top, library, arm, sizes, share, cut = controls(run)
 view = "terms"
 if run is not None and order != MINE:
     view = st.segmented_control(
-        "View", list(VIEWS), default="terms", format_func=VIEWS.__getitem__, key="view",
+        "View", list(VIEWS), default="terms", format_func=VIEWS.__getitem__, key="shows",
         bind="query-params", required=True, label_visibility="collapsed",
     )  # fmt: skip
 try:

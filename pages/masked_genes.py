@@ -10,8 +10,8 @@ from pages.components import (
     epochs_view,
     frame,
     gene_card,
-    handover,
     mask_tables,
+    planted_view,
     show,
     tables,
     words,
@@ -32,6 +32,7 @@ VIEWS = {
     "epochs": "By epoch",
     "guided": "Is it guided?",
     "biology": "What are they?",
+    "planted": "What was planted",
     "table": "Table",
 }
 _COLUMNS = {
@@ -241,7 +242,6 @@ def guided(arm: str) -> None:
 
 
 context = frame.page("Masked genes")
-handover.take(handover.MASKED)
 dataset, run, _ = tables.require(context, "mask_cells", "mask counts")
 if not tables.exists(run, "masks"):
     tables.lacking(run, "mask counts")
@@ -272,8 +272,9 @@ else:
     st.caption(
         ":material/ads_click: Click a gene, or find it by its symbol, for its statistics by cell type."
     )
+views = [name for name in VIEWS if name != "planted" or simulated]
 view = st.segmented_control(
-    "Evidence", list(VIEWS), default="ranking", format_func=VIEWS.__getitem__, key="evidence",
+    "Evidence", views, default="ranking", format_func=VIEWS.__getitem__, key="evidence",
     bind="query-params", required=True,
 )  # fmt: skip
 if view == "ranking":
@@ -286,6 +287,8 @@ elif view == "guided":
     guided(arm)
 elif view == "biology":
     biology_view.draw(run, arm, simulated)
+elif view == "planted":
+    planted_view.draw(run, arm)
 else:
     stats = mask_tables.statistics(run, arm)
     show.table(stats, f"masked-genes-{arm}", column_config=_COLUMNS, column_order=list(_COLUMNS), height=560)

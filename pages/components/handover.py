@@ -29,10 +29,16 @@ def send(page: str, controls: dict[str, tuple[Any, Any]]) -> None:
     state.go(page)
 
 
-def take(page: str) -> None:
-    """Put what was sent to a page into its controls and its link; call it before they are drawn."""
+def take(url_path: str) -> None:
+    """Put what was sent to a page into its controls and its link; call it before they are drawn.
+
+    Parameters
+    ----------
+    url_path
+        The page's part of the link, ``cells``; empty for the first page.
+    """
     sent = st.session_state.get(_SENT)
-    if sent is None or sent[0] != page:
+    if sent is None or Path(sent[0]).stem != (url_path or "home"):
         return
     del st.session_state[_SENT]
     for key, (value, text) in sent[1].items():

@@ -8,6 +8,9 @@ import pandas as pd
 
 from sgm_core.errors import NotFoundError
 
+STATES = ("malignant", "cycling", "treated", "relapsed")
+"""Columns of a panel's effects that are no cell types."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -59,6 +62,13 @@ def read_panel(path: Path | None = None) -> Panel:
     )
 
 
+def planted_in_types(panel: Panel | None = None) -> dict[str, list[str]]:
+    """Return the genes that the simulator raises in each cell type."""
+    panel = panel or read_panel()
+    raised = (panel.effects > 0).drop(columns=list(STATES), errors="ignore")
+    return {str(name): panel.genes[chosen.to_numpy()].tolist() for name, chosen in raised.items()}
+
+
 def planted_genes(panel: Panel | None = None) -> dict[str, list[str]]:
     """Return what the simulator planted: the genes that it raises somewhere, by where.
 
@@ -72,8 +82,7 @@ def planted_genes(panel: Panel | None = None) -> dict[str, list[str]]:
     """
     panel = panel or read_panel()
     raised = panel.effects > 0
-    states = ("malignant", "cycling", "treated", "relapsed")
-    types = raised.drop(columns=list(states), errors="ignore")
+    types = raised.drop(columns=list(STATES), errors="ignore")
     parts = {
         "a cell type or state": raised.any(axis=1),
         "cell types": types.any(axis=1),
