@@ -64,7 +64,6 @@ def pick() -> None:
 
 def clear_marks() -> None:
     st.session_state["marked"] = []
-    st.query_params.pop("marked", None)
 
 
 def controls() -> tuple[str, str | None, str, str | None, str, bool, tuple[str, ...]]:
@@ -100,7 +99,8 @@ def controls() -> tuple[str, str | None, str, str | None, str, bool, tuple[str, 
                 bind="query-params",
             )
             families = st.toggle("Colour by gene family", key="families", bind="query-params")
-            asked = st.session_state.get("marked") or st.query_params.get_all("marked")
+            linked = st.query_params.get_all("marked")
+            asked = st.session_state.get("marked", linked)
             if asked:  # a link, or a term, may name genes that this run could not hide
                 st.session_state["marked"] = [gene for gene in asked if gene in set(genes)][:_MOST_MARKED]
             marked = st.multiselect(

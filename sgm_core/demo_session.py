@@ -103,9 +103,9 @@ def _refuse_measured(root: Path) -> None:
     if real or files:
         what = ", ".join(map(repr, [*real, *files][:3]))
         raise InputError(
-            f"the demo session in {root} holds measured cells ({what}), which a reset would delete: "
-            "move them "
-            "away or delete them on the page Datasets first, and use 'sgm app' without --demo for real data"
+            f"the demo session in {root} holds measured cells ({what}), which a reset would delete: move "
+            "them away or delete them on the page Datasets first, and use 'sgm app' without --demo for "
+            "real data"
         )
 
 

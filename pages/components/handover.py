@@ -1,10 +1,12 @@
 """Genes on their way from one page to another: into the controls of that page, before it draws them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from pages.components import state
 
@@ -43,7 +45,8 @@ def take(url_path: str) -> None:
     del st.session_state[_SENT]
     for key, (value, text) in sent[1].items():
         st.session_state[key] = value
-        st.query_params[key] = text
+        with suppress(StreamlitAPIException):  # a control that the page has already drawn brings its own
+            st.query_params[key] = text
 
 
 def on_the_map(genes: Sequence[str]) -> None:

@@ -67,8 +67,8 @@ def draw(run: Run, arm: str) -> None:
     """Show precision at 50 of every ranking, and by cell type."""
     st.caption(
         "The simulator raises some genes in a cell type or state, and cells differ by them alone: they "
-        "are the "
-        "regulators of the simulation, so here the right answer is known. Of measured cells it is not."
+        "are the regulators of the simulation, so here the right answer is known. Of measured cells it "
+        "is not."
     )
     found = precision(run, arm)
     names = list(planted_genes())

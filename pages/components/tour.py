@@ -46,7 +46,7 @@ def go_to(number: int) -> None:
     dataset, run = about
     st.session_state[_STEP] = number
     state.choose(dataset.name, run.id)
-    handover.send(STEPS[number - 1].page, STEPS[number - 1].controls)
+    handover.send(STEPS[number - 1].page, STEPS[number - 1].controls(run))
 
 
 def leave() -> None:

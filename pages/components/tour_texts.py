@@ -1,7 +1,7 @@
 """What the guided tour says at each step: sentences with the numbers that stand on the page."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -19,6 +19,7 @@ from pages.components import (
     tables,
     words,
 )
+from sgm_core import demo_session
 from sgm_core.analysis.enrichment_words import claim
 from sgm_core.analysis.masks import default_arm
 from sgm_core.analysis.metrics import pair_in_view
@@ -32,6 +33,13 @@ from sgm_core.runs.store import Run
 
 _AGAINST = "uniform+summary"
 _TOP = 100
+_MASKED = "pages/masked_genes.py"
+Controls = dict[str, tuple[Any, Any]]
+"""For each control's key its value, and the text that the link holds for it."""
+
+
+def _as_they_are(run: Run) -> Controls:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -49,14 +57,14 @@ class Step:
     table
         The table that the run must have for it; empty where none is needed.
     controls
-        What the page's controls are set to: key to (value, text in the link).
+        What the page's controls are set to for the run of the tour.
     """
 
     page: str
     title: str
     say: Callable[[Dataset, Run], list[str]]
     table: str = ""
-    controls: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    controls: Callable[[Run], Controls] = _as_they_are
 
 
 def welcome(dataset: Dataset, run: Run) -> list[str]:
@@ -67,23 +75,21 @@ def welcome(dataset: Dataset, run: Run) -> list[str]:
     )
     return [
         f"These {dataset.n_cells:,} cells of {words.count(dataset.meta['n_donors'], 'donor')} are "
-        "**simulated**: "
-        "no patient, no measurement. What it teaches is how to read the pages, and what a sentence may "
-        "claim.",
-        f"A simulation has a known truth: {everywhere:,} of its {dataset.n_genes:,} genes are raised "
-        "in a cell type "
-        f"or state, {malignant:,} of them in malignant cells. Near the end the tour asks whether the "
-        "masks found them.",
-        f"The run below, {escape(words.run_label(run))}, is {frame.STATES[run.state][0].lower()}"
-        f"{_how_far(run)}. Its newest scores stand in the middle card.",
+        "**simulated**: no patient, no measurement. What it teaches is how to read the pages, and what a "
+        "sentence may claim.",
+        f"A simulation has a known truth: {everywhere:,} of its {dataset.n_genes:,} genes are raised in a "
+        f"cell type or state, {malignant:,} of them in malignant cells. Near the end the tour asks "
+        "whether the masks found them.",
+        f"The run below, {escape(words.run_label(run))}, is "
+        f"{frame.STATES[run.state][0].lower()}{_how_far(run)}. Its newest scores stand in the middle card.",
     ]
 
 
 def data(dataset: Dataset, run: Run) -> list[str]:
     facts = dataset.obs
     said = [f"{quality_view.headline(dataset)} Before training anything: is the data fit for the job?"]
-    malignant = facts["malignant"].eq("yes").mean() if "malignant" in facts else None
-    if malignant is not None:
+    if {"malignant", "condition", "donor"} <= set(facts):
+        malignant = facts["malignant"].eq("yes").mean()
         said.append(
             f"{malignant:.0%} of the simulated cells are malignant, of "
             f"{facts.loc[facts['condition'] == 'AML', 'donor'].nunique()} AML donors; "
@@ -92,8 +98,7 @@ def data(dataset: Dataset, run: Run) -> list[str]:
     n = run.parameters.get("folds")
     said.append(
         f"The view **Folds** below shows how the donors are split: {n} folds, and no donor is ever on "
-        "both sides, so "
-        "a score is that of patients whom the model has never seen."
+        "both sides, so a score is that of patients whom the model has never seen."
     )
     return said
 
@@ -106,7 +111,7 @@ def training(dataset: Dataset, run: Run) -> list[str]:
     said = [
         f"This run trained {words.count(arms, 'arm')} on each of {parameters['folds']} donor folds with "
         f"{words.count(parameters['seeds'], 'seed')}, and held them against plain baselines, in "
-        f"{words.duration(took)} on the processor. An arm is a way to choose which genes are hidden."
+        f"{words.duration(took)}. An arm is a way to choose which genes are hidden."
     ]
     rows = run_facts.metrics(run)
     if {"phase", "epoch", "train_loss"} <= set(rows):
@@ -114,9 +119,8 @@ def training(dataset: Dataset, run: Run) -> list[str]:
         if len(losses):
             by_epoch = losses.groupby("epoch")["train_loss"].mean()
             said.append(
-                f"The loss of the pretrainings falls from {by_epoch.iloc[0]:.3f} in the first epoch to "
-                f"{by_epoch.iloc[-1]:.3f} in epoch {int(by_epoch.index[-1])}, on the mean. That a loss "
-                "falls says "
+                f"The loss of the pretrainings goes from {by_epoch.iloc[0]:.3f} in the first epoch to "
+                f"{by_epoch.iloc[-1]:.3f} in epoch {int(by_epoch.index[-1])}, on the mean. A loss says "
                 "nothing of which arm is better: arms hide other genes, some of them easier."
             )
     said.append(
@@ -153,9 +157,9 @@ def comparison(dataset: Dataset, run: Run) -> list[str]:
 def cells(dataset: Dataset, run: Run) -> list[str]:
     per_class = tables.read(run, "per_class")
     said = [
-        f"Every one of the {dataset.n_cells:,} simulated cells is drawn: colour the maps by cell type, "
-        "by a gene, or by "
-        "what a model says. Draw a lasso around cells and ask what they are and which genes differ."
+        f"Every one of the {dataset.n_cells:,} simulated cells is drawn: colour the maps by cell type, by "
+        "a gene, or by what a model says. Draw a lasso around cells and ask what they are and which "
+        "genes differ."
     ]
     if per_class is not None:
         mine = per_class[
@@ -167,11 +171,9 @@ def cells(dataset: Dataset, run: Run) -> list[str]:
             worst, best = rows.iloc[0], rows.iloc[-1]
             said.append(
                 f"Colour by **Right or wrong**: of {words.count(len(rows), 'scored type')} the "
-                "self-guided model finds "
-                f"{escape(worst['cell_type'])} hardest (F1 {worst['f1']:.2f}) and "
-                f"{escape(best['cell_type'])} easiest "
-                f"({best['f1']:.2f}). The simulator shades neighbouring types into each other, more so "
-                "in malignant cells."
+                f"self-guided model finds {escape(worst['cell_type'])} hardest (F1 {worst['f1']:.2f}) and "
+                f"{escape(best['cell_type'])} easiest ({best['f1']:.2f}). The simulator shades "
+                "neighbouring types into each other, more so in malignant cells."
             )
     return said
 
@@ -183,26 +185,26 @@ def masked(dataset: Dataset, run: Run) -> list[str]:
     return [
         f"{confidence.mark(found.confidence)}**{escape(arm_name(arm))}**, on simulated cells: "
         f"{escape(found.sentence)}.",
-        f"Each point on the left is one of {len(mask_tables.statistics(run, arm)):,} genes: how often "
-        "it was hidden, "
-        "against its expression. The grey band is what genes of equal expression get, so only what "
-        "lies off it "
-        "could be a preference; uniform masks stand beside it.",
+        f"Each point on the left is one of {len(mask_tables.statistics(run, arm)):,} genes: how often it "
+        "was hidden, against its expression. The grey band is what genes of equal expression get, so "
+        "only what lies off it could be a preference; uniform masks stand beside it.",
         f"Would another seed say the same? {escape(agreement_sentence(d))}.",
     ]
 
 
 def truth(dataset: Dataset, run: Run) -> list[str]:
     arm = _arm(run)
-    types, all_cells = planted_view.judged_types(run, arm), planted_view.judged(run, arm)
+    found = planted_view.judged(run, arm), planted_view.judged_types(run, arm)
+    if any(said.confidence == "proven" for said in found):
+        lesson = "a find is only what masks that learned nothing do not hold."
+    else:
+        lesson = "far more than chance is no find, if masks that learned nothing hold as much."
     return [
         "Of simulated cells the right answer is known. Precision at 50: how many of the 50 most masked "
-        "genes did the "
-        "simulator plant, and how many does each control find? The figures are below, under **What was "
-        "planted**.",
-        f"{confidence.mark(all_cells.confidence)}{escape(all_cells.sentence)}.",
-        f"{confidence.mark(types.confidence)}{escape(types.sentence)}.",
-        "The lesson: far more than chance is no finding, if masks that learned nothing find as much.",
+        "genes did the simulator plant, and how many does each control hold? The figures are further "
+        "down, under **What was planted**.",
+        *(f"{confidence.mark(said.confidence)}{escape(said.sentence)}." for said in found),
+        f"What to take along: {lesson}",
     ]
 
 
@@ -215,13 +217,16 @@ def enrichment(dataset: Dataset, run: Run) -> list[str]:
     return [
         f"{confidence.mark(said.confidence)}{escape(said.sentence)}.",
         f"The universe is the {len(found.universe):,} simulated genes that could be hidden, not the "
-        "genome. Side by side "
-        "holds a ranking against another, choosing a term sends its genes to the map and to the masked "
-        "genes.",
-        "**That was the tour.** Next: your own data, on the page Datasets under Import. Nothing of the "
-        "demo is mixed "
-        "with it.",
+        "genome. Side by side holds a ranking against another, choosing a term sends its genes to the "
+        "map and to the masked genes.",
+        f"**That was the tour** of simulated data. Next: your own, {_next()}.",
     ]
+
+
+def _next() -> str:
+    if demo_session.is_session():
+        return "in a dashboard that `sgm app` starts without `--demo`: this one is put back at each start"
+    return "on the page Datasets under Import; nothing of the demo is mixed with it"
 
 
 def _arm(run: Run) -> str:
@@ -233,18 +238,35 @@ def _how_far(run: Run) -> str:
     return f" ({found})" if found else ""
 
 
+def _folds(run: Run) -> Controls:
+    n = run_facts.complete(run)["folds"]
+    return {"view": ("Folds", "Folds"), "folds": (n, str(n))}
+
+
+def _guided(run: Run) -> Controls:
+    return {"evidence": ("guided", "Is it guided?")}
+
+
+def _planted(run: Run) -> Controls:
+    return {"evidence": ("planted", "What was planted")}
+
+
+def _terms(run: Run) -> Controls:
+    return {
+        "genes": ("frequency", "Most masked"),
+        "top": (_TOP, str(_TOP)),
+        "library": (DEMO_GENE_SETS, DEMO_GENE_SETS),
+        "shows": ("terms", "Terms"),
+    }
+
+
 STEPS = (
     Step("pages/home.py", "What is this?", welcome),
-    Step("pages/datasets.py", "Is the data fit for the job?", data, controls={"view": ("Folds", "Folds")}),
+    Step("pages/datasets.py", "Is the data fit for the job?", data, controls=_folds),
     Step("pages/runs.py", "What was trained?", training, "folds"),
     Step("pages/compare.py", "Does guided masking help?", comparison, "folds"),
     Step("pages/cells.py", "Which cells are these?", cells),
-    Step("pages/masked_genes.py", "Which genes are hidden, beyond expression?", masked, "mask_cells",
-         {"evidence": ("guided", "Is it guided?")}),
-    Step("pages/masked_genes.py", "Did the masks find what was planted?", truth, "masks",
-         {"evidence": ("planted", "What was planted")}),
-    Step("pages/enrichment.py", "What do the hidden genes do?", enrichment, "masks",
-         {"genes": ("frequency", "Most masked"), "top": (_TOP, str(_TOP)),
-          "library": (DEMO_GENE_SETS, DEMO_GENE_SETS),
-          "shows": ("terms", "Terms")}),
-)  # fmt: skip
+    Step(_MASKED, "Which genes are hidden, beyond expression?", masked, "mask_cells", _guided),
+    Step(_MASKED, "Did the masks find what was planted?", truth, "masks", _planted),
+    Step("pages/enrichment.py", "What do the hidden genes do?", enrichment, "masks", _terms),
+)

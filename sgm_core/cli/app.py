@@ -75,8 +75,8 @@ def _check_port(port: int) -> None:
             probe.bind(("localhost", port))
         except OSError as error:
             raise InputError(
-                f"port {port} can't be used ({error.strerror}): is the dashboard running already? "
-                f"Open http://localhost:{port}, or choose another: make app PORT={port + 1}"
+                f"port {port} can't be used ({error.strerror}): is the dashboard running already? Open "
+                f"http://localhost:{port}, or choose another: make app PORT={port + 1}"
             ) from error
 
 
