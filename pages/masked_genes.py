@@ -10,6 +10,7 @@ from pages.components import (
     epochs_view,
     frame,
     gene_card,
+    handover,
     mask_tables,
     planted_view,
     show,
@@ -25,7 +26,6 @@ from sgm_core.figures import masks as figures
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import Run
 
-_MOST_MARKED = 60
 VIEWS = {
     "ranking": "Ranking",
     "types": "By cell type",
@@ -102,9 +102,11 @@ def controls() -> tuple[str, str | None, str, str | None, str, bool, tuple[str, 
             linked = st.query_params.get_all("marked")
             asked = st.session_state.get("marked", linked)
             if asked:  # a link, or a term, may name genes that this run could not hide
-                st.session_state["marked"] = [gene for gene in asked if gene in set(genes)][:_MOST_MARKED]
+                known = set(genes)
+                there = [gene for gene in asked if gene in known]
+                st.session_state["marked"] = there[: handover.MOST_MARKED]
             marked = st.multiselect(
-                "Mark genes", genes, key="marked", bind="query-params", max_selections=_MOST_MARKED
+                "Mark genes", genes, key="marked", bind="query-params", max_selections=handover.MOST_MARKED
             )
     return arm, None if beside == "none" else beside, x, gene, y, families, tuple(marked)
 

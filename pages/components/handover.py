@@ -13,6 +13,7 @@ from pages.components import state
 CELLS, MASKED, REVIEW = "pages/cells.py", "pages/masked_genes.py", "pages/review.py"
 REVIEW_GENES, REVIEW_NAME = "review_genes", "review_name"
 """Where the page Review finds a list of symbols, and what the list is called."""
+MOST_MARKED = 100
 _SENT = "sent"
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,7 +63,8 @@ def among_masked(genes: Sequence[str], arm: str = "") -> None:
     """Open the page Masked genes with a list of genes marked, looking at `arm`."""
     from sgm_core.figures.palette import arm_name
 
-    controls: dict[str, tuple[Any, Any]] = {"marked": (list(genes), list(genes))}
+    first = list(genes)[:MOST_MARKED]
+    controls: dict[str, tuple[Any, Any]] = {"marked": (first, first)}
     if arm:
         controls["arm"] = (arm, arm_name(arm))
     send(MASKED, controls)

@@ -47,6 +47,10 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         help="what the N (default 100) most masked genes are: transcription factors and signatures, against "
         "genes of equal expression and controls; kept beside the run as biology.csv",
     )  # fmt: skip
+    masks.add_argument(
+        "--planted", action="store_true",
+        help="of a run on simulated cells: how many of the 50 most masked genes the simulator planted",
+    )  # fmt: skip
     umap = add_command(
         sub, "umap", "map a dataset's cells (PCA), or a run's pooled vectors, with UMAP", _umap
     )
@@ -101,12 +105,35 @@ def _masks(args: argparse.Namespace, observer: Observer) -> Output:
     for by in ("frequency", "lift"):
         title = _TITLES[by].format(arm=arm).capitalize() + group
         lines += ["", *_gene_lines(stats, by, args.top, title)]
+    if args.planted:
+        data["planted"], more = _planted(run, arm)
+        lines += more
     if args.biology is not None:
         from sgm_core.cli.biology import biology_of
 
         data["biology"], more = biology_of(run, arm, models[arm], facts[arm], args.biology)
         lines += more
     return Output(data, "\n".join(lines))
+
+
+def _planted(run: Run, arm: str) -> tuple[dict[str, Any], list[str]]:
+    """Return what a run on simulated cells found of what was planted, and lines that say it."""
+    from sgm_core.analysis.planted import group_sentence, planted_by_group, planted_sentence
+    from sgm_core.resources.panel import planted_in_types
+    from sgm_core.runs.masks import mask_counts
+    from sgm_core.runs.planted import run_planted
+
+    table = run_planted(run, arm)
+    types = planted_by_group(_there(run, "masks", mask_counts(run, "cell_type")), planted_in_types(), arm)
+    said = [planted_sentence(table, name) for name in dict.fromkeys(table["planted"])]
+    said.append(group_sentence(types))
+    lines = [
+        "",
+        "What was planted (SIMULATED cells)",
+        *(f"{each.sentence} [{each.confidence}]" for each in said),
+    ]
+    data = {"rankings": table.to_dict("records"), "cell_types": types.to_dict("records")}
+    return data | {"sentences": [each._asdict() for each in said]}, lines
 
 
 def _gene_lines(stats: pd.DataFrame, by: str, top: int, title: str) -> list[str]:

@@ -119,3 +119,12 @@ def test_what_does_not_go_together_is_refused(run_id, gmt, capsys) -> None:
         code, out, err = call(capsys, "enrich", run_id, "--genesets", gmt, *options)
         assert (code, out) == (2, "")
         assert err.count("\n") == 1
+
+
+def test_what_was_planted_is_said_of_simulated_runs(run_id, capsys) -> None:
+    code, out, _ = call(capsys, "masks", run_id, "--planted", "--json")
+    assert code == 0
+    planted = json.loads(out)["planted"]
+    assert {row["ranking"] for row in planted["rankings"]} >= {"frequency", "uniform", "start", "expression"}
+    assert [each["confidence"] for each in planted["sentences"]].count("proven") == 0
+    assert len(planted["sentences"]) == 4
