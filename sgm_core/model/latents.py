@@ -135,9 +135,9 @@ class Latents(nn.Module):
         )
 
     def log_importance(
-        self, backbone: CellBackbone, values: Tensor, eligible: Tensor, subset: Tensor
+        self, backbone: CellBackbone, values: Tensor, eligible: Tensor, subset: Tensor | None = None
     ) -> Tensor:
-        """Return the log importance (B, G) of each gene: attention summed over heads and over R."""
+        """Return the log importance (B, G) of each gene: attention summed over heads and over R, or all."""
         maps = self.attention(self.see(backbone, values, None), eligible, subset)
         return maps.sum((1, 2)).clamp(min=1e-12).log()
 

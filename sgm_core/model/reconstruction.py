@@ -115,7 +115,8 @@ class MaskedModel(nn.Module):
         if torch.is_grad_enabled():
             # in the values' own unit, as the noise of counts is
             facts = (at, real, predicted.detach().float(), off.detach().square())
-            learned = self.strategy.learn(Errors(self.backbone, values, target, self.eligible, *facts))
+            cells = self.backbone, values, target, self.eligible
+            learned = self.strategy.learn(Errors(*cells, *facts, self.latents))
             loss = loss if learned is None else loss + learned
         return Reconstruction(loss, error)
 

@@ -123,7 +123,8 @@ TEXT = {
     "weight_decay": 5e-4, "clip": 1.0, "batch_size": 1, "accumulation": 5, "penalty_weight": 1e-5,
     "patience": 5, "epochs": 10, "amsgrad": True, "schedule": "constant", "mask_ratio": 0.3,
     "mask_basis": "all", "penalty": "output-norm", "summary": "both", "pool": "max", "cell_context": False,
-    "value_scaling": False, "depth_tokens": True, "key_init": "random", "subset": int(128 * 0.3),
+    "value_scaling": False, "depth_tokens": True, "key_init": "random", "guide": "summary",
+    "subset": int(128 * 0.3),
 }  # fmt: skip
 SILENT = {
     "keys": "value+gene", "subset_per": "cell", "summary_sees": "masked", "validation_masks": "fixed",

@@ -42,6 +42,7 @@ class Errors(NamedTuple):
     eligible : (L,) bool
     at, real : (B, M) the hidden positions, padded, and which of them are none of the padding
     predicted, squared : (B, M) the predictions, and their squared errors
+    latents : the model's, where it has any; with their gradient
     """
 
     backbone: CellBackbone
@@ -52,6 +53,7 @@ class Errors(NamedTuple):
     real: Tensor
     predicted: Tensor
     squared: Tensor
+    latents: Latents | None = None
 
 
 class Strategy(nn.Module):

@@ -184,6 +184,14 @@ class PretrainConfig(Settings):
         "random",
         ("zero", "random"),
     )
+    guide: str = option(
+        "summary",
+        "masking",
+        "What teaches the latents which genes self-guided masks hide: summary = the loss, through their "
+        "output alone; error = also how badly each hidden gene was reconstructed",
+        "summary",
+        ("summary", "error"),
+    )
     temperature: float = option(
         1.0,
         "masking",
@@ -363,6 +371,7 @@ _PAPER: dict[str, Any] = {
     "subset_per": "cell",
     "keys": "value+gene",
     "key_init": "random",
+    "guide": "summary",
     "summary": "both",
     "summary_sees": "masked",
     "penalty": "output-norm",

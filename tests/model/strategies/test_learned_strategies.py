@@ -14,6 +14,7 @@ from sgm_core.model.poisson_noise import count_scale, nonzero_noise
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.model.strategies.adios import SPARSITY
 from sgm_core.model.strategies.base import Errors
+from sgm_core.model.strategies.self_guided import share_loss
 from sgm_core.training.config import PretrainConfig
 
 LEARNED = ("error-guided", "reducible-error", "adios")
@@ -26,7 +27,7 @@ def errors_of(model: MaskedModel, values: torch.Tensor, squared: torch.Tensor, s
     at, real = pack(hidden)
     found = squared.gather(1, at)
     facts = (at, real, torch.full_like(found, 0.5), found)
-    return Errors(model.backbone, values, values, model.eligible, *facts)
+    return Errors(model.backbone, values, values, model.eligible, *facts, model.latents)
 
 
 def taught(model: MaskedModel, values: torch.Tensor, squared: torch.Tensor, steps: int = 250) -> None:
@@ -95,7 +96,7 @@ def test_errors_are_predicted_by_gene_and_stratum() -> None:
 def test_errors_are_predicted_by_the_cells_content() -> None:
     """Half the cells express other genes, and are reconstructed worse."""
     values = toy_cells(300)
-    kind = torch.arange(300) < 150
+    kind = torch.arange(200) < 150
     values[:150, :20] = 0
     values[150:, 20:] = 0
     model, expected = model_of("error-guided"), torch.where(kind, 1.5, 0.3).unsqueeze(1).expand_as(values)
@@ -175,3 +176,57 @@ def test_scores_are_the_equation(make: Callable) -> None:
             z = int(x[cell, j] > 0)
             expected = bias[z, j] + u[z] @ v[j] / np.sqrt(len(u[z]))
             assert found[cell, j] == pytest.approx(expected, abs=1e-4)
+
+
+def test_masks_that_errors_guide_learn_their_shares() -> None:
+    """Within a stratum of a cell the importance is in proportion to the error, whatever it started from."""
+    values, found = toy_cells(80), []
+    expected = planted(values)
+    for seed in (1, 2):
+        model = model_of("self-guided", guide="error")
+        assert model.latents is not None
+        torch.manual_seed(seed)
+        learned = [*model.latents.parameters(), *model.strategy.parameters()]
+        for parameter in learned:
+            torch.nn.init.normal_(parameter, std=0.2 if parameter.shape != (2, 40) else 0.02)
+        optimiser = torch.optim.Adam(learned, 0.03)
+        batches = [errors_of(model, values, expected, number) for number in range(8)]
+        for step in range(150):
+            loss = model.strategy.learn(batches[step % 8])
+            assert loss is not None
+            loss.backward()
+            optimiser.step()
+            optimiser.zero_grad()
+        every = torch.arange(6).expand(len(values), -1)
+        with torch.no_grad():
+            seen = seen_of(model, values, toy_numbers(len(values))[0], every)
+            found.append(model.strategy.log_importance(seen).exp())
+    nonzero, large = values > 0, expected == 2.0
+    for weights in found:
+        assert weights[large].mean() / weights[nonzero & ~large].mean() == pytest.approx(4, rel=0.25)
+        of_zeros = weights.masked_fill(nonzero, torch.nan)
+        off = of_zeros / of_zeros.nanmean(1, keepdim=True) - 1
+        assert off[~nonzero].std() < 0.3, "a cell's zeros err alike"
+    pair = torch.stack([weights[nonzero].log() for weights in found])
+    assert torch.corrcoef(pair)[0, 1] > 0.9, "each seed learns the same"
+
+
+def test_the_loss_of_shares_is_a_cross_entropy_over_the_chosen() -> None:
+    generator = np.random.default_rng(0)
+    squared, importance = generator.random((2, 5)), generator.random((2, 5))
+    chosen = np.array([[1, 1, 0, 1, 0], [0, 0, 0, 0, 0]], bool)
+    p = squared[0, chosen[0]] / squared[0, chosen[0]].sum()
+    q = importance[0, chosen[0]] / importance[0, chosen[0]].sum()
+    parts = (torch.from_numpy(importance).log(), torch.from_numpy(squared), torch.from_numpy(chosen))
+    assert share_loss(*parts).item() == pytest.approx(-(p * np.log(q)).sum()), "a cell without any counts not"
+    assert share_loss(parts[0], parts[1], torch.zeros_like(parts[2])).item() == 0
+
+
+def test_without_a_guide_self_guided_masks_learn_by_the_summary_alone() -> None:
+    values = toy_cells(20)
+    model = model_of("self-guided")
+    assert model.strategy.learn(errors_of(model, values, planted(values))) is None
+    masking = {name: value for name, value in model.masking.items() if name != "guide"}
+    before_the_field = MaskedModel(model.backbone.config, masking, model.eligible)
+    before_the_field.load_state_dict(model.state_dict())
+    assert before_the_field.strategy.learn(errors_of(before_the_field, values, planted(values))) is None
