@@ -8,9 +8,13 @@ from sgm_core.escape import escape
 from sgm_core.figures.palette import SAFE
 from sgm_core.figures.style import LEGEND_UNDER, MUTED, NEUTRAL, finish
 
+FEWEST = 10
+
 
 def precision(table: pd.DataFrame, title: str) -> go.Figure:
     """Draw the share of planted genes among the first of each ranking, with what equals hold and chance.
+
+    Rankings of fewer than `FEWEST` genes are left out: a share of them says little.
 
     Parameters
     ----------
@@ -18,9 +22,9 @@ def precision(table: pd.DataFrame, title: str) -> go.Figure:
         Rows of one set from `sgm_core.analysis.planted.planted_precision`, with name (of the ranking) and
         control (bool).
     """
-    rows = table.reset_index(drop=True)
-    names = rows["name"].map(escape)
+    rows = table[table["n_listed"] >= FEWEST].reset_index(drop=True)
     text = [f"{hits} of {n}" for hits, n in zip(rows["n_hits"], rows["n_listed"])]
+    names = [f"{escape(name)} · {held}" for name, held in zip(rows["name"], text)]
     fig = go.Figure(
         go.Bar(
             x=100 * rows["precision"],
@@ -28,8 +32,7 @@ def precision(table: pd.DataFrame, title: str) -> go.Figure:
             orientation="h",
             width=0.55,
             text=text,
-            textposition="outside",
-            cliponaxis=False,
+            textposition="none",
             marker={"color": np.where(rows["control"], NEUTRAL, SAFE[1]), "line": {"width": 0}},
             hovertemplate="%{y}: %{text}, %{x:.0f} %<extra></extra>",
             showlegend=False,
@@ -57,7 +60,7 @@ def precision(table: pd.DataFrame, title: str) -> go.Figure:
         title,
         "Planted (% of the list)",
         None,
-        170 + 36 * len(rows),
+        170 + 40 * len(rows),
         note=f"dotted: chance, {chance:.0f} %",
     )
     fig.update_layout(legend=LEGEND_UNDER | {"y": -0.3})
