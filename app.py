@@ -20,6 +20,7 @@ page = st.navigation(
             st.Page("pages/cells.py", title="Cells", icon=":material/scatter_plot:"),
             st.Page("pages/masked_genes.py", title="Masked genes", icon=":material/visibility_off:"),
             st.Page("pages/enrichment.py", title="Enrichment", icon=":material/hub:"),
+            st.Page("pages/review.py", title="Review", icon=":material/rate_review:"),
             st.Page("pages/annotate.py", title="Annotate", icon=":material/label:"),
         ],
     }

@@ -11,6 +11,7 @@ from pages.components import (
     annotate_labels,
     annotate_map,
     annotate_model,
+    annotate_models,
     annotate_query,
     annotate_result,
     annotate_shares,
@@ -36,6 +37,11 @@ def take_over(kept: list[Annotation]) -> None:
             st.session_state[annotate_model.KEY] = run.parameters["name"]
     elif run is not None:
         annotate_jobs.failure(run)
+    if imported := st.session_state.pop(annotate_models.TAKEN, None):
+        st.session_state[annotate_model.KEY] = imported
+        st.toast(f"Model {escape(imported)} imported", icon=":material/check_circle:")
+    if st.session_state.pop(annotate_correct.TAKEN_UP, False):
+        st.session_state[PART] = CORRECT
     if st.session_state.get(ANNOTATION) not in (None, *names):
         del st.session_state[ANNOTATION]
 
@@ -74,6 +80,8 @@ def new(context: frame.Context) -> None:
         if advised is not None:
             st.caption(advised.sentence)
         annotate_fit.form(advised)
+        with st.expander("Import a model", icon=":material/upload:"):
+            annotate_models.bring()
         return
     answer_line = st.container()
     st.markdown("**1. Model**")
@@ -90,20 +98,23 @@ def new(context: frame.Context) -> None:
     annotate_query.form(model)
     with st.expander("Fit another model", icon=":material/model_training:"):
         annotate_fit.form(advised)
+    with st.expander("Import a model", icon=":material/upload:"):
+        annotate_models.bring()
 
 
 def result(annotation: Annotation) -> None:
     """Show what the model says of the cells, and what speaks for and against it."""
     model = annotate_data.model_of(annotation)
-    frame.answer(annotate_result.answer(annotation))
+    frame.answer(annotate_result.answer(annotation, model))
     if model is not None and model.meta["simulated"]:
         frame.simulated_badge()
     annotate_result.provenance(annotation, model)
     annotate_map.section(annotation, model)
     annotate_result.tables(annotation)
-    if model is not None:
+    if model is not None and model.useful:
         column = annotate_shares.sample_column(annotation)
         annotate_shares.composition(annotation, model, column)
+        annotate_shares.malignant(annotation, model, column)
         annotate_shares.states(annotation, model, column)
         annotate_shares.signatures(annotation, model)
 

@@ -27,6 +27,7 @@ from sgm_core.figures import enrichment as figures
 from sgm_core.figures.palette import arm_name
 from sgm_core.figures.style import p_text
 from sgm_core.resources.store import Resource
+from sgm_core.review import artefacts, left_out_sentence
 from sgm_core.runs.store import Run
 from sgm_core.spreadsheet import csv_text
 
@@ -79,6 +80,10 @@ def controls(run: Run | None) -> tuple[str, int, Resource, str, tuple[int, int],
                 background = st.selectbox(
                     "Universe", list(_BACKGROUNDS), format_func=_BACKGROUNDS.__getitem__, key="background",
                     bind="query-params", help="The list is the first genes of the ranking within it.",
+                )  # fmt: skip
+                st.toggle(
+                    "Without artefacts", key="without-artefacts",
+                    help="Leave genes that most of their reviewers call artefacts out of lists and universe.",
                 )  # fmt: skip
     return order, int(top), library, arm, (int(smallest), int(largest)), background, cut
 
@@ -231,6 +236,15 @@ def own_terms(library: Resource, sizes: tuple[int, int], cut: float) -> None:
     whole_table(terms, told, "enrichment-my-list")
 
 
+def left_out(run: Run) -> tuple[str, ...]:
+    """Return the genes that reviewers call artefacts, where they are to be left out, and say so."""
+    if not st.session_state.get("without-artefacts"):
+        return ()
+    genes = artefacts(run)
+    st.caption(escape(sentence(left_out_sentence(genes))))
+    return tuple(genes)
+
+
 def run_terms(
     run: Run,
     order: str,
@@ -243,7 +257,7 @@ def run_terms(
 ) -> None:
     """Test the genes that a run hides most."""
     background, universe = chosen_background(run, arm, share)
-    found = gene_sets.test_run(run, library, arm, top, sizes, background)
+    found = gene_sets.test_run(run, library, arm, top, sizes, background, left_out(run))
     if order not in found.lists:
         raise InputError(f"{sentence(found.notes[order])} Choose the most masked genes instead.")
     terms, facts = gene_sets.of_ranking(found, order)
@@ -285,9 +299,9 @@ try:
     if run is None or order == MINE:
         own_terms(library, sizes, cut)
     elif view == "pair":
-        enrichment_pair.draw(answer_line, dataset, run, arm, order, library, top, sizes)
+        enrichment_pair.draw(answer_line, dataset, run, arm, order, library, top, sizes, left_out(run))
     elif view == "rank":
-        enrichment_rank.draw(answer_line, dataset, run, arm, order, library, sizes)
+        enrichment_rank.draw(answer_line, dataset, run, arm, order, library, sizes, left_out(run))
     else:
         run_terms(run, order, library, arm, top, sizes, share, cut)
 except InputError as error:

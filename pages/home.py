@@ -58,7 +58,7 @@ def run_card(run: Run | None) -> None:
     best = run_facts.best(run)
     if best and run.kind == "pretrain":
         st.markdown(f"Best {escape(best)}")
-    elif run.state in ("failed", "lost") and run.status.get("error"):
+    elif run.state in ("failed", "lost", "paused") and run.status.get("error"):
         st.markdown(escape(run.status["error"]))
     evidence(run)
     st.page_link("pages/runs.py", label="All runs", icon=":material/monitoring:")
@@ -93,8 +93,8 @@ def next_step(context: frame.Context, newest: Run | None) -> tuple[str, str, str
         )
     if newest.state in ACTIVE:
         return ("Watch the run that is under way.", "Open Runs", "pages/runs.py")
-    if newest.state in ("failed", "lost"):
-        happened = "failed" if newest.state == "failed" else "was lost"
+    if newest.state in ("failed", "lost", "paused"):
+        happened = {"failed": "failed", "lost": "was lost", "paused": "is paused"}[newest.state]
         return (f"The newest run {happened}: see why, then resume it.", "Open Runs", "pages/runs.py")
     if context.run is not None and context.run.kind == "compare" and context.run.state == "done":
         return ("See whether guided masking helped.", "Open Compare", "pages/compare.py")

@@ -13,6 +13,7 @@ from pages.components import (
     handover,
     mask_tables,
     planted_view,
+    review_handover,
     show,
     tables,
     words,
@@ -24,6 +25,7 @@ from sgm_core.escape import escape
 from sgm_core.figures import mask_agreement, mask_groups
 from sgm_core.figures import masks as figures
 from sgm_core.figures.palette import arm_name
+from sgm_core.review import verdict_name
 from sgm_core.runs.store import Run
 
 VIEWS = {
@@ -37,6 +39,7 @@ VIEWS = {
 }
 _COLUMNS = {
     "gene": st.column_config.TextColumn("Gene", pinned=True),
+    "verdict": st.column_config.TextColumn("Reviewers say"),
     "masked": st.column_config.NumberColumn("Times masked", format="localized"),
     "opportunities": st.column_config.NumberColumn("Opportunities", format="localized"),
     "frequency": st.column_config.NumberColumn("Frequency", format="percent"),
@@ -108,6 +111,7 @@ def controls() -> tuple[str, str | None, str, str | None, str, bool, tuple[str, 
             marked = st.multiselect(
                 "Mark genes", genes, key="marked", bind="query-params", max_selections=handover.MOST_MARKED
             )
+            st.toggle("Marks of the review", True, key="marks", bind="query-params")
     return arm, None if beside == "none" else beside, x, gene, y, families, tuple(marked)
 
 
@@ -115,22 +119,24 @@ def controls() -> tuple[str, str | None, str, str | None, str, bool, tuple[str, 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def frequency_figure(
     path: str, stamp: int, side: str, sides: tuple[str, ...], x: str, gene: str | None, y: str,
-    families: bool, marked: tuple[str, ...], _run: Run,
+    families: bool, marked: tuple[str, ...], marks: tuple[tuple[str, str], ...], _run: Run,
 ) -> go.Figure:  # fmt: skip
     """Figure 2 of one arm, its axes as wide as all `sides` need."""
     ranges = figures.axis_ranges([mask_tables.statistics(_run, each) for each in sides], x, y)
     title = f"{arm_name(side)}: mask frequency"
     found = list(dict.fromkeys([*([gene] if gene else []), *marked]))
     stats = mask_tables.statistics(_run, side)
-    return figures.frequency_expression(stats, title, x, y, found, families, ranges=ranges)
+    said = {gene: (verdict, verdict_name(verdict)) for gene, verdict in marks}
+    return figures.frequency_expression(stats, title, x, y, found, families, ranges=ranges, marks=said)
 
 
 def figure_2(
     arm: str, beside: str | None, x: str, gene: str | None, y: str, families: bool, marked: tuple[str, ...]
 ) -> None:
     sides = (arm, beside) if beside else (arm,)
+    marks = tuple(zip(judged["gene"], judged["verdict"])) if st.session_state.get("marks", True) else ()
     for half, side, place in zip(st.columns(len(sides), gap="medium"), sides, ("left", "right")):
-        fig = frequency_figure(*mask_tables.key(run), side, sides, x, gene, y, families, marked, run)
+        fig = frequency_figure(*mask_tables.key(run), side, sides, x, gene, y, families, marked, marks, run)
         with half:
             show.figure(
                 fig, f"frequency-expression-{place}", mask_tables.statistics(run, side),
@@ -248,6 +254,7 @@ dataset, run, _ = tables.require(context, "mask_cells", "mask counts")
 if not tables.exists(run, "masks"):
     tables.lacking(run, "mask counts")
 simulated = dataset.simulated
+judged = review_handover.judged(run)
 answer_line = st.container()
 arm, beside, x, gene, y, families, marked = controls()
 with answer_line:
@@ -269,7 +276,8 @@ if marked:
         )
         st.button("Take the marks off", type="tertiary", on_click=clear_marks)
 if gene:
-    gene_card.draw(run, gene, arm, simulated)
+    said = judged.loc[judged["gene"] == gene, "words"]
+    gene_card.draw(run, gene, arm, simulated, said.iloc[0] if len(said) else "")
 else:
     st.caption(
         ":material/ads_click: Click a gene, or find it by its symbol, for its statistics by cell type."
@@ -293,4 +301,5 @@ elif view == "planted":
     planted_view.draw(run, arm)
 else:
     stats = mask_tables.statistics(run, arm)
+    stats = stats.assign(verdict=stats["gene"].map(dict(zip(judged["gene"], judged["words"]))))
     show.table(stats, f"masked-genes-{arm}", column_config=_COLUMNS, column_order=list(_COLUMNS), height=560)

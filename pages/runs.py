@@ -8,13 +8,17 @@ from pages.components.corpus_view import corpus
 from pages.components.reconstruction_view import reconstruction
 from sgm_core.escape import escape
 from sgm_core.runs import EXPORTED
-from sgm_core.runs.launch import launch
-from sgm_core.runs.store import ACTIVE, Run, cancel_run, export_size, open_run, packed_run
+from sgm_core.runs.carry import export_size, packed_run
+from sgm_core.runs.resume import resume_run
+from sgm_core.runs.run import PAUSE, TRAININGS
+from sgm_core.runs.store import ACTIVE, ENDED, Run, cancel_run, pause_run
+from sgm_core.runs.trash import KEPT_DAYS, built_on, delete_run, deleted_runs, restore_run
 
 _LARGEST_EXPORT = 1_000_000_000
 _MARKS = {
     "queued": "○ Queued",
     "running": "▶ Running",
+    "paused": "‖ Paused",
     "done": "● Done",
     "failed": "✕ Failed",
     "cancelled": "– Cancelled",
@@ -33,6 +37,7 @@ def overview(runs: list[Run]) -> pd.DataFrame:
             "curve": [run_facts.sparkline(run) for run in runs],
             "created": [words.moment(run.config["created"]) for run in runs],
             "took": [words.duration(words.took(run)) if words.took(run) is not None else "" for run in runs],
+            "disk": [words.size(n_bytes) for n_bytes in run_facts.sizes(tuple(run.id for run in runs))],
         }
     )
 
@@ -50,7 +55,7 @@ def choose_runs(runs: list[Run], context: frame.Context) -> list[Run]:
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [ids.index(name) for name in shown or [fallback]]}},
-        column_order=["state", "title", "dataset", "best", "curve", "created", "took"],
+        column_order=["state", "title", "dataset", "best", "curve", "created", "took", "disk"],
         column_config={
             "state": st.column_config.TextColumn("State", width="small", pinned=True),
             "title": st.column_config.TextColumn("Title", width="medium"),
@@ -59,6 +64,7 @@ def choose_runs(runs: list[Run], context: frame.Context) -> list[Run]:
             "curve": st.column_config.LineChartColumn("Loss", width="small"),
             "created": st.column_config.DatetimeColumn("Asked for", format="distance"),
             "took": st.column_config.TextColumn("Took", width="small"),
+            "disk": st.column_config.TextColumn("Disk", width="small"),
         },
     )
     selected = [runs[row] for row in event["selection"]["rows"] if row < len(runs)]
@@ -75,11 +81,25 @@ def actions(run: Run) -> None:
         ):
             cancel_run(run.id)
             st.rerun()
-        if run.state in ("failed", "cancelled", "lost") and st.button(
+        if (
+            run.state in ACTIVE
+            and run.kind in TRAININGS
+            and st.button(
+                "Pause",
+                icon=":material/pause_circle:",
+                disabled=run.asked(PAUSE) is not None or run.cancel_asked() is not None,
+                help="Stops after its step and keeps a checkpoint: the device is free, and resuming goes on "
+                "from there",
+            )
+        ):
+            pause_run(run.id)
+            st.rerun()
+        if run.state in ENDED and st.button(
             "Resume", icon=":material/play_arrow:", type="primary", help=run.when_resumed.capitalize()
         ):
-            launch(open_run(run.id))
-            st.rerun()
+            with frame.guard():
+                resume_run(run.id)
+                st.rerun()
         compared = run.kind == "compare" and run.table_path("folds").exists()
         if compared and st.button("Open in Compare", icon=":material/balance:"):
             state.go("pages/compare.py", run=run.id)
@@ -103,6 +123,39 @@ def actions(run: Run) -> None:
             help=f"The run's folder as one zip file ({words.size(size)}): {EXPORTED}"
             + (f". Too large for here: `sgm runs export {run.id}`" if size > _LARGEST_EXPORT else ""),
         )
+        if run.state not in ACTIVE:
+            _delete(run)
+
+
+def _delete(run: Run) -> None:
+    with st.popover("Delete", icon=":material/delete:"):
+        others = built_on(run.id)
+        named = f" {words.count(len(others), 'run')} started from it and will miss it." if others else ""
+        st.markdown(
+            f"Its {words.size(run.size())} go to the trash, which keeps them for {KEPT_DAYS} days.{named}"
+        )
+        if st.button("Delete this run", type="primary", key=f"delete-{run.id}"):
+            with frame.guard():
+                delete_run(run.id)
+                state.choose(dataset=run.dataset_name)
+                st.query_params.pop("show", None)
+                st.rerun()
+
+
+def deleted() -> None:
+    """List what is in the trash, each with a button that takes it back."""
+    rows = deleted_runs()
+    if not rows:
+        return
+    with st.expander(f"Deleted ({len(rows)})"):
+        for row in rows:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(escape(str(row["title"] or row["id"])), width="content")
+                st.caption(f"{words.size(int(row['bytes']))} · deleted {words.ago(str(row['deleted']))}")
+                if st.button("Take back", key=f"restore-{row['id']}-{row['deleted']}"):
+                    with frame.guard():
+                        restore_run(str(row["id"]))
+                        st.rerun()
 
 
 def one_run(run: Run) -> None:
@@ -110,10 +163,15 @@ def one_run(run: Run) -> None:
         st.subheader(escape(run.title), anchor=False, width="content")
         frame.run_badge(run)
         if run.state not in ACTIVE:
-            st.caption(f"{words.ago(run.status.get('finished'))} · {escape(run.id)}")
+            stamp = words.ago(run.status.get("finished"))
+            st.caption(f"{stamp} · {words.size(run.size())} on disk · {escape(run.id)}")
     run_facts.progress_bar(run)
     if run.state in ("failed", "lost"):
         st.error(escape(run.status.get("error") or "It ended without saying why; the log may tell."))
+    elif run.state == "paused" and run.status.get("error"):
+        st.info(escape(run.status["error"]))
+    elif run.state in ACTIVE and (run.asked(PAUSE) is not None or run.cancel_asked() is not None):
+        st.caption("Stops after its step.")
     actions(run)
 
 
@@ -153,6 +211,8 @@ def body() -> None:
         runs = state.runs(kinds=None)
         frame.answer(run_facts.headline(runs))
         selected = choose_runs(runs, frame.current())
+        if len(runs) > 1:
+            st.caption(f"{words.size(sum(run_facts.sizes(tuple(run.id for run in runs))))} on disk in all")
         if len(selected) == 1:
             one_run(selected[0])
         trained = [run for run in selected if run.kind in run_facts.CONFIGS]
@@ -170,6 +230,7 @@ def body() -> None:
             name = f"Log of {escape(words.run_label(run))}" if len(selected) > 1 else "Log"
             with st.expander(name, expanded=run.state == "failed"):
                 st.code(run.log_tail(200) or "Nothing yet.", None, height=260)
+        deleted()
         if not any(run.state in ACTIVE for run in runs) and st.session_state.pop("runs-live", False):
             st.rerun()
 

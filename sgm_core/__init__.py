@@ -13,10 +13,12 @@ _PUBLIC = {
             "enrich",
             "enrich_pair",
             "finetune",
+            "judge",
             "masks",
             "planted",
             "prerank",
             "pretrain",
+            "review_queue",
             "split",
             "umap",
             "verdict",
@@ -27,6 +29,7 @@ _PUBLIC = {
     **dict.fromkeys(
         ("export_model", "import_model", "list_models", "open_model"), "sgm_core.annotation.store"
     ),
+    **dict.fromkeys(("export_verdicts", "import_verdicts", "verdicts"), "sgm_core.review"),
     **dict.fromkeys(("list_annotations", "open_annotation"), "sgm_core.annotation.kept"),
     "annotate": "sgm_core.annotation.annotate",
     "composition": "sgm_core.analysis.composition",
@@ -37,7 +40,10 @@ _PUBLIC = {
     "load_backbone": "sgm_core.model.weights",
     "make_demo": "sgm_core.cells.simulate",
     "open_dataset": "sgm_core.cells.dataset",
-    "open_run": "sgm_core.runs.store",
+    **dict.fromkeys(("cancel_run", "open_run", "pause_run"), "sgm_core.runs.store"),
+    "resume_run": "sgm_core.runs.resume",
+    **dict.fromkeys(("export_run", "import_run"), "sgm_core.runs.carry"),
+    **dict.fromkeys(("delete_run", "restore_run"), "sgm_core.runs.trash"),
     "score_genes": "sgm_core.analysis.gene_scores",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -236,6 +236,7 @@ def enrich(
     min_size: int | None = 5,
     max_size: int | None = 500,
     background: str | Path | Collection[str] | None = None,
+    without: Collection[str] = (),
 ) -> pd.DataFrame:
     """Return the over-representation of the most hidden genes among gene sets.
 
@@ -247,6 +248,7 @@ def enrich(
         (before training), ``expression``, ``inverse``
     top : how many genes
     min_size, max_size : sizes, within the genes that could be hidden, that a term must have; None = no limit
+    without : genes to leave out of lists and universe, such as ``sgm_core.review.artefacts(run)``
     background : a narrower universe: genes, a file of them, or ``"detected:0.05"`` (in 5 % of the draws)
 
     Returns
@@ -270,7 +272,7 @@ def enrich(
     from sgm_core.runs.terms import diagnosed, run_terms
 
     run, sets = _run(run), _gene_sets(genesets)
-    found = run_terms(run, sets.terms, arm, top, min_size, max_size, background)
+    found = run_terms(run, sets.terms, arm, top, min_size, max_size, background, without)
     if by not in found.lists:
         raise InputError(f"run {run.id}: {found.notes.get(by, f'there is no ranking by {by!r}')}")
     table = found.table[found.table["ranking"] == by].reset_index(drop=True)
@@ -376,6 +378,78 @@ def planted(run: str | Run, arm: str | None = None, top: int = 50) -> pd.DataFra
     from sgm_core.runs.planted import run_planted
 
     return run_planted(_run(run), arm, top)
+
+
+def review_queue(
+    run: str | Run,
+    order: str = "lift",
+    arm: str | None = None,
+    level: str = "",
+    genes: Iterable[str] | None = None,
+    top: int = 100,
+) -> list[str]:
+    """Return the genes to review, as the page Review orders them.
+
+    Parameters
+    ----------
+    run, arm : as in `masks`
+    order : ``lift``, ``frequency``, ``above``, ``term`` or ``list``, see `sgm_core.review.queue.ORDERS`
+    level : a cell type, to look at its cells alone
+    genes : of ``term`` and ``list``
+    top : how many at most
+
+    Examples
+    --------
+    >>> sgm_core.review_queue(run, "above", level="HSC-like")[:10]  # doctest: +SKIP
+    """
+    from sgm_core.review.queue import queue
+
+    by = "cell_type" if level else "all"
+    return queue(masks(run, arm, by=by, level=level), order, genes, top)
+
+
+def judge(
+    run: str | Run,
+    gene: str,
+    verdict: str,
+    reviewer: str,
+    tags: str | Iterable[str] = (),
+    comment: str = "",
+    ranking: str = "",
+    arm: str | None = None,
+) -> None:
+    """Say what a masked gene is; what was said before stays in the history (`sgm_core.review.history`).
+
+    Parameters
+    ----------
+    run, arm : as in `masks`
+    gene : a gene that the run could hide
+    verdict : ``known``, ``plausible``, ``artefact`` or ``unclear``
+    reviewer : who says so
+    tags, comment : free text
+    ranking : the queue in which the gene was met
+
+    Raises
+    ------
+    InputError
+        If the run could not hide the gene, or a value can't be kept.
+
+    Examples
+    --------
+    >>> sgm_core.judge(run, "HOXA9", "known", "Ada")  # doctest: +SKIP
+    >>> sgm_core.verdicts(run)  # doctest: +SKIP
+    """
+    from sgm_core.review import record
+    from sgm_core.review.queue import statistics_version
+
+    run = _run(run)
+    stats = masks(run, arm)
+    if gene not in set(stats["gene"]):
+        raise InputError(f"run {run.id} could not hide {gene!r}: take one of its {len(stats):,} genes")
+    version = statistics_version(stats)
+    record(
+        run, gene, verdict, reviewer, ranking=ranking, tags=tags, comment=comment, statistics_version=version
+    )
 
 
 def umap(

@@ -30,3 +30,7 @@ class Cancelled(BaseException):
 
 class Stopped(Cancelled):
     """The system asked the process to end (SIGTERM), and the user did not."""
+
+
+class Paused(Cancelled):
+    """The user asked for the work to stop and to go on later."""

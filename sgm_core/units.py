@@ -12,6 +12,14 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.2g} s"
 
 
+def size(n_bytes: float) -> str:
+    """Return e.g. '3.2 GB'."""
+    for unit, factor, digits in (("TB", 1e12, 1), ("GB", 1e9, 1), ("MB", 1e6, 0)):
+        if n_bytes >= factor:
+            return f"{n_bytes / factor:,.{digits}f} {unit}"
+    return f"{n_bytes / 1e3:,.0f} kB"
+
+
 def listed(things: Iterable[str], word: str = "and") -> str:
     """Return e.g. 'a', 'a and b', 'a, b and c'."""
     every = list(things)

@@ -16,13 +16,16 @@ from pages.components import (
 )
 from pages.components.annotate_data import AnnotationMaps, AnnotationValues
 from pages.components.cells_selection import Selecting
-from sgm_core.analysis.selection_steps import Invert
+from pages.components.scatter import Event
+from sgm_core.analysis.selection_steps import Invert, polygon
 from sgm_core.annotation.annotated import UNKNOWN
 from sgm_core.annotation.kept import Annotation
 from sgm_core.annotation.store import Model
 from sgm_core.escape import escape
 
 _WHO = "corrected-by"
+TAKEN_UP = "correct-taken-up"
+"""Set where a selection of the result has to be corrected next."""
 
 
 @st.fragment
@@ -63,6 +66,28 @@ def section(annotation: Annotation, model: Model | None, colour_blind: bool) -> 
             if cells_gestures.carry_out(selecting, pane, 0, event):
                 _again()
         _history(annotation)
+
+
+def take_up(annotation: Annotation, name: str, event: Event, hidden: tuple[str, ...]) -> None:
+    """Select what was drawn around on a map of the result, and draw the page again to correct it.
+
+    Parameters
+    ----------
+    annotation
+        Whose cells they are.
+    name, event
+        The map, and the lasso or box on it.
+    hidden
+        Labels that the map did not show.
+    """
+    model = annotate_data.model_of(annotation)
+    cells = annotate_data.cells_of(annotation, bool(model is not None and model.meta["simulated"]))
+    maps = AnnotationMaps(annotation)
+    selecting = Selecting(cells, maps, AnnotationValues(cells, annotation))
+    off = (f"obs:{annotate_data.NOW}", hidden) if hidden else None
+    selecting.do(polygon(maps[name], name, event.polygon, "replace", off))
+    st.session_state[TAKEN_UP] = True
+    st.rerun()
 
 
 def _place(selecting: Selecting) -> str:

@@ -24,6 +24,7 @@ PREDICTED, NOW, BEST, SECOND, REASON = (
 )  # fmt: skip
 CONFIDENCE = "Confidence"
 PLACEMENT = "Placement on the reference"
+OWN_UMAP = "UMAP of these cells, in the model's space"
 _MAP_NAMES = {"umap": "UMAP", "pca_umap": "Expression (PCA, UMAP)", "tsne": "t-SNE", "pca": "PCA"}
 
 
@@ -81,8 +82,12 @@ def _own_maps(path: str, stamp: int) -> dict[str, pd.DataFrame]:
 
 
 @kept()
-def _placement(path: str, stamp: int) -> pd.DataFrame:
-    table = predictions(path, stamp)[["map_x", "map_y"]].set_axis(["x", "y"], axis=1).astype("float32")
+def _placed(path: str, stamp: int, prefix: str) -> pd.DataFrame:
+    """Return the cells that a map of the predictions has: cell (row number), x, y."""
+    said, columns = predictions(path, stamp), [f"{prefix}_x", f"{prefix}_y"]
+    if not set(columns) <= set(said):
+        return pd.DataFrame(columns=["cell", "x", "y"])
+    table = said[columns].set_axis(["x", "y"], axis=1).astype("float32")
     table.insert(0, "cell", np.arange(len(table), dtype="int64"))
     return table[np.isfinite(table["x"]) & np.isfinite(table["y"])].reset_index(drop=True)
 
@@ -100,8 +105,9 @@ class AnnotationMaps(Maps):
         self.annotation = annotation
         path, stamp = key(annotation)
         self._tables: dict[str, pd.DataFrame] = {}
-        if len(placed := _placement(path, stamp)):
-            self._tables[PLACEMENT] = placed
+        for name, prefix in ((PLACEMENT, "map"), (OWN_UMAP, "umap")):
+            if len(placed := _placed(path, stamp, prefix)):
+                self._tables[name] = placed
         self._tables |= _own_maps(path, stamp)
         file = annotation.path / "predictions.parquet"
         super().__init__({name: Place(file, name) for name in self._tables})

@@ -1,20 +1,22 @@
 """Annotated cells to take along: CSV and h5ad with the corrections, and the labels alone."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
-from pages.components import picker, words
+from pages.components import annotate_data, annotate_jobs, picker, words
 from sgm_core import home
 from sgm_core.annotation.annotated import check_origin
 from sgm_core.annotation.corrected import corrected_csv, corrected_h5ad
 from sgm_core.annotation.kept import Annotation
 from sgm_core.annotation.output import check_h5ad
 from sgm_core.cells.dataset import Dataset, is_dataset, open_dataset
-from sgm_core.cells.export import stored_values
+from sgm_core.cells.export import exported, stored_values
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
+from sgm_core.runs.store import create_run
 
 _MOST_BYTES = 300_000_000
 """Size of an h5ad that is made while the browser waits, and fits its memory."""
@@ -38,12 +40,28 @@ def section(annotation: Annotation) -> None:
                 _button(f"h5ad, about {words.size(size)}", f"{annotation.name}.h5ad",
                         "application/x-hdf5", lambda: _made(annotation, "h5ad"))  # fmt: skip
             else:
-                st.caption(
-                    f"An h5ad would take {words.size(size)}, too much for a browser: add the CSV's "
-                    "columns to the file by cell name."
-                )
+                _on_disk(annotation, size)
         _button("Labels alone (CSV)", f"{annotation.name}-labels.csv", "text/csv",
                 lambda: annotation.labels_csv().encode())  # fmt: skip
+
+
+def _on_disk(annotation: Annotation, size: float) -> None:
+    """Offer to write an h5ad that is too large for a browser on this machine, and say where it lies."""
+    stamp = hashlib.sha256(repr(annotate_data.corrections_stamp(annotation)).encode()).hexdigest()[:8]
+    name = f"{annotation.name[:50]}-{stamp}"
+    path = exported(name)
+    if path.exists():
+        st.markdown(f"h5ad with these corrections, {words.size(path.stat().st_size)}, on this machine:")
+        st.code(str(path), None, wrap_lines=True)
+        return
+    st.caption(
+        f"An h5ad takes about {words.size(size)}, too much for a browser: it is written on the server."
+    )
+    if st.button("Write the h5ad", key="write-annotated", icon=":material/data_array:"):
+        dataset = str(
+            annotation.about["model"]
+        )  # annotations are of any cells: a run of theirs has no dataset
+        annotate_jobs.start(create_run("annotate", dataset, {"name": annotation.name, "file": name}))
 
 
 def _button(label: str, name: str, mime: str, make) -> None:

@@ -8,13 +8,17 @@ import streamlit as st
 from pages.components import annotate_jobs, frame, state
 from pages.components.annotate_model import Advice
 from sgm_core import home
-from sgm_core.annotation.arms import KEEPABLE
+from sgm_core.annotation.arms import BASELINE, KEEPABLE
+from sgm_core.annotation.recommend import as_compared, called
 from sgm_core.annotation.signatures import registered_signatures
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
-from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import create_run
 
+_BACKBONE = (
+    "The folds' backbones are the comparison's; one more is pretrained on all donors, which takes as long as "
+    "a fold's did."
+)
 _NO_COMPARISON = "no comparison was given, so nothing says that another arm is not better"
 
 
@@ -29,48 +33,68 @@ def form(advised: Advice | None) -> None:
         )
     current = state.current_dataset()
     first = current.name if current is not None and current.name in datasets else next(iter(datasets))
-    arms = list(KEEPABLE)
-    best = advised.said.arm if advised is not None and advised.said.arm in arms else arms[0]
     with st.grid(4, min_column_width=200, gap="medium"):
         data = st.selectbox("Dataset", list(datasets), index=list(datasets).index(first), key="fit-data")
-        arm = st.selectbox(
-            "Classifier", arms, index=arms.index(best), key="fit-arm",
-            format_func=lambda each: _label(each, advised, data),
-            help="Baselines of Compare; a finetuned backbone can't be kept as a model yet.",
+        sides = _sides(advised, data)
+        best = next((i for i, side in enumerate(sides) if _advised(side, advised, data)), 0)
+        arm, scheme = st.selectbox(
+            "Classifier", sides, index=best, key=f"fit-arm-{data}",
+            format_func=lambda side: _label(side, advised, data),
+            help="Baselines, and the arms of the comparison in view, which keep their backbone.",
         )  # fmt: skip
         name = st.text_input("Name of the model", _free_name(f"{data}-{arm}"), key=f"fit-name-{data}-{arm}")
         alarm = st.number_input(
             "Known cells called unknown (%)", 0.5, 50.0, 5.0, 0.5, key="fit-alarm",
             help="The false-alarm rate at which 'unknown' is said, on donors that were held out.",
         )  # fmt: skip
+    with_backbone = scheme != BASELINE and advised is not None
     st.caption(
         f"Trains on all {datasets[data].meta['n_donors']} donors of {escape(data)}. Five donor folds give "
         "calibration, scores and thresholds, so no donor judges what it trained; a classifier without each "
         "class says how well an unknown class is found. Minutes on a laptop, longer for many classes."
+        + (f" {_BACKBONE}" if with_backbone else "")
     )
     problem = _problem(name)
     if problem:
         st.warning(escape(problem))
-    why = advised.said.why if _advised(arm, advised, data) and advised is not None else _NO_COMPARISON
+    recommended = advised is not None and _advised((arm, scheme), advised, data)
+    why = advised.said.why if recommended and advised is not None else _NO_COMPARISON
     if st.button("Fit the model", type="primary", icon=":material/model_training:", disabled=bool(problem)):
+        what = {"data": data, "arm": arm, "why": why}
+        if with_backbone:
+            why = why if recommended else f"chosen by hand from the comparison {advised.run.id}"
+            what = as_compared(advised.run.parameters, advised.run.path, arm, scheme, why)
         parameters = {
-            "data": data, "name": name, "arm": arm, "false_alarm": alarm / 100, "why": why,
-            "signatures": registered_signatures(),
+            **what, "name": name, "false_alarm": alarm / 100, "signatures": registered_signatures(),
         }  # fmt: skip
         annotate_jobs.start(create_run("model", data, parameters))
     if not problem:
-        words = ["sgm", "model", "fit", "--data", data, "--arm", arm, "--name", name]
+        of = [advised.run.id, "--scheme", scheme] if with_backbone else ["--data", data]
+        words = ["sgm", "model", "fit", *of, "--arm", arm, "--name", name]
         words += [] if alarm == 5 else ["--false-alarm", f"{alarm / 100:g}"]
         st.caption("Or in a terminal on this machine:")
         st.code(shlex.join(words), "bash", wrap_lines=True)
 
 
-def _label(arm: str, advised: Advice | None, data: str) -> str:
-    return arm_name(arm) + (" · recommended" if _advised(arm, advised, data) else "")
+def _sides(advised: Advice | None, data: str) -> list[tuple[str, str]]:
+    """Return what can be fitted, arm and scheme: the baselines, and the arms of the comparison in view."""
+    sides = [(arm, BASELINE) for arm in KEEPABLE]
+    if advised is None or advised.run.dataset_name != data:
+        return sides
+    table = advised.said.table
+    own = table[table["keepable"] & (table["scheme"] != BASELINE)]
+    return [*sides, *zip(own["arm"], own["scheme"], strict=True)]
 
 
-def _advised(arm: str, advised: Advice | None, data: str) -> bool:
-    return advised is not None and advised.run.dataset_name == data and advised.said.arm == arm
+def _label(side: tuple[str, str], advised: Advice | None, data: str) -> str:
+    name = called(*side)
+    return name[:1].upper() + name[1:] + (" · recommended" if _advised(side, advised, data) else "")
+
+
+def _advised(side: tuple[str, str], advised: Advice | None, data: str) -> bool:
+    if advised is None or advised.run.dataset_name != data:
+        return False
+    return (advised.said.arm, advised.said.scheme) == side
 
 
 def _free_name(base: str) -> str:

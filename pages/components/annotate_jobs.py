@@ -45,7 +45,7 @@ def watch() -> bool:
 
 def failure(run: Run) -> None:
     """Say why a run ended badly, and offer its log."""
-    if run.state in ("failed", "lost"):
+    if run.state in ("failed", "lost", "paused"):
         why = run.status.get("error") or "it ended without saying why"
         st.error(escape(f"{run.title}: {why}"), icon=":material/error:")
         with st.expander("Log"):

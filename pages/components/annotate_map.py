@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components import annotate_data
-from pages.components.annotate_data import NOW, PLACEMENT, AnnotationMaps
+from pages.components import annotate_correct, annotate_data
+from pages.components.annotate_data import NOW, OWN_UMAP, PLACEMENT, AnnotationMaps
 from pages.components.kept import kept
-from pages.components.scatter import Colours, Points, scatter
+from pages.components.scatter import Colours, Event, Points, scatter
 from sgm_core.annotation.annotated import UNKNOWN
 from sgm_core.annotation.kept import Annotation
 from sgm_core.annotation.store import Model
@@ -18,6 +18,7 @@ from sgm_core.figures.ramps import NO_VALUE, distinct
 
 _REFERENCE = "The reference, by cell type"
 _HEIGHT = 520
+_SEEN = "annotate-gestures"
 _UNDER, _FEWEST_UNDER = 5, 1500
 """Reference cells drawn under a placed one at most, and so many at least."""
 _FEW = 3000
@@ -47,9 +48,7 @@ def section(annotation: Annotation, model: Model | None) -> None:
                 "no map of these cells: an unknown kind of cell lies near what it is least unlike."
             )
         if PLACEMENT in maps:
-            _draw(
-                _over(maps[PLACEMENT], reference), annotation, classes, f"{PLACEMENT}{simulated}", "placement"
-            )
+            _draw(maps, PLACEMENT, reference, annotation, classes, f"{PLACEMENT}{simulated}")
         else:
             st.caption("The model was fitted without a map of its reference.")
     with right:
@@ -58,10 +57,14 @@ def section(annotation: Annotation, model: Model | None) -> None:
         if chosen == _REFERENCE and reference is not None:
             _draw_reference(reference, classes, f"{_REFERENCE}{simulated}")
         elif chosen is not None:
-            _draw(maps[chosen], annotation, classes, f"Own map: {chosen}{simulated}", "own")
+            _draw(maps, chosen, None, annotation, classes, f"{_title(chosen)}{simulated}")
         else:
             st.caption("The cells bring no map of their own.")
-    st.caption(":material/gesture: To give cells another type, draw around them under **Correct by hand**.")
+    st.caption(":material/gesture: Draw around cells to correct them by hand.")
+
+
+def _title(name: str) -> str:
+    return name if name == OWN_UMAP else f"The file's own map: {name}"
 
 
 @kept()
@@ -88,7 +91,12 @@ def _over(placed: pd.DataFrame, reference: pd.DataFrame | None) -> pd.DataFrame:
     return pd.concat([under, placed], ignore_index=True)
 
 
-def _draw(table: pd.DataFrame, annotation: Annotation, classes: list[str], title: str, key: str) -> None:
+def _draw(
+    maps: AnnotationMaps, name: str, reference: pd.DataFrame | None, annotation: Annotation,
+    classes: list[str], title: str,
+) -> None:  # fmt: skip
+    """Draw a map of the query; what is drawn around goes to the correction by hand."""
+    table = _over(maps[name], reference)
     labels = annotate_data.labels_now(annotation)["cell_type"].to_numpy(object)
     rows = table["cell"].to_numpy()
     codes = pd.Index(classes).get_indexer(pd.Index(np.where(rows < 0, "", labels[rows])))
@@ -99,21 +107,34 @@ def _draw(table: pd.DataFrame, annotation: Annotation, classes: list[str], title
     alt = f"{title}: {int((rows >= 0).sum()):,} cells coloured by {NOW.lower()}"
     # reference cells recede, as what is not selected does: a few cells of a patient lie before them
     front = rows >= 0 if (rows < 0).any() else None
-    _scatter(table, np.arange(len(table)), codes, palette, names, title, key, alt, front)
+    key = "placement" if name == PLACEMENT else "own"
+    event, shown = _scatter(table, np.arange(len(table)), codes, palette, names, title, key, alt, front)
+    seen = st.session_state.setdefault(_SEEN, {})
+    if event is None or seen.get(key) == event.sequence:
+        return
+    seen[key] = event.sequence
+    if event.kind in ("lasso", "box"):
+        hidden = tuple(shown[code] for code in event.categories if shown[code] in classes)
+        annotate_correct.take_up(annotation, name, event, hidden)
 
 
 def _draw_reference(reference: pd.DataFrame, classes: list[str], title: str) -> None:
     codes = pd.Index(classes).get_indexer(pd.Index(reference["cell_type"]))
     palette = [*distinct(len(classes) - 1), _UNKNOWN_COLOUR]
     alt = f"{title}: {len(reference):,} reference cells"
-    _scatter(reference, np.arange(len(reference)), codes, palette, classes, title, "reference", alt)
+    _scatter(
+        reference, np.arange(len(reference)), codes, palette, classes, title, "reference", alt, selects=False
+    )
 
 
 def _scatter(
     table: pd.DataFrame, cell: np.ndarray, codes: np.ndarray, palette: list[str], names: list[str],
-    title: str, key: str, alt: str, front: np.ndarray | None = None,
-) -> None:  # fmt: skip
-    """Draw a map with the labels that are on it in its legend; all but the points in `front` recede."""
+    title: str, key: str, alt: str, front: np.ndarray | None = None, selects: bool = True,
+) -> tuple[Event | None, list[str]]:  # fmt: skip
+    """Draw a map with the labels that are on it in its legend; all but the points in `front` recede.
+
+    Returns the last gesture, and the labels of the legend.
+    """
     there = np.unique(codes)
     place = np.zeros(len(names), dtype=np.int64)
     place[there] = np.arange(len(there))
@@ -124,8 +145,9 @@ def _scatter(
     )
     x, y = table["x"].to_numpy("float32"), table["y"].to_numpy("float32")
     token = hashlib.blake2b(x.tobytes() + y.tobytes(), digest_size=12).hexdigest()
-    scatter(
+    event = scatter(
         Points(x, y, cell.astype(np.int64), token), colours,
         key=f"annotate-{key}", group=f"annotate-{key}", title=title, height=_HEIGHT, alt=alt,
-        selected=front, least_px=0 if front is None or front.sum() > _FEW else 5,
+        selected=front, least_px=0 if front is None or front.sum() > _FEW else 5, selects=selects,
     )  # fmt: skip
+    return event, [names[i] for i in there]

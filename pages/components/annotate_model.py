@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from pages.components import frame, show, tables, words
+from pages.components import annotate_models, frame, show, tables, words
 from pages.components.kept import kept
-from sgm_core.annotation.card import card, card_markdown
+from sgm_core.annotation.card import card, card_markdown, classifier
 from sgm_core.annotation.recommend import Recommendation, recommend
 from sgm_core.annotation.store import Model
 from sgm_core.cells.dataset import open_dataset
@@ -49,7 +49,8 @@ def _advice(path: str, stamp: int, run_id: str) -> Recommendation:
     run = open_run(run_id)
     folds, said = run.read_table("folds"), run.read_table("predictions")
     assert folds is not None and said is not None, "they were there when it was asked"
-    return recommend(folds, said, open_dataset(run.dataset_name).donors())
+    donors = open_dataset(run.dataset_name).donors()
+    return recommend(folds, said, donors, run.parameters.get("finetune"))
 
 
 def choose(models: list[Model], advised: Advice | None) -> Model:
@@ -75,14 +76,20 @@ def _is_advised(model: Model, advised: Advice | None) -> bool:
     if advised is None or not advised.said.arm:
         return False
     same = model.meta["dataset"]["name"] == advised.run.dataset_name
-    return same and model.meta["arm"] == advised.said.arm
+    return same and (model.meta["arm"], model.meta["scheme"]) == (advised.said.arm, advised.said.scheme)
 
 
 def _label(model: Model, recommended: bool) -> str:
     score = f"macro F1 {model.meta['scores']['macro_f1']:.3f}"
-    parts = [model.name, arm_name(model.meta["arm"]), f"of {model.meta['dataset']['name']}", score]
+    parts = [model.name, _name(model), f"of {model.meta['dataset']['name']}", score]
     parts += ["recommended"] if recommended else []
     return " · ".join(parts if model.useful else [*parts, "no better than chance"])
+
+
+def _name(model: Model) -> str:
+    if "backbone" in model.meta:
+        return classifier(model.meta)
+    return arm_name(model.meta["arm"])
 
 
 def _reason(model: Model, models: list[Model], advised: Advice | None, wanted: list[str]) -> None:
@@ -135,6 +142,7 @@ def _card(model: Model) -> None:
         heading, _, rest = text.partition("\n")
         st.markdown(f"**{heading.removeprefix('# ')}**\n{rest}")
     with st.container(horizontal=True, horizontal_alignment="right"):
+        annotate_models.export(model)
         st.download_button(
             "Model card (Markdown)", lambda: card_markdown(model).encode(),
             f"{show.plain(model.name)}-card.md", mime="text/markdown", key="card-markdown",

@@ -68,6 +68,10 @@ def _start(model: Model, kind: str, source: str) -> None:
         layer = None
         if kind == "path":
             layer = st.text_input("Layer of the counts", key="annotate-layer", placeholder="found by testing")
+        own_map = st.checkbox(
+            "Map these cells", True, key="annotate-map",
+            help="A UMAP of these cells, in the model's space, beside their placement on the reference.",
+        )  # fmt: skip
     problem = None
     try:
         check_free(name)
@@ -77,11 +81,13 @@ def _start(model: Model, kind: str, source: str) -> None:
     label = f"Annotate with {escape(model.name)}"
     if st.button(label, type="primary", icon=":material/label:", disabled=bool(problem)):
         parameters = {kind: source, "model": model.name, "name": name} | ({"layer": layer} if layer else {})
+        parameters |= {"own_map": True} if own_map else {}
         annotate_jobs.start(create_run("annotate", model.meta["dataset"]["name"], parameters))
     if not problem:
         text = ["sgm", "annotate", source, "--model", model.name, "--keep", name, "--out", f"{name}.csv"]
         st.caption("Or in a terminal on this machine:")
-        st.code(shlex.join([*text, *(["--layer", layer] if layer else [])]), "bash", wrap_lines=True)
+        text += [*(["--layer", layer] if layer else []), *(["--map"] if own_map else [])]
+        st.code(shlex.join(text), "bash", wrap_lines=True)
 
 
 def _free_name(source: str, model: str) -> str:

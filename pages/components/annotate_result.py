@@ -17,10 +17,16 @@ _SAME = 0.5
 """Share of the reference cells among the query from which these are the cells that trained the model."""
 
 
-def answer(annotation: Annotation) -> str:
-    """Say in one sentence how many cells are named, what most are, and how many are unknown, and why."""
+def answer(annotation: Annotation, model: Model | None) -> str:
+    """Say in one sentence how many cells are named, what most are, and how many are unknown, and why.
+
+    Of a model that is no better than chance it says that alone.
+    """
     path, stamp = annotate_data.key(annotation)
     table = annotate_data.predictions(path, stamp)
+    if model is not None and not model.useful:
+        n = words.count(len(table), "cell")
+        return f"{n}, and no name to rely on: model {escape(model.name)} is no better than chance."
     n, unknown = len(table), int((table["cell_type"] == UNKNOWN).sum())
     counts = table.loc[table["cell_type"] != UNKNOWN, "cell_type"].value_counts()
     named = ", ".join(f"{escape(name)} {count / n:.0%}" for name, count in counts.head(2).items())

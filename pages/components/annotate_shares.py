@@ -9,7 +9,9 @@ import streamlit as st
 
 from pages.components import annotate_data, show, words
 from pages.components.kept import kept
+from sgm_core.annotation.annotated import UNKNOWN
 from sgm_core.annotation.kept import Annotation
+from sgm_core.annotation.malignant import Malignancy, malignancy, malignant_shares
 from sgm_core.annotation.shares import reference_donors, sample_shares
 from sgm_core.annotation.signatures import agreement, likeness
 from sgm_core.annotation.store import Model, open_model
@@ -138,6 +140,41 @@ def signatures(annotation: Annotation, model: Model) -> None:
 def _agreement(path: str, stamp: int, model: str, model_hash: str) -> pd.DataFrame:
     found = open_model(model)
     return agreement(annotate_data.predictions(path, stamp), found.signatures, found.classes)
+
+
+def malignant(annotation: Annotation, model: Model, column: str | None) -> None:
+    """Draw malignant against normal cells where the training labels carry it, and nothing elsewhere."""
+    told = _malignancy(str(model.path), model.hash, model.name)
+    if told is None:
+        return
+    st.subheader("Malignant or normal?", anchor=False)
+    path, stamp = annotate_data.key(annotation)
+    table = _malignant(path, stamp, model.name, model.hash, column)
+    known = table[table["state"] != UNKNOWN].groupby("state")["n_cells"].sum()
+    total = int(table["n_cells"].sum())
+    st.markdown(
+        f"{known.get('malignant', 0):,} of {total:,} cells are named as a malignant class, "
+        f"{known.get('normal', 0):,} as a normal one."
+    )
+    st.caption(
+        f"The training labels tell these classes from others: {', '.join(map(escape, told.classes))}. Of "
+        f"cells of donors that it never saw, the model names {told.sensitivity:.0%} of the malignant and "
+        f"{told.specificity:.0%} of the normal ones as such. Confirm by genotype before you rely on it."
+    )
+    title = "Malignant, normal and unknown cells by sample"
+    fig = figures.likeness(table, title)
+    show.figure(fig, "malignant", table, alt=title, simulated=bool(model.meta["simulated"]))
+
+
+@kept()
+def _malignancy(path: str, stamp: str, name: str) -> Malignancy | None:
+    return malignancy(open_model(name))
+
+
+@kept()
+def _malignant(path: str, stamp: int, model: str, model_hash: str, column: str | None) -> pd.DataFrame:
+    said = annotate_data.predictions(path, stamp)
+    return malignant_shares(open_model(model), said, _samples(path, stamp, column))
 
 
 def states(annotation: Annotation, model: Model, column: str | None) -> None:

@@ -41,11 +41,12 @@ def draw(
     library: Resource,
     top: int,
     sizes: tuple[int, int],
+    without: tuple[str, ...],
 ) -> None:
     """Choose what stands beside the ranking in view, and show both."""
     other, other_arm, other_order = _beside(run, arm, order)
     first, second = (run, arm, order), (other, other_arm, other_order)
-    found = gene_sets.pair(first, second, library, top, sizes)
+    found = gene_sets.pair(first, second, library, top, sizes, without)
     names = _names(first, second)
     with answer_line:
         text = pair_sentence(found, *names)
@@ -88,7 +89,7 @@ def draw(
             st.subheader(escape(row["term"]), anchor=False)
             st.markdown(f"**Genes of either list** {escape(', '.join(genes)) or 'none'}")
             if genes:
-                enrichment_term.onward(genes, str(row["term"]), dataset, arm)
+                enrichment_term.onward(genes, dataset, arm)
 
 
 def _beside(run: Run, arm: str, order: str) -> tuple[Run, str, str]:

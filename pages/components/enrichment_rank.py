@@ -41,9 +41,10 @@ def draw(
     by: str,
     library: Resource,
     sizes: tuple[int, int],
+    without: tuple[str, ...],
 ) -> None:
     """Rank all genes by frequency or lift in a worker, and show what it found."""
-    question = (run, arm, by, library, sizes)
+    question = (run, arm, by, library, sizes, without)
     try:
         found = open_run(prerank_id(*question))
     except NotFoundError:
@@ -101,7 +102,7 @@ def _result(
         show.figure(fig, "running-sum", sums, alt=alt, simulated=dataset.simulated)
         leading = row["genes"].split(";")
         st.markdown(f"**Leading genes** {escape(', '.join(leading))}")
-        enrichment_term.onward(leading, str(row["term"]), dataset, arm)
+        enrichment_term.onward(leading, dataset, arm)
 
 
 def _answer(run: Run, rows: pd.DataFrame, arm: str, by: str) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from pages.components import handover, show, words
+from pages.components import handover, review_handover, show, words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.escape import escape
 from sgm_core.figures.style import p_text
@@ -83,10 +83,10 @@ def card(rows: pd.DataFrame, dataset: Dataset, arm: str, folded: bool = True) ->
             ):
                 columns = [c for c in COLUMNS if c in members and c != "others"]
                 show.table(members, "group", column_config=COLUMNS, column_order=columns)
-        onward(genes, str(row["term"]), dataset, arm)
+        onward(genes, dataset, arm)
 
 
-def onward(genes: list[str], name: str, dataset: Dataset, arm: str) -> None:
+def onward(genes: list[str], dataset: Dataset, arm: str) -> None:
     """Offer the map, the page Masked genes and the review queue for some genes."""
     with st.container(horizontal=True):
         if dataset.has_counts and st.button(
@@ -99,8 +99,8 @@ def onward(genes: list[str], name: str, dataset: Dataset, arm: str) -> None:
             help="Where these genes lie in frequency against expression",
         ):  # fmt: skip
             handover.among_masked(genes, arm)
-        if arm and handover.can_review() and st.button(
+        if arm and st.button(
             "Review them", icon=":material/rate_review:", key="term-review",
             help="One after the other, with a verdict for each",
         ):  # fmt: skip
-            handover.to_review(genes, name)
+            review_handover.hand(genes)

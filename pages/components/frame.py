@@ -39,6 +39,7 @@ _LOG = logging.getLogger("sgm.pages")
 STATES = {
     "queued": ("Queued", "gray", ":material/schedule:"),
     "running": ("Running", "blue", ":material/play_circle:"),
+    "paused": ("Paused", "gray", ":material/pause_circle:"),
     "done": ("Done", "green", ":material/check_circle:"),
     "failed": ("Failed", "red", ":material/error:"),
     "cancelled": ("Cancelled", "gray", ":material/cancel:"),

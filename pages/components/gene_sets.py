@@ -68,12 +68,13 @@ def test_run(
     top: int,
     sizes: tuple[int, int],
     background: tuple[str, ...] | None = None,
+    without: tuple[str, ...] = (),
 ) -> Enrichment:
     """Test a run's top genes and its controls against a library; see `enrich_run`."""
     paths = (run.table_path("masks"), run.table_path("masks_start"), library.path)
     stamps = tuple(tables.stamp(path) for path in paths)
     masks, start, terms = map(str, paths)
-    return _run(masks, start, terms, stamps, arm, top, sizes, background)
+    return _run(masks, start, terms, stamps, arm, top, sizes, background, without)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Testing terms")
@@ -86,10 +87,11 @@ def _run(
     top: int,
     sizes: tuple[int, int],
     background: tuple[str, ...] | None,
+    without: tuple[str, ...],
 ) -> Enrichment:
     before = tables.cached(start, stamps[1], by="all") if stamps[1] else None
     rows = tables.cached(masks, stamps[0], by="all")
-    return enrich_run(rows, _sets(library, stamps[2]).terms, arm, top, *sizes, background, before)
+    return enrich_run(rows, _sets(library, stamps[2]).terms, arm, top, *sizes, background, before, without)
 
 
 def pair(
@@ -98,12 +100,15 @@ def pair(
     library: Resource,
     top: int,
     sizes: tuple[int, int],
+    without: tuple[str, ...] = (),
 ) -> TermPair:
     """Test two rankings side by side, each a run, an arm and an order; see `pair_terms`."""
     sides = tuple(
         (run.id, arm, order, *map(tables.stamp, _tables(run))) for run, arm, order in (first, second)
     )
-    return _pair(sides, str(library.path), tables.stamp(library.path), top, sizes, (first[0], second[0]))
+    return _pair(
+        sides, str(library.path), tables.stamp(library.path), top, sizes, without, (first[0], second[0])
+    )
 
 
 @st.cache_resource(max_entries=16, show_spinner="Testing terms")
@@ -113,9 +118,10 @@ def _pair(
     stamp: int,
     top: int,
     sizes: tuple[int, int],
+    without: tuple[str, ...],
     _runs: tuple[Run, Run],
 ) -> TermPair:
-    first, second = (ranked_genes(run, side[1], side[2]) for run, side in zip(_runs, sides))
+    first, second = (ranked_genes(run, side[1], side[2], without) for run, side in zip(_runs, sides))
     return pair_terms(first, second, _sets(library, stamp).terms, top, *sizes)
 
 

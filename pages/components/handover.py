@@ -10,12 +10,9 @@ from streamlit.errors import StreamlitAPIException
 
 from pages.components import state
 
-CELLS, MASKED, REVIEW = "pages/cells.py", "pages/masked_genes.py", "pages/review.py"
-REVIEW_GENES, REVIEW_NAME = "review_genes", "review_name"
-"""Where the page Review finds a list of symbols, and what the list is called."""
+CELLS, MASKED = "pages/cells.py", "pages/masked_genes.py"
 MOST_MARKED = 100
 _SENT = "sent"
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 def send(page: str, controls: dict[str, tuple[Any, Any]]) -> None:
@@ -68,20 +65,3 @@ def among_masked(genes: Sequence[str], arm: str = "") -> None:
     if arm:
         controls["arm"] = (arm, arm_name(arm))
     send(MASKED, controls)
-
-
-def can_review() -> bool:
-    """Say whether the dashboard has the page Review."""
-    return (_ROOT / REVIEW).exists()
-
-
-def to_review(genes: Sequence[str], name: str) -> None:
-    """Open the page Review with a queue of these genes.
-
-    Parameters
-    ----------
-    name
-        What they are, such as the term that holds them.
-    """
-    st.session_state[REVIEW_GENES], st.session_state[REVIEW_NAME] = list(genes), name
-    state.go(REVIEW)

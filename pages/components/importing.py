@@ -194,7 +194,7 @@ def _progress(run_id: str) -> None:
                     on_click=_open,
                     args=(run.dataset_name,),
                 )
-            if run.state in ("failed", "lost"):
+            if run.state in ("failed", "lost", "paused"):
                 st.error(escape(run.status.get("error") or "The import ended without saying why."))
                 with st.expander("Log"):
                     st.code(run.log_tail(100) or "Nothing.", None)

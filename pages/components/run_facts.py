@@ -10,9 +10,10 @@ from pages.components import words
 from pages.components.kept import kept
 from sgm_core import tables as run_tables
 from sgm_core.comparison.config import CompareConfig
+from sgm_core.errors import SGMError
 from sgm_core.escape import escape
 from sgm_core.figures.palette import arm_name
-from sgm_core.runs.store import STATES, Run
+from sgm_core.runs.store import STATES, Run, open_run
 from sgm_core.training.config import FINETUNE_PRESETS, PRESETS, FinetuneConfig, PretrainConfig
 
 CONFIGS: dict[str, type[CompareConfig] | type[PretrainConfig] | type[FinetuneConfig]] = {
@@ -74,6 +75,18 @@ def _best_f1(path: str, stamp: int) -> str:
     means = (folds if trained.empty else trained).groupby(["arm", "scheme"])["macro_f1"].mean()
     top = means.reset_index().sort_values("macro_f1").iloc[-1]
     return f"macro F1 {top['macro_f1']:.3f}, {arm_name(str(top['arm']))}"
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def sizes(ids: tuple[str, ...]) -> list[int]:
+    """Return the bytes that runs take on the disk, looked up once a minute; 0 for one that is gone."""
+    found = []
+    for run_id in ids:
+        try:
+            found.append(open_run(run_id).size())
+        except SGMError:
+            found.append(0)
+    return found
 
 
 def headline(runs: list[Run]) -> str:

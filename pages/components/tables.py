@@ -14,7 +14,7 @@ from sgm_core.errors import InputError
 from sgm_core.escape import escape
 from sgm_core.runs.store import ACTIVE, Run
 
-_ENDS = {"failed": "failed", "cancelled": "was cancelled", "lost": "was lost"}
+_ENDS = {"failed": "failed", "cancelled": "was cancelled", "lost": "was lost", "paused": "was paused"}
 
 
 @kept()

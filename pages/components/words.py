@@ -5,6 +5,7 @@ from typing import Any
 
 from sgm_core.escape import escape
 from sgm_core.runs.store import Run
+from sgm_core.units import size as size
 
 
 def count(number: float, noun: str, plural: str | None = None) -> str:
@@ -20,14 +21,6 @@ def duration(seconds: float | None) -> str:
         return f"{max(seconds, 0):.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def size(n_bytes: float) -> str:
-    """Return e.g. '3.2 GB'."""
-    for unit, factor, digits in (("TB", 1e12, 1), ("GB", 1e9, 1), ("MB", 1e6, 0)):
-        if n_bytes >= factor:
-            return f"{n_bytes / factor:,.{digits}f} {unit}"
-    return f"{n_bytes / 1e3:,.0f} kB"
 
 
 def moment(stamp: str | None) -> datetime | None:
@@ -46,7 +39,7 @@ def took(run: Run) -> float | None:
     started, finished = moment(run.status.get("started")), moment(run.status.get("finished"))
     if started is None:
         return None
-    return ((finished or datetime.now(UTC)) - started).total_seconds()
+    return max(0.0, ((finished or datetime.now(UTC)) - started).total_seconds())  # clocks are set back
 
 
 def when(stamp: str | None) -> str:

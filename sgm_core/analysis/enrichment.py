@@ -212,6 +212,7 @@ def enrich_run(
     max_size: int | None = 500,
     background: Collection[str] | None = None,
     start: pd.DataFrame | None = None,
+    without: Collection[str] = (),
 ) -> Enrichment:
     """Test the `top` genes of a run's arm, by frequency and by lift, with the controls beside them.
 
@@ -219,7 +220,7 @@ def enrich_run(
     ----------
     masks
         The run table `masks`.
-    arm, top, start
+    arm, top, start, without
         As in `sgm_core.analysis.rankings.rankings`.
     min_size, max_size
         As in `over_representation`.
@@ -232,9 +233,10 @@ def enrich_run(
     InputError
         If `top` is not smaller than the universe, or no gene of the background could be masked.
     """
-    ranked = (
-        rankings(masks, arm, top, start) if background is None else within(masks, background, arm, top, start)
-    )
+    if background is None:
+        ranked = rankings(masks, arm, top, start, without=without)
+    else:
+        ranked = within(masks, set(background) - set(without), arm, top, start)
     universe = ranked.universe
     fitted, changes = fit_terms(terms, universe)
     frames = [

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from sgm_core.analysis.agreement import rank_correlation
-from sgm_core.analysis.mask_models import residuals_of
+from sgm_core.analysis.level_lift import log_lift
 from sgm_core.analysis.masks import default_arm, mask_arms, mask_levels, select_masks
 
 EPOCH_LIMITS = (
@@ -40,7 +40,7 @@ def lift_by_epoch(
         rows[0] = select_masks(start, arm)
     for level in mask_levels(masks).get("epoch", []):
         rows[int(level)] = select_masks(masks, arm, by="epoch", level=level)
-    return pd.DataFrame({epoch: _log_lift(of) for epoch, of in rows.items()}).dropna()
+    return pd.DataFrame({epoch: log_lift(of) for epoch, of in rows.items()}).dropna()
 
 
 def epoch_agreement(lifts: pd.DataFrame) -> pd.DataFrame:
@@ -65,8 +65,3 @@ def epoch_agreement(lifts: pd.DataFrame) -> pd.DataFrame:
     found = [rank_correlation(values, each[k : k + 1], each[-1:], each) for k in range(last)]
     rows = [(epoch, *three, len(lifts)) for epoch, three in zip(lifts.columns, found)]
     return pd.DataFrame(rows, columns=columns)
-
-
-def _log_lift(rows: pd.DataFrame) -> pd.Series:
-    rows = rows[rows["opportunities"] > 0]
-    return residuals_of(rows).set_index(pd.Index(rows["gene"]))["residual"]

@@ -70,6 +70,7 @@ def rankings(
     top: int = 200,
     start: pd.DataFrame | None = None,
     models: ModelResiduals | None = None,
+    without: Collection[str] = (),
 ) -> Rankings:
     """Return the `top` genes of a run's arm, by frequency and by lift, and of each control.
 
@@ -86,6 +87,9 @@ def rankings(
         The run table `masks_start`, for the control of that name.
     models
         As in `sgm_core.analysis.masks.gene_statistics`.
+    without
+        Genes to leave out of every list and of the universe, such as those judged artefacts. They stay among
+        the genes that others are held against.
 
     Raises
     ------
@@ -94,6 +98,7 @@ def rankings(
     """
     arm = arm or default_arm(masks)
     stats = gene_statistics(masks, arm=arm, models=models)
+    stats, masks = stats[~stats["gene"].isin(without)], _without(masks, without)
     if not 0 < top < len(stats):
         raise InputError(f"top is {top}: take 1 to {len(stats) - 1}, the run could mask {len(stats)} genes")
     lists, notes = {"frequency": top_genes(stats, "frequency", top)}, {}
@@ -113,7 +118,7 @@ def rankings(
     if uniform is None:
         notes["uniform"] = SIMULATED
     if start is not None and arm in mask_arms(start):
-        lists["start"] = _most_masked(select_masks(start, arm), top)
+        lists["start"] = _most_masked(_without(select_masks(start, arm), without), top)
     rows = select_masks(masks, arm)
     found_uniform = None if uniform is None else select_masks(masks, uniform)
     return _with_controls(Rankings(lists, pd.DataFrame(), arm, notes), rows, found_uniform, top)
@@ -201,6 +206,10 @@ def uniform_arm(masks: pd.DataFrame, arm: str) -> str | None:
     """Return the uniform arm that `arm` is held against: the one with a summary, if the table has it."""
     arms = mask_arms(masks)
     return next((name for name in ("uniform+summary", "uniform") if name in arms and name != arm), None)
+
+
+def _without(rows: pd.DataFrame, genes: Collection[str]) -> pd.DataFrame:
+    return rows[~rows["gene"].isin(genes)] if genes else rows
 
 
 def _with_controls(found: Rankings, rows: pd.DataFrame, uniform: pd.DataFrame | None, top: int) -> Rankings:

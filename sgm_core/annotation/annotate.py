@@ -2,11 +2,13 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from sgm_core.analysis.umap_map import FEWEST
+from sgm_core.analysis.umap_process import umap_process
 from sgm_core.annotation.annotated import UNKNOWN, Annotated, origin_of
 from sgm_core.annotation.calibration import probabilities
 from sgm_core.annotation.query import Query
@@ -18,6 +20,9 @@ from sgm_core.embedding.parts import Parts, open_parts
 from sgm_core.embedding.source import CellSource, open_cells
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
+
+if TYPE_CHECKING:
+    from sgm_core.annotation.member import Member
 
 BLOCK = 2048
 _COLUMNS = (
@@ -33,6 +38,7 @@ def annotate(
     *,
     aliases: dict[str, tuple[str, ...]] | None = None,
     layer: str | None = None,
+    own_map: bool = False,
     observer: Observer | None = None,
 ) -> Annotated:
     """Name the cells of a dataset or file.
@@ -47,6 +53,7 @@ def annotate(
     work : the path that the blocks are kept beside, such as the output's
     aliases : former gene symbols -> approved ones
     layer : where the counts are in an h5ad or loom file
+    own_map : work out a UMAP of the cells in the model's space
     observer : is told the progress
 
     Raises
@@ -68,9 +75,9 @@ def annotate(
             observer.message(f"note: {note}")
         identity = {
             "model": model.hash, "cells": source.identity, "genes": query.identity, "block": BLOCK,
-            "layer": layer,
+            "layer": layer, "own_map": own_map,
         }  # fmt: skip
-        block_of = _Blocks(query)
+        block_of = _Blocks(query, own_map)
         with open_parts(work, identity, observer) as parts:
             try:
                 _run(source, query, block_of, parts, observer)
@@ -79,9 +86,14 @@ def annotate(
                 raise
             made = parts.read(-(-len(source.obs) // BLOCK))
             obs = source.obs
+            width = len(_COLUMNS) + len(model.signatures)
+            table, placed = _table(made[:, :width], model), made[:, width:].astype(np.float32)
+            del made
+            if own_map:
+                table = _mapped(table, placed, observer)
             parts.delete()
         name = source.name
-    return Annotated(name, obs, _table(made, model), {
+    return Annotated(name, obs, table, {
         "model": model.name, "model_hash": model.hash, "data": name, "n_cells": len(obs),
         "coverage": query.coverage, "layer": layer, "notes": list(query.notes),
         "seconds": time.monotonic() - started,
@@ -105,9 +117,13 @@ def _run(source: CellSource, query: Query, block_of: "_Blocks", parts: Parts, ob
 
 
 class _Blocks:
-    """Names blocks of cells, as a matrix of numbers: `_COLUMNS`, then the scores of signatures."""
+    """Names blocks of cells, as a matrix of numbers: `_COLUMNS`, then the scores of signatures.
 
-    def __init__(self, query: Query) -> None:
+    After them come the cells' places in the model's space, for a map of their own.
+    """
+
+    def __init__(self, query: Query, with_place: bool) -> None:
+        self.with_place = with_place
         self.model = model = query.model
         self.final, *self.folds = model.members
         self.weights = weights(model.signatures, model.genes["gene"].to_numpy(str))
@@ -115,13 +131,15 @@ class _Blocks:
 
     def named(self, values: Any, n_genes: np.ndarray, totals: np.ndarray) -> np.ndarray:
         model, rows = self.model, np.arange(len(n_genes))
-        vectors = self.final.vectors(values)
+        read = _Reads(values, totals)
+        vectors = read.scaled(self.final)
         p = probabilities(self.final.logits(vectors), model.temperature)
         order = np.argsort(-p, axis=1, kind="stable")
         best, second = order[:, 0], order[:, 1]
-        distances, near = self.final.nearest(self.final.place(vectors))
+        placed = self.final.place(vectors)
+        distances, near = self.final.nearest(placed)
         distance, confidence = distances.mean(1), p[rows, best]
-        others = np.stack([probabilities(m.logits(m.vectors(values)), model.temperature) for m in self.folds])
+        others = np.stack([probabilities(m.logits(read.scaled(m)), model.temperature) for m in self.folds])
         known, far = model.rarity.score(Judged(distance, confidence, best))
         reason = np.where(known < model.threshold, np.where(far, 1, 2), 0)
         reason = np.where(n_genes < max(1, model.meta["least_genes"]), 3, reason)
@@ -132,7 +150,36 @@ class _Blocks:
             others[:, rows, best].std(0), distance, known, reason, n_genes, totals, *place.T,
         ]  # fmt: skip
         scores = (values @ self.weights).toarray()
-        return np.concatenate([np.stack(table, 1), scores], axis=1)
+        return np.concatenate([np.stack(table, 1), scores, *([placed] if self.with_place else [])], axis=1)
+
+
+def _mapped(table: pd.DataFrame, placed: np.ndarray, observer: Observer) -> pd.DataFrame:
+    """Add a UMAP of the cells themselves, by their places in the model's space (n, q)."""
+    if len(placed) < FEWEST:
+        observer.message(f"no map of its own: {len(placed)} cells are too few")
+        return table
+
+    def tell(share: float, what: str) -> None:
+        observer.check()
+        observer.progress(share, 1, f"map of these cells: {what}")
+
+    with umap_process(0, observer) as process:
+        place = process.umap(placed, tell)
+    return table.assign(umap_x=place[:, 0], umap_y=place[:, 1])
+
+
+class _Reads:
+    """What classifiers read of a block of cells; what several read is worked out once."""
+
+    def __init__(self, values: Any, totals: np.ndarray) -> None:
+        self.values, self.totals = values, totals
+        self._made: tuple[Any, np.ndarray] | None = None
+
+    def scaled(self, member: "Member") -> np.ndarray:
+        """Return the scaled vectors (n, P) of a classifier."""
+        if self._made is None or self._made[0] is not member.reader:
+            self._made = member.reader, member.reader.read(self.values, self.totals)
+        return member.scale.apply(self._made[1].copy())
 
 
 def _table(made: np.ndarray, model: Model) -> pd.DataFrame:

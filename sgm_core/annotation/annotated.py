@@ -24,7 +24,8 @@ class Annotated:
         second_confidence, reason (empty, or why it is unknown), agreement (share of the folds' classifiers
         that name the same), spread (SD of its probability over them), distance (to the reference), known
         (how usual it looks, small = unknown), n_genes, n_counts, map_x, map_y (kNN placement on the
-        reference's map), ``score:NAME`` for each signature
+        reference's map), ``score:NAME`` for each signature; umap_x, umap_y (a map of these cells in the
+        model's space) where it was asked for
     about : model, its hash, coverage, notes, seconds, origin and its stamp
     """
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from sgm_core.analysis.arm_names import arm_in_sentence
 from sgm_core.annotation.store import Model
 
 LOW_F1 = 0.5
@@ -22,6 +23,14 @@ def card(model: Model) -> dict[str, Any]:
         "donors": model.table("donors")["donor"].tolist(),
         "hard_classes": classes.loc[classes["f1"] < LOW_F1, "cell_type"].tolist(),
     }
+
+
+def classifier(meta: dict[str, Any]) -> str:
+    """Return what names the cells, in a few words: the baseline, or scheme, arm and backbone."""
+    if "backbone" not in meta:
+        return str(meta["arm"])
+    scheme, arm = meta["scheme"].replace("-", " "), arm_in_sentence(meta["arm"])
+    return f"{scheme} on {meta['backbone']['name']}, {arm}"
 
 
 def card_markdown(model: Model, shown_as: Callable[[object], str] = str) -> str:
@@ -42,7 +51,7 @@ def card_markdown(model: Model, shown_as: Callable[[object], str] = str) -> str:
         f"**{m['chance']['sentence'][0].upper()}{m['chance']['sentence'][1:]}.**",
         "",
         *(["SIMULATED data: no use for real cells.", ""] if m["simulated"] else []),
-        f"* Classifier: {m['arm']}, {m['n_genes_read']:,} genes; {shown_as(m['why'])}.",
+        f"* Classifier: {shown_as(classifier(m))}, {m['n_genes_read']:,} genes; {shown_as(m['why'])}.",
         f"* Trained on: dataset {shown_as(m['dataset']['name'])} ({m['dataset']['n_cells']:,} cells, content "
         f"{m['dataset']['hash'][:12]}), label {shown_as(m['label'])}, {len(facts['donors'])} donors: "
         f"{', '.join(map(shown_as, facts['donors']))}.",
@@ -58,7 +67,8 @@ def card_markdown(model: Model, shown_as: Callable[[object], str] = str) -> str:
         + ("; ".join(left_out) or "no class left out")
         + (f". Only timepoints: {times}" if times else "")
         + ". Any other tissue, disease, timepoint, assay or class is outside what it knows.",
-        f"* Weights: {shown_as('; '.join(m['licences']))}.",
+        *(f"* {shown_as(note[0].upper() + note[1:])}." for note in m.get("notes", ())),
+        f"* Weights: {shown_as('; '.join(m['licences']).rstrip('.'))}.",
         f"* Made {m['created']} with sgm-core {m['code_version']}; content {model.hash[:12]}.",
         "",
         "| class | cells | donors | precision | recall | F1 | false 'unknown' | AUROC when held out |",

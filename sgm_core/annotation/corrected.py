@@ -1,12 +1,14 @@
 """A kept annotation with its corrections by hand, as h5ad or CSV."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sgm_core.annotation.annotated import Annotated, check_origin
-from sgm_core.annotation.kept import Annotation
+from sgm_core.annotation.kept import Annotation, open_annotation
 from sgm_core.annotation.output import COLUMNS, write_csv, write_h5ad
+from sgm_core.cells.export import exported
 from sgm_core.progress import Observer
 
 CORRECTED = (*COLUMNS, "source", "when")
@@ -39,3 +41,18 @@ def corrected_h5ad(annotation: Annotation, out: Path, observer: Observer | None 
     """
     origin = check_origin(annotation.about)
     return write_h5ad(corrected(annotation), origin, out, observer, CORRECTED)
+
+
+def corrected_run(parameters: dict[str, Any], folder: Path, observer: Observer) -> None:
+    """Carry out a run of kind ``annotate`` that writes a kept annotation as ``exports/FILE.h5ad``.
+
+    Parameters
+    ----------
+    parameters : ``name`` of the annotation, ``file`` without its ending
+    folder : the run's folder, for a uniform call
+    observer : is told the progress
+    """
+    path = exported(parameters["file"])
+    observer.message(f"writing {path}")
+    corrected_h5ad(open_annotation(parameters["name"]), path, observer)
+    observer.message(f"wrote {path}, {path.stat().st_size / 1e6:,.0f} MB")

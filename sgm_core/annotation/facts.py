@@ -10,6 +10,14 @@ from sgm_core.annotation.bounds import Bounds
 from sgm_core.annotation.tables import never_shown
 from sgm_core.annotation.task import Task
 
+OWN = "trained here on the dataset named above, from no imported weights"
+UNLABELLED = (
+    "scores, calibration and thresholds are of backbones that never saw the fold's test donors; classes were "
+    "held out of the classifier, while pretraining read their cells without labels"
+)
+ENSEMBLE = "the folds' classifiers read one backbone, so that they agree more than separate models would"
+TUNED = ", and the labels of all donors tuned it"
+
 
 def facts(task: Task, bounds: Bounds) -> dict[str, Any]:
     """Return what a model was trained on, how it was calibrated and bounded, and its scores."""
@@ -18,7 +26,7 @@ def facts(task: Task, bounds: Bounds) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "code_version": sgm_core.__version__,
         "arm": task.arm,
-        "scheme": "baseline",
+        "scheme": task.scheme,
         "dataset": {"name": dataset.name, "hash": dataset.content_hash, "n_cells": dataset.n_cells},
         "simulated": dataset.simulated,
         "label": task.label,
@@ -38,7 +46,21 @@ def facts(task: Task, bounds: Bounds) -> dict[str, Any]:
         "unknown": _unknown(bounds),
         **_scores(task, bounds),
         "never_shown": never_shown(task),
-        "licences": ["trained here on the dataset named above, from no imported weights"],
+        **_weights(task),
+    }
+
+
+def _weights(task: Task) -> dict[str, Any]:
+    """Return what the weights come from, under which licence, and what scores leave open of a backbone."""
+    if task.backbones is None:
+        return {"licences": [OWN], "notes": []}
+    about = task.backbones.facts()
+    notes = [UNLABELLED] if about["trained"] else []
+    notes += [about["corpus"]] if about["imported"] else []
+    return {
+        "backbone": about,
+        "licences": [about["licence"]] if about["imported"] else [OWN],
+        "notes": [*notes, ENSEMBLE + (TUNED if task.finetunes else "")],
     }
 
 

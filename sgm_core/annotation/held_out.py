@@ -1,5 +1,6 @@
 """How well classes that were never shown are found, and how often known cells are called unknown."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,6 @@ from sklearn.metrics import roc_auc_score
 
 from sgm_core.annotation.calibration import probabilities
 from sgm_core.annotation.folds import judged
-from sgm_core.annotation.member import train_member
 from sgm_core.annotation.task import Task
 from sgm_core.annotation.unknown import WEIGHTS, Judged, rarity_of, threshold
 from sgm_core.cells.split import fold_cells
@@ -40,16 +40,29 @@ def held_out_classes(
     """
     rows: list[dict[str, Any]] = []
     found: list[list[float]] = []
-    for number, name in enumerate(task.classes):
-        task.steps.said(f"a classifier without {name}")
-        one = _without(task, number, strength, temperature)
+    parts = [fold_cells(task.dataset, fold) for fold in task.split]
+    for at, together in _groups(task, parts):
+        task.steps.said(f"a classifier without {', '.join(task.classes[number] for number in together)}")
+        one = _without(task, at, parts[at], together, strength, temperature)
         if one is None:
             continue
-        fold, inside, cells = one
+        codes, cells = one
         scores = [rarity_of(null, len(task.classes), weight).score(cells)[0] for weight in WEIGHTS]
-        found.append([float(roc_auc_score(inside, -score)) for score in scores])
-        n = int(inside.sum())
-        rows.append({"cell_type": name, "fold": fold, "n_cells": n, "n_others": len(inside) - n})
+        others = ~np.isin(codes, together)
+        for number in together:
+            inside = codes == number
+            if inside.sum() < _FEWEST or not others.any():
+                continue
+            asked = inside | others
+            found.append([float(roc_auc_score(inside[asked], -score[asked])) for score in scores])
+            rows.append(
+                {
+                    "cell_type": task.classes[number],
+                    "fold": task.split[at].index,
+                    "n_cells": int(inside.sum()),
+                    "n_others": int(others.sum()),
+                }
+            )
     if not found:
         return pd.DataFrame(columns=list(_COLUMNS)), 0.5
     by = np.array(found)
@@ -59,29 +72,51 @@ def held_out_classes(
     return pd.DataFrame(rows), WEIGHTS[int(by.mean(0).argmax())]
 
 
-def _without(
-    task: Task, number: int, strength: float, temperature: float
-) -> tuple[int, np.ndarray, Judged] | None:
-    """Return what a classifier without a class says of the fold that has most of its cells.
+def _groups(task: Task, parts: Sequence[tuple[np.ndarray, ...]]) -> list[tuple[int, list[int]]]:
+    """Return which classes are held out together, each of the fold that has most of its cells.
 
-    The fold's number, which cells are of the class, and all of them judged; None where it can't be asked.
+    One by one; of a backbone that is finetuned up to a quarter of the classes at once, as each takes a
+    finetuning of its own.
     """
-    codes, parts = task.codes, [fold_cells(task.dataset, fold) for fold in task.split]
-    at = int(np.argmax([(codes[part[2]] == number).sum() for part in parts]))
-    train, _, test = (part[codes[part] >= 0] for part in parts[at])
-    train = train[codes[train] != number]
+    most = max(1, len(task.classes) // 4) if task.finetunes else 1
+    by_fold: dict[int, list[list[int]]] = {}
+    for number in range(len(task.classes)):
+        at = int(np.argmax([(task.codes[part[2]] == number).sum() for part in parts]))
+        groups = by_fold.setdefault(at, [[]])
+        if len(groups[-1]) == most:
+            groups.append([])
+        groups[-1].append(number)
+    found = [(at, group) for at, groups in by_fold.items() for group in groups]
+    return sorted(found, key=lambda one: one[1][0])
+
+
+def _without(
+    task: Task,
+    at: int,
+    part: tuple[np.ndarray, ...],
+    together: list[int],
+    strength: float,
+    temperature: float,
+) -> tuple[np.ndarray, Judged] | None:
+    """Return what a classifier without some classes says of cells of a fold's test donors.
+
+    The class number of each cell, and all of them judged; None where it can't be asked.
+    """
+    from sgm_core.annotation.finetuned import trained
+
+    codes = task.codes
+    train, _, test = (rows[codes[rows] >= 0] for rows in part)
+    train = train[~np.isin(codes[train], together)]
     there, own = np.unique(codes[train], return_inverse=True)
     if len(test) > _MOST_TESTED:
-        test = np.sort(np.random.default_rng([number, 72]).permutation(test)[:_MOST_TESTED])
-    inside = codes[test] == number
+        test = np.sort(np.random.default_rng([together[0], 72]).permutation(test)[:_MOST_TESTED])
+    inside = np.isin(codes[test], together)
     if len(there) < 2 or inside.sum() < _FEWEST or inside.all():
         return None
-    without = train_member(
-        task.dataset, train, own, task.arm, task.steps, strength=strength, asked=task.train_cells
-    )
+    without = trained(task, task.split[at], train, own, strength)
     logits, distance = judged(task.dataset, without, test, task.steps)
     p = probabilities(logits, temperature)
-    return task.split[at].index, inside, Judged(distance, p.max(1), there[p.argmax(1)])
+    return codes[test], Judged(distance, p.max(1), there[p.argmax(1)])
 
 
 def false_alarms(

@@ -59,7 +59,7 @@ class Annotation:
 
         Parameters
         ----------
-        rows : row numbers of the cells
+        rows : row numbers of the cells, or a bool for each of all cells
         label : what they are
         who : says so
 
@@ -68,7 +68,14 @@ class Annotation:
         InputError
             If no cell is meant, one does not exist, or the label or who says so is empty.
         """
-        rows, n = np.unique(np.asarray(rows, np.int64)), int(self.about["n_cells"])
+        rows, n = np.asarray(rows), int(self.about["n_cells"])
+        if rows.dtype == bool:
+            if rows.shape != (n,):
+                raise InputError(f"a mask says yes or no of each of {n:,} cells, and this has {rows.size:,}")
+            rows = np.flatnonzero(rows)
+        if rows.size and not np.issubdtype(rows.dtype, np.integer):
+            raise InputError(f"rows of cells are whole numbers or a mask, not {rows.dtype}")
+        rows = np.unique(rows.astype(np.int64))
         if not rows.size or rows[0] < 0 or rows[-1] >= n:
             raise InputError(f"choose cells to correct: their rows go from 0 to {n - 1:,}")
         label, who = " ".join(label.split())[:_LONGEST], " ".join(who.split())[:_LONGEST]
@@ -172,8 +179,8 @@ def annotate_run(parameters: dict[str, Any], folder: Path, observer: Observer) -
     Parameters
     ----------
     parameters
-        ``data``, a dataset, or ``path``, a file; ``model``; ``name``, of the annotation; ``layer`` and
-        ``aliases`` (a file), if any.
+        ``data``, a dataset, or ``path``, a file; ``model``; ``name``, of the annotation; ``layer``,
+        ``aliases`` (a file) and ``own_map``, if any.
     folder
         The run's folder, where finished blocks lie until all are done.
     observer
@@ -189,6 +196,7 @@ def annotate_run(parameters: dict[str, Any], folder: Path, observer: Observer) -
         folder / "annotation",
         aliases=read_aliases(Path(table)) if table else None,
         layer=parameters.get("layer"),
+        own_map=bool(parameters.get("own_map")),
         observer=observer,
     )
     made = keep(parameters["name"], result)

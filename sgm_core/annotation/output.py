@@ -13,6 +13,7 @@ from sgm_core.cells.dataset import is_dataset, open_dataset
 from sgm_core.cells.export import export_h5ad
 from sgm_core.cells.h5ad_write import named_table, write_counts, write_tables
 from sgm_core.cells.read import open_source
+from sgm_core.cells.read.annotation import read_table
 from sgm_core.cells.read.damage import reading
 from sgm_core.cells.write import room
 from sgm_core.errors import InputError
@@ -22,9 +23,9 @@ from sgm_core.spreadsheet import csv_text
 PREFIX = "sgm_"
 COLUMNS = (
     "cell_type", "confidence", "best", "second", "second_confidence", "reason", "agreement", "spread",
-    "distance", "known", "map_x", "map_y",
+    "distance", "known", "map_x", "map_y", "umap_x", "umap_y",
 )  # fmt: skip
-"""Columns of the predictions that an output gets."""
+"""Columns of the predictions that an output gets, where they are there."""
 _ROWS = 20_000
 _OWN = "_in_file"
 
@@ -34,7 +35,7 @@ def write_csv(result: Annotated, out: Path, columns: tuple[str, ...] = COLUMNS) 
 
     A column of the cells that is called as one of the predictions is kept as ``NAME_in_file``.
     """
-    named = result.predictions[list(columns)].add_prefix(PREFIX)
+    named = result.predictions[_there(result, columns)].add_prefix(PREFIX)
     cells = result.obs.rename(columns={name: f"{name}{_OWN}" for name in named})
     with home.whole_file(out) as temporary, temporary.open("w", newline="") as stream:
         for start in range(0, max(len(named), 1), _ROWS):
@@ -45,13 +46,17 @@ def write_csv(result: Annotated, out: Path, columns: tuple[str, ...] = COLUMNS) 
     return out
 
 
+def _there(result: Annotated, columns: tuple[str, ...]) -> list[str]:
+    return [name for name in columns if name in result.predictions]
+
+
 def check_h5ad(data: str) -> Path | None:
     """Return the h5ad that columns can be added to, None for what is written anew: a dataset, other files.
 
     Raises
     ------
     InputError
-        If its ``obs`` is of a form that can't be added to, or was annotated before.
+        If it was annotated before.
     """
     if is_dataset(data):
         return None
@@ -62,9 +67,8 @@ def check_h5ad(data: str) -> Path | None:
         if "obs" not in file or "var" not in file:
             return None
         obs = file["obs"]
-        if not isinstance(obs, h5py.Group) or str(obs.attrs.get("encoding-type")) != "dataframe":
-            raise InputError(f"obs of {path.name} is of an old form that can't be added to: give --out X.csv")
-        there = [name for name in obs if name.startswith(PREFIX)]
+        columns = obs if isinstance(obs, h5py.Group) else obs.dtype.names or ()
+        there = [name for name in columns if name.startswith(PREFIX)]
         if there:
             raise InputError(
                 f"{path.name} has the column {there[0]!r} already: annotate the file it came from"
@@ -81,7 +85,8 @@ def write_h5ad(
 ) -> Path:
     """Write the query with the predictions in ``obs`` and their origin in ``uns``.
 
-    An h5ad is copied as it is; of a dataset or another file, counts and tables are written, in blocks.
+    An h5ad is copied as it is, but for an ``obs`` of an old form, which becomes one of today's; of a dataset
+    or another file, counts and tables are written, in blocks.
 
     Raises
     ------
@@ -98,6 +103,8 @@ def write_h5ad(
         else:
             _write_anew(result, Path(data).expanduser(), temporary, observer or Observer())
         with h5py.File(temporary, "r+") as file:
+            if source is not None:
+                _renew(file)
             _add(file, result, columns)
     return out
 
@@ -119,6 +126,21 @@ def _write_anew(result: Annotated, path: Path, out: Path, observer: Observer) ->
         write_counts(file, source.chunks(), len(var), tell=tell)
 
 
+def _renew(file: h5py.File) -> None:
+    """Write an ``obs`` of an old form, a compound dataset or a bare group, as anndata writes it today."""
+    from anndata.io import write_elem
+
+    obs = file["obs"]
+    if isinstance(obs, h5py.Group) and str(obs.attrs.get("encoding-type")) == "dataframe":
+        return
+    table, _ = read_table(file, "obs")
+    del file["obs"]
+    write_elem(file, "obs", named_table(table.rename_axis("cell").reset_index()))
+    # codes of the old form have their texts there; anndata would take today's texts for such codes
+    for name in table:
+        file.pop(f"uns/{name}_categories", None)
+
+
 def _check_cells(result: Annotated, n_cells: int) -> None:
     if n_cells != len(result.predictions):
         raise InputError(
@@ -133,6 +155,7 @@ def _add(file: h5py.File, result: Annotated, columns: tuple[str, ...]) -> None:
     obs = file["obs"]
     order = [name if isinstance(name, str) else name.decode() for name in obs.attrs.get("column-order", [])]
     _check_cells(result, len(obs[obs.attrs["_index"]]))
+    columns = tuple(_there(result, columns))
     for name in (PREFIX + name for name in columns):
         if name in obs:  # of what was written anew: nothing of a file that was copied is touched
             obs.move(name, name + _OWN)

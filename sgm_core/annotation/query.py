@@ -50,7 +50,7 @@ class Query:
         self.notes.clear()
         found = harmonise(self._symbols(var, name), name, vocabulary, self.aliases)
         model = self.model.name
-        read = genes["gene"].to_numpy(str)[self.model.members[0].genes]
+        read = genes["gene"].to_numpy(str)[self.model.members[0].reader.genes]
         there = np.isin(read, found.genes)
         self.coverage = float(there.mean())
         self.notes += found.notes

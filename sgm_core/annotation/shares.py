@@ -9,6 +9,21 @@ from sgm_core.errors import InputError
 _RESAMPLES = 2000
 
 
+def require_useful(model: Model) -> None:
+    """Refuse to say what samples are made of by names that are no better than chance.
+
+    Raises
+    ------
+    InputError
+        If the model is no use.
+    """
+    if not model.useful:
+        raise InputError(
+            f"model {model.name!r} names cells of unseen donors no better than chance: shares of its classes "
+            "say nothing"
+        )
+
+
 def reference_donors(model: Model, column: str, level: str) -> pd.DataFrame:
     """Return the shares of classes in the model's donors of a level, one row a donor, one column a class.
 
@@ -23,8 +38,10 @@ def reference_donors(model: Model, column: str, level: str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If there is no such column, or fewer than two donors of the level.
+        If the model is no better than chance, there is no such column, or fewer than two donors of the
+        level.
     """
+    require_useful(model)
     table = model.table("donors")
     columns = [name.removeprefix("is:") for name in map(str, table) if name.startswith("is:")]
     if column not in columns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,13 +21,18 @@ from sgm_core.annotation.unknown import Rarity
 from sgm_core.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
+    from sgm_core.annotation.backbone import Backbones
+    from sgm_core.annotation.encoder import Encoder
     from sgm_core.annotation.member import Member
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILES = (
     "tensors.safetensors", "genes.parquet", "classes.parquet", "donors.parquet", "held_out.parquet",
     "out_of_donor.parquet", "reference.parquet", "signatures.json",
 )  # fmt: skip
+WEIGHTS = "backbone"
+"""Folder of a model's pretrained backbone, where it has one."""
+_WEIGHTS = ("weights.safetensors", "model.json", "LICENCE.txt")
 _MOST_BYTES = 4_000_000_000
 
 
@@ -110,10 +116,30 @@ class Model:
         null = [self._tensors[f"null.{key}"] for key in ("distance", "confidence", "usual")]
         return Rarity(null[0], null[1], null[2], weight)
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of its files beside ``model.json``."""
+        return tuple(self.meta["files"])
+
     @cached_property
     def members(self) -> list[Member]:
-        """The classifier of all donors, then those of the donor folds."""
-        return [_member(self._tensors, number) for number in range(1 + self.meta["folds"])]
+        """The classifier of all donors, then those of the donor folds.
+
+        Raises
+        ------
+        InputError
+            If a file is gone or damaged.
+        """
+        encoder = self._encoder() if "backbone" in self.meta else None
+        return [_member(self._tensors, number, encoder) for number in range(1 + self.meta["folds"])]
+
+    def _encoder(self) -> Encoder:
+        from sgm_core.annotation.backbone import load_encoder
+
+        for file in self.files:
+            if file.startswith(f"{WEIGHTS}/") and _digest(self.path / file) != self.meta["files"][file]:
+                raise InputError(f"{file} of model {self.name!r} was changed: import or fit the model again")
+        return load_encoder(self.path / WEIGHTS, self.meta["backbone"], self.genes["gene"].to_numpy(str))
 
 
 def write_model(
@@ -123,8 +149,11 @@ def write_model(
     rarity: Rarity,
     tables: dict[str, pd.DataFrame],
     signatures: dict[str, Any],
+    backbones: Backbones | None = None,
 ) -> Model:
     """Write a model and open it; see `FILES` for its tables.
+
+    The backbone that the first of the members reads cells by goes along.
 
     Raises
     ------
@@ -142,7 +171,11 @@ def write_model(
         for table, frame in tables.items():
             home.write_table(folder / f"{table}.parquet", frame)
         home.write_json(folder / "signatures.json", signatures)
-        files = {file: _digest(folder / file) for file in FILES}
+        names = list(FILES)
+        if backbones is not None:
+            backbones.save(folder / WEIGHTS, members[0].reader)  # type: ignore[arg-type]
+            names += sorted(f"{WEIGHTS}/{path.name}" for path in (folder / WEIGHTS).iterdir())
+        files = {file: _digest(folder / file) for file in names}
         whole = meta | {"schema_version": SCHEMA_VERSION, "name": name, "files": files}
         home.write_json(folder / "model.json", whole | {"hash": _hash(whole)})
     return open_model(name)
@@ -169,10 +202,26 @@ def open_model(name: str) -> Model:
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{path / 'model.json'} is damaged ({error!r}): fit or import it again") from error
     _check_version(name, version)
-    missing = [file for file in FILES if not (path / file).is_file()]
+    missing = [file for file in _files(meta) if not (path / file).is_file()]
     if missing:
         raise InputError(f"model {name!r} lacks {missing[0]}: import or fit it again")
     return Model(path, name, meta)
+
+
+def _files(meta: dict[str, Any]) -> list[str]:
+    """Return the names of a model's files, as it says itself.
+
+    Raises
+    ------
+    InputError
+        If they are none that a model has.
+    """
+    own = set(meta["files"]) - set(FILES)
+    if set(FILES) - set(meta["files"]) or own - {f"{WEIGHTS}/{file}" for file in _WEIGHTS}:
+        raise InputError(f"model.json of model {meta.get('name')!r} is damaged: fit or import it again")
+    if "backbone" in meta and f"{WEIGHTS}/{_WEIGHTS[0]}" not in own:
+        raise InputError(f"model.json of model {meta.get('name')!r} names no weights: fit or import it again")
+    return list(meta["files"])
 
 
 def _check_version(name: str, version: int) -> None:
@@ -192,14 +241,37 @@ def list_models() -> list[Model]:
 
 
 def export_model(name: str, target: str | Path) -> Path:
-    """Pack a model as a zip file."""
+    """Pack a model as a zip file.
+
+    Raises
+    ------
+    InputError
+        If the target exists, or see `check_export`.
+    """
     model, target = open_model(name), Path(target).expanduser().absolute()
+    check_export(model)
     if target.exists():
         raise InputError(f"{target} exists already: choose another name or delete it first")
     with home.whole_file(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for file in ("model.json", *FILES):
+        for file in ("model.json", *model.files):
             archive.write(model.path / file, file)
     return target
+
+
+def check_export(model: Model) -> None:
+    """Check that a model may be passed on.
+
+    Raises
+    ------
+    InputError
+        If it holds weights whose licence forbids that.
+    """
+    about = model.meta.get("backbone", {})
+    if about.get("imported"):
+        raise InputError(
+            f"model {model.name!r} holds weights made from {about['name']!r}, which must not be passed on: "
+            "it can't be exported; fit it again where it is wanted"
+        )
 
 
 def import_model(file: str | Path, name: str | None = None) -> Model:
@@ -218,16 +290,22 @@ def import_model(file: str | Path, name: str | None = None) -> Model:
     try:
         with zipfile.ZipFile(file) as archive:
             infos = {str(PurePosixPath(info.filename)): info for info in archive.infolist()}
-            if set(infos) != {"model.json", *FILES} or sum(i.file_size for i in infos.values()) > _MOST_BYTES:
+            size = sum(info.file_size for info in infos.values())
+            if not {"model.json", *FILES} <= set(infos) or size > _MOST_BYTES:
                 raise InputError(
                     f"{file.name} is no exported model: it holds {', '.join(sorted(infos))[:90]}"
                 )
             meta = json.loads(archive.read("model.json"))
             _check_version(str(meta["name"]), meta["schema_version"])
+            names = _files(meta)
+            if set(infos) != {"model.json", *names}:
+                raise InputError(f"{file.name} holds other files than its model.json names: refused")
             own = home.check_name(name or str(meta["name"]), "model name")
             with home.whole_folder(home.folder("models") / own) as folder:
-                for inside in FILES:
-                    (folder / inside).write_bytes(archive.read(inside))
+                for inside in names:
+                    (folder / inside).parent.mkdir(exist_ok=True)
+                    with archive.open(inside) as packed, (folder / inside).open("wb") as unpacked:
+                        shutil.copyfileobj(packed, unpacked)
                     if _digest(folder / inside) != meta["files"][inside]:
                         raise InputError(f"{inside} of {file.name} was changed since the export: refused")
                 if _hash({k: v for k, v in meta.items() if k != "hash"}) != meta["hash"]:
@@ -248,28 +326,32 @@ def _digest(path: Path) -> str:
 
 
 def _named(member: Member, number: int) -> dict[str, np.ndarray]:
+    from sgm_core.annotation.reader import GenesReader
+
     parts = {
-        "genes": member.genes.astype(np.int64), "scale.mean": member.scale.mean,
+        "scale.mean": member.scale.mean,
         "scale.spread": member.scale.spread, "weight": member.linear.weight, "bias": member.linear.bias,
         "strength": np.array([member.linear.strength]), "space.mean": member.space[0],
         "space.components": member.space[1], "reference": member.reference,
         "reference_rows": member.reference_rows,
     }  # fmt: skip
-    if member.pca is not None:
-        parts |= {"pca.mean": member.pca[0], "pca.components": member.pca[1]}
+    if isinstance(reader := member.reader, GenesReader):
+        parts["genes"] = reader.genes.astype(np.int64)
+        if reader.pca is not None:
+            parts |= {"pca.mean": reader.pca[0], "pca.components": reader.pca[1]}
     return {f"{number}.{key}": value for key, value in parts.items()}
 
 
-def _member(tensors: dict[str, np.ndarray], number: int) -> Member:
+def _member(tensors: dict[str, np.ndarray], number: int, encoder: Encoder | None) -> Member:
     # Here, so that reading a model's card and tables brings no torch along: pages do no more than that.
     from sgm_core.annotation.member import Member
+    from sgm_core.annotation.reader import GenesReader
     from sgm_core.training.logistic import Linear, Scale
 
     t = {key.partition(".")[2]: v for key, v in tensors.items() if key.partition(".")[0] == str(number)}
     pca = (t["pca.mean"], t["pca.components"]) if "pca.mean" in t else None
     return Member(
-        t["genes"],
-        pca,
+        encoder or GenesReader(t["genes"], pca),
         Scale(t["scale.mean"], t["scale.spread"]),
         Linear(t["weight"], t["bias"], float(t["strength"][0])),
         (t["space.mean"], t["space.components"]),

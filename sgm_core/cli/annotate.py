@@ -25,9 +25,13 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         "run", nargs="?", metavar="RUN", help="a comparison: its best arm is fitted, as compared"
     )
     fit.add_argument("--data", metavar="NAME", help="a dataset, without a comparison")
-    fit.add_argument("--backbone", metavar="NAME", help="not yet: only baselines can be kept as a model")
+    fit.add_argument(
+        "--backbone", metavar="NAME", help="with --data: a size that is pretrained here, or imported weights"
+    )
     fit.add_argument("--arm", metavar="ARM", help="which arm (default: the best of the comparison)")
-    fit.add_argument("--scheme", metavar="SCHEME", help="its scheme (baseline)")
+    fit.add_argument(
+        "--scheme", metavar="SCHEME", help="its scheme: linear-probe or partial; baseline for a baseline"
+    )
     fit.add_argument("--name", required=True, metavar="M", help="what the model is called")
     fit.add_argument("--label", metavar="COL", help="label column (default: the cell type column)")
     fit.add_argument("--folds", type=int, help="number of donor folds (default 5, or the comparison's)")
@@ -66,6 +70,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         help="h5ad: an h5ad itself, with columns added to obs; of other files, counts and tables",
     )
     note.add_argument("--layer", metavar="NAME", help="where the counts are in an h5ad or loom file")
+    note.add_argument("--map", action="store_true", help="a UMAP of these cells in the model's space, too")
     note.add_argument("--keep", metavar="NAME", help="keep it in the home folder too, to correct it by hand")
     note.add_argument(
         "--aliases", metavar="NAME|FILE", help="alias table of genes (default: the registered one)"
@@ -75,30 +80,45 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
 def _fit(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.annotation.fit import fit_model
 
-    if args.backbone or args.scheme not in (None, "baseline"):
-        raise InputError(
-            "a backbone can't be kept as a model yet: leave out --backbone and --scheme, and fit "
-            "--arm hvg-logistic or pca-logistic"
-        )
     if bool(args.run) == bool(args.data):
         raise InputError("give one: the ID of a comparison, or --data NAME")
-    data, label, folds, why, arm = args.data, args.label, args.folds or 5, "", args.arm or "hvg-logistic"
-    cells: Any = "auto"
-    if args.run:
-        data, label, folds, cells, arm, why = _compared(args)
-    elif not args.arm:
-        why = "no comparison was given, so nothing says that another arm is not better"
-    more: dict[str, Any] = {} if cells == "auto" else {"train_cells": cells}
+    if args.run and args.backbone:
+        raise InputError("a comparison has its own backbone: leave out --backbone, or give --data NAME")
+    chosen = _compared(args) if args.run else _asked(args)
+    if args.label:
+        chosen["label"] = args.label
+    if args.folds:
+        chosen["folds"] = args.folds
     model = fit_model(
-        data, args.name, arm, label, folds, args.false_alarm, _signatures(args.signatures), why,
-        not args.no_map, observer=observer, **more,
+        name=args.name, false_alarm=args.false_alarm, signatures=_signatures(args.signatures),
+        with_map=not args.no_map, observer=observer, **chosen,
     )  # fmt: skip
     return _card(model)
 
 
-def _compared(args: argparse.Namespace) -> tuple[str, str | None, int, Any, str, str]:
-    """Return what a comparison says: dataset, label, folds, training cells, arm, why."""
-    from sgm_core.annotation.recommend import recommend
+def _asked(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what is fitted without a comparison."""
+    from sgm_core.annotation.arms import BASELINE, PROBE
+    from sgm_core.training.backbones import check_backbone, is_bundle
+
+    chosen: dict[str, Any] = {"data": args.data}
+    if not args.arm or args.backbone:
+        chosen["why"] = "no comparison was given, so nothing says that another arm is not better"
+    if not args.backbone:
+        if args.scheme not in (None, BASELINE):
+            raise InputError(
+                f"the scheme {args.scheme} needs a backbone: give --backbone NAME, or a comparison"
+            )
+        return chosen | ({"arm": args.arm} if args.arm else {})
+    check_backbone(args.backbone)
+    arm = args.arm or ("original" if is_bundle(args.backbone) else "uniform+summary")
+    scheme = args.scheme or PROBE
+    return chosen | {"arm": arm, "scheme": scheme, "comparison": {"backbone": args.backbone}}
+
+
+def _compared(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what a comparison says is fitted."""
+    from sgm_core.annotation.recommend import as_compared, best_scheme, recommend
     from sgm_core.cells.dataset import open_dataset
     from sgm_core.runs.store import open_run
 
@@ -107,15 +127,18 @@ def _compared(args: argparse.Namespace) -> tuple[str, str | None, int, Any, str,
     if run.kind != "compare" or folds is None or predictions is None:
         raise InputError(f"run {run.id} is no finished comparison: `sgm compare` makes one")
     run.check_dataset()
-    p = run.parameters
-    arm, why = args.arm, f"chosen by hand from the comparison {run.id}"
-    if not arm:
-        advice = recommend(folds, predictions, open_dataset(run.dataset_name).donors())
-        if not advice.arm:
-            raise InputError(f"run {run.id} recommends nothing: {advice.why}; --arm fits one all the same")
-        arm, why = advice.arm, f"{advice.why} (comparison {run.id})"
-    own = (run.dataset_name, args.label or p.get("label"), args.folds or p.get("folds") or 5)
-    return (*own, p.get("train_cells"), arm, why)
+    if args.arm:
+        scheme = args.scheme or best_scheme(folds, args.arm)
+        why = f"chosen by hand from the comparison {run.id}"
+        return as_compared(run.parameters, run.path, args.arm, scheme, why)
+    if args.scheme:
+        raise InputError("--scheme says how an arm is finetuned: give --arm too")
+    finetune = run.parameters.get("finetune")
+    advice = recommend(folds, predictions, open_dataset(run.dataset_name).donors(), finetune)
+    if not advice.arm:
+        raise InputError(f"run {run.id} recommends nothing: {advice.why}; --arm fits one all the same")
+    why = f"{advice.why} (comparison {run.id})"
+    return as_compared(run.parameters, run.path, advice.arm, advice.scheme, why)
 
 
 def _signatures(given: str | None) -> dict[str, list[str]]:
@@ -135,12 +158,12 @@ def _card(model: Model) -> Output:
 
 
 def _list(args: argparse.Namespace, observer: Observer) -> Output:
-    from sgm_core.annotation.card import card
+    from sgm_core.annotation.card import card, classifier
     from sgm_core.annotation.store import list_models
 
     models = list_models()
     lines = [
-        f"{m.name:<24} {m.meta['arm']:<14} {m.meta['dataset']['name']:<16} {len(m.classes):>3} classes  "
+        f"{m.name:<24} {classifier(m.meta):<44} {m.meta['dataset']['name']:<16} {len(m.classes):>3} classes  "
         f"macro F1 {m.meta['scores']['macro_f1']:.3f}"
         + ("" if m.useful else "  USELESS: no better than chance")
         for m in models
@@ -188,8 +211,9 @@ def _annotate(args: argparse.Namespace, observer: Observer) -> Output:
         check_h5ad(args.data)
     aliases, _ = read_alias_table(args.aliases)
     result = annotate(
-        args.data, args.model, out, aliases=aliases or None, layer=args.layer, observer=observer
-    )
+        args.data, args.model, out, aliases=aliases or None, layer=args.layer, own_map=args.map,
+        observer=observer,
+    )  # fmt: skip
     if out.suffix == ".csv":
         write_csv(result, out)
     else:

@@ -61,6 +61,10 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         "--max-size", type=int, default=500, help="largest term tested (default 500; 0: no limit)"
     )
     parser.add_argument(
+        "--without-artefacts", action="store_true",
+        help="leave out genes that most of their reviewers call artefacts (sgm review)",
+    )  # fmt: skip
+    parser.add_argument(
         "--against", metavar="RUN", help="a second run (or the same), side by side in the genes of both"
     )
     parser.add_argument("--against-arm", metavar="ARM", help="its arm (default self-guided)")
@@ -88,6 +92,8 @@ def _enrich(args: argparse.Namespace, observer: Observer) -> Output:
     if args.run and (args.genes or args.universe):
         raise InputError("give a run, or --genes with --universe, not both")
     if not args.run:
+        if args.without_artefacts:
+            raise InputError("--without-artefacts needs a run: verdicts are on a run's genes")
         for name in ("against", "background", "prerank"):
             if getattr(args, name):
                 more = ": a list of genes has no ranking statistic" if name == "prerank" else ""
@@ -148,17 +154,18 @@ def _enrich_run(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) 
     from sgm_core.runs.terms import diagnosed, run_terms
 
     sizes = args.min_size or None, args.max_size or None
-    result = run_terms(run, sets.terms, args.arm, args.top, *sizes, args.background)
+    without, left_out = _artefacts(args, run)
+    result = run_terms(run, sets.terms, args.arm, args.top, *sizes, args.background, without)
     if args.by and args.by not in result.lists:
         raise InputError(f"run {run.id}: {result.notes[args.by]}")
     table = result.table[result.table["ranking"] == args.by] if args.by else result.table
-    if not args.background:
+    if not args.background and not without:
         run.table("enrichment", result.table.assign(arm=result.arm, library=path.name, top=args.top))
     rankings = list(dict.fromkeys(table["ranking"]))
     n_terms = int((result.table["ranking"] == rankings[0]).sum()) if rankings else 0
     data: dict[str, Any] = {"run": run.id, "arm": result.arm, "genesets": path.name, "top": args.top}
     data |= {"n_universe": len(result.universe), "n_terms": n_terms, "background": args.background}
-    data["notes"] = [*sets.put_right, *result.changes]
+    data["notes"] = [*sets.put_right, *result.changes, *left_out]
     data["lists"] = {name: result.lists[name] for name in rankings}
     data["rankings_left_out"] = result.notes
     data["terms"] = table.to_dict("records")
@@ -188,14 +195,15 @@ def _pair(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) -> Out
     other.check_dataset()
     by = args.by or "frequency"
     sides = (run, args.arm, by), (other, args.against_arm or args.arm, args.against_by or by)
-    first, second = (ranked_genes(*side) for side in sides)
+    without, left_out = _artefacts(args, run)
+    first, second = (ranked_genes(*side, without) for side in sides)
     sizes = args.min_size or None, args.max_size or None
     found = pair_terms(first, second, sets.terms, args.top, *sizes)
     names = [f"{(arm or 'self-guided')} by {order} of {each.id}" for each, arm, order in sides]
     data: dict[str, Any] = {"sides": names, "genesets": path.name, "top": args.top}
     data |= {"n_universe": len(found.universe), "lost": found.lost, "shared": found.shared}
     data |= {"sentence": pair_sentence(found, "a", "b"), "terms": found.table.to_dict("records")}
-    data["notes"] = [*sets.put_right, *found.changes]
+    data["notes"] = [*sets.put_right, *found.changes, *left_out]
     lines = [f"a: {names[0]}", f"b: {names[1]}", pair_sentence(found, "a", "b")]
     lines.append(
         f"{_counts_line(path, len(found.universe), len(found.table))}, those of both sides (a has "
@@ -213,12 +221,13 @@ def _prerank(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) -> 
     from sgm_core.runs.terms import gene_values, masks_of
 
     arm, by = args.arm or default_arm(masks_of(run)), args.by or "frequency"
-    values = gene_values(run, arm, by)
+    without, left_out = _artefacts(args, run)
+    values = gene_values(run, arm, by).drop(index=without, errors="ignore")
     terms, changed = fit_terms(sets.terms, values.index)
     table = prerank(values, terms, args.min_size or 1, args.max_size or len(values), seed=args.seed)
     data: dict[str, Any] = {"run": run.id, "arm": arm, "by": by, "genesets": path.name}
     data["n_universe"] = len(values)
-    notes = [*sets.put_right, *changed]
+    notes = [*sets.put_right, *changed, *left_out]
     data["notes"] = notes
     shown = table.reindex(table["p_value"].sort_values(kind="stable").index).head(args.show)
     head = (
@@ -251,6 +260,14 @@ def _written(args: argparse.Namespace, table: pd.DataFrame) -> list[str]:
     with home.whole_file(args.out) as temporary:
         temporary.write_text(csv_text(table))
     return ["", f"{len(table):,} rows in {args.out}"]
+
+
+def _artefacts(args: argparse.Namespace, run: Run) -> tuple[list[str], list[str]]:
+    """Return the genes to leave out as artefacts, and what is to be said of that."""
+    from sgm_core.review import artefacts, left_out_sentence
+
+    genes = artefacts(run) if args.without_artefacts else []
+    return genes, [left_out_sentence(genes)] if args.without_artefacts else []
 
 
 def _gene_sets(name: str) -> tuple[Path, GeneSets]:

@@ -33,6 +33,7 @@ PARTS = (
     "analysis",
     "enrich",
     "questions",
+    "review",
     "runs",
 )  # the order of `sgm --help`
 

@@ -44,7 +44,8 @@ def why_broken(
     while any(process.exitcode is None for process in processes) and time.monotonic() < deadline:
         time.sleep(0.05)
     # the pool ends the others with SIGTERM, so that only another way to end tells which was first
-    first = [process for process in processes if process.exitcode not in (None, 0, -signal.SIGTERM)]
+    ended = (None, 0, -signal.SIGTERM, 128 + signal.SIGTERM)
+    first = [process for process in processes if process.exitcode not in ended]
     if not first:
         return Stopped("the system stopped a process of it (SIGTERM), as a shutdown does")
     names = [
@@ -54,9 +55,9 @@ def why_broken(
     code = first[0].exitcode or 0
     if code == -signal.SIGKILL:
         return InputError(
-            f"{what} was killed (SIGKILL), which the system does when memory runs out. Finished tasks are "
-            "kept: end other programs and resume the run, or start one with a smaller batch_size or on fewer "
-            "cores (each works on a task of its own: `taskset -c 0 sgm ...`)"
+            f"{what} was killed (SIGKILL), which the system does when memory runs out. Finished tasks and "
+            "checkpoints are kept: end other programs and resume the run, or start one with a smaller "
+            "batch_size or on fewer cores (each works on a task of its own: `taskset -c 0 sgm ...`)"
         )
     how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
     return InputError(

@@ -14,13 +14,13 @@ from pathlib import Path
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold, scored_classes
 from sgm_core.comparison.arms import process_count, seeds_of, settings
-from sgm_core.comparison.code import deciding_code
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.killed import run_noted, start_noting, why_broken
 from sgm_core.comparison.publish import Publisher
 from sgm_core.comparison.tasks import (
     BASELINE,
     MAP,
+    STEP_S,
     Task,
     TaskObserver,
     drop_what_other_code_made,
@@ -28,6 +28,7 @@ from sgm_core.comparison.tasks import (
 )
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
+from sgm_core.saved.code import deciding_code
 from sgm_core.training.backbones import corpus_sentence, is_bundle
 from sgm_core.training.config import fold_count
 from sgm_core.training.folds import run_folds
@@ -107,18 +108,24 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
                 if done:
                     finished += len(done)
                     publisher.when_due()
-                under_way = sum(share for share in progress[:] if share < 1)
+                share_under_way = sum(share for share in progress[:] if share < 1)
                 observer.progress(
-                    finished + under_way,
+                    finished + share_under_way,
                     len(everything) + bool(config.umap),
                     f"{finished} of {len(everything)} tasks",
                 )
         except BrokenProcessPool as error:
             raise why_broken(processes, pids[:], todo) from error
         except BaseException:
-            for process in processes:
-                process.terminate()
+            under_way = [future for future in waiting if future.running()]
             pool.shutdown(wait=False, cancel_futures=True)
+            try:
+                for process in processes:
+                    process.terminate()  # after its step, with its checkpoint kept
+                wait(under_way, timeout=STEP_S)
+            finally:
+                for process in processes:
+                    process.kill()
             publisher.wait()
             raise
     publisher.publish()

@@ -1,6 +1,9 @@
 """One task of a comparison: an arm with a seed, or the baselines, on a fold; a folder, whole or absent."""
 
+import os
 import shutil
+import signal
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +19,11 @@ from sgm_core.comparison.arms import settings
 from sgm_core.comparison.baselines import BASELINES, Cells, Read, blocks, reader, run_baseline
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.parts import PARTS, write_predictions
+from sgm_core.errors import Stopped
 from sgm_core.home import read_json, whole_folder, write_json, write_table
 from sgm_core.progress import Observer
+from sgm_core.saved import FOLDER as STATE
+from sgm_core.saved.keeper import codes_in
 from sgm_core.training.config import SCHEMES, FinetuneConfig
 from sgm_core.training.few_recipe import few_recipe
 from sgm_core.training.folds import draws_of, run_folds
@@ -35,6 +41,9 @@ if TYPE_CHECKING:
 BASELINE, MAP = "baselines", "dataset-map"
 MAPPED = ("self-guided", "uniform+summary")  # arms whose pooled vectors of fold 0 get a UMAP
 FOLDER = "tasks"
+STEP_S = 5.0  # that a process has for its step when it is to end
+_asked_to_end = False
+_parent: int | None = None  # of a worker process: who hands out the tasks
 _progress: Any = None  # a shared array in the worker processes: the share done of every task
 
 
@@ -63,9 +72,9 @@ def drop_what_other_code_made(folder: Path, code: str) -> bool:
     Scores of two versions in one table would be compared with each other.
     """
     described = (read_json(path) for path in (folder / FOLDER).glob("[!.]*/task.json"))
-    if all(task["code"] == code for task in described):
+    if all(made == code for made in [*(task["code"] for task in described), *codes_in(folder / STATE)]):
         return False
-    for name in (FOLDER, "pooled", *PARTS):
+    for name in (FOLDER, STATE, "pooled", *PARTS):
         shutil.rmtree(folder / name, ignore_errors=True)
     return True
 
@@ -95,7 +104,13 @@ class TaskObserver(Observer):
         self.observer.metric(**values)
 
     def check(self) -> None:
-        """Ask whom it stands for."""
+        """Ask whom it stands for, and whether the system asked this process to end."""
+        if _parent is not None and os.getppid() != _parent:
+            os._exit(
+                1
+            )  # killed: a resumed run may be at this task already, and nothing may be written beside it
+        if _asked_to_end:
+            raise Stopped("the system stopped a process of it (SIGTERM), as a shutdown does")
         self.observer.check()
 
     def progress(self, done: float, total: float, what: str = "") -> None:
@@ -107,17 +122,30 @@ class TaskObserver(Observer):
 
 def start_worker(progress: Any, workers: int) -> None:
     """Prepare a process for tasks: where it notes their progress, and how many processes there are."""
-    global _progress
+    global _parent, _progress
     from sgm_core.device import set_threads
     from sgm_core.training.memory import keep_freed_memory
 
-    _progress = progress
+    _parent, _progress = os.getppid(), progress
+    signal.signal(signal.SIGTERM, _end_after_step)
     set_threads(workers)
     keep_freed_memory()
 
 
+def _end_after_step(*_: object) -> None:
+    """Let the training keep its checkpoint; who is asked again, or takes long, ends at once."""
+    global _asked_to_end
+    if _asked_to_end:
+        os._exit(128 + signal.SIGTERM)
+    _asked_to_end = True
+    last = threading.Timer(STEP_S, os._exit, [128 + signal.SIGTERM])
+    last.daemon = True
+    last.start()
+
+
 def run_task(config: CompareConfig, task: Task, folder: Path, code: str, observer: TaskObserver) -> None:
     """Work out one task and keep it as ``tasks/ARM.foldK.seedS``; `code` is noted with it."""
+    observer.check()
     dataset = open_dataset(config.data)
     fold = run_folds(dataset, config)[task.fold]
     if is_done(folder, task):
@@ -132,6 +160,7 @@ def run_task(config: CompareConfig, task: Task, folder: Path, code: str, observe
             _arm(dataset, config, task, fold, folder, temporary, observer)
         described = {"arm": task.arm, "fold": task.fold, "seed": task.seed, "code": code}
         write_json(temporary / "task.json", {**described, "seconds": time.perf_counter() - started})
+    shutil.rmtree(folder / STATE / task.name, ignore_errors=True)
     observer.progress(1, 1)
 
 
@@ -259,6 +288,7 @@ def _arm(
     from sgm_core.model.checkpoint import save_model
     from sgm_core.training.data import model_values
     from sgm_core.training.finetune import prediction_table
+    from sgm_core.training.kept import keeper_of
     from sgm_core.training.label_draws import label_draws
     from sgm_core.training.labelled import labelled_fold, name_cells
     from sgm_core.training.pretrain import pretrain, pretrain_cells, weights_of
@@ -270,7 +300,8 @@ def _arm(
     trained = bool(ARMS[task.arm])
     if trained:
         told = TaskObserver(observer, observer.slot, (0.0, 0.6))
-        result = pretrain(dataset, pretraining, fold, told)
+        place = folder / STATE / task.name
+        result = pretrain(dataset, pretraining, fold, told, state=place / "pretrain")
         model = result.model
         for name, table in told.tables.items():
             write_table(target / f"{name}.parquet", table.assign(fold=task.fold))
@@ -315,7 +346,13 @@ def _arm(
             whole = drawn.labels == ALL
             recipe = own if whole else few_recipe(own, drawn.part.cells.size)
             heard = within if whole else _Unheard(observer)
-            probabilities, chosen = name_cells(model, values, drawn.part, recipe, pooled, heard, **where)
+            keeper = None
+            if whole:  # few labels take seconds
+                place = folder / STATE / task.name / scheme
+                keeper = keeper_of(recipe, place, dataset, fold, heard, arm=task.arm, seed=task.seed)
+            probabilities, chosen = name_cells(
+                model, values, drawn.part, recipe, pooled, heard, keeper, **where
+            )
             keys = {"fold": task.fold, "arm": task.arm, "scheme": scheme, "seed": task.seed}
             table = prediction_table(dataset, part.test, part.classes, probabilities, config.label, **keys)
             scores.add(drawn, table, chosen, pretrain_seconds + time.perf_counter() - started)

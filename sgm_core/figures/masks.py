@@ -1,13 +1,13 @@
 """Which genes are hidden, and whether beyond their expression: Figure 2 and the ranking by lift."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from sgm_core.escape import escape
-from sgm_core.figures.palette import FAMILIES
+from sgm_core.figures.palette import FAMILIES, VERDICTS
 from sgm_core.figures.style import GRID, LEGEND_UNDER, MUTED, finish, name_genes, point_trace
 
 X_AXES = {
@@ -67,6 +67,7 @@ def frequency_expression(
     families: bool = False,
     label: int = 8,
     ranges: tuple[tuple[float, float], tuple[float, float]] | None = None,
+    marks: Mapping[str, tuple[str, str]] | None = None,
 ) -> go.Figure:
     """Draw Figure 2: how often each gene is hidden against its expression, with what equals get as a band.
 
@@ -84,11 +85,13 @@ def frequency_expression(
         How many of the genes hidden farthest beyond their expression to name.
     ranges
         Axis ranges (x in log10, y) of another panel, so that two arms can be compared by eye.
+    marks
+        What reviewers say: gene to a key of `sgm_core.figures.palette.VERDICTS`, and its words.
     """
     shown = stats[(stats[x] > 0) & stats[y].notna()]
     scale = 100 if y == "frequency" else 1
     fig = go.Figure()
-    _matched_band(fig, shown, x, y, scale)
+    matched_band(fig, shown, x, y, scale)
     trace = point_trace(len(shown))
     groups = _family_groups(shown) if families else _lift_groups(shown)
     for (name, colour, symbol), rows in groups:
@@ -110,6 +113,7 @@ def frequency_expression(
             unselected={"marker": {"opacity": 0.25}},
         )
         fig.add_trace(drawn)
+    _marks(fig, shown, x, y, scale, marks or {})
     best = shown[(shown["lift_low"] > 1) & ~shown["gene"].isin(highlight)].nlargest(200, "lift_low")
     name_genes(fig, _with_room(shown, best, x, y, label, ranges, scale), x, y, scale, ring=False)
     name_genes(fig, shown[shown["gene"].isin(highlight)], x, y, scale, ring=True)
@@ -120,6 +124,26 @@ def frequency_expression(
     if ranges is not None:
         fig.update_layout(xaxis_range=ranges[0], yaxis_range=ranges[1])
     return fig
+
+
+def _marks(
+    fig: go.Figure, stats: pd.DataFrame, x: str, y: str, scale: float, marks: Mapping[str, tuple[str, str]]
+) -> None:
+    """Put the reviewers' marks over the points of their genes, one entry of the legend a verdict."""
+    for verdict, (colour, symbol) in VERDICTS.items():
+        rows = stats[stats["gene"].map(lambda gene, v=verdict: marks.get(gene, ("",))[0] == v)]
+        if rows.empty:
+            continue
+        words = marks[rows["gene"].iloc[0]][1]
+        fig.add_scatter(
+            x=rows[x],
+            y=scale * rows[y],
+            mode="markers",
+            name=f"{escape(words)} ({len(rows):,})",
+            text=rows["gene"].map(escape),
+            marker={"color": colour, "symbol": symbol, "size": 12, "line": {"width": 2, "color": colour}},
+            hovertemplate=f"<b>%{{text}}</b><br>{escape(words)}<extra></extra>",
+        )
 
 
 def axis_ranges(
@@ -186,7 +210,7 @@ def _family_groups(stats: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.D
     return [(("Other", _GROUPS["equal"][1], "circle"), other), *found]
 
 
-def _matched_band(fig: go.Figure, stats: pd.DataFrame, x: str, y: str, scale: float) -> None:
+def matched_band(fig: go.Figure, stats: pd.DataFrame, x: str, y: str, scale: float) -> None:
     """Draw the matched frequency as a running median along x, with its sampling noise as a band."""
     rows = stats.dropna(subset=["matched_frequency"]).sort_values(x)
     if len(rows) < 20:

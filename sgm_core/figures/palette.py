@@ -62,6 +62,15 @@ FAMILIES = {
     "stress": ("Dissociation stress", "#009E73", "pentagon"),
 }
 
+VERDICTS = {
+    "known": ("#009E73", "star"),
+    "plausible": ("#0072B2", "square-open"),
+    "artefact": ("#CC79A7", "x"),
+    "unclear": ("#8A8F98", "hexagon-open"),
+    "divided": ("#E69F00", "star-triangle-up-open"),
+}
+"""Colour and symbol of what reviewers say of a gene."""
+
 
 def arm_colour(arm: str, index: int = 0) -> str:
     """Return the arm's fixed colour; anything unknown takes the safe palette's colour number `index`."""

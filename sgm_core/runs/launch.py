@@ -16,8 +16,10 @@ from sgm_core.device import device_name
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
 from sgm_core.runs.detach import start_detached
+from sgm_core.runs.ends import reason
 from sgm_core.runs.process import identity
-from sgm_core.runs.run import ACTIVE, Run
+from sgm_core.runs.run import Run
+from sgm_core.runs.states import ACTIVE
 from sgm_core.runs.store import open_run
 
 _POLL_S = 0.3
@@ -28,19 +30,22 @@ _LOCK = ".lock"
 def launch(run: Run) -> None:
     """Queue `run` and start its worker, a detached process that outlives this one.
 
-    A run that is active or done is left as it is; a failed, cancelled or lost one starts again (see
+    A run that is active or done is left as it is; one that ended otherwise starts again (see
     `Run.when_resumed`).
 
     Raises
     ------
     InputError
-        If an earlier worker of the run is still ending.
+        If an earlier worker of the run is still ending, or the run's folder can't be written.
     """
-    with run.locked("launch"):
-        status = run.status
-        if status["state"] != "done" and not (status["state"] in ACTIVE and status["pid"]):
-            enqueue(run)
-            _start_worker(run)
+    try:
+        with run.locked("launch"):
+            status = run.status
+            if status["state"] != "done" and not (status["state"] in ACTIVE and status["pid"]):
+                enqueue(run)
+                _start_worker(run)
+    except OSError as error:
+        raise InputError(f"run {run.id} can't start: {reason(error)}") from error
 
 
 def _start_worker(run: Run) -> None:
@@ -65,7 +70,9 @@ def worker_environment() -> dict[str, str]:
 def enqueue(run: Run) -> None:
     """Put `run` at the end of its queue, with a fresh status."""
     deadline = time.monotonic() + _STOPPING_S
-    while run.process_alive() and run.status["pid"] != os.getpid():  # a notebook may resume its own run
+    while (
+        run.process_alive() and run.status["pid"] != os.getpid()
+    ) or run.is_held():  # a notebook may resume its own run
         if time.monotonic() > deadline:
             raise InputError(f"run {run.id} is still stopping: try again in a moment")
         time.sleep(0.1)
@@ -153,7 +160,8 @@ def _queue(run: Run) -> Path:
         "model": "preparation",
         "annotate": "questions",
     }
-    name = short.get(run.kind, run.status["device"])
+    trains = run.kind == "model" and run.parameters.get("comparison")  # a backbone
+    name = run.status["device"] if trains else short.get(run.kind, run.status["device"])
     path = home.folder("runs") / ".queues" / name.replace(":", "-")
     path.mkdir(parents=True, exist_ok=True)
     return path

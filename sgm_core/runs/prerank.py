@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from sgm_core import home
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def prerank_id(run: Run, arm: str, by: str, library: Resource, sizes: tuple[int, int], seed: int = 0) -> str:
+def prerank_id(
+    run: Run,
+    arm: str,
+    by: str,
+    library: Resource,
+    sizes: tuple[int, int],
+    without: Collection[str] = (),
+    seed: int = 0,
+) -> str:
     """Return the ID that a question's run has: it follows from the masks, the library and how it is asked.
 
     Parameters
@@ -29,27 +38,36 @@ def prerank_id(run: Run, arm: str, by: str, library: Resource, sizes: tuple[int,
         The gene sets.
     sizes
         Genes of the smallest and the largest term.
+    without
+        Genes to leave out.
     seed
         Of the permutations.
     """
     stamps = run_tables.stamp(run.table_path("masks")), run_tables.stamp(library.path)
-    asked = [VERSION, run.id, arm, by, str(library.path), *stamps, *sizes, seed]
+    asked = [VERSION, run.id, arm, by, str(library.path), *stamps, *sizes, sorted(without), seed]
     return f"prerank-{run.dataset_name[:36]}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:10]}"
 
 
 def create_prerank(
-    run: Run, arm: str, by: str, library: Resource, sizes: tuple[int, int], values: pd.Series, seed: int = 0
+    run: Run,
+    arm: str,
+    by: str,
+    library: Resource,
+    sizes: tuple[int, int],
+    without: Collection[str],
+    values: pd.Series,
+    seed: int = 0,
 ) -> Run:
     """Make the run that ranks all genes, or return the one that exists; nothing is started.
 
     Parameters
     ----------
-    run, arm, by, library, sizes, seed
+    run, arm, by, library, sizes, without, seed
         As in `prerank_id`.
     values
         What the genes are ranked by (index: gene), see `sgm_core.runs.terms.gene_values`.
     """
-    run_id = prerank_id(run, arm, by, library, sizes, seed)
+    run_id = prerank_id(run, arm, by, library, sizes, without, seed)
     try:
         asked = open_run(run_id)
     except NotFoundError:
@@ -59,5 +77,6 @@ def create_prerank(
         asked = create_run("prerank", run.dataset_name, parameters, run_id=run_id)
     path = asked.table_path(RANKED)
     if not path.exists():
+        values = values.drop(index=list(without), errors="ignore")
         home.write_table(path, values.rename("value").rename_axis("gene").reset_index())
     return asked

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,22 +20,28 @@ from typing import TYPE_CHECKING, Any
 
 from sgm_core import home, tables
 from sgm_core.documents import document
-from sgm_core.errors import Cancelled, NotFoundError
+from sgm_core.errors import Cancelled, InputError, NotFoundError, Paused, Stopped
 from sgm_core.progress import Observer, Pace
+from sgm_core.runs.ends import evidence, is_full, why_silent
 from sgm_core.runs.plain import plain
 from sgm_core.runs.process import alive, end_helpers, identity
+from sgm_core.runs.states import ACTIVE, check_move
+from sgm_core.saved import FOLDER as STATE
+from sgm_core.saved import WHOLE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ACTIVE = ("queued", "running")
-STATES = (*ACTIVE, "done", "failed", "cancelled", "lost")
-_WITHOUT_A_WORD = (
-    "its process ended without a word: it was killed, which the system does when memory runs out (`dmesg` "
-    "tells), or the machine went off"
-)
+TRAININGS = ("pretrain", "finetune", "compare")
+"""Kinds that keep checkpoints."""
 _START_GRACE_S = 60.0  # a queued run may be without a process for this long: it is being launched
 _WRITE_EVERY_S = 0.5
+SCHEMA = 1
+"""Version of a run's folder; one without a number is older, and read as well."""
+_SPARE = 65_536  # bytes that a running run sets aside, so that a full disk leaves room to say so
+_TAKE_S = 2.0
+CANCEL, PAUSE, STOP = "cancel", "pause", "stop"
+"""Markers in the folder: a person wants it to end, or to go on later, or the system ends its process."""
 
 
 def now() -> str:
@@ -85,9 +92,39 @@ class Run(Observer):
     @property
     def when_resumed(self) -> str:
         """What resuming does with what an earlier attempt did, in one sentence."""
+        where = self.checkpoint
         if self.kind == "compare":
-            return "resuming goes on: finished tasks are kept, those under way start over"
+            return "resuming goes on: finished tasks are kept, those under way go on from their checkpoints"
+        if where is not None:
+            return f"resuming goes on from its checkpoint: {where}"
+        if self.kind in TRAININGS:
+            return "resuming starts over: there is no checkpoint yet"
         return "resuming starts over: a run of this kind keeps nothing of what is half done"
+
+    @property
+    def checkpoint(self) -> str | None:
+        """How far its newest checkpoint is, in words; None if there is none, or it is a comparison's."""
+        if self.kind not in ("pretrain", "finetune"):
+            return None
+        states = [path for path in (self.path / STATE).glob("*/[0-9]*") if path.name.isdigit()]
+        for newest in sorted(states, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                return str(home.read_json(newest / WHOLE)["where"])
+        return None
+
+    def check_schema(self) -> None:
+        """Refuse a folder that a later version of the program made.
+
+        Raises
+        ------
+        InputError
+            If it is.
+        """
+        if self.config.get("schema", 0) > SCHEMA:
+            raise InputError(
+                f"run {self.id} was made by a later version of the program (schema {self.config['schema']}, "
+                f"this one reads up to {SCHEMA}): update sgm-core"
+            )
 
     def check_dataset(self) -> None:
         """Refuse if the dataset of this name has other cells than the run was made on; none at all is fine.
@@ -133,18 +170,20 @@ class Run(Observer):
                 if self._ended_silently(status):
                     if status["pid"] is not None and status["process_started"] is not None:
                         end_helpers(status["pid"], status["process_started"])
-                    asked = self._cancel_marker.exists()
+                    asked = self._marker(CANCEL).exists()
+                    why = why_silent(status.get("evidence"))
                     status |= {
                         "state": "cancelled" if asked else "lost",
                         "finished": now(),
-                        "error": None if asked else f"{_WITHOUT_A_WORD}; {self.when_resumed}",
+                        "error": None if asked else f"{why}; {self.when_resumed}",
                     }
-                    home.write_json(self.path / "status.json", status)
+                    with suppress(OSError):  # on a full or a closed disk it is told again when it is asked
+                        home.write_json(self.path / "status.json", status)
         return status
 
     @property
     def state(self) -> str:
-        """One of `STATES`."""
+        """One of `sgm_core.runs.states.STATES`."""
         return self.status["state"]
 
     @property
@@ -157,13 +196,31 @@ class Run(Observer):
         with self.locked():
             home.write_json(self.path / "status.json", self._read_status() | plain(changes))
 
+    def move(self, state: str, **changes: Any) -> None:
+        """Change its state, and other fields with it, in one step.
+
+        Raises
+        ------
+        InputError
+            If that state may not follow the one it has.
+        """
+        with self.locked():
+            status = self._read_status()
+            check_move(self.id, status["state"], state)
+            home.write_json(self.path / "status.json", status | {"state": state} | plain(changes))
+
     def requeue(self) -> None:
         """Make it a queued run (again), as if it had just been asked for; its next attempt begins."""
-        self._cancel_marker.unlink(missing_ok=True)
+        for name in (CANCEL, PAUSE, STOP):
+            self._marker(name).unlink(missing_ok=True)
         self._attempt = None
-        self.update(
-            state="queued",
-            attempt=self._read_status().get("attempt", 0) + 1,
+        status = self._read_status()
+        attempt = status.get("attempt", 0) + 1
+        goes_on = self.kind == "compare" or self.checkpoint is not None
+        self.move(
+            "queued",
+            attempt=attempt,
+            since=status.get("since", 0) if goes_on else attempt,
             queued=now(),
             started=None,
             finished=None,
@@ -175,11 +232,54 @@ class Run(Observer):
 
     def begin(self) -> None:
         """Mark it as running in this process."""
-        self.update(state="running", started=now(), finished=None, error=None, **identity())
+        self.move("running", started=now(), finished=None, error=None, evidence=evidence(), **identity())
+        with suppress(OSError):
+            (self.path / ".spare").write_bytes(bytes(_SPARE))
 
     def finish(self, state: str, error: str | None = None) -> None:
         """Mark it as ended with `state`; `error` is the reason in one line."""
-        self.update(state=state, finished=now(), error=error and " ".join(error.split()))
+        spare = self.path / ".spare"
+        text = error and " ".join(error.split())
+        try:
+            self.move(state, finished=now(), error=text)
+        except OSError as failure:
+            if not is_full(failure):
+                raise
+            spare.unlink(missing_ok=True)
+            self.move(state, finished=now(), error=text)
+        spare.unlink(missing_ok=True)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the run as its one worker; the lock ends with this process, however that ends.
+
+        Raises
+        ------
+        InputError
+            If another process has it.
+        """
+        with (self.path / ".worker.lock").open("a") as stream:
+            deadline = time.monotonic() + _TAKE_S  # who only asks has it for an instant
+            while True:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise InputError(f"another process works on run {self.id} already") from None
+                    time.sleep(0.05)
+            yield
+
+    def is_held(self) -> bool:
+        """Say whether some process works on it, one of another container too, whatever the clock says."""
+        try:
+            with (self.path / ".worker.lock").open() as stream:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
     def process_alive(self) -> bool:
         """Say whether the process that carries it out still exists."""
@@ -201,30 +301,37 @@ class Run(Observer):
             return False
         if status.get("pid") is None:
             return _age(status["queued"]) > _START_GRACE_S
-        return not alive(status["pid"], status["process_started"])
+        return not alive(status["pid"], status["process_started"]) and not self.is_held()
 
-    @property
-    def _cancel_marker(self) -> Path:
-        return self.path / "cancel"
+    def _marker(self, name: str) -> Path:
+        return self.path / name
 
-    def cancel_asked(self) -> float | None:
-        """Return how many seconds ago someone asked to cancel, or None."""
+    def asked(self, name: str) -> float | None:
+        """Return how many seconds ago the marker `CANCEL`, `PAUSE` or `STOP` was left, or None."""
         try:
-            return max(0.0, time.time() - self._cancel_marker.stat().st_mtime)
+            return max(0.0, time.time() - self._marker(name).stat().st_mtime)
         except FileNotFoundError:
             return None
 
+    def cancel_asked(self) -> float | None:
+        """Return how many seconds ago someone asked to cancel, or None."""
+        return self.asked(CANCEL)
+
+    def ask(self, name: str) -> None:
+        """Leave a marker that makes `check` raise; asking again changes nothing."""
+        with self._marker(name).open("a"):
+            pass
+
     def ask_cancel(self) -> None:
         """Leave the marker that makes `check` raise; asking again changes nothing."""
-        with self._cancel_marker.open("a"):
-            pass
+        self.ask(CANCEL)
 
     # ---- the observer: what the work tells
 
     def message(self, text: str) -> None:
-        """Append to ``log.txt``, each line with the time in UTC."""
+        """Append to ``log.txt``, each line with the time in UTC; what a full disk refuses is left out."""
         stamp = now()
-        with (self.path / "log.txt").open("a") as stream:
+        with suppress(OSError), (self.path / "log.txt").open("a") as stream:
             stream.write("".join(f"{stamp} {line}\n" for line in text.splitlines() or [""]))
 
     def progress(self, done: float, total: float, what: str = "") -> None:
@@ -233,7 +340,8 @@ class Run(Observer):
         if clock - self._written < _WRITE_EVERY_S and done < total:
             return
         self._written = clock
-        self.update(progress={"done": done, "total": total, "what": what, "eta_s": eta, "updated": now()})
+        with suppress(OSError):  # what is lost on a full disk is said again soon
+            self.update(progress={"done": done, "total": total, "what": what, "eta_s": eta, "updated": now()})
 
     def metric(self, **values: Any) -> None:
         """Append one row to ``metrics.jsonl``, with the number of the attempt."""
@@ -254,9 +362,13 @@ class Run(Observer):
         home.write_table(self.path / f"{home.check_name(name, 'table')}.parquet", frame)
 
     def check(self) -> None:
-        """Raise `Cancelled` if someone asked for it."""
-        if self._cancel_marker.exists():
+        """Raise `Cancelled`, `Paused` or `Stopped` if someone, or the system, asked for it."""
+        if self._marker(CANCEL).exists():
             raise Cancelled(f"run {self.id} was cancelled")
+        if self._marker(PAUSE).exists():
+            raise Paused(f"run {self.id} was paused")
+        if self._marker(STOP).exists():
+            raise Stopped("the system stopped its process (SIGTERM), as a shutdown does")
 
     # ---- what came out
 
@@ -304,10 +416,12 @@ class Run(Observer):
     def metrics(self) -> pd.DataFrame:
         """Return the rows of ``metrics.jsonl`` that count; a torn line is left out.
 
-        The last attempt's, since a resumed run starts over; of a comparison, for each arm, fold (and seed)
-        those of the last attempt at it, since what was finished before is not done again.
+        What an attempt did again counts once (`sgm_core.runs.attempts`); nothing of an attempt counts after
+        which the run started over.
         """
         import pandas as pd
+
+        from sgm_core.runs.attempts import standing
 
         rows = []
         path = self.path / "metrics.jsonl"
@@ -320,13 +434,19 @@ class Run(Observer):
         found = pd.DataFrame(rows)
         if "attempt" not in found:
             return found
-        attempt = found.pop("attempt").fillna(0)
-        task = [name for name in ("arm", "fold", "seed") if name in found]
-        if self.kind == "compare" and task:
-            last = attempt.groupby([found[name] for name in task], dropna=False).transform("max")
-        else:
-            last = pd.Series(self._read_status().get("attempt", 0), index=found.index)
-        return found[attempt == last].reset_index(drop=True)
+        found["attempt"] = found["attempt"].fillna(0)
+        status = self._read_status()
+        since = status.get("since", 0 if self.kind == "compare" else status.get("attempt", 0))
+        return standing(found[found["attempt"] >= since]).drop(columns="attempt")
+
+    def size(self) -> int:
+        """Return the bytes that its folder takes, checkpoints included."""
+        total = 0
+        for folder, _, files in os.walk(self.path):
+            for name in files:
+                with suppress(OSError):
+                    total += os.stat(os.path.join(folder, name)).st_size
+        return total
 
     def log_tail(self, n: int = 200) -> str:
         """Return the last `n` lines of the log."""
@@ -340,4 +460,4 @@ class Run(Observer):
 
 
 def _age(stamp: str) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(stamp)).total_seconds()
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(stamp)).total_seconds())

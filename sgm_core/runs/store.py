@@ -1,8 +1,7 @@
-"""All runs: make, open, list, cancel and pack them."""
+"""All runs: make, open, list, cancel and pause them."""
 
 import hashlib
 import json
-import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,26 +9,26 @@ from typing import Any
 import psutil
 
 from sgm_core import home
-from sgm_core.comparison.code import deciding_code
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.model.bundle import weights_hash
 from sgm_core.runs.plain import plain
 from sgm_core.runs.provenance import code_version, hardware
-from sgm_core.runs.run import ACTIVE, STATES, Run, now
+from sgm_core.runs.run import PAUSE, SCHEMA, TRAININGS, Run, now
+from sgm_core.runs.states import ACTIVE, ENDED, STATES
 from sgm_core.runs.titles import corpus_of, run_title
+from sgm_core.saved.code import deciding_code
 
 __all__ = [
     "ACTIVE",
+    "ENDED",
     "KINDS",
     "STATES",
     "Run",
     "cancel_run",
     "create_run",
-    "export_run",
-    "export_size",
     "list_runs",
     "open_run",
-    "packed_run",
+    "pause_run",
 ]
 
 KINDS = (
@@ -46,7 +45,6 @@ KINDS = (
 )
 _FROM_FILES = ("import", "annotate")
 """Kinds that need no dataset: an import makes it, an annotation's stands for its model."""
-_DENSE = (".safetensors", ".parquet", ".npy")  # deflating them takes minutes and gains little
 CANCEL_GRACE_S = 10.0  # from the wish to the signal
 
 
@@ -91,6 +89,7 @@ def create_run(
             home.write_json(
                 folder / "config.json",
                 {
+                    "schema": SCHEMA,
                     "kind": kind,
                     "dataset": dataset,
                     "title": title or run_title(kind, dataset, parameters),
@@ -119,11 +118,15 @@ def open_run(run_id: str) -> Run:
     ------
     NotFoundError
         If there is none.
+    InputError
+        If a later version of the program made it.
     """
     path = home.folder("runs") / home.check_name(run_id, "run ID")
     if not (path / "status.json").exists():
         raise NotFoundError(f"no run {run_id!r} in {path.parent}: `sgm runs list` shows the runs that exist")
-    return Run(path)
+    run = Run(path)
+    run.check_schema()
+    return run
 
 
 def list_runs() -> list[Run]:
@@ -165,40 +168,26 @@ def cancel_run(run_id: str) -> Run:
     return run
 
 
-def export_run(run_id: str, target: Path | None = None) -> Path:
-    """Pack a run's folder as a zip file, by default ``$SGM_HOME/exports/ID.zip``; returns its path.
+def pause_run(run_id: str) -> Run:
+    """Ask a queued or running training to stop and keep its checkpoint; returns at once.
 
-    It holds all that the run keeps: `sgm_core.runs.EXPORTED`. What is half-written (hidden files) stays out.
+    A queued run is paused right away, a running one after its step. Resuming goes on from there.
+
+    Raises
+    ------
+    InputError
+        If the run has ended already, or is of a kind that keeps nothing of what is half done.
     """
     run = open_run(run_id)
-    target = Path(target) if target else home.folder("exports") / f"{run.id}.zip"
-    with (
-        home.whole_file(target) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
-    ):
-        for path in _exported(run):
-            packed = zipfile.ZIP_STORED if path.suffix in _DENSE else zipfile.ZIP_DEFLATED
-            archive.write(path, f"{run.id}/{path.relative_to(run.path)}", packed)
-    return target
-
-
-def packed_run(run_id: str) -> bytes:
-    """Return what `export_run` writes; nothing of it stays on the disk."""
-    with home.scratch(home.folder("exports") / run_id) as folder:
-        return export_run(run_id, folder / "run.zip").read_bytes()
-
-
-def export_size(run: Run) -> int:
-    """Return about how many bytes an export of `run` takes; checkpoints and tables hardly get smaller."""
-    return sum(path.stat().st_size for path in _exported(run))
-
-
-def _exported(run: Run) -> list[Path]:
-    return [
-        path
-        for path in sorted(run.path.rglob("*"))
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(run.path).parts)
-    ]
+    state = run.state
+    if state not in ACTIVE:
+        raise InputError(f"run {run_id} is {state}: there is nothing to pause")
+    if run.kind not in TRAININGS:
+        raise InputError(f"a run of kind {run.kind!r} keeps nothing of what is half done: cancel it instead")
+    run.ask(PAUSE)
+    if state == "queued":
+        run.finish("paused", f"paused before it began; {run.when_resumed}")
+    return run
 
 
 def _dataset_hash(name: str, kind: str) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 from sgm_core import home
 from sgm_core.resources.download import forget_abandoned
 from sgm_core.runs.store import list_runs
+from sgm_core.runs.trash import empty_trash
+from sgm_core.saved import FOLDER as STATE
 
 _UPLOAD_S = 86400.0
 """An upload that no import has asked for is kept so long: the person may still be choosing its columns."""
@@ -16,10 +18,18 @@ def sweep() -> list[Path]:
     """Delete leftovers; returns what that was.
 
     That is what killed processes left half-written, uploads whose import is done or was never asked for
-    within a day, and downloads that nobody took up again for a month. An upload stays as long as its import
-    is not done, for it may be resumed.
+    within a day, downloads that nobody took up again for a month, and runs deleted over a week ago. An
+    upload stays as long as its import is not done, for it may be resumed. Checkpoints of a run that is done
+    are there only if its process was killed just then.
     """
-    return [*home.sweep(), *_uploads(), *forget_abandoned()]
+    return [*home.sweep(), *_uploads(), *_checkpoints(), *forget_abandoned(), *empty_trash()]
+
+
+def _checkpoints() -> list[Path]:
+    left = [run.path / STATE for run in list_runs() if (run.path / STATE).is_dir() and run.state == "done"]
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+    return left
 
 
 def _uploads() -> list[Path]:

@@ -28,6 +28,7 @@ def run_terms(
     min_size: int | None = 5,
     max_size: int | None = 500,
     background: str | Path | Collection[str] | None = None,
+    without: Collection[str] = (),
 ) -> Enrichment:
     """Return `sgm_core.analysis.enrichment.enrich_run` of a run's tables, those before training among them.
 
@@ -35,6 +36,8 @@ def run_terms(
     ----------
     background
         Genes, or what `background_genes` reads; None for every gene that could be masked.
+    without
+        Genes to leave out of lists and universe.
 
     Raises
     ------
@@ -49,7 +52,7 @@ def run_terms(
     if isinstance(background, str | Path):
         background = background_genes(masks, background, arm)
     start = run.read_table("masks_start", by="all")
-    return enrich_run(masks, terms, arm, top, min_size, max_size, background, start)
+    return enrich_run(masks, terms, arm, top, min_size, max_size, background, start, without)
 
 
 def background_genes(masks: pd.DataFrame, given: str | Path, arm: str | None = None) -> tuple[str, ...]:
@@ -82,8 +85,10 @@ def background_genes(masks: pd.DataFrame, given: str | Path, arm: str | None = N
     return tuple(rows.loc[rows["opportunities_nonzero"] >= share * rows["opportunities"], "gene"])
 
 
-def ranked_genes(run: Run, arm: str | None = None, by: str = "frequency") -> Ranked:
-    """Return all genes of a run in the order of one of its rankings, for `pair_terms`.
+def ranked_genes(
+    run: Run, arm: str | None = None, by: str = "frequency", without: Collection[str] = ()
+) -> Ranked:
+    """Return all genes of a run but some in the order of one of its rankings, for `pair_terms`.
 
     Raises
     ------
@@ -94,7 +99,8 @@ def ranked_genes(run: Run, arm: str | None = None, by: str = "frequency") -> Ran
     from sgm_core.analysis.term_pairs import Ranked
 
     masks = masks_of(run)
-    found = rankings(masks, arm, _most(masks, arm), run.read_table("masks_start", by="all"))
+    start = run.read_table("masks_start", by="all")
+    found = rankings(masks, arm, _most(masks, arm, without), start, without=without)
     if by not in found.lists:
         raise InputError(f"run {run.id}: {found.notes.get(by, f'there is no ranking by {by!r}')}")
     return Ranked(tuple(found.lists[by]), tuple(found.universe))
@@ -146,7 +152,8 @@ def masks_of(run: Run) -> pd.DataFrame:
     return masks
 
 
-def _most(masks: pd.DataFrame, arm: str | None) -> int:
+def _most(masks: pd.DataFrame, arm: str | None, without: Collection[str]) -> int:
     from sgm_core.analysis.masks import select_masks
 
-    return int((select_masks(masks, arm)["opportunities"] > 0).sum()) - 1
+    rows = select_masks(masks, arm)
+    return int(((rows["opportunities"] > 0) & ~rows["gene"].isin(without)).sum()) - 1

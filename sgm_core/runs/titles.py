@@ -42,6 +42,8 @@ def run_title(kind: str, dataset: str, parameters: Mapping[str, Any], source: st
         return f"All genes of {parameters.get('run') or dataset} ranked against {parameters.get('library')}"
     if kind == "model":
         return f"Model {parameters.get('name') or ''} of {dataset}"
+    if kind == "annotate" and parameters.get("file"):
+        return f"h5ad of annotation {parameters['name']}"
     if kind == "annotate":
         what = Path(str(parameters.get("data") or parameters.get("path") or "cells")).name
         return f"Annotate {what} by model {parameters.get('model') or ''}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -11,22 +12,26 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from sgm_core.errors import Cancelled, InputError, SGMError, Stopped
+from sgm_core.errors import Cancelled, InputError, Paused, SGMError, Stopped
 from sgm_core.progress import Observer
+from sgm_core.runs.ends import reason
 from sgm_core.runs.launch import enqueue, turn
 from sgm_core.runs.process import end_helpers, identity
 from sgm_core.runs.provenance import code_version
-from sgm_core.runs.run import ACTIVE, Run
+from sgm_core.runs.run import STOP, Run
+from sgm_core.runs.states import ACTIVE
 from sgm_core.runs.store import CANCEL_GRACE_S, open_run
 from sgm_core.runs.sweep import sweep
+from sgm_core.saved import FOLDER as STATE
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_STOP_GRACE_S = 8.0  # for a step; Docker kills after 10 s, Slurm after 30 s, systemd after 90 s
 _NICE = 10  # the dashboard answers at once while a run computes
 
 
@@ -66,7 +71,7 @@ def execute(run: Run, observer: Observer | None = None) -> None:
     watcher = observer or run
     run.check_dataset()  # another file may have got the name since the run was asked for
     run.check_corpus()
-    if run.kind in ("pretrain", "finetune", "compare"):
+    if run.kind in ("pretrain", "finetune", "compare", "model"):
         from sgm_core.training.memory import keep_freed_memory
 
         keep_freed_memory()
@@ -107,6 +112,10 @@ def execute(run: Run, observer: Observer | None = None) -> None:
         from sgm_core.annotation.fit import fit_model
 
         fit_model(**run.parameters, observer=watcher)
+    elif run.kind == "annotate" and run.parameters.get("file"):
+        from sgm_core.annotation.corrected import corrected_run
+
+        corrected_run(run.parameters, run.path, watcher)
     elif run.kind == "annotate":
         from sgm_core.annotation.kept import annotate_run
 
@@ -118,38 +127,45 @@ def execute(run: Run, observer: Observer | None = None) -> None:
 
 
 def carry_out(run: Run, observer: Observer) -> None:
-    """Wait for the run's turn, do its work and record how it ended; what went wrong is raised again."""
-    try:
-        with turn(run, observer):
-            run.begin()
-            run.message(f"started on {run.status['device']} with sgm-core {code_version()}")
-            execute(run, observer)
-    except (Cancelled, KeyboardInterrupt) as stop:
-        if not isinstance(stop, Stopped) or run.cancel_asked() is not None:
-            run.message("cancelled")
-            run.finish("cancelled")
+    """Wait for the run's turn, do its work and record how it ended; what went wrong is raised again.
+
+    Raises
+    ------
+    InputError
+        If another process works on it; nothing is recorded then.
+    """
+    with run.held():
+        try:
+            with turn(run, observer):
+                run.begin()
+                run.message(f"started on {run.status['device']} with sgm-core {code_version()}")
+                execute(run, observer)
+        except (Cancelled, KeyboardInterrupt) as stop:
+            _stopped(run, stop)
             raise
-        reason = f"{stop}; {run.when_resumed}"
-        run.message(f"lost: {reason}")
-        run.finish("lost", reason)
-        raise
-    except SGMError as error:
-        run.message(f"failed: {error}")
-        run.finish("failed", str(error))
-        raise
-    except Exception as error:
-        run.message(traceback.format_exc())
-        run.finish("failed", _reason(error))
-        raise
-    run.message("done")
-    run.finish("done")
+        except SGMError as error:
+            run.message(f"failed: {error}")
+            run.finish("failed", str(error))
+            raise
+        except Exception as error:
+            run.message(traceback.format_exc())
+            why = reason(error)
+            run.finish("failed", f"{why}; {run.when_resumed}" if isinstance(error, OSError) else why)
+            raise
+        run.message("done")
+        run.finish("done")
+        shutil.rmtree(run.path / STATE, ignore_errors=True)  # the checkpoints of the way
 
 
-def _reason(error: Exception) -> str:
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
-        return f"memory ran out ({text}): take a smaller batch_size or backbone, or end other programs"
-    return text
+def _stopped(run: Run, stop: BaseException) -> None:
+    """Record that a person or the system ended the work."""
+    if run.cancel_asked() is not None or not isinstance(stop, Paused | Stopped):
+        run.message("cancelled")
+        run.finish("cancelled")
+        return
+    why = f"{'paused' if isinstance(stop, Paused) else stop}; {run.when_resumed}"
+    run.message(why)
+    run.finish("paused", why)
 
 
 def run_in_foreground(run: Run, echo: Observer) -> Run:
@@ -199,21 +215,31 @@ def main(argv: list[str]) -> int:
 
 @contextmanager
 def _terminable(run: Run) -> Iterator[None]:
-    """Let SIGTERM end the work in good order; it is the system's unless the user asked to cancel."""
+    """Let SIGTERM end the work in good order: after its step, or where that takes long, in the middle of it.
 
-    def stop(*_: object) -> NoReturn:
-        if run.cancel_asked() is None:
-            raise Stopped("the system stopped its process (SIGTERM), as a shutdown does")
-        raise Cancelled(f"run {run.id} was cancelled")
+    It is the system's unless the user asked to cancel.
+    """
+
+    def stop(number: int, _: object) -> None:
+        if run.cancel_asked() is not None:
+            raise Cancelled(f"run {run.id} was cancelled")
+        if run.asked(STOP) is None and number == signal.SIGTERM:
+            with suppress(OSError):
+                run.ask(STOP)  # the work, in all its processes, sees it as its step is done
+                signal.setitimer(signal.ITIMER_REAL, _STOP_GRACE_S)
+                return
+        raise Stopped("the system stopped its process (SIGTERM), as a shutdown does")
 
     if threading.current_thread() is not threading.main_thread():  # Python sets no handler there
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    before = [(number, signal.signal(number, stop)) for number in (signal.SIGTERM, signal.SIGALRM)]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def _insist_on_cancelling(run: Run) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from sgm_core.model.head import LinearHead
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
+from sgm_core.saved.keeper import Keeper
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import Values, ahead, to_device
 from sgm_core.training.logistic import Linear, Scale, choose_logistic, scale_of
@@ -108,7 +109,7 @@ class Finetuning(Task[_Batch]):
         if self.config.class_weights:
             drawn = self._codes[cells.epoch(0)]  # every epoch has as many of a class
             self._weights = class_weights(drawn, n_classes, self.config.class_weighting).to(self.device)
-        self._order = np.random.default_rng([self.config.seed, 1])
+        self.order: np.random.Generator = np.random.default_rng([self.config.seed, 1])
         self._total = torch.zeros((), device=self.device)
 
     def groups(self) -> list[dict[str, Any]]:
@@ -119,7 +120,7 @@ class Finetuning(Task[_Batch]):
         """Return cells of similar length, in random order."""
         self.classifier.train(True)
         self._total.zero_()
-        return self.classifier.batches(self.cells.epoch(epoch), self._order)
+        return self.classifier.batches(self.cells.epoch(epoch), self.order)
 
     def make(self, epoch: int, rows: np.ndarray) -> _Batch:
         """Read the cells, and what is kept of them."""
@@ -193,13 +194,13 @@ class Finetuning(Task[_Batch]):
         """Return the names of cells."""
         return self.values.cell_names(rows)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the position of the random sequence of batches."""
-        return {"order": self._order.bit_generator.state}
+    def within_epoch(self) -> dict[str, Any]:
+        """Return the loss of the epoch under way."""
+        return {"total": self._total}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to what `state_dict` returned."""
-        self._order.bit_generator.state = state["order"]
+    def go_on_within(self, state: dict[str, Any]) -> None:
+        """Go back to what `within_epoch` returned."""
+        self._total.copy_(state["total"])
 
 
 def train_classifier(
@@ -215,6 +216,7 @@ def train_classifier(
     observer: Observer | None = None,
     scaled_by: np.ndarray | None = None,
     start: tuple[Scale, Linear] | None = None,
+    keeper: Keeper | None = None,
     **where: object,
 ) -> tuple[np.ndarray, str]:
     """Train what ``config.scheme`` trains, and the head; classify the test cells.
@@ -237,6 +239,7 @@ def train_classifier(
     observer : is told the metrics of each epoch
     scaled_by : row numbers of the cells that give a linear head's scale, by default the training cells
     start : scale and probe that a linear head starts from, by default made of the frozen model's vectors
+    keeper : keeps the training's state, from which it goes on; None = nothing is kept
     where : arm and fold, for the metrics
 
     Returns
@@ -260,7 +263,7 @@ def train_classifier(
             everyone = np.unique(np.concatenate([cells.over(config.epochs), validation, test, scaled_by]))
             store = stack.enter_context(stored(classifier.prefix, everyone, observer))
         task = Finetuning(classifier, cells, codes, validation, validation_codes, store, observer, where)
-        loop = Loop(task, config, observer)
+        loop = Loop(task, config, observer, keeper=keeper)
         if config.head == "linear":
             task.start_from_probe(*(start or task.probe(scaled_by)))
             if len(validation) and loop.best is not None:

@@ -21,10 +21,12 @@ from sgm_core.home import check_name, read_json
 from sgm_core.model.checkpoint import load_model
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
+from sgm_core.saved import FOLDER as STATE
 from sgm_core.training.backbones import check_backbone, corpus_sentence, is_bundle
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import model_values, refuse_long_cells
 from sgm_core.training.folds import draws_of, run_folds, wanted
+from sgm_core.training.kept import keeper_of
 from sgm_core.training.labelled import labelled_fold, name_cells
 from sgm_core.training.pooling import Pooled, pooled_of
 from sgm_core.training.start import original, set_pool
@@ -164,7 +166,9 @@ def finetune_run(config: FinetuneConfig, folder: Path, observer: Observer) -> No
             rows = source.encoded_rows(config)
             pooled = pooled_of(model, values, rows, config.keep_summary, config.precision, observer)
         where = {"arm": arm, "fold": fold.index}
-        result, chosen = name_cells(model, values, part, config, pooled, observer, **where)
+        place = folder / STATE / f"finetune.fold{fold.index}"
+        keeper = keeper_of(config, place, dataset, fold, observer, arm=arm)
+        result, chosen = name_cells(model, values, part, config, pooled, observer, keeper, **where)
         test = part.test
         table = prediction_table(
             dataset, test, part.classes, result, label, scheme=config.scheme, seed=config.seed, **where

@@ -12,6 +12,7 @@ from sgm_core.cells.split import Fold, fold_cells
 from sgm_core.errors import InputError
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
+from sgm_core.saved.keeper import Keeper
 from sgm_core.training.classifier import train_classifier
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import Values
@@ -112,6 +113,7 @@ def name_cells(
     config: FinetuneConfig,
     pooled: Pooled | None,
     observer: Observer,
+    keeper: Keeper | None = None,
     **where: Any,
 ) -> tuple[np.ndarray, str]:
     """Train what ``config.scheme`` trains on a fold's cells, and classify its test cells.
@@ -124,6 +126,7 @@ def name_cells(
     pooled : the vectors of the cells ``part.encoded``, which the linear probe needs; another scheme with a
         linear head starts from its probe, where they are given, and else makes them
     observer : is told the progress and asked whether to stop
+    keeper : keeps the state of a training that changes the model; a linear probe takes seconds
     where : arm, fold and seed, for the metrics
 
     Returns
@@ -146,6 +149,7 @@ def name_cells(
             observer,
             part.scaled_by,
             None if pooled is None or not probed else _linear(part, pooled, config.seed),
+            keeper,
             **where,
         )
     assert pooled is not None, "a linear probe reads vectors"

@@ -2,6 +2,7 @@
 
 A `Task` says what is trained: its modules and parameter groups, the batches of an epoch, the loss of a batch,
 and what an epoch's end measures. The `Loop` does the rest, the same for pretraining, finetuning and a probe.
+With a `Keeper` it writes its state now and then, and goes on from it after whatever ended the process.
 """
 
 import time
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
-from sgm_core.errors import TrainingError
+from sgm_core.errors import Cancelled, TrainingError
 from sgm_core.progress import Observer
+from sgm_core.saved.keeper import Keeper
 from sgm_core.training.config import FinetuneConfig, PretrainConfig
 from sgm_core.training.data import ahead, group_size
 from sgm_core.training.stopping import BestEpoch, Score
@@ -36,6 +38,7 @@ class Task(Generic[_Made]):
     device : where the batches go
     modules : what is trained; the best epoch's weights and the saved state are theirs
     n_batches : batches an epoch
+    order : random numbers that `start_epoch` orders the cells by, where it draws any
     """
 
     phase: str
@@ -43,6 +46,7 @@ class Task(Generic[_Made]):
     device: torch.device
     modules: Sequence[nn.Module]
     n_batches: int
+    order: np.random.Generator | None = None
 
     def groups(self) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups, each with its ``lr``."""
@@ -72,11 +76,18 @@ class Task(Generic[_Made]):
         return ()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what changes from step to step beside the modules: tensors and plain values."""
+        """Return what changes from step to step beside modules and `order`: tensors and plain values."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to what `state_dict` returned."""
+
+    def within_epoch(self) -> dict[str, Any]:
+        """Return what `start_epoch` sets back and the epoch's batches so far have changed."""
+        return {}
+
+    def go_on_within(self, state: dict[str, Any]) -> None:
+        """Go back to what `within_epoch` returned; `start_epoch` was called before."""
 
 
 def schedule(optimiser: torch.optim.Optimizer, kind: str, updates: int) -> lr_scheduler.LRScheduler:
@@ -98,16 +109,23 @@ class Loop(Generic[_Made]):
     recipe : epochs, accumulation, clipping, schedule and the optimiser's choices
     observer : is told the progress and asked whether to stop
     keep_best : keep the weights of the epoch of the best score; without it, nothing stops early
+    keeper : keeps the state on disk, and has that of an earlier attempt; None = nothing is kept
 
     Attributes
     ----------
     epoch : epochs that are done
+    step : batches that are done of the epoch under way
     """
 
     def __init__(
-        self, task: Task[_Made], recipe: Recipe, observer: Observer | None = None, keep_best: bool = True
+        self,
+        task: Task[_Made],
+        recipe: Recipe,
+        observer: Observer | None = None,
+        keep_best: bool = True,
+        keeper: Keeper | None = None,
     ) -> None:
-        self.task, self.recipe, self.observer = task, recipe, observer or Observer()
+        self.task, self.recipe, self.observer, self.keeper = task, recipe, observer or Observer(), keeper
         self.parameters = [p for module in task.modules for p in module.parameters()]
         self.optimiser = torch.optim.Adam(
             task.groups(), weight_decay=recipe.weight_decay, amsgrad=recipe.amsgrad
@@ -115,11 +133,14 @@ class Loop(Generic[_Made]):
         updates = recipe.epochs * -(-task.n_batches // recipe.accumulation)
         self.schedule = schedule(self.optimiser, recipe.schedule, updates)
         self.best = BestEpoch(task.modules, recipe.patience) if keep_best else None
-        self.epoch = 0
+        self.epoch = self.step = 0
+        self._started = time.perf_counter()  # of the epoch, without pauses
+        self._ordered_by = self._order_now()  # as the epoch began
+        self._within: dict[str, Any] = {}
         self._unseen: list[tuple[int, np.ndarray, Tensor]] = []  # step, cells, loss
 
     def run(self, until: int | None = None) -> None:
-        """Train to the end, or until `until` epochs are done.
+        """Train to the end, or until `until` epochs are done; go on where the keeper has a state.
 
         At the end the modules have the weights of the best epoch.
 
@@ -128,34 +149,49 @@ class Loop(Generic[_Made]):
         TrainingError
             If a loss, a score or a weight is not finite.
         Cancelled
-            If the user asked for it.
+            If the user asked for it; where there is a keeper, it has the state of that moment.
         """
         epochs = self.recipe.epochs
+        if self.keeper is not None and (state := self.keeper.load()) is not None:
+            self.load_state_dict(state)
+            self.observer.message(f"{self.task.phase} goes on from its checkpoint: {self._where()}")
         while self.epoch < min(epochs, until or epochs) and not self._ended:
             self._train_epoch()
         if self.best is not None and (self._ended or self.epoch == epochs):
             self.best.restore()
+        if self.keeper is not None and self.keeper.written:
+            self.observer.message(self.keeper.cost())
 
     @property
     def _ended(self) -> bool:
         return self.best is not None and self.best.ended
 
     def _train_epoch(self) -> None:
-        task, started = self.task, time.perf_counter()
-        self.steps(task.start_epoch(self.epoch))
-        score = task.end_epoch(self.epoch, time.perf_counter() - started)
+        task = self.task
+        earlier = time.perf_counter() - self._started if self.step else 0.0
+        order = task.start_epoch(self.epoch)
+        if self.step:
+            task.go_on_within(self._within)
+        self._started = time.perf_counter() - earlier
+        self.steps(order)
+        score = task.end_epoch(self.epoch, time.perf_counter() - self._started)
         if not np.isfinite(score or 0).all() or not self._weights_are_finite():
             raise self._error("a weight or the validation loss is not finite at its end")
         self.epoch += 1
+        self._ordered_by = self._order_now()
         if self.best is not None and score is not None and self.best.ends(score, self.epoch):
             self.observer.message(
                 f"stopped after epoch {self.epoch}: no improvement for {self.recipe.patience} epochs"
             )
+        last = self._ended or self.epoch == self.recipe.epochs
+        if self.keeper is not None and (last or self.keeper.due(ends_epoch=True)):
+            self._keep()
 
     def steps(self, order: Sequence[np.ndarray]) -> None:
         """Train on some batches, each the row numbers of its cells, as an epoch does on its own.
 
-        The observer's `check` is called as each step begins.
+        The batches before `step` are done already. The observer's `check` is called as each update begins:
+        between two updates there are no gradients, so that a state can be kept.
 
         Raises
         ------
@@ -163,8 +199,11 @@ class Loop(Generic[_Made]):
             If a loss is not finite.
         """
         task, recipe, epoch, last_said = self.task, self.recipe, self.epoch, 0.0
-        for number, batch in enumerate(ahead(partial(task.make, epoch), order, task.device)):
-            self.observer.check()
+        begun = self.step
+        for number, batch in enumerate(ahead(partial(task.make, epoch), order[begun:], task.device), begun):
+            if number % recipe.accumulation == 0:
+                self.step = number
+                self._between_updates(len(order))
             loss = task.loss(batch)
             self._guard(number, order[number], loss.detach(), len(order))
             (loss / group_size(number, len(order), recipe.accumulation)).backward()
@@ -179,6 +218,32 @@ class Loop(Generic[_Made]):
                 done = epoch + (number + 1) / len(order)
                 self.observer.progress(done, recipe.epochs, f"{task.phase}, epoch {epoch + 1}")
         self._require_finite(len(order))
+        self.step = 0
+
+    def _between_updates(self, steps: int) -> None:
+        """Ask whether to stop, and keep the state where it is time, or the work is to stop."""
+        try:
+            self.observer.check()
+        except Cancelled:
+            if self.keeper is not None and (self.epoch or self.step):
+                self._require_finite(steps)
+                self._keep()
+            raise
+        if self.keeper is not None and self.step and self.keeper.due():
+            self._require_finite(steps)
+            self._keep()
+
+    def _keep(self) -> None:
+        assert self.keeper is not None
+        self.keeper.save(self.state_dict(), self._where())
+
+    def _where(self) -> str:
+        """Say how far it is."""
+        done = f"{self.epoch} of {self.recipe.epochs} epochs done"
+        return done + (f", and step {self.step} of the next" if self.step else "")
+
+    def _order_now(self) -> Any:
+        return None if self.task.order is None else self.task.order.bit_generator.state
 
     def _guard(self, step: int, rows: np.ndarray, loss: Tensor, steps: int) -> None:
         """Keep a loss in mind; look at it at once on a CPU, and where that means waiting at times."""
@@ -220,11 +285,15 @@ class Loop(Generic[_Made]):
     def state_dict(self) -> dict[str, Any]:
         """Return all that a training needs to go on as if it had never stopped: tensors and plain values.
 
-        To be called between epochs. The tensors are those in use: write or copy them before going on.
+        To be called between updates. The tensors are those in use: write or copy them before going on.
         """
         device = self.task.device
         return {
             "epoch": self.epoch,
+            "step": self.step,
+            "seconds": time.perf_counter() - self._started if self.step else 0.0,
+            "order": self._ordered_by,
+            "within": self.task.within_epoch() if self.step else {},
             "modules": [module.state_dict() for module in self.task.modules],
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -236,7 +305,11 @@ class Loop(Generic[_Made]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to what `state_dict` returned, in a loop made of the same task and recipe."""
-        self.epoch = state["epoch"]
+        self.epoch, self.step, self._within = state["epoch"], state["step"], state["within"]
+        self._started = time.perf_counter() - state["seconds"]
+        self._ordered_by = state["order"]
+        if self.task.order is not None:
+            self.task.order.bit_generator.state = state["order"]
         for module, weights in zip(self.task.modules, state["modules"], strict=True):
             module.load_state_dict(weights)
         self.optimiser.load_state_dict(state["optimiser"])

@@ -20,6 +20,7 @@ from sgm_core.model.checkpoint import save_model
 from sgm_core.model.interface import BackboneConfig
 from sgm_core.model.reconstruction import Drawn, MaskedModel
 from sgm_core.progress import Observer
+from sgm_core.saved import FOLDER as STATE
 from sgm_core.training.backbones import corpus_sentence, is_bundle
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.corpus import (
@@ -32,6 +33,7 @@ from sgm_core.training.data import CorpusValues, Values, ahead, batches, model_v
 from sgm_core.training.draws import mask_shares, mask_sums, random_numbers
 from sgm_core.training.first_masks import first_masks
 from sgm_core.training.folds import run_fold
+from sgm_core.training.kept import keeper_of
 from sgm_core.training.loop import Loop, Task
 from sgm_core.training.pooling import write_pooled
 from sgm_core.training.reconstruction_check import check_reconstruction
@@ -126,6 +128,7 @@ def pretrain(
     fold: Fold | None,
     observer: Observer | None = None,
     shape: BackboneConfig | None = None,
+    state: Path | None = None,
 ) -> Pretrained:
     """Pretrain one backbone, from random or from imported weights.
 
@@ -136,11 +139,13 @@ def pretrain(
     fold : its test donors are never seen, neither by the weights nor by the choice of genes; None = shared
     observer : is told the metrics of each epoch
     shape : the backbone's shape, by default that of ``config.backbone``
+    state : folder of the training's checkpoints, from which it goes on; None = none
 
     Raises
     ------
     InputError
-        If the dataset does not fit the imported weights, or cells are too long.
+        If the dataset does not fit the imported weights, cells are too long, or other code made the
+        checkpoint.
     TrainingError
         If a loss or a weight is not a finite number.
     Cancelled
@@ -152,7 +157,8 @@ def pretrain(
     """
     observer = observer or Observer()
     task = pretraining(dataset, config, fold, observer, shape)
-    Loop(task, config, observer, keep_best=config.patience is not None).run()
+    keeper = None if state is None else keeper_of(config, state, dataset, fold, observer)
+    Loop(task, config, observer, config.patience is not None, keeper).run()
     return task.result()
 
 
@@ -224,9 +230,9 @@ class Pretraining(Task[Batch]):
         self.model.strategy.progress = 0.0
         self.first = first_masks(self.model, self.values, config, self._own, counted, measured)
         self.history: list[dict[str, float]] = [self.first.cells]
-        self._order = np.random.default_rng([config.seed, _ORDER])
+        self.order: np.random.Generator = np.random.default_rng([config.seed, _ORDER])
         self._features = torch.Generator().manual_seed(config.seed * 8 + _FEATURES)
-        self.validation = self._order.permutation(validation)[:VALIDATION_CELLS]
+        self.validation = self.order.permutation(validation)[:VALIDATION_CELLS]
         self._official = config.compat == "official"
         self._interval = config.redraw_interval or (OFFICIAL_INTERVAL if self._official else None)
         # steps since the features were drawn
@@ -246,9 +252,9 @@ class Pretraining(Task[Batch]):
         self._sums.zero_()
         lengths, size = self.values.lengths, self.config.batch_size
         parts = self._together(self.cells.epoch(epoch))
-        order = [batch for rows in parts for batch in batches(rows, lengths, size, self._order)]
+        order = [batch for rows in parts for batch in batches(rows, lengths, size, self.order)]
         self._step, self._steps = 0, len(order)
-        return order if len(parts) == 1 else [order[i] for i in self._order.permutation(len(order))]
+        return order if len(parts) == 1 else [order[i] for i in self.order.permutation(len(order))]
 
     def _together(self, rows: np.ndarray) -> list[np.ndarray]:
         """Return the cells that may share a batch: all, or those of each dataset where their genes differ."""
@@ -338,9 +344,8 @@ class Pretraining(Task[Batch]):
         return self.values.cell_names(rows)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the positions of the random sequences, the counts so far and the epochs' figures."""
+        """Return the position of the features' random sequence, the counts so far and the epochs' figures."""
         return {
-            "order": self._order.bit_generator.state,
             "features": self._features.get_state(),
             "calls": self._calls,
             "counts": self.counter.sums,
@@ -349,10 +354,18 @@ class Pretraining(Task[Batch]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to what `state_dict` returned."""
-        self._order.bit_generator.state = state["order"]
         self._features.set_state(state["features"])
         self._calls, self.counter.sums = state["calls"], state["counts"]
         self.history = list(state["history"])
+
+    def within_epoch(self) -> dict[str, Any]:
+        """Return the sums of the epoch under way."""
+        return {"sums": self._sums, "step": self._step, "counted": self._counted}
+
+    def go_on_within(self, state: dict[str, Any]) -> None:
+        """Go back to what `within_epoch` returned."""
+        self._sums.copy_(state["sums"])
+        self._step, self._counted = state["step"], state["counted"]
 
     def result(self) -> Pretrained:
         """Return the trained model and the tables of its masks."""
@@ -403,7 +416,7 @@ def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> No
         observer.message(f"fold {fold.index}: the test donors {', '.join(fold.test)} are never seen")
     if is_bundle(config.backbone):
         observer.message(corpus_sentence(dataset, config.backbone))
-    result = pretrain(dataset, config, fold, observer)
+    result = pretrain(dataset, config, fold, observer, state=folder / STATE / "pretrain")
     save_model(folder / "checkpoint", result.model, result.names, arm_name(config), weights_of(config))
     values = model_values(dataset, result.model, result.names, pick_device(config.device))
     name = arm_name(config) if fold is None else f"{arm_name(config)}.fold{fold.index}"

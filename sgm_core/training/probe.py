@@ -49,7 +49,7 @@ class Probe(Task[np.ndarray]):
         self._weights = (
             class_weights(codes, n_classes, config.class_weighting) if config.class_weights else None
         )
-        self._order = np.random.default_rng(config.seed)
+        self.order: np.random.Generator = np.random.default_rng(config.seed)
         self.n_batches = max(1, len(vectors) // config.probe_batch_size)
 
     def groups(self) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ class Probe(Task[np.ndarray]):
     def start_epoch(self, epoch: int) -> list[np.ndarray]:
         """Return the vectors in random order, in batches of nearly one size."""
         self.head.train()
-        return np.array_split(self._order.permutation(len(self._x)), self.n_batches)
+        return np.array_split(self.order.permutation(len(self._x)), self.n_batches)
 
     def make(self, epoch: int, rows: np.ndarray) -> np.ndarray:
         """Return the rows: the vectors are there already."""
@@ -80,14 +80,6 @@ class Probe(Task[np.ndarray]):
         """Return the class probabilities (n, C) of vectors."""
         self.head.eval()
         return self.head(torch.from_numpy(vectors)).softmax(1).numpy()  # type: ignore[no-any-return]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the position of the random sequence of batches."""
-        return {"order": self._order.bit_generator.state}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to what `state_dict` returned."""
-        self._order.bit_generator.state = state["order"]
 
 
 class _Share(Observer):

@@ -1,4 +1,6 @@
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import anndata as ad
 import h5py
@@ -10,6 +12,7 @@ from sgm_core.annotation import annotate as annotating
 from sgm_core.annotation.annotate import annotate
 from sgm_core.annotation.kept import keep, open_annotation
 from sgm_core.annotation.output import PREFIX
+from sgm_core.annotation.store import open_model
 from sgm_core.cells.dataset import open_dataset
 from sgm_core.cli import main
 from sgm_core.errors import Cancelled
@@ -165,3 +168,22 @@ def test_a_run_annotates_in_the_background(file: Path, fitted: Path) -> None:
     assert run_in_foreground(run, Observer()).state == "done"
     kept = open_annotation("patient")
     assert len(kept.predictions()) == len(kept.obs()) == 500 and kept.about["model"] == "m"
+
+
+def test_a_map_of_the_cells_themselves(fitted: Path, tmp_path: Path, monkeypatch) -> None:
+    """It is made of the cells' own places in the model's space, in their order, blocks put together."""
+
+    @contextmanager
+    def first_two(seed: int, observer: Observer):
+        yield SimpleNamespace(umap=lambda placed, tell: placed[:, :2])
+
+    monkeypatch.setattr(annotating, "umap_process", first_two)
+    monkeypatch.setattr(annotating, "BLOCK", 128)
+    out = tmp_path / "mapped.csv"
+    assert main(["annotate", "tiny", "--model", "m", "--out", str(out), "--map"]) == 0
+    made, plain = pd.read_csv(out), annotate("tiny", "m", tmp_path / "x").predictions
+    assert made["sgm_cell_type"].tolist() == plain["cell_type"].tolist() and "umap_x" not in plain
+    dataset, final = open_dataset("tiny"), open_model("m").members[0]
+    rows = np.arange(dataset.n_cells)
+    placed = final.place(final.vectors(dataset.lognorm(rows), dataset.totals()))
+    assert np.allclose(made[["sgm_umap_x", "sgm_umap_y"]], placed[:, :2], atol=1e-3)

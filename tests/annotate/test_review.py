@@ -217,3 +217,72 @@ def test_two_who_correct_at_once_lose_nothing(fitted: Path, tmp_path: Path) -> N
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda row: kept.correct(np.array([row]), f"class {row}", "A"), range(24)))
     assert kept.labels()["cell_type"].iloc[:24].tolist() == [f"class {row}" for row in range(24)]
+
+
+def as_old(adata: ad.AnnData, path: Path, compound: bool) -> Path:
+    """Write cells as anndata before 0.7 did, or as a group of columns that does not say what it is."""
+    wells = ["B2", "=A1"]
+    codes = np.arange(adata.n_obs) % 2
+    names = np.array(adata.obs_names, dtype="S")
+    with h5py.File(path, "w") as file:
+        if compound:
+            old = file.create_group("X")
+            old.attrs["h5sparse_format"], old.attrs["h5sparse_shape"] = "csr", adata.shape
+            for part in ("data", "indices", "indptr"):
+                old[part] = getattr(adata.X, part)
+            obs = np.zeros(adata.n_obs, dtype=[("index", names.dtype), ("well", "i1"), ("depth", "f8")])
+            obs["index"], obs["well"], obs["depth"] = names, codes, 0.5
+            genes = np.array(adata.var_names, dtype="S")
+            var = np.zeros(adata.n_vars, dtype=[("index", genes.dtype), ("kept", "i1")])
+            var["index"] = genes
+            file["obs"], file["var"] = obs, var
+            file["uns/well_categories"] = np.array(wells, dtype=object)
+        else:
+            ad.io.write_elem(file, "X", adata.X)
+            ad.io.write_elem(file, "var", adata.var[[]])
+            obs = file.create_group("obs")
+            obs.attrs["_index"] = "_index"
+            obs["_index"], obs["depth"] = np.array(adata.obs_names, dtype=object), np.full(adata.n_obs, 0.5)
+            obs["well"] = np.array([wells[code] for code in codes], dtype=object)
+        file["uns/mine"] = "kept"
+    return path
+
+
+@pytest.mark.parametrize("compound", [True, False])
+def test_an_old_obs_becomes_one_of_today(counts: ad.AnnData, tmp_path: Path, compound: bool) -> None:
+    """It was refused, after all its cells could be named."""
+    (tmp_path / "in").mkdir()
+    path, out = as_old(counts, tmp_path / "in" / "old.h5ad", compound), tmp_path / "out.h5ad"
+    before = path.read_bytes()
+    assert main(["annotate", str(path), "--model", "m", "--out", str(out)]) == 0
+    assert path.read_bytes() == before
+    made = ad.read_h5ad(out)
+    assert made.obs_names.tolist() == counts.obs_names.tolist()
+    assert made.obs["well"].astype(str).tolist() == ["B2", "=A1"] * (counts.n_obs // 2)
+    assert (made.obs["depth"] == 0.5).all()
+    direct = annotate("tiny", "m", tmp_path / "work").predictions
+    assert made.obs["sgm_cell_type"].tolist() == direct["cell_type"].tolist()
+    assert (made[:, counts.var_names].X != counts.X).nnz == 0 and str(made.uns["mine"]) == "kept"
+
+
+def test_a_mask_is_no_list_of_rows(fitted: Path, tmp_path: Path) -> None:
+    """True and False were taken for the rows 1 and 0."""
+    kept = keep("mine", annotate("tiny", "m", tmp_path / "x"))
+    mask = np.zeros(500, bool)
+    mask[[7, 9]] = True
+    assert kept.correct(mask, "blast", "A")["rows"] == [7, 9]
+    for wrong, why in (
+        (mask[:-1], "of each of 500"),
+        (np.zeros(500, bool), "choose cells"),
+        ([1.5], "float"),
+    ):
+        with pytest.raises(InputError, match=why):
+            kept.correct(np.asarray(wrong), "blast", "A")
+    assert len(kept.corrections()) == 1
+
+
+def test_shares_of_a_useless_model_are_refused(fitted: Path) -> None:
+    lost = open_model("lost")
+    column = next(c.removeprefix("is:") for c in lost.table("donors") if c.startswith("is:"))
+    with pytest.raises(InputError, match="no better than chance"):
+        reference_donors(lost, column, str(lost.table("donors")[f"is:{column}"].iloc[0]))

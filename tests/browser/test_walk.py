@@ -19,7 +19,10 @@ CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += [f"--disable-{name}" for name in ("background-networking", "component-update", "sync")]
 PATIENCE_MS = 120_000  # a busy machine is no failure
-PAGES = ("Home", "Datasets", "New run", "Runs", "Compare", "Cells", "Masked genes", "Enrichment", "Annotate")
+PAGES = (
+    "Home", "Datasets", "New run", "Runs", "Compare", "Cells", "Masked genes", "Enrichment", "Review",
+    "Annotate",
+)  # fmt: skip
 
 pytestmark = pytest.mark.browser
 

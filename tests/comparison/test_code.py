@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from sgm_core.comparison import code, tasks
+from sgm_core.comparison import tasks
 from sgm_core.comparison.arms import seeds_of
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.tasks import Task, drop_what_other_code_made, is_done
 from sgm_core.runs import store
+from sgm_core.saved import code
 
 
 def test_words_do_not_count_and_code_does() -> None:

@@ -1,8 +1,10 @@
 """Annotate: a model is chosen, cells are named in a worker, looked at, corrected by hand and taken along."""
 
+import json
 import shutil
 from pathlib import Path
 
+import anndata as ad
 import numpy as np
 import pytest
 from page_text import read, text_of, titles
@@ -10,9 +12,12 @@ from page_text import read, text_of, titles
 from sgm_core.annotation.annotate import annotate
 from sgm_core.annotation.fit import fit_model
 from sgm_core.annotation.kept import keep, open_annotation
+from sgm_core.annotation.recommend import called
 from sgm_core.cells.build import import_dataset
 from sgm_core.cells.dataset import open_dataset
 from sgm_core.cells.simulate import make_demo
+from sgm_core.progress import Observer
+from sgm_core.runs.worker import run_in_foreground
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +69,28 @@ def test_without_a_model_one_is_fitted_in_a_worker(open_page, demo_dataset, laun
 def test_a_comparison_recommends_the_classifier(open_page, compare_run, launched):
     page = open_page("annotate")
     assert not page.exception and not page.error
-    assert "The comparison in view says: pca-logistic has macro F1" in text_of(page)
+    folds = compare_run.read_table("folds")
+    means = folds.groupby(["arm", "scheme"])["macro_f1"].mean()
+    arm, scheme = means[[each not in ("majority", "pca-knn") for each, _ in means.index]].idxmax()
+    assert f"The comparison in view says: {called(arm, scheme)} has macro F1" in text_of(page)
     next(button for button in page.button if button.label == "Fit the model").click().run()
     (run,) = launched
-    assert run.parameters["why"].startswith("pca-logistic has macro F1")
+    assert run.parameters["why"].startswith(f"{called(arm, scheme)} has macro F1")
+    assert (run.parameters["arm"], run.parameters.get("scheme", "baseline")) == (arm, scheme)
+
+
+def test_an_arm_with_a_backbone_is_fitted_as_compared(open_page, compare_run, launched):
+    page = open_page("annotate")
+    field = page.selectbox(key="fit-arm-small")
+    field.set_value(("self-guided", "linear-probe")).run()
+    assert not page.exception and "one more is pretrained on all donors" in text_of(page)
+    command = f"sgm model fit {compare_run.id} --scheme linear-probe --arm self-guided"
+    assert any(code.value.startswith(command) for code in page.code)
+    next(button for button in page.button if button.label == "Fit the model").click().run()
+    (run,) = launched
+    assert run.parameters["run"] == str(compare_run.path)
+    assert run.parameters["comparison"] == compare_run.parameters
+    assert json.loads(json.dumps(run.parameters)) == run.parameters
 
 
 def test_the_card_is_shown_and_the_annotation_runs_in_a_worker(open_page, annotated, launched):
@@ -82,7 +105,7 @@ def test_the_card_is_shown_and_the_annotation_runs_in_a_worker(open_page, annota
     next(button for button in page.button if button.label == "Annotate with m").click().run()
     (run,) = launched
     assert run.kind == "annotate"
-    assert run.parameters == {"data": "tiny", "model": "m", "name": "tiny-by-m"}
+    assert run.parameters == {"data": "tiny", "model": "m", "name": "tiny-by-m", "own_map": True}
     run.finish("failed", "12% of the genes are in tiny: <b>another species?</b>")
     page.run()
     assert [read(error.value) for error in page.error] == [f"{run.title}: {run.status['error']}"]
@@ -156,3 +179,40 @@ def test_a_model_that_is_gone_leaves_the_predictions(open_page, annotated):
     page = open_page("annotate", part="Result", annotation="kept")
     assert not page.exception and not page.error
     assert "Model m is gone" in text_of(page)
+
+
+def test_a_useless_model_says_nothing_of_its_cells(open_page, annotated):
+    """Compositions, cell states and names by a model of shuffled labels: they looked like findings."""
+    path = annotated / "models" / "m" / "model.json"
+    meta = json.loads(path.read_text())
+    meta["chance"]["useful"] = False
+    path.write_text(json.dumps(meta))
+    page = open_page("annotate", part="Result", annotation="kept")
+    assert not page.exception and not page.error
+    said = text_of(page)
+    assert "no name to rely on" in said and "median confidence" not in said
+    for silent in ("Composition against", "AML cell states", "agree with signatures", "Malignant or normal"):
+        assert silent not in said
+    assert not any("cell types against donors" in title for title in titles(page))
+
+
+def test_a_large_h5ad_is_written_on_the_machine(open_page, annotated, launched, monkeypatch):
+    monkeypatch.setattr("pages.components.annotate_export._MOST_BYTES", 0)
+    open_annotation("kept").correct(np.array([3]), "blast", "Ann")
+    page = open_page("annotate", part="Result", annotation="kept")
+    page.button(key="write-annotated").click().run()
+    (run,) = launched
+    assert run_in_foreground(run, Observer()).state == "done"
+    page.run()
+    assert not page.exception and not page.error
+    (path,) = (annotated / "exports").glob("kept-*.h5ad")
+    assert str(path) in [code.value for code in page.code]
+    made = ad.read_h5ad(path)
+    assert made.obs["sgm_cell_type"].iloc[3] == "blast" and made.obs["sgm_source"].iloc[3] == "Ann"
+    assert made.n_obs == 400
+
+
+def test_a_model_can_be_taken_along(open_page, annotated):
+    page = open_page("annotate", part="Annotate cells", annotator="m")
+    assert not page.exception and not page.error
+    assert any(button.label.startswith("Model (zip") for button in page.get("download_button"))

@@ -12,6 +12,7 @@ from pages.components import words
 from sgm_core.annotation.annotate import annotate
 from sgm_core.annotation.fit import fit_model
 from sgm_core.annotation.kept import keep
+from sgm_core.review import record
 
 # Fields that the browser shows as they are: options of menus, what a person typed, code, data, keys.
 PLAIN = {
@@ -31,6 +32,7 @@ VIEWS = [
         ("masked_genes", {"evidence": view, "gene": GENES[0]})
         for view in ("Ranking", "By cell type", "By epoch", "Is it guided?", "Table")
     ),
+    *(("review", {"view": view, "gene": GENES[0]}) for view in ("Judge", "Agreement", "All verdicts")),
     ("enrichment", {"library": "evil"}),
     ("enrichment", {"library": "evil", "genes": "My own list", "list": " ".join(GENES)}),
 ]
@@ -89,6 +91,8 @@ def hostile(demo_dataset, tmp_path):
 
 def test_no_page_obeys_a_name(open_page, hostile):
     dataset, run = hostile
+    record(run, GENES[0], "known", TITLE, tags=["<b>evil</b>"], comment="![evil](//evil.test)", ranking=TITLE)
+    record(run, GENES[0], "unclear", "**evil**")
     told, wrong = set(), []
     for page, query in VIEWS:
         app = open_page(page, dataset=dataset.name, run=run.id, **query)

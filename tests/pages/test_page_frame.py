@@ -145,7 +145,7 @@ def test_drawing_a_page_again_reads_no_document_again(open_page, compare_run, mo
         page.run()
         again = [path for path in read if path.endswith(("config.json", "status.json", "dataset.json"))]
         assert not again, name
-    compare_run.finish("failed", "of a sudden")
+    compare_run.update(state="failed", error="of a sudden")
     page.run()
     assert compare_run.state == "failed"
     assert sorted({path.rsplit("/", 1)[1] for path in read}) == ["status.json"], "what changed, and no more"

@@ -11,7 +11,9 @@ from pages.components import run_facts, words
 from sgm_core import home
 from sgm_core.cli import main
 from sgm_core.runs import EXPORTED
-from sgm_core.runs.store import create_run, export_run, export_size, packed_run
+from sgm_core.runs.carry import export_run, export_size, packed_run
+from sgm_core.runs.run import PAUSE
+from sgm_core.runs.store import create_run
 
 
 def test_a_finished_comparison_shows_its_best_score_and_curves(open_page, compare_run):
@@ -55,6 +57,37 @@ def test_a_run_under_way_can_be_cancelled(open_page, demo_dataset):
     assert not page.exception
     next(button for button in page.button if button.label == "Cancel").click().run()
     assert run.cancel_asked() is not None
+
+
+def test_a_training_under_way_can_be_paused_and_is_said_to_be(open_page, demo_dataset):
+    run = create_run("pretrain", "small", {"data": "small"})
+    run.begin()
+    page = open_page("runs")
+    next(button for button in page.button if button.label == "Pause").click().run()
+    assert run.asked(PAUSE) is not None and run.cancel_asked() is None
+    assert next(button for button in page.button if button.label == "Pause").disabled
+    assert "Stops after its step." in text_of(page)
+    run.finish("paused", "paused; resuming goes on from its checkpoint: 3 of 5 epochs done")
+    page = open_page("runs")
+    assert not page.exception
+    assert "3 of 5 epochs done" in read(page.info[0].value)
+    assert page.dataframe[0].value["state"][0] == "‖ Paused"
+    assert "Resume" in {button.label for button in page.button}
+
+
+def test_a_deleted_run_can_be_taken_back(open_page, demo_dataset):
+    first, run = (create_run("pretrain", "small", {"data": "small"}, title=name) for name in ("One", "Two"))
+    create_run("finetune", "small", {"run": run.id}).finish("done")
+    for one in (first, run):
+        one.finish("failed", "for the test")
+    page = open_page("runs", show=run.id)
+    assert "1 run started from it and will miss it" in text_of(page)
+    assert "on disk in all" in text_of(page)
+    next(button for button in page.button if button.label == "Delete this run").click().run()
+    assert not page.exception and not run.path.exists()
+    page = open_page("runs")
+    next(button for button in page.button if button.label == "Take back").click().run()
+    assert run.path.exists() and run.state == "failed"
 
 
 def test_runs_of_every_kind_and_state_can_be_listed(open_page, demo_dataset):

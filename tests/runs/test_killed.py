@@ -2,7 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
 from sgm_core.comparison.config import CompareConfig
@@ -28,7 +32,7 @@ class Fatal(Observer):
     [
         (signal.SIGKILL, InputError, "failed", r"baselines\.fold\d.* was killed \(SIGKILL\).*memory"),
         (signal.SIGSEGV, InputError, "failed", r"baselines\.fold\d.* ended by SIGSEGV"),
-        (signal.SIGTERM, Stopped, "lost", "the system stopped a process of it"),
+        (signal.SIGTERM, Stopped, "paused", "the system stopped a process of it"),
     ],
 )
 def test_a_killed_process_of_a_comparison_is_named(
@@ -44,6 +48,41 @@ def test_a_killed_process_of_a_comparison_is_named(
     assert run.state == state
     assert "BrokenProcessPool" not in run.status["error"]
     assert ("resume the run" if state == "failed" else "resuming goes on") in run.status["error"]
+
+
+PARENT = """
+import multiprocessing, sys, time
+from pathlib import Path
+from sgm_core.comparison.tasks import TaskObserver, start_worker
+from sgm_core.progress import Observer
+def work(folder):
+    start_worker(None, 1)
+    (folder / "working").touch()
+    while True:
+        TaskObserver(Observer(), 0).check()
+        (folder / "beat").touch()
+        time.sleep(0.05)
+if __name__ == "__main__":
+    multiprocessing.get_context("spawn").Process(target=work, args=(Path(sys.argv[1]),)).start()
+    time.sleep(600)
+"""
+
+
+def test_a_worker_whose_comparison_was_killed_writes_nothing_more(tmp_path) -> None:
+    # Constructed: in the foreground its session is the terminal's, so that nobody ends it on resuming.
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    parent = subprocess.Popen([sys.executable, script, tmp_path])
+    while not (tmp_path / "beat").exists():
+        assert parent.poll() is None
+        time.sleep(0.05)
+    [child] = [
+        one for one in psutil.Process(parent.pid).children() if "resource_tracker" not in str(one.cmdline())
+    ]
+    parent.kill()
+    parent.wait()
+    psutil.wait_procs([child], timeout=60)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.parametrize("name", ["MemoryError", "OutOfMemoryError"])

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -184,6 +185,14 @@ def test_a_launched_run_is_not_launched_twice(new_import) -> None:
     wait_for(second, "done")
 
 
+def test_four_who_launch_at_once_start_one_worker(new_import) -> None:
+    run = new_import("aml")
+    with ThreadPoolExecutor(4) as dashboards:
+        list(dashboards.map(lambda _: launch(open_run(run.id)), range(4)))
+    assert wait_for(run, "done", "failed", "lost") == "done", run.log_tail()
+    assert run.log_tail().count("started on") == 1 and run.status["attempt"] == 1
+
+
 class Listener(Observer):
     def __init__(self, stop: type[BaseException] | None = None) -> None:
         self.heard: list[str] = []
@@ -252,6 +261,7 @@ def test_work_that_never_checks_is_interrupted_in_the_end(new_import, manner: st
 SLEEPER = """
 import sys, time
 from sgm_core.runs import worker
+worker._STOP_GRACE_S = 0.3
 def execute(run, observer):
     while True:
         try:
@@ -279,7 +289,7 @@ def test_a_stop_by_the_system_is_not_the_users_cancel(new_import, where: str) ->
     wait_for(run, "running")
     process.terminate()
     process.wait(timeout=60)
-    assert run.state == "lost"
+    assert run.state == "paused"
     assert "the system stopped its process (SIGTERM)" in run.status["error"]
     assert "resuming starts over" in run.status["error"]
     launch(run)

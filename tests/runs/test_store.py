@@ -14,9 +14,10 @@ import pytest
 
 from sgm_core import home, tables
 from sgm_core.errors import Cancelled, InputError, NotFoundError
+from sgm_core.runs.carry import MANIFEST, export_run, export_size
 from sgm_core.runs.process import identity
 from sgm_core.runs.run import Run
-from sgm_core.runs.store import cancel_run, create_run, export_run, export_size, list_runs, open_run
+from sgm_core.runs.store import cancel_run, create_run, list_runs, open_run
 
 
 @pytest.fixture
@@ -215,7 +216,7 @@ def test_listing_reads_each_run_once(monkeypatch) -> None:
     assert len(read) == len(set(read)) == 100, "status and configuration"
     read.clear()
     assert len(list_runs()) == 50 and not read, "nothing has changed"
-    list_runs()[0].finish("failed", "why")
+    list_runs()[0].update(state="failed", error="why")
     assert [run.state for run in list_runs()].count("failed") == 1
     assert {path.name for path in read} == {"status.json"} and len(read) == 1, "what changed is read, once"
 
@@ -274,8 +275,9 @@ def test_an_export_holds_all_that_the_run_keeps(run: Run, tmp_path: Path) -> Non
         (run.path / name).write_text("x" * 100)
     run.message("hello")
     target = export_run(run.id, tmp_path / "out.zip")
-    names = {name.removeprefix(f"{run.id}/") for name in zipfile.ZipFile(target).namelist()}
+    names = {name.removeprefix(f"{run.id}/") for name in zipfile.ZipFile(target).namelist()} - {MANIFEST}
     always = {"config.json", "status.json", "log.txt", "folds.parquet", "pooled/uniform.fold0.npy"}
     assert names == always | set(kept)
-    assert export_size(run) == sum(info.file_size for info in zipfile.ZipFile(target).infolist())
+    packed = [info for info in zipfile.ZipFile(target).infolist() if info.filename != MANIFEST]
+    assert export_size(run) == sum(info.file_size for info in packed)
     assert export_run(run.id).parent == home.folder("exports")

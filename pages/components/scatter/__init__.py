@@ -132,6 +132,7 @@ def scatter(
     height: int = 520,
     alt: str = "",
     least_px: float = 0.0,
+    selects: bool = True,
 ) -> Event | None:
     """Draw a map of cells.
 
@@ -153,6 +154,8 @@ def scatter(
         The map in words.
     least_px
         Width of a point at least, for the few cells that matter among many; 0 lets their density say.
+    selects
+        Whether cells can be selected on it; if not, it offers no lasso and drags move the map.
 
     Returns
     -------
@@ -186,6 +189,7 @@ def scatter(
         "high": float(colours.high),
         "missing": colours.missing,
         "least": least_px,
+        "selects": selects,
         "heard": st.session_state.get(heard, 0),
     }
     with st.container(gap=None):

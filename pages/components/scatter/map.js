@@ -72,6 +72,11 @@ class ScatterMap {
     this.root.querySelector(".title").textContent = header.title_of_map;
     this.root.querySelector(".title").title = header.title_of_map;
     this.stage.setAttribute("aria-label", header.alt);
+    if (this.selects !== header.selects) {
+      this.selects = header.selects;
+      for (const name of [...TOOLS, ...OF_SELECTION]) this.buttons[name].hidden = !this.selects && name !== "pan";
+      this.setTool(this.selects ? "lasso" : "pan");
+    }
     this.join(header.group);
     this.readTheme();
     this.refresh();
@@ -437,7 +442,7 @@ class ScatterMap {
   }
 
   act(name) {
-    if (!this.points) return;
+    if (!this.points || (!this.selects && (OF_SELECTION.includes(name) || ["lasso", "box"].includes(name)))) return;
     if (TOOLS.includes(name)) this.setTool(name);
     else if (MODES.includes(name)) {
       this.mode = name;

@@ -16,6 +16,7 @@ from sgm_core.training.config.settings import (
     Range,
     Settings,
     check_fold,
+    checkpoint_field,
     option,
     split_field,
     train_cells_field,
@@ -229,6 +230,7 @@ class FinetuneConfig(Settings):
     device: str = option("auto", "machine", "auto, cpu, cuda or cuda:N")
     precision: str = option("fp32", "machine", "Number format of the forward pass", "fp32", ("fp32", "bf16"))
     seed: int = option(0, "machine", "Seed of every random choice", range=Range(0, SEEDS))
+    checkpoint_minutes: float = checkpoint_field()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,6 +19,7 @@ from sgm_core.training.config.settings import (
     Settings,
     backbone_field,
     check_fold,
+    checkpoint_field,
     option,
     split_field,
     train_cells_field,
@@ -315,6 +316,7 @@ class PretrainConfig(Settings):
     device: str = option("auto", "machine", "auto, cpu, cuda or cuda:N")
     precision: str = option("fp32", "machine", "Number format of the forward pass", "fp32", ("fp32", "bf16"))
     seed: int = option(0, "machine", "Seed of every random choice", range=Range(0, SEEDS))
+    checkpoint_minutes: float = checkpoint_field()
 
     def __post_init__(self) -> None:
         super().__post_init__()

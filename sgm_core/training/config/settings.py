@@ -105,6 +105,17 @@ def train_cells_field(more: str = "") -> Any:
     )
 
 
+def checkpoint_field() -> Any:
+    """Return the field for how often a training's state is kept."""
+    return option(
+        5.0,
+        "machine",
+        "Minutes between two checkpoints, from which a stopped run goes on as if it had never stopped; "
+        "0 = after every update. It changes no number",
+        range=Range(0.0, 1440.0),
+    )
+
+
 def split_field(more: str = "") -> Any:
     """Return the field that says how the donors are split."""
     meanings = "; ".join(f"{name} = {meaning}" for name, meaning in SPLITS.items())

@@ -1,4 +1,4 @@
-"""Which code decided a comparison's numbers."""
+"""Which code decides the numbers of a training or a comparison."""
 
 import ast
 import hashlib
