@@ -22,6 +22,7 @@ page = st.navigation(
             st.Page("pages/enrichment.py", title="Enrichment", icon=":material/hub:"),
             st.Page("pages/review.py", title="Review", icon=":material/rate_review:"),
             st.Page("pages/annotate.py", title="Annotate", icon=":material/label:"),
+            st.Page("pages/report.py", title="Report", icon=":material/description:"),
         ],
     }
 )

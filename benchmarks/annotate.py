@@ -152,8 +152,8 @@ def main(name: str, out: Path) -> None:
         f"{facts['false_alarm_elsewhere']:.1%} of known cells were called unknown. Each class was held out "
         "of training once; AUROC of its cells among those of the same test donors: mean "
         f"{facts['auroc_mean']:.3f}, {int((held['auroc'] >= 0.85).sum())} of {len(held)} classes at 0.85 or "
-        f"above. The share of alarms that distance may make is {facts['weight']}, chosen on the held-out "
-        "classes; a class's AUROC is at the share that the others choose.",
+        f"above. Distance counts {facts['weight']} and the largest logit the rest, chosen on the held-out "
+        "classes; a class's AUROC is at the weight that the others choose.",
         "",
         markdown(held[["cell_type", "n_cells", "n_others", "auroc"]].sort_values("auroc", ascending=False)),
         "",

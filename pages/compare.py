@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.components import budget_view, compare_text, confidence, frame, mask_tables, scores, show, tables
+from pages.components import budget_view, confidence, frame, mask_tables, scores, show, tables
 from pages.components.kept import kept
 from pages.components.reconstruction_view import reconstruction
 from sgm_core import tables as run_tables
@@ -16,6 +16,8 @@ from sgm_core.analysis.tally import trained_on
 from sgm_core.escape import escape
 from sgm_core.figures import compare as figures
 from sgm_core.figures.palette import SCHEMES, arm_name
+from sgm_core.report import compare_tables, compare_words
+from sgm_core.report.compare_words import scheme_of, two_sides
 from sgm_core.runs.store import Run
 
 VIEWS = {
@@ -25,6 +27,9 @@ VIEWS = {
     "folds": "Folds",
     "all": "All differences",
 }
+
+_PERCENT = st.column_config.NumberColumn(format="percent")
+_FORMATS = dict.fromkeys(("precision", "recall", "f1"), _PERCENT)
 
 
 class Details(NamedTuple):
@@ -56,6 +61,15 @@ def difference_figure(path: str, stamp: int, metric: str, arm: str, _mine: pd.Da
     return figures.differences(_mine, title, f"Difference in {METRICS[metric]} (points)")
 
 
+@st.cache_data(max_entries=64, show_spinner=False)
+def rivals(
+    path: str, stamp: int, arm: str, against: str, scheme: str, metric: str,
+    _folds: pd.DataFrame, _paired: pd.DataFrame,
+) -> str:  # fmt: skip
+    """How the arm stands against every other rival, in one line."""
+    return compare_words.rivals(_folds, _paired, arm, against, scheme, metric)
+
+
 @kept("Counting predictions")
 def confused(path: str, stamp: int, arm: str, scheme: str) -> pd.DataFrame:
     """Return the confusion of one arm and scheme; the predictions of no other are read."""
@@ -81,9 +95,9 @@ def controls(folds: pd.DataFrame) -> tuple[str, str, str, str]:
         arm = st.selectbox("Arm", arms, format_func=arm_name, key="arm", bind="query-params", width=210)
         others = [other for other in arms if other != arm]
         others += [b for b in figures.in_order(folds["arm"]) if b not in arms]
-        preferred = [a for a in ("uniform+summary", "uniform", "no-pretraining") if a in others]
+        others = others or [arm]
         against = st.selectbox(
-            "Held against", others or [arm], index=others.index(preferred[0]) if preferred else 0,
+            "Held against", others, index=others.index(compare_words.preferred_rival(others)),
             format_func=arm_name, key="against", bind="query-params", width=250,
             help="Uniform + summary differs from self-guided in the masks alone.",
         )  # fmt: skip
@@ -105,7 +119,7 @@ def evidence(details: Details, metric: str, scheme: str, arm: str, against: str,
         fig = figures.two_arms(both, "cell_type", "f1", (arm, against), title, "F1 (%)", "support")
         show.figure(fig, "f1-per-cell-type", both, alt=title, simulated=simulated)
         with st.expander("All arms, precision and recall"):
-            show.table(per_class, "per-class", column_config=compare_text.FORMATS)
+            show.table(per_class, "per-class", column_config=_FORMATS)
     elif view == "confusion" and tables.exists(run, "predictions"):
         chosen = st.segmented_control(
             "Of", [arm, against], default=arm, format_func=lambda a: escape(arm_name(a)), key="of",
@@ -121,32 +135,22 @@ def evidence(details: Details, metric: str, scheme: str, arm: str, against: str,
         show.figure(fig, "f1-per-donor", both, alt=title, simulated=simulated)
     elif view == "folds":
         st.caption("One row a donor fold, in per cent. Folds differ by their donors more than arms do.")
-        show.table(compare_text.fold_table(folds, metric), f"{metric}-per-fold")
+        show.table(compare_tables.fold_table(folds, metric), f"{metric}-per-fold")
         st.caption(
             "Noise in points: between folds (seeds averaged) the donors differ; between seeds, inside a "
             "fold, only the training."
         )
-        show.table(compare_text.noise_table(summary, metric), f"{metric}-noise")
+        show.table(compare_tables.noise_table(summary, metric), f"{metric}-noise")
     elif view == "all":
-        show.table(compare_text.paired_view(paired, metric), f"differences-{metric}")
+        show.table(compare_tables.paired_view(paired, metric), f"differences-{metric}")
     else:
         st.info(
             "This detail is written when the run has finished more of its parts.", icon=":material/hourglass:"
         )
 
 
-def scheme_of(folds: pd.DataFrame, arm: str, scheme: str) -> str:
-    """Return the scheme under which an arm was scored: baselines have their own."""
-    return scheme if ((folds["arm"] == arm) & (folds["scheme"] == scheme)).any() else "baseline"
-
-
 def score_name(metric: str) -> str:
     return METRICS[metric][0].upper() + METRICS[metric][1:]
-
-
-def two_sides(table: pd.DataFrame, a: tuple[str, str], b: tuple[str, str]) -> pd.DataFrame:
-    sides = [table[(table["arm"] == arm) & (table["scheme"] == scheme)] for arm, scheme in (a, b)]
-    return pd.concat(sides, ignore_index=True)
 
 
 context = frame.page("Compare")
@@ -154,15 +158,15 @@ dataset, run, folds = tables.require(context, "folds", "scores")
 simulated = dataset.simulated
 key, schemes = scores.key(run), scores.schemes_of(run)
 summary, paired = scores.computed(*key, schemes)
-paired = compare_text.with_pooled_columns(paired, tables.read(run, "paired"))
+paired = compare_tables.with_pooled_columns(paired, tables.read(run, "paired"))
 answer_line = st.container()
 metric, scheme, arm, against = controls(folds)
 pair = pair_in_view(paired, folds, (arm, scheme), (against, scheme_of(folds, against, scheme)), metric)
 with answer_line:
-    frame.answer(escape(compare_text.answer(pair, scheme, folds)), confidence.of_pair(pair))
+    frame.answer(escape(compare_words.answer(pair, scheme, folds)), confidence.of_pair(pair))
     for said in (
-        compare_text.pooled_line(pair),
-        compare_text.rivals(*key, arm, against, scheme, metric, folds, paired),
+        compare_words.pooled_line(pair),
+        rivals(*key, arm, against, scheme, metric, folds, paired),
         trained_on(folds),
         mask_tables.budgets(run),
     ):
@@ -184,11 +188,12 @@ with right:
 
 st.subheader("Table 1", anchor=False)
 pooled = tables.read(run, "pooled") if metric == "macro_f1" else None
-show.table(compare_text.table_1(summary, metric, pooled), "table-1")
+show.table(compare_tables.table_1(summary, metric, pooled), "table-1")
 budget_view.section(run, scheme, (arm, against), simulated)
 per_class = tables.read(run, "per_class")
 details = Details(folds, per_class, tables.read(run, "per_donor"), run, summary, paired)
 evidence(details, metric, scheme, arm, against, simulated)
 reconstruction([run])
 st.subheader("How this was judged", anchor=False)
-compare_text.choices(run, dataset, folds, per_class, summary, paired)
+judged = compare_words.choices(run, dataset, folds, per_class, summary, paired)
+st.markdown("\n".join(f"* **{name}.** {escape(text)}" for name, text in judged.items()))

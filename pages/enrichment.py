@@ -16,7 +16,6 @@ from pages.components import (
     questions_handover,
     show,
     tables,
-    words,
 )
 from sgm_core.analysis.enrichment import Enrichment
 from sgm_core.analysis.enrichment_words import claim
@@ -25,7 +24,7 @@ from sgm_core.errors import InputError
 from sgm_core.escape import escape
 from sgm_core.figures import enrichment as figures
 from sgm_core.figures.palette import arm_name
-from sgm_core.figures.style import p_text
+from sgm_core.report.enrichment_words import Sizes, answer, of_ranking, side_by_side, stated
 from sgm_core.resources.store import Resource
 from sgm_core.review import artefacts, left_out_sentence
 from sgm_core.runs.store import Run
@@ -123,22 +122,6 @@ def first_order(run: Run | None, arm: str) -> str:
     return "lift" if lift_problem(stats) is None and preferred_genes(stats) else "frequency"
 
 
-def answer(table: pd.DataFrame, facts: gene_sets.Sizes, what: str) -> str:
-    """Say what a list of one's own does."""
-    found = table[table["q_value"] < figures.SIGNIFICANT]
-    if table.empty:
-        return f"No term of this library has an eligible size in a universe of {facts.universe:,} genes."
-    best = table.iloc[0]
-    share = f"{best['n_hits']} of its {best['n_term']} genes"
-    strongest = f"{escape(best['term'])} ({share}, adjusted p {p_text(best['q_value'])})"
-    head = f"{len(found):,} of {words.count(facts.terms, 'term')} hold more of {what} than chance"
-    if found.empty:
-        return (
-            f"No term of {facts.terms:,} holds more of {what} than chance brings; the closest is {strongest}."
-        )
-    return f"{head}; the strongest is {strongest}."
-
-
 def sentence(note: str) -> str:
     return f"{note[0].upper()}{note[1:]}."
 
@@ -150,16 +133,9 @@ def sure_of(table: pd.DataFrame) -> str | None:
     return confidence.of_terms(int((table["q_value"] < figures.SIGNIFICANT).sum()))
 
 
-def stated(library: Resource, facts: gene_sets.Sizes, universe: str) -> None:
+def state_test(library: Resource, facts: Sizes, universe: str) -> None:
     """State universe, library and sizes; say how to add a library where there is only the demo's."""
-    outside = f"; {words.count(facts.outside, 'gene')} of it not in the universe" if facts.outside else ""
-    st.caption(
-        f"List: {words.count(facts.listed, 'gene')}{outside} · "
-        f"Universe: {escape(universe)} ({facts.universe:,}) · "
-        f"Library: {escape(library.name)}, {escape(library.description)} · "
-        f"{words.count(facts.terms, 'term')} tested, "
-        "hypergeometric test, Benjamini-Hochberg over all of them"
-    )
+    st.caption(escape(stated(library, facts, universe)))
     for note in facts.notes:
         st.text(f"Note: {note}")  # names of genes and terms are no Markdown
     enrichment_list.changed(facts)
@@ -200,7 +176,7 @@ def whole_table(found: pd.DataFrame, facts: dict[str, object], file: str) -> Non
 
 def beside(found: Enrichment, arm: str) -> None:
     """Show the controls beside the arm's own rankings."""
-    counts, wide = gene_sets.side_by_side(found, arm_name(arm))
+    counts, wide = side_by_side(found, arm_name(arm))
     st.subheader("Beside the controls", anchor=False)
     st.caption(
         "What uniform masks, masks before training or plain expression find too, guided masks did not "
@@ -224,8 +200,8 @@ def own_terms(library: Resource, sizes: tuple[int, int], cut: float) -> None:
         no_run()
     terms, facts, universe = enrichment_list.test(dataset, run, library, sizes)
     with answer_line:
-        frame.answer(answer(terms, facts, "your genes"), sure_of(terms))
-    stated(library, facts, universe)
+        frame.answer(escape(answer(terms, facts, "your genes")), sure_of(terms))
+    state_test(library, facts, universe)
     evidence(terms, "What they do: my list", "list", cut, "")
     told = {
         "library": library.name,
@@ -260,7 +236,7 @@ def run_terms(
     found = gene_sets.test_run(run, library, arm, top, sizes, background, left_out(run))
     if order not in found.lists:
         raise InputError(f"{sentence(found.notes[order])} Choose the most masked genes instead.")
-    terms, facts = gene_sets.of_ranking(found, order)
+    terms, facts = of_ranking(found, order)
     n = len(found.lists[order])
     what = f"the {n:,} {'most masked genes' if order == 'frequency' else 'genes of highest lift'}"
     said = claim(found, order, mask_tables.diagnose(run, arm), what)
@@ -269,7 +245,7 @@ def run_terms(
         tables.still_running(run)
     if order in found.notes:
         st.caption(escape(sentence(found.notes[order])))
-    stated(library, facts, universe)
+    state_test(library, facts, universe)
     file = f"{arm}-{order}".replace("+", "-")
     evidence(terms, f"What they do: {arm_name(arm)}, {_ORDERS[order].lower()}", file, cut, arm)
     told = {"run": run.id, "arm": arm, "library": library.name, "universe": universe}

@@ -243,7 +243,7 @@ def guided(arm: str) -> None:
         if "donors" in ranks:
             shared = mask_tables.diagnose(run, arm)["donors_shared"]
             st.caption(f"Two folds have {shared:.0%} of their training donors in common.")
-    table = mask_tables.diagnostics(run, arms, {each: arm_name(each) for each in arms})
+    table = mask_tables.diagnostics(run, arms)
     show.table(
         table, "diagnostic", column_config={"What it means": st.column_config.TextColumn(width="large")}
     )

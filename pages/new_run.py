@@ -10,7 +10,6 @@ from pages.components import (
     fields,
     frame,
     recipe,
-    run_facts,
     show,
     state,
     weights_note,
@@ -21,6 +20,7 @@ from sgm_core.errors import InputError
 from sgm_core.escape import escape
 from sgm_core.figures.palette import SCHEMES, arm_name
 from sgm_core.resources.store import list_resources
+from sgm_core.runs import parameters as run_parameters
 from sgm_core.runs.launch import launch
 from sgm_core.runs.store import create_run, open_run
 from sgm_core.runs.titles import run_title
@@ -163,10 +163,10 @@ def show_differences(kind: str, parameters: dict[str, Any], dataset: Dataset) ->
     if not earlier:
         st.caption(f"The first run of this kind on {escape(dataset.name)}.")
         return
-    table = run_facts.differences(
+    table = run_parameters.differences(
         {
-            words.run_label(earlier[0]): run_facts.complete(earlier[0]),
-            "this run": run_facts.with_defaults(kind, parameters),
+            words.run_label(earlier[0]): run_parameters.complete(earlier[0]),
+            "this run": run_parameters.with_defaults(kind, parameters),
         }
     )
     if table.empty:
@@ -208,7 +208,7 @@ if kind == "finetune" and not pretrained and not any(map(is_bundle, backbone_nam
 values = form(kind, dataset)
 with top:
     try:
-        config: Any = run_facts.CONFIGS[kind].from_dict(fields.collect(kind, values, dataset.name))
+        config: Any = run_parameters.CONFIGS[kind].from_dict(fields.collect(kind, values, dataset.name))
         frame.answer(recipe.sentence(config, dataset))
     except InputError as error:
         frame.refusal(error)

@@ -8,6 +8,7 @@ from pages.components.corpus_view import corpus
 from pages.components.reconstruction_view import reconstruction
 from sgm_core.escape import escape
 from sgm_core.runs import EXPORTED
+from sgm_core.runs import parameters as run_parameters
 from sgm_core.runs.carry import export_size, packed_run
 from sgm_core.runs.resume import resume_run
 from sgm_core.runs.run import PAUSE, TRAININGS
@@ -103,7 +104,7 @@ def actions(run: Run) -> None:
         compared = run.kind == "compare" and run.table_path("folds").exists()
         if compared and st.button("Open in Compare", icon=":material/balance:"):
             state.go("pages/compare.py", run=run.id)
-        if run.kind in run_facts.CONFIGS and st.button(
+        if run.kind in run_parameters.CONFIGS and st.button(
             "Clone",
             icon=":material/content_copy:",
             help="Opens New run with the same parameters, to change and start",
@@ -177,8 +178,8 @@ def one_run(run: Run) -> None:
 
 def parameters(runs: list[Run]) -> None:
     if len(runs) > 1:
-        columns = {words.run_label(run): run_facts.complete(run) for run in runs}
-        differing = run_facts.differences(columns)
+        columns = {words.run_label(run): run_parameters.complete(run) for run in runs}
+        differing = run_parameters.differences(columns)
         st.subheader("What differed", anchor=False)
         if differing.empty:
             st.markdown("Nothing: these runs have the same parameters.")
@@ -187,13 +188,13 @@ def parameters(runs: list[Run]) -> None:
         return
     run = runs[0]
     with st.expander("Parameters"):
-        if run.kind in run_facts.CONFIGS:
-            differing = run_facts.differences(
-                {"default": run_facts.with_defaults(run.kind, {}), "here": run.parameters}
+        if run.kind in run_parameters.CONFIGS:
+            differing = run_parameters.differences(
+                {"default": run_parameters.with_defaults(run.kind, {}), "here": run.parameters}
             )
             st.markdown("**Other than the defaults**")
             show.table(differing, "parameters")
-        rows = run_facts.flat(run.parameters).items()
+        rows = run_parameters.flat(run.parameters).items()
         st.markdown("**All**")
         everything = pd.DataFrame(
             [(name, words.value(item)) for name, item in rows], columns=["parameter", "value"]
@@ -215,7 +216,7 @@ def body() -> None:
             st.caption(f"{words.size(sum(run_facts.sizes(tuple(run.id for run in runs))))} on disk in all")
         if len(selected) == 1:
             one_run(selected[0])
-        trained = [run for run in selected if run.kind in run_facts.CONFIGS]
+        trained = [run for run in selected if run.kind in run_parameters.CONFIGS]
         if trained:
             live.curves_with_controls(trained)
             st.subheader("Are the masks guided at all?", anchor=False)

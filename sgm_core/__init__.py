@@ -22,6 +22,7 @@ _PUBLIC = {
             "split",
             "umap",
             "verdict",
+            "write_report",
         ),
         "sgm_core.api",
     ),

@@ -528,6 +528,43 @@ def run_umap(
     return _finished(run, observer), mapped.table_path("embedding")
 
 
+def write_report(
+    run: str | Run,
+    out: str | Path,
+    format: str = "html",
+    genesets: str | None = None,
+    observer: Observer | None = None,
+) -> Path:
+    """Write what a run did and found as one document to send, as ``sgm report`` does; returns its path.
+
+    Parameters
+    ----------
+    run : a comparison, a pretraining or a finetuning, or its ID
+    out : the file, or the folder, to write; nothing may be there
+    format : ``html`` (one file, interactive, needs no network), ``md`` or ``folder`` (Markdown, SVG and CSV)
+    genesets : name of registered gene sets for the enrichment; by default the first of your own
+    observer : as in `pretrain`
+
+    Raises
+    ------
+    InputError
+        If a run of this kind can't be reported, it has no results yet, or `out` is there already.
+    NotFoundError
+        If the run, its dataset or the gene sets are not there.
+
+    Examples
+    --------
+    >>> sgm_core.write_report(run, "report.html")  # doctest: +SKIP
+    """
+    from sgm_core.report import write
+    from sgm_core.report.build import check_reportable, make_report
+
+    found, path = _run(run), Path(out)
+    check_reportable(found)
+    write.check_target(path, format)  # refused before all else is worked out
+    return write.write_report(make_report(found, genesets, observer), path, format)
+
+
 def _dataset(data: str | Dataset) -> Dataset:
     from sgm_core.cells.dataset import open_dataset
 

@@ -1,6 +1,7 @@
 """Numbers with units, and lists, as they are said in messages."""
 
 from collections.abc import Iterable
+from typing import Any
 
 
 def duration(seconds: float) -> str:
@@ -24,3 +25,23 @@ def listed(things: Iterable[str], word: str = "and") -> str:
     """Return e.g. 'a', 'a and b', 'a, b and c'."""
     every = list(things)
     return f" {word} ".join(filter(None, [", ".join(every[:-1]), *every[-1:]]))
+
+
+def count(number: float, noun: str, plural: str | None = None) -> str:
+    """Return e.g. '1 donor' or '12,610 cells'."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def written(thing: Any) -> str:
+    """Return a parameter's value as people write it."""
+    if thing is None:
+        return "none"
+    if isinstance(thing, bool):
+        return "yes" if thing else "no"
+    if isinstance(thing, float):
+        return f"{thing:g}"
+    if isinstance(thing, list | tuple):
+        return ", ".join(map(written, thing)) or "none"
+    if isinstance(thing, dict):
+        return ", ".join(f"{name} {written(item)}" for name, item in thing.items()) or "none"
+    return str(thing)

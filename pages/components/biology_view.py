@@ -4,13 +4,13 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import confidence, mask_tables, show, tables
-from pages.components.gene_sets import ranking_name
 from pages.components.kept import kept
 from sgm_core.analysis.biology import biology_verdict
 from sgm_core.analysis.rankings import GROUP_LIMITS, OWN, rankings
 from sgm_core.escape import escape
 from sgm_core.figures import biology as figures
 from sgm_core.figures.palette import arm_name
+from sgm_core.report.enrichment_words import ranking_name
 from sgm_core.runs.biology import TOP, run_biology, set_resources
 from sgm_core.runs.store import Run, open_run
 

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from pages.components import run_facts
 from sgm_core.comparison.arms import settings
 from sgm_core.comparison.config import CompareConfig
+from sgm_core.runs import parameters as run_parameters
 from sgm_core.runs.store import Run
 
 KIND = "kind"
@@ -19,15 +19,15 @@ def fill_form(run: Run) -> None:
     """Fill the form of New run with the parameters of `run`."""
     clear_form()
     st.session_state[KIND] = run.kind
-    config = run_facts.CONFIGS[run.kind].from_dict(run.parameters)
+    config = run_parameters.CONFIGS[run.kind].from_dict(run.parameters)
     parameters = config.to_dict()
     if isinstance(config, CompareConfig):
         # as the arms have them: the command line leaves text, and a field may need another of its part
         arm = config.arms[0] if config.arms else "uniform"
-        for name, part in zip(run_facts.NESTED, settings(config, arm), strict=True):
+        for name, part in zip(run_parameters.NESTED, settings(config, arm), strict=True):
             fields = part.to_dict()
             parameters[name] = {field: fields[field] for field in parameters[name]}
-    for field, value in run_facts.flat(parameters).items():
+    for field, value in run_parameters.flat(parameters).items():
         if field != "data":
             st.session_state[key(run.kind, field)] = value
 
@@ -35,5 +35,5 @@ def fill_form(run: Run) -> None:
 def clear_form() -> None:
     """Put every field back to its default."""
     for name in list(st.session_state):
-        if isinstance(name, str) and name.split(".")[0] in run_facts.CONFIGS and "." in name:
+        if isinstance(name, str) and name.split(".")[0] in run_parameters.CONFIGS and "." in name:
             del st.session_state[name]

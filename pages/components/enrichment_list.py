@@ -8,6 +8,7 @@ import streamlit as st
 from pages.components import gene_sets, mask_tables, questions_handover, show, words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.escape import escape
+from sgm_core.report.enrichment_words import Sizes
 from sgm_core.resources.store import Resource
 from sgm_core.runs.store import Run
 
@@ -16,7 +17,7 @@ COMPARED, OWN = "compared", "own"
 
 def test(
     dataset: Dataset, run: Run | None, library: Resource, sizes: tuple[int, int]
-) -> tuple[pd.DataFrame, gene_sets.Sizes, str]:
+) -> tuple[pd.DataFrame, Sizes, str]:
     """Ask for a list and its universe, and test it; without a list say what to do, and end the page."""
     universes = {"library": "The library's own genes", OWN: "A list that I paste"}
     if dataset.has_counts:
@@ -74,7 +75,7 @@ def pasted(key: str, label: str) -> gene_sets.GeneList:
     return gene_sets.symbols(text or "")
 
 
-def changed(facts: gene_sets.Sizes) -> None:
+def changed(facts: Sizes) -> None:
     """Show each gene that is written otherwise in the universe, and each that it lacks."""
     if not facts.renamed and not facts.missing:
         return

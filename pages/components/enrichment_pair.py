@@ -10,11 +10,12 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.escape import escape
 from sgm_core.figures import term_pairs as figures
 from sgm_core.figures.palette import arm_name
+from sgm_core.report.enrichment_words import RANKINGS, ranking_name
 from sgm_core.resources.store import Resource
 from sgm_core.runs.store import Run
 
 _ORDERS = {"frequency": "Most masked", "lift": "Highest lift"} | {
-    name: gene_sets.RANKINGS[name][0] for name in CONTROLS
+    name: RANKINGS[name][0] for name in CONTROLS
 }
 _COLUMNS = {
     "term": st.column_config.TextColumn("Term", width="large", pinned=True),
@@ -122,7 +123,7 @@ def _beside(run: Run, arm: str, order: str) -> tuple[Run, str, str]:
 def _names(first: tuple[Run, str, str], second: tuple[Run, str, str]) -> tuple[str, str]:
     """Return short names that tell the sides apart."""
     found = [
-        gene_sets.ranking_name(order, arm_name(arm)) if order in OWN else _ORDERS[order] for _, arm, order in
+        ranking_name(order, arm_name(arm)) if order in OWN else _ORDERS[order] for _, arm, order in
         (first, second)
     ]  # fmt: skip
     if first[0].id != second[0].id:

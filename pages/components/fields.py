@@ -6,8 +6,8 @@ from typing import Any
 import streamlit as st
 
 from pages.components import clone, words
-from pages.components.run_facts import CONFIGS, NESTED
 from sgm_core.comparison.config import ARMS, DECIDED
+from sgm_core.runs.parameters import CONFIGS, NESTED
 from sgm_core.training.backbones import (
     SHAPE_FIELDS,
     backbone_names,

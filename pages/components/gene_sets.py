@@ -1,6 +1,5 @@
 """Gene-set libraries and what they find in lists of genes: read and tested once, shared, never changed."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -12,43 +11,11 @@ from sgm_core.analysis.term_pairs import TermPair, pair_terms
 from sgm_core.analysis.universe import FittedList, fit_list, fit_terms
 from sgm_core.cells.gene_lists import GeneList, parse_genes
 from sgm_core.cells.genes import read_aliases
-from sgm_core.figures.enrichment import SIGNIFICANT
+from sgm_core.report.enrichment_words import Sizes
+from sgm_core.report.enrichment_words import libraries as libraries
 from sgm_core.resources.store import GeneSets, Resource, list_resources, read_gene_sets
 from sgm_core.runs.store import Run
 from sgm_core.runs.terms import ranked_genes
-
-# The rankings of `sgm_core.analysis.rankings`, and whether they are controls.
-RANKINGS = {
-    "frequency": ("Most masked", False),
-    "lift": ("Highest lift", False),
-    "uniform": ("Uniform masks, most masked", True),
-    "start": ("Before training, most masked", True),
-    "expression": ("Highest mean expression", True),
-    "inverse": ("Lowest mean expression", True),
-}
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What a test went over: genes in the list and the universe, terms, genes left out; what was assumed.
-
-    `renamed` are the genes of the list that the universe writes otherwise (as written, gene, how it was
-    found), `missing` those that it lacks.
-    """
-
-    listed: int
-    universe: int
-    terms: int
-    outside: int = 0
-    notes: tuple[str, ...] = ()
-    renamed: tuple[tuple[str, str, str], ...] = ()
-    missing: tuple[str, ...] = ()
-
-
-def libraries() -> dict[str, Resource]:
-    """Return the registered gene sets by name, the user's own before the built-in subset."""
-    found = sorted(list_resources("genesets"), key=lambda resource: resource.built_in)
-    return {resource.name: resource for resource in found}
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading gene sets")
@@ -167,36 +134,6 @@ def _list(
     terms, changed = fit_terms(sets.terms, universe)
     table = over_representation(fitted.genes or genes, universe, terms, *sizes)
     return table, fitted, (*sets.put_right, *fitted.notes, *changed)
-
-
-def of_ranking(found: Enrichment, ranking: str) -> tuple[pd.DataFrame, Sizes]:
-    """Return one ranking's terms and what its test went over."""
-    table = found.table[found.table["ranking"] == ranking].drop(columns="ranking").reset_index(drop=True)
-    return table, Sizes(len(found.lists[ranking]), len(found.universe), len(table), notes=found.changes)
-
-
-def side_by_side(found: Enrichment, arm: str, terms: int = 40) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return how many terms each ranking finds, and the adjusted p of the top terms in every ranking."""
-    there = [name for name in RANKINGS if name in found.lists]
-    counts = pd.DataFrame(
-        {
-            "name": [ranking_name(name, arm) for name in there],
-            "significant": [
-                int((of_ranking(found, name)[0]["q_value"] < SIGNIFICANT).sum()) for name in there
-            ],
-            "control": [RANKINGS[name][1] for name in there],
-        }
-    )
-    wide = found.table.pivot(index="term", columns="ranking", values="q_value")[there]
-    first = found.table.groupby("term")["p_value"].min().nsmallest(terms).index
-    wide = wide.loc[first].rename(columns={name: ranking_name(name, arm) for name in there})
-    return counts, wide.rename_axis(index="Term", columns=None).reset_index()
-
-
-def ranking_name(ranking: str, arm: str) -> str:
-    """Return a ranking as figures name it; the arm's own rankings carry the arm's name."""
-    name, control = RANKINGS[ranking]
-    return name if control else f"{arm}, {name.lower()}"
 
 
 def grouped(table: pd.DataFrame, overlap: float = 0.5) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from pages.components import confidence, gene_sets, show, tables
+from pages.components import confidence, show, tables
 from pages.components.kept import kept
 from sgm_core import tables as run_tables
 from sgm_core.analysis.planted import (
@@ -20,6 +20,7 @@ from sgm_core.analysis.verdict import Verdict
 from sgm_core.escape import escape
 from sgm_core.figures import planted as figures
 from sgm_core.figures.palette import arm_name
+from sgm_core.report.enrichment_words import RANKINGS, ranking_name
 from sgm_core.resources.panel import planted_genes, planted_in_types
 from sgm_core.runs.store import Run
 
@@ -80,8 +81,8 @@ def draw(run: Run, arm: str) -> None:
         st.markdown(f"* {confidence.mark(said.confidence)}{escape(said.sentence)}.")
     rows = found[found["planted"] == planted]
     rows = rows.assign(
-        name=[gene_sets.ranking_name(ranking, arm_name(arm)) for ranking in rows["ranking"]],
-        control=[gene_sets.RANKINGS[ranking][1] for ranking in rows["ranking"]],
+        name=[ranking_name(ranking, arm_name(arm)) for ranking in rows["ranking"]],
+        control=[RANKINGS[ranking][1] for ranking in rows["ranking"]],
     )
     left, right = st.columns(2, gap="medium")
     with left:

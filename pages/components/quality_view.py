@@ -12,6 +12,7 @@ from sgm_core.cells.quality import cell_quality, composition, donor_table
 from sgm_core.cells.split import class_coverage, scored_classes
 from sgm_core.escape import escape
 from sgm_core.figures import quality as figures
+from sgm_core.report.dataset_words import dataset_headline, fold_donors, gene_losses
 from sgm_core.training.folds import run_folds
 
 _MEASURES = {
@@ -55,18 +56,7 @@ def _coverage(
     dataset: Dataset, content_hash: str, scheme: str, n_folds: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     folds = run_folds(dataset, {"split": scheme, "folds": n_folds})
-    table = pd.DataFrame(
-        [
-            {
-                "fold": fold.index,
-                "test donors": ", ".join(fold.test),
-                "validation donors": ", ".join(fold.validation),
-                "training donors": len(fold.train),
-            }
-            for fold in folds
-        ]
-    )
-    return table, class_coverage(dataset, folds)
+    return fold_donors(folds), class_coverage(dataset, folds)
 
 
 def views(dataset: Dataset) -> dict[str, Callable[[Dataset], None]]:
@@ -86,22 +76,12 @@ def views(dataset: Dataset) -> dict[str, Callable[[Dataset], None]]:
 
 def headline(dataset: Dataset) -> str:
     """Return the page's finding in one sentence."""
-    facts = [words.count(dataset.n_cells, "cell")]
-    if dataset.has_donors:
-        facts.append(words.count(dataset.meta["n_donors"], "donor"))
-    if not (dataset.has_counts and dataset.has_donors):
-        table = _types(dataset, dataset.content_hash)
-        facts.append(words.count(int((table.columns != "(no label)").sum()), "type"))
-        if dataset.timepoint_column:
-            facts.append(words.count(int((table.index != "(no timepoint)").sum()), "timepoint"))
-        what = "" if dataset.has_counts else ": coordinates and labels only, no counts"
-        return f"{', '.join(facts)}{what}."
-    n_classes, rare = rare_classes(dataset, dataset.content_hash)
-    facts.append(words.count(n_classes, "type"))
-    if rare.empty:
-        return f"{', '.join(facts)}; every type has enough cells and donors to be scored."
-    verb = "is" if len(rare) == 1 else "are"
-    return f"{', '.join(facts)}; {words.count(len(rare), 'type')} {verb} too rare to score."
+    return _headline(dataset, dataset.content_hash)
+
+
+@kept("Counts cells per type")
+def _headline(dataset: Dataset, content_hash: str) -> str:
+    return dataset_headline(dataset)
 
 
 @st.fragment
@@ -271,30 +251,3 @@ def genes(dataset: Dataset) -> None:
             "mean": st.column_config.NumberColumn("Counts per cell", format="%.3f"),
         },
     )
-
-
-def gene_losses(report: dict, filters: dict) -> pd.DataFrame:
-    """Return what happened to the file's genes: what, how many, why, examples."""
-    reasons = (
-        ("genes_in_file", "In the file", ""),
-        ("ensembl_without_symbol", "Ensembl ids without a symbol", "kept under the id"),
-        ("other_features", "Other features", "antibodies, guides or peaks, no gene expression"),
-        ("summed_duplicates", "Symbols that occurred more than once", "their counts were added up"),
-        ("aliases_mapped", "Former symbols", "mapped to the approved symbol"),
-        ("ambiguous", "Ambiguous former symbols", "more than one approved symbol, left as they were"),
-        ("genes_kept", "In the dataset", ""),
-    )
-    examples = {
-        "summed_duplicates": "summed_examples",
-        "aliases_mapped": "aliases_mapped_examples",
-        "ambiguous": "ambiguous_examples",
-    }
-    rows = []
-    for key, what, why in reasons:
-        if key == "genes_kept" and filters.get("genes_dropped"):
-            least = filters.get("min_cells")
-            rows.append(("Too rare", filters["genes_dropped"], f"found in fewer than {least} cells", ""))
-        if report.get(key):
-            shown = report.get(examples.get(key, ""), ())
-            rows.append((what, report[key], why, words.value(list(shown)) if shown else ""))
-    return pd.DataFrame(rows, columns=["genes", "number", "reason", "examples"])

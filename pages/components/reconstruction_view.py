@@ -4,17 +4,11 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import show, tables
-from sgm_core.analysis.reconstruction import LEAST_GAIN, NAMES, by_arm, reconstruction_line
+from sgm_core.analysis.reconstruction import LEAST_GAIN, reconstruction_line
 from sgm_core.escape import escape
 from sgm_core.figures.palette import arm_name
+from sgm_core.report.predictor_table import how_tested, predictor_table
 from sgm_core.runs.store import Run
-
-_PREDICTORS = {"model": "The model", **NAMES, "noise-floor": "True rates (the counts' noise alone)"}
-_HOW = (
-    "The same genes of {cells:,} validation cells are hidden from every model and predictor: the run's share "
-    "of a cell's non-zero genes and of its zeros, which the predictors know too. R2 is the share of the "
-    "squared error around the gene's mean that is explained; the interval is a bootstrap over cells."
-)
 
 
 def reconstruction(runs: list[Run]) -> None:
@@ -32,13 +26,10 @@ def reconstruction(runs: list[Run]) -> None:
 def _one(run: Run, table: pd.DataFrame) -> None:
     for arm, rows in table.groupby("arm", sort=False):
         st.markdown(f"**{escape(arm_name(str(arm)))}** {escape(reconstruction_line(rows))}.")
-    shown = by_arm(table)
-    shown["arm"] = shown["arm"].map(arm_name)
-    shown["predictor"] = [_PREDICTORS[name][0].upper() + _PREDICTORS[name][1:] for name in shown["predictor"]]
     number = st.column_config.NumberColumn
     with st.expander("R2 of the model and of each predictor"):
         show.table(
-            shown,
+            predictor_table(table),
             f"reconstruction-{run.id}",
             column_config={
                 "arm": "Arm",
@@ -54,4 +45,4 @@ def _one(run: Run, table: pd.DataFrame) -> None:
                 ),
             },
         )
-        st.caption(_HOW.format(cells=int(table["cells"].max())))
+        st.caption(how_tested(table))

@@ -211,7 +211,7 @@ def _flags(paths: tuple[str, ...], stamps: tuple[int, ...], arm: str) -> pd.Data
 
 
 def answer(found: Queue, held: pd.DataFrame, who: str | None) -> str:
-    """Say how far the review is: the queue's genes that are judged, and what they are judged to be."""
+    """Say how many of the queue's genes are judged, by anybody and by the reviewer."""
     judged = held[held["gene"].isin(found.genes)]
     mine = judged.loc[judged["reviewer"] == who, "gene"].nunique()
     by_all = judged["gene"].nunique()

@@ -1,7 +1,6 @@
 """What the pages say about a run: its progress, its best number, its parameters."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -9,22 +8,10 @@ import streamlit as st
 from pages.components import words
 from pages.components.kept import kept
 from sgm_core import tables as run_tables
-from sgm_core.comparison.config import CompareConfig
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.store import STATES, Run, open_run
-from sgm_core.training.config import FINETUNE_PRESETS, PRESETS, FinetuneConfig, PretrainConfig
-
-CONFIGS: dict[str, type[CompareConfig] | type[PretrainConfig] | type[FinetuneConfig]] = {
-    "compare": CompareConfig,
-    "pretrain": PretrainConfig,
-    "finetune": FinetuneConfig,
-}
-NESTED: dict[str, type[PretrainConfig] | type[FinetuneConfig]] = {
-    "pretrain": PretrainConfig,
-    "finetune": FinetuneConfig,
-}
 
 
 def metrics(run: Run) -> pd.DataFrame:
@@ -121,49 +108,3 @@ def progress_bar(run: Run) -> None:
         share = min(1.0, progress["done"] / progress["total"]) if progress and progress["total"] else 0.0
         what = progress["what"] if progress else "Starts"
         st.progress(share, text=escape(" · ".join(filter(None, [what or "Runs", progress_words(run)]))))
-
-
-def defaults(kind: str) -> dict[str, Any]:
-    """Return the default of every field of a kind of run."""
-    return CONFIGS[kind]().to_dict() if kind in CONFIGS else {}
-
-
-def complete(run: Run) -> dict[str, Any]:
-    """Return the parameters of `run`, with the defaults where it names none."""
-    return with_defaults(run.kind, run.parameters)
-
-
-def with_defaults(kind: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return all parameters of a kind of run, nested ones too."""
-    result = {**defaults(kind), **parameters}
-    for name, config in NESTED.items():
-        if isinstance(result.get(name), dict):
-            presets = PRESETS if name == "pretrain" else FINETUNE_PRESETS
-            preset = presets.get(result[name].get("preset", "sgm"), {})
-            result[name] = {**config().to_dict(), **preset, **result[name]}
-    return result
-
-
-def flat(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return parameters with nested fields as 'pretrain.epochs'."""
-    result: dict[str, Any] = {}
-    for name, item in parameters.items():
-        if isinstance(item, dict):
-            result |= {f"{name}.{inner}": thing for inner, thing in item.items()}
-        else:
-            result[name] = list(item) if isinstance(item, tuple) else item
-    return result
-
-
-def differences(columns: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """Return a table of the parameters that differ between `columns` (name -> parameters), as words."""
-    flattened = {name: flat(parameters) for name, parameters in columns.items()}
-    fields = list(dict.fromkeys(field for parameters in flattened.values() for field in parameters))
-    rows = []
-    for field in fields:
-        texts = [
-            words.value(parameters[field]) if field in parameters else "" for parameters in flattened.values()
-        ]
-        if len(set(texts)) > 1:
-            rows.append([field, *texts])
-    return pd.DataFrame(rows, columns=["parameter", *columns])

@@ -9,6 +9,7 @@ from pages.components.kept import kept
 from sgm_core.analysis.metrics import paired_table, summary_table
 from sgm_core.figures import compare as figures
 from sgm_core.figures.palette import SCHEMES
+from sgm_core.report import compare_words
 from sgm_core.runs.store import Run
 
 
@@ -31,9 +32,7 @@ def computed(path: str, stamp: int, schemes: tuple[str, ...]) -> tuple[pd.DataFr
 
 def main_scheme(path: str, stamp: int) -> str:
     """Return the finetuning that the run is read by: partial, else the last that was trained."""
-    there = set(tables.cached(path, stamp)["scheme"])
-    trained = [scheme for scheme in SCHEMES if scheme in there and scheme != "baseline"]
-    return "partial" if "partial" in trained else (trained or ["baseline"])[-1]
+    return compare_words.main_scheme(tables.cached(path, stamp))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from pages.components import (
-    compare_text,
     confidence,
     frame,
     gene_sets,
@@ -27,8 +26,11 @@ from sgm_core.analysis.verdict import agreement_sentence
 from sgm_core.cells.dataset import Dataset
 from sgm_core.escape import escape
 from sgm_core.figures.palette import SCHEMES, arm_name
+from sgm_core.report.compare_tables import with_pooled_columns
+from sgm_core.report.compare_words import answer as compare_answer
 from sgm_core.resources.names import DEMO_GENE_SETS
 from sgm_core.resources.panel import planted_genes
+from sgm_core.runs.parameters import complete
 from sgm_core.runs.store import Run
 
 _AGAINST = "uniform+summary"
@@ -104,7 +106,7 @@ def data(dataset: Dataset, run: Run) -> list[str]:
 
 
 def training(dataset: Dataset, run: Run) -> list[str]:
-    parameters = run_facts.complete(run)
+    parameters = complete(run)
     folds = tables.read(run, "folds", columns=("arm", "fold", "scheme"))
     arms = 0 if folds is None else folds.loc[folds["scheme"] != "baseline", "arm"].nunique()
     took = words.took(run)
@@ -134,7 +136,7 @@ def comparison(dataset: Dataset, run: Run) -> list[str]:
     assert folds is not None
     key, schemes = scores.key(run), scores.schemes_of(run)
     _, paired = scores.computed(*key, schemes)
-    paired = compare_text.with_pooled_columns(paired, tables.read(run, "paired"))
+    paired = with_pooled_columns(paired, tables.read(run, "paired"))
     trained = folds[folds["scheme"] != "baseline"]
     known = [scheme for scheme in SCHEMES if scheme in set(trained["scheme"])]
     said = ["On these **simulated** cells:"]
@@ -142,7 +144,7 @@ def comparison(dataset: Dataset, run: Run) -> list[str]:
         scheme = known[-1]
         pair = pair_in_view(paired, folds, ("self-guided", scheme), (_AGAINST, scheme), "macro_f1")
         mark = confidence.mark(confidence.of_pair(pair))
-        said[0] += f" {mark}{escape(compare_text.answer(pair, scheme, folds))}"
+        said[0] += f" {mark}{escape(compare_answer(pair, scheme, folds))}"
     means = folds.groupby(["arm", "scheme"])["macro_f1"].mean()
     best, base = means.idxmax(), means[means.index.get_level_values("scheme") == "baseline"]
     said.append(
@@ -239,7 +241,7 @@ def _how_far(run: Run) -> str:
 
 
 def _folds(run: Run) -> Controls:
-    n = run_facts.complete(run)["folds"]
+    n = complete(run)["folds"]
     return {"view": ("Folds", "Folds"), "folds": (n, str(n))}
 
 

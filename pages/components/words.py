@@ -1,16 +1,27 @@
 """Numbers, times and sizes in words."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 from sgm_core.escape import escape
 from sgm_core.runs.store import Run
+from sgm_core.units import count as count
 from sgm_core.units import size as size
+from sgm_core.units import written as value
 
-
-def count(number: float, noun: str, plural: str | None = None) -> str:
-    """Return e.g. '1 donor' or '12,610 cells'."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+__all__ = [
+    "ago",
+    "column",
+    "count",
+    "duration",
+    "moment",
+    "plain_column",
+    "run_label",
+    "short_id",
+    "size",
+    "took",
+    "value",
+    "when",
+]
 
 
 def duration(seconds: float | None) -> str:
@@ -73,18 +84,3 @@ def plain_column(name: str) -> str:
     """Return a column's name with spaces and a first capital; capitals within it (PredictionRF2) stay."""
     words = name.replace("_", " ")
     return words[:1].upper() + words[1:]
-
-
-def value(thing: Any) -> str:
-    """Return a parameter's value as people write it."""
-    if thing is None:
-        return "none"
-    if isinstance(thing, bool):
-        return "yes" if thing else "no"
-    if isinstance(thing, float):
-        return f"{thing:g}"
-    if isinstance(thing, list | tuple):
-        return ", ".join(map(value, thing)) or "none"
-    if isinstance(thing, dict):
-        return ", ".join(f"{name} {value(item)}" for name, item in thing.items()) or "none"
-    return str(thing)

@@ -133,14 +133,15 @@ class _Blocks:
         model, rows = self.model, np.arange(len(n_genes))
         read = _Reads(values, totals)
         vectors = read.scaled(self.final)
-        p = probabilities(self.final.logits(vectors), model.temperature)
+        logits = self.final.logits(vectors)
+        p = probabilities(logits, model.temperature)
         order = np.argsort(-p, axis=1, kind="stable")
         best, second = order[:, 0], order[:, 1]
         placed = self.final.place(vectors)
         distances, near = self.final.nearest(placed)
         distance, confidence = distances.mean(1), p[rows, best]
         others = np.stack([probabilities(m.logits(read.scaled(m)), model.temperature) for m in self.folds])
-        known, far = model.rarity.score(Judged(distance, confidence, best))
+        known, far = model.rarity.score(Judged(distance, logits.max(1)))
         reason = np.where(known < model.threshold, np.where(far, 1, 2), 0)
         reason = np.where(n_genes < max(1, model.meta["least_genes"]), 3, reason)
         closeness = 1 / (distances + 1e-6)

@@ -57,16 +57,15 @@ def bounds_of(
     """
     codes, fold = tested["code"].to_numpy(), tested["fold"].to_numpy()
     # a class that a fold's classifier was never shown is no known class to it
-    known, n_classes = tested["shown"].to_numpy(), len(task.classes)
+    known = tested["shown"].to_numpy()
     temperature = fit_temperature(logits[known], codes[known])
-    heated = probabilities(logits, temperature)
-    fair = heated.copy()
+    fair = probabilities(logits, temperature)
     fair[known] = cross_fitted(logits[known], codes[known], fold[known])
-    cells = Judged(tested["distance"].to_numpy(), heated.max(1), heated.argmax(1))
+    cells = Judged(tested["distance"].to_numpy(), logits.max(1))
     null = cells.of(known)
-    held_out, weight = held_out_classes(task, strength, temperature, null)
-    rarity = rarity_of(null, n_classes, weight)
-    nominal, alarms = false_alarms(cells, known, fold, n_classes, weight, false_alarm)
+    held_out, weight = held_out_classes(task, strength, null)
+    rarity = rarity_of(null, weight)
+    nominal, alarms = false_alarms(cells, known, fold, weight, false_alarm)
     scores = rarity.score(cells)[0]
     least = threshold(scores[known], nominal)
     right = fair.argmax(1)[known] == codes[known]

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from sgm_core.annotation.calibration import probabilities
 from sgm_core.annotation.folds import judged
 from sgm_core.annotation.task import Task
 from sgm_core.annotation.unknown import WEIGHTS, Judged, rarity_of, threshold
@@ -19,16 +18,13 @@ _FEWEST = 5
 _COLUMNS = ("cell_type", "fold", "n_cells", "n_others", "auroc")
 
 
-def held_out_classes(
-    task: Task, strength: float, temperature: float, null: Judged
-) -> tuple[pd.DataFrame, float]:
+def held_out_classes(task: Task, strength: float, null: Judged) -> tuple[pd.DataFrame, float]:
     """Look for each class with a classifier that never saw it.
 
     Parameters
     ----------
     task : what is fitted
     strength : the penalty's inverse strength
-    temperature : of the model
     null : known cells of donors that a fold did not train on
 
     Returns
@@ -36,18 +32,18 @@ def held_out_classes(
     table
         cell_type, fold, n_cells, n_others, auroc: each at the weight that the other classes choose.
     weight
-        Share of the false alarms that the distance may make, by all classes.
+        What the distance counts beside the evidence, by all classes.
     """
     rows: list[dict[str, Any]] = []
     found: list[list[float]] = []
     parts = [fold_cells(task.dataset, fold) for fold in task.split]
     for at, together in _groups(task, parts):
         task.steps.said(f"a classifier without {', '.join(task.classes[number] for number in together)}")
-        one = _without(task, at, parts[at], together, strength, temperature)
+        one = _without(task, at, parts[at], together, strength)
         if one is None:
             continue
         codes, cells = one
-        scores = [rarity_of(null, len(task.classes), weight).score(cells)[0] for weight in WEIGHTS]
+        scores = [rarity_of(null, weight).score(cells)[0] for weight in WEIGHTS]
         others = ~np.isin(codes, together)
         for number in together:
             inside = codes == number
@@ -96,7 +92,6 @@ def _without(
     part: tuple[np.ndarray, ...],
     together: list[int],
     strength: float,
-    temperature: float,
 ) -> tuple[np.ndarray, Judged] | None:
     """Return what a classifier without some classes says of cells of a fold's test donors.
 
@@ -115,12 +110,11 @@ def _without(
         return None
     without = trained(task, task.split[at], train, own, strength)
     logits, distance = judged(task.dataset, without, test, task.steps)
-    p = probabilities(logits, temperature)
-    return codes[test], Judged(distance, p.max(1), there[p.argmax(1)])
+    return codes[test], Judged(distance, logits.max(1))
 
 
 def false_alarms(
-    cells: Judged, known: np.ndarray, fold: np.ndarray, n_classes: int, weight: float, rate: float
+    cells: Judged, known: np.ndarray, fold: np.ndarray, weight: float, rate: float
 ) -> tuple[float, np.ndarray]:
     """Return the rate that thresholds aim at, and which cells are unknown by those of other donors.
 
@@ -133,14 +127,13 @@ def false_alarms(
     cells : of donors that their fold did not train on (n,)
     known : which of them are of a class that the fold trained on
     fold : of each
-    n_classes : number of classes
-    weight : share of the false alarms that the distance may make
+    weight : what the distance counts beside the evidence
     rate : the stated rate
     """
     parts = []
     for one in np.unique(fold):
         null = cells.of((fold != one) & known)
-        rarity = rarity_of(null, n_classes, weight)
+        rarity = rarity_of(null, weight)
         own = fold == one
         parts.append((own, rarity.score(null)[0], rarity.score(cells.of(own))[0]))
     for share in _AIMS:

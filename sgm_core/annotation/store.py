@@ -113,8 +113,7 @@ class Model:
     def rarity(self) -> Rarity:
         """What decides whether a cell is unknown."""
         weight = float(self.meta["unknown"]["weight"])
-        null = [self._tensors[f"null.{key}"] for key in ("distance", "confidence", "usual")]
-        return Rarity(null[0], null[1], null[2], weight)
+        return Rarity(self._tensors["null.distance"], self._tensors["null.evidence"], weight)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -162,8 +161,7 @@ def write_model(
     """
     target = home.folder("models") / home.check_name(name, "model name")
     with home.whole_folder(target) as folder:
-        tensors = {"null.distance": rarity.distances, "null.confidence": rarity.confidences}
-        tensors["null.usual"] = rarity.usual
+        tensors = {"null.distance": rarity.distances, "null.evidence": rarity.evidence}
         for number, member in enumerate(members):
             tensors |= _named(member, number)
         packed = {key: np.ascontiguousarray(value) for key, value in tensors.items()}
@@ -227,6 +225,8 @@ def _files(meta: dict[str, Any]) -> list[str]:
 def _check_version(name: str, version: int) -> None:
     if version > SCHEMA_VERSION:
         raise InputError(f"model {name!r} has format {version}, newer than {SCHEMA_VERSION}: update")
+    if version < SCHEMA_VERSION:
+        raise InputError(f"model {name!r} has format {version}, whose 'unknown' is another: fit it again")
 
 
 def list_models() -> list[Model]:

@@ -1,4 +1,4 @@
-"""When to say 'unknown': how rare a cell's distance and confidence are among known cells of other donors."""
+"""When to say 'unknown': how rare a cell's distance and evidence are among known cells of other donors."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -6,45 +6,24 @@ from typing import NamedTuple
 import numpy as np
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Shares of the false alarms that the distance may make; held-out classes choose one."""
+"""What the distance may count beside the evidence; held-out classes choose one."""
 TOO_FAR, NOT_LIKELY, TOO_FEW = "too far from the training cells", "no class likely", "too few genes"
 REASONS = ("", TOO_FAR, NOT_LIKELY, TOO_FEW)
 
 
-_FEWEST = 30
-
-
 class Judged(NamedTuple):
-    """What 'unknown' goes by: mean distance to the nearest reference cells, and the likeliest class (n,)."""
+    """What 'unknown' goes by (n,): mean distance to the nearest reference cells, and the largest logit.
+
+    The logit and not the probability: of a cell that speaks for no class, the least unlikely one can be
+    near certain (Hendrycks et al., ICML 2022, arXiv:1911.11132).
+    """
 
     distance: np.ndarray
-    confidence: np.ndarray
-    best: np.ndarray
+    evidence: np.ndarray
 
     def of(self, which: np.ndarray) -> "Judged":
         """Return some of the cells."""
         return Judged(*(part[which] for part in self))
-
-
-def usual_distances(distance: np.ndarray, best: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return mean and SD of the log distance of known cells by the class that they are named (C, 2).
-
-    Some classes lie loosely in the space: without this most of their cells would be too far. A class that
-    names fewer than 30 of the cells has the mean and SD of all.
-    """
-    logs = np.log(np.maximum(distance, 1e-9))
-    table = np.tile([logs.mean(), max(logs.std(), 1e-3)], (n_classes, 1))
-    for number in range(n_classes):
-        own = logs[best == number]
-        if len(own) >= _FEWEST:
-            table[number] = own.mean(), max(own.std(), 1e-3)
-    return table
-
-
-def standardised(distance: np.ndarray, best: np.ndarray, usual: np.ndarray) -> np.ndarray:
-    """Return how many SDs farther than usual for cells named so the cells are (n,)."""
-    centre, spread = usual[best].T
-    return (np.log(np.maximum(distance, 1e-9)) - centre) / spread
 
 
 @dataclass(frozen=True)
@@ -53,37 +32,35 @@ class Rarity:
 
     Parameters
     ----------
-    distances, confidences : of these cells, sorted (n,); distances are `standardised`
-    usual : see `usual_distances` (C, 2)
-    weight : share of the false alarms that the distance may make, 0 to 1
+    distances, evidence : of these cells, sorted (n,)
+    weight : what the distance counts, 0 to 1
     """
 
     distances: np.ndarray
-    confidences: np.ndarray
-    usual: np.ndarray
+    evidence: np.ndarray
     weight: float = 0.5
 
     def shares(self, cells: Judged) -> tuple[np.ndarray, np.ndarray]:
-        """Return the shares of known cells that are as far, and as little likely (conformal p-values)."""
-        n, own = len(self.distances), standardised(cells.distance, cells.best, self.usual)
-        far = (1 + n - np.searchsorted(self.distances, own, "left")) / (n + 1)
-        unlikely = (1 + np.searchsorted(self.confidences, cells.confidence, "right")) / (n + 1)
+        """Return the shares of known cells as far, and of as little evidence (conformal p-values)."""
+        n = len(self.distances)
+        far = (1 + n - np.searchsorted(self.distances, cells.distance, "left")) / (n + 1)
+        unlikely = (1 + np.searchsorted(self.evidence, cells.evidence, "right")) / (n + 1)
         return far, unlikely
 
     def score(self, cells: Judged) -> tuple[np.ndarray, np.ndarray]:
-        """Return how known cells look (m,), smaller is less known, and whether distance decides (m,)."""
-        far, unlikely = self.shares(cells)
-        with np.errstate(divide="ignore"):
-            a = far / self.weight if self.weight else np.full(len(far), np.inf)
-            b = unlikely / (1 - self.weight) if self.weight < 1 else np.full(len(far), np.inf)
-        return np.minimum(a, b), a <= b
+        """Return how known cells look (m,), smaller is less known, and whether distance decides (m,).
+
+        The weighted geometric mean of both shares, as Fisher combines p-values: what is a little odd in both
+        is odd, and one extreme suffices.
+        """
+        far, unlikely = (np.log(share) for share in self.shares(cells))
+        a, b = self.weight * far, (1 - self.weight) * unlikely
+        return np.exp(a + b), a < b if self.weight < 1 else np.ones(len(a), bool)
 
 
-def rarity_of(known: Judged, n_classes: int, weight: float = 0.5) -> Rarity:
+def rarity_of(known: Judged, weight: float = 0.5) -> Rarity:
     """Return what new cells are compared with, of known cells of held-out donors."""
-    usual = usual_distances(known.distance, known.best, n_classes)
-    far = standardised(known.distance, known.best, usual)
-    return Rarity(np.sort(far), np.sort(known.confidence), usual, weight)
+    return Rarity(np.sort(known.distance), np.sort(known.evidence), weight)
 
 
 def threshold(scores: np.ndarray, false_alarm: float) -> float:

@@ -34,6 +34,7 @@ PARTS = (
     "enrich",
     "questions",
     "review",
+    "report",
     "runs",
 )  # the order of `sgm --help`
 

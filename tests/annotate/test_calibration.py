@@ -37,10 +37,9 @@ def test_a_fold_is_scored_at_the_temperature_of_the_others() -> None:
 
 def test_the_threshold_lets_the_stated_share_be_unknown() -> None:
     rng = np.random.default_rng(1)
-    known = Judged(rng.lognormal(size=5000), rng.random(5000), rng.integers(3, size=5000))
-    fresh = Judged(rng.lognormal(size=5000), rng.random(5000), rng.integers(3, size=5000))
+    known, fresh = (Judged(rng.lognormal(size=5000), rng.normal(size=5000)) for _ in range(2))
     for weight in (0.0, 0.5, 1.0):
-        rarity = rarity_of(known, 3, weight)
+        rarity = rarity_of(known, weight)
         least = threshold(rarity.score(known)[0], 0.05)
         assert (rarity.score(known)[0] < least).mean() <= 0.05
         assert abs((rarity.score(fresh)[0] < least).mean() - 0.05) < 0.015
@@ -48,24 +47,25 @@ def test_the_threshold_lets_the_stated_share_be_unknown() -> None:
 
 def test_shares_are_conformal_p_values() -> None:
     rng = np.random.default_rng(2)
-    known = Judged(rng.lognormal(size=200), rng.random(200), np.zeros(200, int))
-    rarity = rarity_of(known, 1)
-    far, unlikely = rarity.shares(Judged(np.array([1.3]), np.array([0.4]), np.array([0])))
+    known, one = (
+        Judged(rng.lognormal(size=200), rng.normal(size=200)),
+        Judged(np.array([1.3]), np.array([0.4])),
+    )
+    far, unlikely = rarity_of(known).shares(one)
     assert np.isclose(far[0], (1 + (known.distance >= 1.3).sum()) / 201)
-    assert np.isclose(unlikely[0], (1 + (known.confidence <= 0.4).sum()) / 201)
-    score, by_distance = rarity.score(Judged(np.array([1.3]), np.array([0.4]), np.array([0])))
-    assert np.isclose(score[0], 2 * min(far[0], unlikely[0])) and by_distance[0] == (far[0] <= unlikely[0])
+    assert np.isclose(unlikely[0], (1 + (known.evidence <= 0.4).sum()) / 201)
+    for weight, wanted in ((0.5, np.sqrt(far * unlikely)), (0.25, far**0.25 * unlikely**0.75), (1, far)):
+        score, by_distance = rarity_of(known, weight).score(one)
+        assert np.isclose(score, wanted)
+        assert by_distance[0] == (far[0] ** weight < unlikely[0] ** (1 - weight))
 
 
-def test_distance_is_judged_by_the_class_named() -> None:
+def test_odd_in_both_is_less_known_than_in_one() -> None:
+    """Known cells are odd in one of them by chance; the least of both shares told the two no better."""
     rng = np.random.default_rng(4)
-    best = np.repeat([0, 1], 500)
-    known = Judged(rng.lognormal(0, 0.2, 1000) * np.where(best, 10, 1), np.full(1000, 0.5), best)
-    rarity = rarity_of(known, 2, 1.0)
-    unknown = rarity.score(known)[0] < threshold(rarity.score(known)[0], 0.05)
-    assert abs(unknown[best == 1].mean() - 0.05) < 0.03 and abs(unknown[best == 0].mean() - 0.05) < 0.03
-    score, _ = rarity.score(Judged(np.array([10.0, 10.0]), np.array([0.5, 0.5]), np.array([0, 1])))
-    assert score[0] < 0.01 < 0.2 < score[1]
+    rarity = rarity_of(Judged(rng.normal(size=2000), rng.normal(size=2000)))
+    both, one, extreme = rarity.score(Judged(np.array([1.5, 1.7, 9.0]), np.array([-1.5, 0.5, 0.5])))[0]
+    assert extreme < both < one
 
 
 def test_chance_knows_a_donor_is_no_cell() -> None:

@@ -62,6 +62,7 @@ def test_a_term_goes_to_the_masked_genes_and_to_the_map(tab):  # noqa: F811
     for button, heading, seen in (
         ("Mark among masked genes", "Masked genes", "marked:"),
         ("See them on the map", "Cells", "are in small"),
+        ("Review them", "Review", "of"),
     ):
         tab.open("enrichment?genes=Most+masked&top=100")
         canvas = tab.page.get_by_test_id("stDataFrame").first.locator("canvas").first

@@ -21,7 +21,7 @@ FLAGS += [f"--disable-{name}" for name in ("background-networking", "component-u
 PATIENCE_MS = 120_000  # a busy machine is no failure
 PAGES = (
     "Home", "Datasets", "New run", "Runs", "Compare", "Cells", "Masked genes", "Enrichment", "Review",
-    "Annotate",
+    "Annotate", "Report",
 )  # fmt: skip
 
 pytestmark = pytest.mark.browser

@@ -3,6 +3,7 @@
 import pytest
 
 from pages.components import confidence
+from sgm_core.analysis.confidence import MEANINGS, WORDS
 from sgm_core.analysis.diagnostic import diagnostic
 from sgm_core.analysis.verdict import verdict
 from sgm_core.home import write_table
@@ -13,8 +14,9 @@ def answer_of(page) -> str:
 
 
 def test_each_has_a_word_a_colour_and_a_shape_of_its_own():
-    assert set(confidence.MARKS) == {"proven", "undecided", "described", "chance"}
-    assert all(len({mark[i] for mark in confidence.MARKS.values()}) == 4 for i in range(3))
+    assert set(confidence.MARKS) == set(WORDS) == set(MEANINGS)
+    assert all(len({mark[i] for mark in confidence.MARKS.values()}) == 4 for i in range(2))
+    assert len(set(WORDS.values())) == 4
     assert confidence.mark(None) == ""
 
 

@@ -19,6 +19,7 @@ PLAIN = {
     "Selectbox.options", "Selectbox.raw_value", "MultiSelect.options", "MultiSelect.raw_values",
     "TextInput.value", "TextInput.default", "TextArea.value", "TextArea.default", "Code.code_text",
     "PlotlyChart.alt", "PlotlyChart.id", "PlotlyChart.config", "Arrow.columns",
+    "IFrame.srcdoc",  # HTML, which a browser test opens
 }  # fmt: skip
 VIEWS = [
     ("home", {}),
@@ -33,6 +34,7 @@ VIEWS = [
         for view in ("Ranking", "By cell type", "By epoch", "Is it guided?", "Table")
     ),
     *(("review", {"view": view, "gene": GENES[0]}) for view in ("Judge", "Agreement", "All verdicts")),
+    ("report", {"library": "evil"}),
     ("enrichment", {"library": "evil"}),
     ("enrichment", {"library": "evil", "genes": "My own list", "list": " ".join(GENES)}),
 ]

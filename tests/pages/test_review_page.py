@@ -218,3 +218,23 @@ def test_without_masks_the_page_says_what_to_do(open_page, demo_dataset):
     page = open_page("review", run=run.id)
     assert not page.exception
     assert "No mask counts yet" in text_of(page)
+
+
+def test_the_session_remembers_the_gene_in_view(open_page, compare_run, first_genes):
+    page = press(as_reviewer(open_page("review")), "review-next")
+    page = page.switch_page("pages/masked_genes.py").run()
+    assert not page.exception and not page.error
+    page = page.switch_page("pages/review.py").run()
+    assert gene_in_view(page) == first_genes[1], "the session remembers where it was"
+
+
+def test_with_a_login_nobody_is_asked_for_a_name(open_page, compare_run, first_genes, monkeypatch):
+    from types import SimpleNamespace
+
+    from pages.components import review_who
+
+    login = SimpleNamespace(to_dict=lambda: {"is_logged_in": True, "email": "ada@lab.test"})
+    monkeypatch.setattr(review_who.st, "user", login)
+    page = press(open_page("review"), "verdict-known")
+    assert verdicts(compare_run)["reviewer"].tolist() == ["ada@lab.test"]
+    assert not [button for button in page.button if button.key == "review-leave"]

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from page_text import read, text_of
 
-from pages.components import run_facts, words
+from pages.components import words
 from sgm_core import home
 from sgm_core.cli import main
 from sgm_core.runs import EXPORTED
+from sgm_core.runs import parameters as run_parameters
 from sgm_core.runs.carry import export_run, export_size, packed_run
 from sgm_core.runs.run import PAUSE
 from sgm_core.runs.store import create_run
@@ -106,7 +107,7 @@ def test_runs_of_every_kind_and_state_can_be_listed(open_page, demo_dataset):
 
 
 def test_only_what_differs_is_compared():
-    table = run_facts.differences(
+    table = run_parameters.differences(
         {
             "a": {"epochs": 5, "pretrain": {"lr": 0.1}, "arms": ("x",)},
             "b": {"epochs": 5, "pretrain": {"lr": 0.01}, "arms": ["x"], "umap": True},

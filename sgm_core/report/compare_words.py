@@ -1,21 +1,15 @@
-"""The words and tables of the page Compare: verdicts, Table 1, and the choices behind it."""
+"""What a comparison's scores say, in sentences, and how they were judged: for pages and reports alike."""
 
 import pandas as pd
-import streamlit as st
 
-from pages.components import words
 from sgm_core.analysis.metrics import comparison_sentence, pair_in_view
-from sgm_core.analysis.pooled import POOLED_COLUMNS
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import scored_classes
-from sgm_core.escape import escape
-from sgm_core.figures.compare import in_order
 from sgm_core.figures.palette import SCHEMES, arm_name
 from sgm_core.model.sizes import GENES, SIZES
-from sgm_core.runs.store import Run
+from sgm_core.runs.run import Run
+from sgm_core.units import count
 
-_PERCENT = st.column_config.NumberColumn(format="percent")
-FORMATS = dict.fromkeys(("precision", "recall", "f1"), _PERCENT)
 _RIVALS = {
     "uniform+summary": "masks alone",
     "expression+summary": "the rival to beat",
@@ -41,19 +35,15 @@ def drawn(folds: pd.DataFrame) -> str:
     )
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
 def rivals(
-    path: str,
-    stamp: int,
+    folds: pd.DataFrame,
+    paired: pd.DataFrame,
     arm: str,
     against: str,
     scheme: str,
     metric: str,
-    _folds: pd.DataFrame,
-    _paired: pd.DataFrame,
 ) -> str:
     """Say in one line how the arm stands against every other rival, the best baseline among them."""
-    folds, paired = _folds, _paired
     trained = set(folds.loc[folds["scheme"] == scheme, "arm"])
     parts = []
     for other, meaning in _RIVALS.items():
@@ -88,14 +78,6 @@ def _short(
     return f"{arm_name(b[0])} ({meaning}): {points}"
 
 
-def with_pooled_columns(paired: pd.DataFrame, stored: pd.DataFrame | None) -> pd.DataFrame:
-    """Return `paired` with the pooled differences that the run has computed, if it has."""
-    keys = ["arm_a", "arm_b", "scheme", "scheme_b", "metric"]
-    if stored is None or not set(POOLED_COLUMNS) <= set(stored):
-        return paired
-    return paired.merge(stored[keys + POOLED_COLUMNS], on=keys, how="left")
-
-
 def pooled_line(pair: dict) -> str:
     """Say the pooled difference of the pair in view, where the run has it."""
     if not pd.notna(pair.get("pooled_difference")):
@@ -105,89 +87,6 @@ def pooled_line(pair: dict) -> str:
     return f"Pooled over folds: {100 * pair['pooled_difference']:+.1f}{interval} (models as trained)."
 
 
-def table_1(summary: pd.DataFrame, metric: str, pooled: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return the paper's Table 1 for one score: arms by schemes, mean and 95 % interval in per cent.
-
-    `pooled`, the run's table of macro F1 over all folds together, stands beside the means of folds.
-    """
-    rows = summary[summary["metric"] == metric]
-    table = pd.DataFrame({"Arm": [arm_name(arm) for arm in in_order(rows["arm"])]})
-    keys = in_order(rows["arm"])
-    for scheme, name in SCHEMES.items():
-        mine = rows[rows["scheme"] == scheme].set_index("arm")
-        if len(mine):
-            table[f"{name} (%)"] = [
-                _interval(mine.loc[[arm]].iloc[0], "mean") if arm in mine.index else "" for arm in keys
-            ]
-            if pooled is not None:
-                whole = pooled[pooled["scheme"] == scheme].set_index("arm")
-                table[f"{name}, pooled (%)"] = [
-                    _interval(whole.loc[[arm]].iloc[0], "value") if arm in whole.index else "" for arm in keys
-                ]
-    table["Folds"] = [int(rows.loc[rows["arm"] == arm, "n_folds"].max()) for arm in keys]
-    return table
-
-
-def _interval(row: pd.Series, value: str) -> str:
-    if pd.isna(row["low"]):
-        return f"{100 * row[value]:.1f}"
-    return f"{100 * row[value]:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
-
-
-def noise_table(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return how far the score differs between folds and between training seeds, in points."""
-    rows = summary[summary["metric"] == metric]
-    return pd.DataFrame(
-        {
-            "Arm": rows["arm"].map(arm_name),
-            "Finetuning": rows["scheme"].map(SCHEMES),
-            "SD between folds": (100 * rows["sd_folds"]).round(1),
-            "SD between seeds": (100 * rows["sd_seeds"]).round(1),
-            "Folds": rows["n_folds"],
-            "Seeds": rows["n_seeds"],
-        }
-    )
-
-
-def fold_table(folds: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return one row a fold: its donors and cells, and the score of each arm and scheme in per cent."""
-    names = {"test_donors": "Test donors", "n_test": "Test cells", "classes_scored": "Classes scored"}
-    if "classes_rare" in folds:
-        names["classes_rare"] = "Too few test cells"
-    facts = folds.groupby("fold")[list(names)].first().rename(columns=names)
-    named = folds.assign(
-        column=[f"{arm_name(arm)}, {SCHEMES[s].lower()}" for arm, s in zip(folds["arm"], folds["scheme"])]
-    )
-    columns = list(dict.fromkeys(named["column"]))
-    wide = named.pivot_table(index="fold", columns="column", values=metric)[columns]
-    return facts.join((100 * wide).round(1)).reset_index().rename(columns={"fold": "Fold"})
-
-
-def paired_view(paired: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the paired differences of one score in points, as people read them."""
-    rows = paired[paired["metric"] == metric]
-    table = pd.DataFrame(
-        {
-            "Comparison": rows["role"],
-            "Arm": rows["arm_a"].map(arm_name),
-            "Held against": rows["arm_b"].map(arm_name),
-            "Finetuning": rows["scheme"].map(SCHEMES),
-            "Difference (points)": (100 * rows["difference"]).round(1),
-            "95 % low": (100 * rows["low"]).round(1),
-            "95 % high": (100 * rows["high"]).round(1),
-            "p": rows["p"].round(4),
-            "p (Holm)": rows["p_holm"].round(4),
-            "Found with 80 % power": (100 * rows["detectable"]).round(1),
-            "Folds": rows["n_folds"],
-            "Verdict": rows["verdict"],
-        }
-    )
-    if "pooled_difference" in rows and rows["pooled_difference"].notna().any():
-        for column, name in zip(POOLED_COLUMNS, ("Pooled", "Pooled, low", "Pooled, high")):
-            table[name] = (100 * rows[column]).round(1)
-    return table.sort_values("Comparison", kind="stable")
-
-
 def choices(
     run: Run,
     dataset: Dataset,
@@ -195,8 +94,8 @@ def choices(
     per_class: pd.DataFrame | None,
     summary: pd.DataFrame,
     paired: pd.DataFrame,
-) -> None:
-    """State what a reader must know to trust the table."""
+) -> dict[str, str]:
+    """Return what a reader must know to trust the table, by topic."""
     parameters = run.parameters
     label = parameters.get("label") or dataset.cell_type_column
     trained = sorted(folds["fold"].unique())
@@ -235,7 +134,7 @@ def choices(
             "Validation donors choose the strength of the penalty and the epoch in every arm and baseline; "
             "they never train."
         )
-    st.markdown("\n".join(f"* **{name}.** {text}" for name, text in lines.items()))
+    return lines
 
 
 def _reads_genes(parameters: dict, folds: pd.DataFrame) -> bool:
@@ -247,22 +146,17 @@ def _reads_genes(parameters: dict, folds: pd.DataFrame) -> bool:
 
 def _how_split(parameters: dict, n_folds: int) -> str:
     if parameters.get("split", "cv") == "cv":
-        return f"{words.count(n_folds, 'donor fold')} scored"
+        return f"{count(n_folds, 'donor fold')} scored"
     return "One hold-out split of the donors, 80 / 10 / 10 %, scored"
-
-
-@st.cache_data(max_entries=32, show_spinner=False)
-def _others(name: str, content_hash: str, label: str, _dataset: Dataset) -> list[str]:
-    _, others = scored_classes(_dataset, label)
-    return [f"{row.cell_type} ({row.reason})" for row in others.itertuples()]
 
 
 def _classes(dataset: Dataset, label: str, per_class: pd.DataFrame | None) -> str:
     scored = per_class[per_class["scored"]]["cell_type"].nunique() if per_class is not None else None
-    others = _others(dataset.name, dataset.content_hash, label, dataset)
-    column = f"'{escape(label)}'"
+    rows = scored_classes(dataset, label)[1].itertuples()
+    others = [f"{row.cell_type} ({row.reason})" for row in rows]
+    column = f"'{label}'"
     head = f"{scored} of column {column}, the same in every arm" if scored else f"Column {column}"
-    return f"{head}. Left out: {escape(', '.join(others))}." if others else f"{head}; none is left out."
+    return f"{head}. Left out: {', '.join(others)}." if others else f"{head}; none is left out."
 
 
 def _rare(folds: pd.DataFrame) -> str:
@@ -277,7 +171,7 @@ def _rare(folds: pd.DataFrame) -> str:
         f"A fold's macro F1 covers the scored classes with at least {minimum} test cells, in every arm alike"
     )
     rare = folds.groupby("fold")["classes_rare"].first()
-    left = [f"fold {fold}: {escape(names.replace('; ', ', '))}" for fold, names in rare.items() if names]
+    left = [f"fold {fold}: {names.replace('; ', ', ')}" for fold, names in rare.items() if names]
     if not left:
         return f"{text}; every fold has them all."
     return f"{text}. Too few (cells in brackets): {'; '.join(left)}. Pooled over folds they count."
@@ -286,7 +180,7 @@ def _rare(folds: pd.DataFrame) -> str:
 def _primary(paired: pd.DataFrame) -> str:
     """Say which comparison was declared before, and how the others are judged."""
     primary, secondary = (paired[paired["role"] == role] for role in ("primary", "secondary"))
-    others = f"{words.count(len(secondary), 'macro F1 difference')} judged together, by Holm-corrected p"
+    others = f"{count(len(secondary), 'macro F1 difference')} judged together, by Holm-corrected p"
     rest = "Other scores, and pairs outside this plan, are described and not tested."
     if not len(primary):
         return f"None in this run (so far): the {others}. {rest}"
@@ -300,4 +194,28 @@ def _primary(paired: pd.DataFrame) -> str:
 
 def _seeds(summary: pd.DataFrame) -> str:
     few, many = summary["n_seeds"].min(), summary["n_seeds"].max()
-    return words.count(few, "seed") if few == many else f"{few} to {many} seeds"
+    return count(few, "seed") if few == many else f"{few} to {many} seeds"
+
+
+def main_scheme(folds: pd.DataFrame) -> str:
+    """Return the finetuning that a run is read by: partial, else the last that was trained."""
+    there = set(folds["scheme"])
+    trained = [scheme for scheme in SCHEMES if scheme in there and scheme != "baseline"]
+    return "partial" if "partial" in trained else (trained or ["baseline"])[-1]
+
+
+def preferred_rival(others: list[str]) -> str:
+    """Return what an arm is held against first: one that differs in its masks alone where it is there."""
+    wanted = ("uniform+summary", "uniform", "no-pretraining")
+    return next((arm for arm in wanted if arm in others), others[0])
+
+
+def scheme_of(folds: pd.DataFrame, arm: str, scheme: str) -> str:
+    """Return the scheme under which an arm was scored: baselines have their own."""
+    return scheme if ((folds["arm"] == arm) & (folds["scheme"] == scheme)).any() else "baseline"
+
+
+def two_sides(table: pd.DataFrame, a: tuple[str, str], b: tuple[str, str]) -> pd.DataFrame:
+    """Return the rows of two sides, each an arm and a scheme."""
+    sides = [table[(table["arm"] == arm) & (table["scheme"] == scheme)] for arm, scheme in (a, b)]
+    return pd.concat(sides, ignore_index=True)
