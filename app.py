@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components import frame
+from pages.components import frame, handover, tour
 
 # before the navigation: the browser would fetch the icon of the page from elsewhere
 st.set_page_config(page_title="SGM", page_icon="pages/components/icon.svg", layout="wide")
@@ -30,4 +30,6 @@ page = st.navigation(
 st.set_page_config(f"{getattr(page, 'title', 'Page')} · SGM")
 with frame.guard():
     frame.context_bar()
+    handover.take(getattr(page, "url_path", ""))
+    tour.draw(getattr(page, "url_path", ""))
     page.run()

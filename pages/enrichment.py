@@ -1,12 +1,15 @@
 """Enrichment: what do the hidden genes do?"""
 
-from dataclasses import replace
-
 import pandas as pd
 import streamlit as st
 
 from pages.components import (
     confidence,
+    enrichment_library,
+    enrichment_list,
+    enrichment_pair,
+    enrichment_rank,
+    enrichment_term,
     frame,
     gene_sets,
     mask_tables,
@@ -15,6 +18,7 @@ from pages.components import (
     tables,
 )
 from sgm_core.analysis.enrichment import Enrichment
+from sgm_core.analysis.enrichment_words import claim
 from sgm_core.analysis.masks import lift_problem, preferred_genes
 from sgm_core.errors import InputError
 from sgm_core.escape import escape
@@ -24,31 +28,29 @@ from sgm_core.report.enrichment_words import Sizes, answer, of_ranking, side_by_
 from sgm_core.resources.store import Resource
 from sgm_core.review import artefacts, left_out_sentence
 from sgm_core.runs.store import Run
+from sgm_core.spreadsheet import csv_text
 
-MINE, COMPARED = "mine", "compared"
+MINE = "mine"
 _ORDERS = {"lift": "Highest lift", "frequency": "Most masked", MINE: "My own list"}
-_COLUMNS = {
-    "term": st.column_config.TextColumn("Term", width="large", pinned=True),
-    "go_id": st.column_config.TextColumn("ID"),
-    "n_hits": st.column_config.NumberColumn("My genes"),
-    "n_term": st.column_config.NumberColumn("Term's genes", help="in the universe"),
-    "fold_enrichment": st.column_config.NumberColumn("Fold", format="%.1f", help="over what chance brings"),
-    "p_value": st.column_config.NumberColumn("p", format="%.1e"),
-    "q_value": st.column_config.NumberColumn("Adjusted p", format="%.1e", help="Benjamini-Hochberg"),
-    "genes": st.column_config.TextColumn("Which", width="large"),
-    "group": st.column_config.TextColumn("Carried by the same genes as", width="medium"),
+VIEWS = {"terms": "Terms", "pair": "Side by side", "rank": "All genes ranked"}
+_EVERY, _OWN = 0.0, -1.0
+_BACKGROUNDS = {
+    _EVERY: "All genes that could be hidden",
+    0.01: "Those found in 1 % of the draws",
+    0.05: "Those found in 5 % of the draws",
+    0.2: "Those found in 20 % of the draws",
+    _OWN: "A list that I paste",
 }
 
 
-def controls(run: Run | None) -> tuple[str, int, Resource, str, tuple[int, int]]:
-    """Draw the controls; returns ranking, number of genes, library, arm, smallest and largest term."""
-    libraries = gene_sets.libraries()
+def controls(run: Run | None) -> tuple[str, int, Resource, str, tuple[int, int], float, float]:
+    """Draw the controls; returns ranking, number of genes, library, arm, sizes of terms, background, cut."""
     arms = mask_tables.arms(run) if run else []
     orders = list(_ORDERS) if run else [MINE]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order = st.selectbox(
             "Genes", orders, orders.index(first_order(run, arms[0] if arms else "")),
-            format_func=_ORDERS.__getitem__, key="genes", bind="query-params", width=150,
+            format_func=_ORDERS.__getitem__, key="genes", bind="query-params", width=140,
         )  # fmt: skip
         top = 0
         if run and order != MINE:
@@ -59,62 +61,45 @@ def controls(run: Run | None) -> tuple[str, int, Resource, str, tuple[int, int]]
             top = st.number_input(
                 "How many", 1, n_genes - 1, start, step=10, key="top", bind="query-params", width=120
             )
-        library = st.selectbox("Library", list(libraries), key="library", bind="query-params", width=200)
-        arm = arms[0] if arms else ""
+        library = enrichment_library.choose()
+        arm, background = arms[0] if arms else "", _EVERY
         if order != MINE:
-            arm = st.selectbox("Arm", arms, format_func=arm_name, key="arm", bind="query-params", width=185)
+            arm = st.selectbox("Arm", arms, format_func=arm_name, key="arm", bind="query-params", width=160)
         with st.popover("More", icon=":material/tune:"):
+            cut = st.slider(
+                "Terms are alike from this share of common genes on", 0.1, 1.0, 0.5, 0.05, key="cut",
+                bind="query-params", help="Jaccard index of the genes that the list has in them",
+            )  # fmt: skip
             smallest = st.number_input("Smallest term", 1, 100, 5, key="smallest", bind="query-params")
             largest = st.number_input(
                 "Largest term", 10, 5000, 500, step=50, key="largest", bind="query-params"
             )
             st.caption("Genes of the term that lie in the universe.")
             if run and order != MINE:
+                background = st.selectbox(
+                    "Universe", list(_BACKGROUNDS), format_func=_BACKGROUNDS.__getitem__, key="background",
+                    bind="query-params", help="The list is the first genes of the ranking within it.",
+                )  # fmt: skip
                 st.toggle(
                     "Without artefacts", key="without-artefacts",
                     help="Leave genes that most of their reviewers call artefacts out of lists and universe.",
                 )  # fmt: skip
-    return order, int(top), libraries[library], arm, (int(smallest), int(largest))
+    return order, int(top), library, arm, (int(smallest), int(largest)), background, cut
 
 
-def own_list(run: Run | None, library: Resource, sizes: tuple[int, int]) -> tuple[pd.DataFrame, Sizes, str]:
-    """Ask for a list and its universe, and test it; without a list say what to do, and end the page."""
-    universes = {"library": "The library's own genes"}
-    if dataset.has_counts:
-        universes = {"dataset": f"The {dataset.n_genes:,} genes of {dataset.name}", **universes}
-    if run:
-        n_genes = len(mask_tables.universe(run))
-        universes = {"run": f"The {n_genes:,} genes that the run could hide", **universes}
-    compared = questions_handover.compared(dataset)
-    if compared:
-        universes = {COMPARED: f"The {len(compared):,} genes that the comparison tested", **universes}
-    left, right = st.columns([2, 1], gap="medium")
-    with left:
-        text = st.text_area(
-            "Gene symbols, separated by spaces, commas or lines", key="list", bind="query-params"
-        )
-    with right:
-        pool = st.radio(
-            "Universe",
-            list(universes),
-            format_func=lambda name: escape(universes[name]),
-            key="universe",
-            bind="query-params",
-        )
-        st.caption("The genes that could have been in your list: choose the narrowest that is true.")
-    mine = gene_sets.symbols(text or "")
-    if not mine.genes:
-        st.info("Paste a list of gene symbols to see which terms hold more of them than chance.")
-        st.stop()
-    universe: tuple[str, ...]
-    if pool == COMPARED:
-        universe = compared
-    elif run and pool == "run":
-        universe = mask_tables.universe(run)
-    else:
-        universe = tuple(dataset.genes) if pool == "dataset" else tuple(sorted(gene_sets.read(library).genes))
-    table, facts = gene_sets.test_list(mine.genes, universe, library, sizes)
-    return table, replace(facts, notes=(*mine.notes, *facts.notes)), universes[pool]
+def chosen_background(run: Run, arm: str, share: float) -> tuple[tuple[str, ...] | None, str]:
+    """Return the genes that a run's universe is restricted to (None: all), and what they are."""
+    if share == _EVERY:
+        return None, "the genes that the run could hide"
+    if share == _OWN:
+        own = enrichment_list.pasted("background-list", "Genes of the universe")
+        if not own.genes:
+            st.info("Paste the genes of the universe, or take another one under More.")
+            st.stop()
+        return own.genes, "the genes that I pasted, as far as the run could hide them"
+    stats = mask_tables.statistics(run, arm)
+    found = stats.loc[stats["detection"] >= share, "gene"]
+    return tuple(found), f"the genes that the run could hide and found in {share:.0%} of the draws"
 
 
 def no_run() -> None:
@@ -142,7 +127,7 @@ def sentence(note: str) -> str:
 
 
 def sure_of(table: pd.DataFrame) -> str | None:
-    """Return how sure the answer is: its own confidence, or whether a term passes the limit."""
+    """Return how sure the answer on a list of one's own is: whether a term passes the limit."""
     if table.empty:
         return None
     return confidence.of_terms(int((table["q_value"] < figures.SIGNIFICANT).sum()))
@@ -153,17 +138,18 @@ def state_test(library: Resource, facts: Sizes, universe: str) -> None:
     st.caption(escape(stated(library, facts, universe)))
     for note in facts.notes:
         st.text(f"Note: {note}")  # names of genes and terms are no Markdown
+    enrichment_list.changed(facts)
     if library.built_in:
         st.info(
             "This library is a **subset for the demo**: what it lacks, it cannot find. Add a full one "
-            "with `sgm resources add genesets FILE.gmt`, or fetch GO once with "
+            "(button Add, or `sgm resources add genesets FILE.gmt`), or fetch GO once with "
             "`sgm resources fetch GO_Biological_Process_2021`.",
             icon=":material/library_add:",
         )
 
 
-def evidence(table: pd.DataFrame, title: str, file: str) -> None:
-    rows = gene_sets.grouped(table)
+def evidence(table: pd.DataFrame, title: str, file: str, cut: float, arm: str) -> None:
+    rows = gene_sets.grouped(table, cut)
     if rows.empty:
         st.info("No term holds any of these genes: take more genes, or smaller terms under More.")
         return
@@ -171,7 +157,21 @@ def evidence(table: pd.DataFrame, title: str, file: str) -> None:
         figures.terms(rows, title), f"enrichment-{file}", table, alt=title, simulated=dataset.simulated
     )
     st.subheader("Terms with my genes", anchor=False)
-    show.table(rows, f"terms-{file}", column_config=_COLUMNS, column_order=list(_COLUMNS), height=420)
+    enrichment_term.table(rows, file)
+    enrichment_term.card(rows, dataset, arm)
+
+
+def whole_table(found: pd.DataFrame, facts: dict[str, object], file: str) -> None:
+    """Offer every term of every ranking, those without a gene too, with what they were tested in."""
+    st.download_button(
+        f"All {len(found):,} rows as one CSV",
+        lambda: csv_text(found.assign(**facts)).encode(),
+        file_name=f"{show.plain(file)}.csv",
+        mime="text/csv",
+        key="whole-table",
+        on_click="ignore",
+        icon=":material/download:",
+    )
 
 
 def beside(found: Enrichment, arm: str) -> None:
@@ -179,7 +179,8 @@ def beside(found: Enrichment, arm: str) -> None:
     counts, wide = side_by_side(found, arm_name(arm))
     st.subheader("Beside the controls", anchor=False)
     st.caption(
-        "What uniform masks or plain expression find too, guided masks did not discover. Grey: controls."
+        "What uniform masks, masks before training or plain expression find too, guided masks did not "
+        "discover. Grey: controls."
     )
     left, right = st.columns([2, 3], gap="medium")
     with left:
@@ -193,6 +194,65 @@ def beside(found: Enrichment, arm: str) -> None:
         show.table(wide, "adjusted-p", column_config=config, height=300)
 
 
+def own_terms(library: Resource, sizes: tuple[int, int], cut: float) -> None:
+    """Test a list of one's own."""
+    if run is None:
+        no_run()
+    terms, facts, universe = enrichment_list.test(dataset, run, library, sizes)
+    with answer_line:
+        frame.answer(escape(answer(terms, facts, "your genes")), sure_of(terms))
+    state_test(library, facts, universe)
+    evidence(terms, "What they do: my list", "list", cut, "")
+    told = {
+        "library": library.name,
+        "universe": universe,
+        "n_universe": facts.universe,
+        "n_list": facts.listed,
+    }
+    whole_table(terms, told, "enrichment-my-list")
+
+
+def left_out(run: Run) -> tuple[str, ...]:
+    """Return the genes that reviewers call artefacts, where they are to be left out, and say so."""
+    if not st.session_state.get("without-artefacts"):
+        return ()
+    genes = artefacts(run)
+    st.caption(escape(sentence(left_out_sentence(genes))))
+    return tuple(genes)
+
+
+def run_terms(
+    run: Run,
+    order: str,
+    library: Resource,
+    arm: str,
+    top: int,
+    sizes: tuple[int, int],
+    share: float,
+    cut: float,
+) -> None:
+    """Test the genes that a run hides most."""
+    background, universe = chosen_background(run, arm, share)
+    found = gene_sets.test_run(run, library, arm, top, sizes, background, left_out(run))
+    if order not in found.lists:
+        raise InputError(f"{sentence(found.notes[order])} Choose the most masked genes instead.")
+    terms, facts = of_ranking(found, order)
+    n = len(found.lists[order])
+    what = f"the {n:,} {'most masked genes' if order == 'frequency' else 'genes of highest lift'}"
+    said = claim(found, order, mask_tables.diagnose(run, arm), what)
+    with answer_line:
+        frame.answer(f"{escape(said.sentence)}.", said.confidence)
+        tables.still_running(run)
+    if order in found.notes:
+        st.caption(escape(sentence(found.notes[order])))
+    state_test(library, facts, universe)
+    file = f"{arm}-{order}".replace("+", "-")
+    evidence(terms, f"What they do: {arm_name(arm)}, {_ORDERS[order].lower()}", file, cut, arm)
+    told = {"run": run.id, "arm": arm, "library": library.name, "universe": universe}
+    whole_table(found.table, told | {"n_universe": facts.universe, "top": top}, f"enrichment-{file}")
+    beside(found, arm)
+
+
 context = frame.page("Enrichment")
 if context.dataset is None:
     frame.empty(
@@ -203,36 +263,23 @@ run = tables.of_dataset(context)
 if run is not None and not (tables.exists(run, "masks") and mask_tables.arms(run)):
     run = None  # only a run with masks counts here
 answer_line = st.container()
-questions_handover.take(MINE, _ORDERS[MINE], COMPARED)
-order, top, library, arm, sizes = controls(run)
+questions_handover.take(MINE, _ORDERS[MINE], enrichment_list.COMPARED)
+order, top, library, arm, sizes, share, cut = controls(run)
+view = "terms"
+if run is not None and order != MINE:
+    view = st.segmented_control(
+        "View", list(VIEWS), default="terms", format_func=VIEWS.__getitem__, key="shows",
+        bind="query-params", required=True, label_visibility="collapsed",
+    )  # fmt: skip
 try:
     if run is None or order == MINE:
-        if run is None:
-            no_run()
-        terms, facts, universe = own_list(run, library, sizes)
-        name, what = "my list", "your genes"
+        own_terms(library, sizes, cut)
+    elif view == "pair":
+        enrichment_pair.draw(answer_line, dataset, run, arm, order, library, top, sizes, left_out(run))
+    elif view == "rank":
+        enrichment_rank.draw(answer_line, dataset, run, arm, order, library, sizes, left_out(run))
     else:
-        without = artefacts(run) if st.session_state.get("without-artefacts") else []
-        found = gene_sets.test_run(run, library, arm, top, sizes, tuple(without))
-        if order not in found.lists:
-            raise InputError(f"{sentence(found.notes[order])} Choose the most masked genes instead.")
-        terms, facts = of_ranking(found, order)
-        universe = "the genes that the run could hide"
-        name = f"{arm_name(arm)}, {_ORDERS[order].lower()}"
-        top = len(found.lists[order])
-        what = f"the {top:,} {'most masked genes' if order == 'frequency' else 'genes of highest lift'}"
+        run_terms(run, order, library, arm, top, sizes, share, cut)
 except InputError as error:
     st.warning(escape(error), icon=":material/info:")
     st.stop()
-with answer_line:
-    frame.answer(escape(answer(terms, facts, what)), sure_of(terms))
-    if run is not None and order != MINE:
-        tables.still_running(run)
-if order != MINE and st.session_state.get("without-artefacts"):
-    st.caption(escape(sentence(left_out_sentence(without))))
-if order != MINE and order in found.notes:
-    st.caption(escape(sentence(found.notes[order])))
-state_test(library, facts, universe)
-evidence(terms, f"What they do: {name}", "list" if order == MINE else f"{arm}-{order}".replace("+", "-"))
-if order != MINE:
-    beside(found, arm)

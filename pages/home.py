@@ -2,19 +2,22 @@
 
 import streamlit as st
 
-from pages.components import device, frame, live, quality_view, run_facts, scores, show, state, tables, words
+from pages.components import (
+    device,
+    frame,
+    live,
+    quality_view,
+    run_facts,
+    scores,
+    show,
+    state,
+    tables,
+    tour,
+    words,
+)
 from sgm_core.escape import escape
 from sgm_core.figures.palette import SCHEMES
 from sgm_core.runs.store import ACTIVE, Run
-
-TOUR = (
-    ("pages/datasets.py", "Datasets", "3,000 simulated cells of an AML niche: quality, donors, folds"),
-    ("pages/runs.py", "Runs", "the demo's training, live: curves, masks, log"),
-    ("pages/compare.py", "Compare", "does guided masking help? every arm, with intervals"),
-    ("pages/cells.py", "Cells", "the map; draw a lasso around cells that interest you"),
-    ("pages/masked_genes.py", "Masked genes", "which genes are hidden, beyond their expression"),
-    ("pages/enrichment.py", "Enrichment", "what these genes do, tested against what could be masked"),
-)
 
 
 def dataset_card(context: frame.Context) -> None:
@@ -121,10 +124,9 @@ with columns[2], st.container(border=True, height="stretch"):
     st.markdown(f"**{sentence}**")
     if st.button(label, type="primary"):
         state.go(target)
-if any(dataset.simulated for dataset in state.datasets()):
-    st.subheader("Five minutes with the demo (simulated)", anchor=False)
-    for number, (path, label, what) in enumerate(TOUR, 1):
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.page_link(path, label=f"{number}. {label}", width=170)
-            st.markdown(what)
+if tour.subject() is not None:
+    st.subheader("A tour of the demo (simulated)", anchor=False)
+    for number, step in enumerate(tour.STEPS, 1):
+        st.markdown(f"{number}. {step.title}")
+    tour.start_button()
 st.caption(f"Computes on: {escape(device.device_line())}")

@@ -10,7 +10,9 @@ from pages.components import (
     epochs_view,
     frame,
     gene_card,
+    handover,
     mask_tables,
+    planted_view,
     review_handover,
     show,
     tables,
@@ -32,6 +34,7 @@ VIEWS = {
     "epochs": "By epoch",
     "guided": "Is it guided?",
     "biology": "What are they?",
+    "planted": "What was planted",
     "table": "Table",
 }
 _COLUMNS = {
@@ -62,8 +65,12 @@ def pick() -> None:
             st.session_state["gene"] = next((gene for gene in genes if escape(gene) == shown), None)
 
 
-def controls() -> tuple[str, str | None, str, str | None, str, bool]:
-    """Draw the controls; returns arm, the arm beside it, x axis, gene, y axis, families."""
+def clear_marks() -> None:
+    st.session_state["marked"] = []
+
+
+def controls() -> tuple[str, str | None, str, str | None, str, bool, tuple[str, ...]]:
+    """Draw the controls; returns arm, the arm beside it, x axis, gene, y axis, families, marked genes."""
     arms = mask_tables.arms(run)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         arm = st.selectbox("Arm", arms, format_func=arm_name, key="arm", bind="query-params", width=210)
@@ -95,30 +102,41 @@ def controls() -> tuple[str, str | None, str, str | None, str, bool]:
                 bind="query-params",
             )
             families = st.toggle("Colour by gene family", key="families", bind="query-params")
+            linked = st.query_params.get_all("marked")
+            asked = st.session_state.get("marked", linked)
+            if asked:  # a link, or a term, may name genes that this run could not hide
+                known = set(genes)
+                there = [gene for gene in asked if gene in known]
+                st.session_state["marked"] = there[: handover.MOST_MARKED]
+            marked = st.multiselect(
+                "Mark genes", genes, key="marked", bind="query-params", max_selections=handover.MOST_MARKED
+            )
             st.toggle("Marks of the review", True, key="marks", bind="query-params")
-    return arm, None if beside == "none" else beside, x, gene, y, families
+    return arm, None if beside == "none" else beside, x, gene, y, families, tuple(marked)
 
 
 # Plotly checks every property it is given, which takes longer than all else here: figures are kept.
 @st.cache_resource(max_entries=8, show_spinner=False)
 def frequency_figure(
     path: str, stamp: int, side: str, sides: tuple[str, ...], x: str, gene: str | None, y: str,
-    families: bool, marks: tuple[tuple[str, str], ...], _run: Run,
+    families: bool, marked: tuple[str, ...], marks: tuple[tuple[str, str], ...], _run: Run,
 ) -> go.Figure:  # fmt: skip
     """Figure 2 of one arm, its axes as wide as all `sides` need."""
     ranges = figures.axis_ranges([mask_tables.statistics(_run, each) for each in sides], x, y)
     title = f"{arm_name(side)}: mask frequency"
-    found = [gene] if gene else []
+    found = list(dict.fromkeys([*([gene] if gene else []), *marked]))
     stats = mask_tables.statistics(_run, side)
     said = {gene: (verdict, verdict_name(verdict)) for gene, verdict in marks}
     return figures.frequency_expression(stats, title, x, y, found, families, ranges=ranges, marks=said)
 
 
-def figure_2(arm: str, beside: str | None, x: str, gene: str | None, y: str, families: bool) -> None:
+def figure_2(
+    arm: str, beside: str | None, x: str, gene: str | None, y: str, families: bool, marked: tuple[str, ...]
+) -> None:
     sides = (arm, beside) if beside else (arm,)
     marks = tuple(zip(judged["gene"], judged["verdict"])) if st.session_state.get("marks", True) else ()
     for half, side, place in zip(st.columns(len(sides), gap="medium"), sides, ("left", "right")):
-        fig = frequency_figure(*mask_tables.key(run), side, sides, x, gene, y, families, marks, run)
+        fig = frequency_figure(*mask_tables.key(run), side, sides, x, gene, y, families, marked, marks, run)
         with half:
             show.figure(
                 fig, f"frequency-expression-{place}", mask_tables.statistics(run, side),
@@ -238,7 +256,7 @@ if not tables.exists(run, "masks"):
 simulated = dataset.simulated
 judged = review_handover.judged(run)
 answer_line = st.container()
-arm, beside, x, gene, y, families = controls()
+arm, beside, x, gene, y, families, marked = controls()
 with answer_line:
     found = mask_tables.judge(run, arm)
     frame.answer(escape(f"{arm_name(arm)}. {found.sentence}."), found.confidence)
@@ -249,7 +267,14 @@ with answer_line:
     if said := mask_tables.budgets(run):
         st.caption(escape(said))
     tables.still_running(run)
-figure_2(arm, beside, x, gene, y, families)
+figure_2(arm, beside, x, gene, y, families, marked)
+if marked:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"{words.count(len(marked), 'gene')} marked: {escape(', '.join(marked[:12]))}"
+            f"{' ...' if len(marked) > 12 else ''}"
+        )
+        st.button("Take the marks off", type="tertiary", on_click=clear_marks)
 if gene:
     said = judged.loc[judged["gene"] == gene, "words"]
     gene_card.draw(run, gene, arm, simulated, said.iloc[0] if len(said) else "")
@@ -257,8 +282,9 @@ else:
     st.caption(
         ":material/ads_click: Click a gene, or find it by its symbol, for its statistics by cell type."
     )
+views = [name for name in VIEWS if name != "planted" or simulated]
 view = st.segmented_control(
-    "Evidence", list(VIEWS), default="ranking", format_func=VIEWS.__getitem__, key="evidence",
+    "Evidence", views, default="ranking", format_func=VIEWS.__getitem__, key="evidence",
     bind="query-params", required=True,
 )  # fmt: skip
 if view == "ranking":
@@ -271,6 +297,8 @@ elif view == "guided":
     guided(arm)
 elif view == "biology":
     biology_view.draw(run, arm, simulated)
+elif view == "planted":
+    planted_view.draw(run, arm)
 else:
     stats = mask_tables.statistics(run, arm)
     stats = stats.assign(verdict=stats["gene"].map(dict(zip(judged["gene"], judged["words"]))))

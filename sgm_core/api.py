@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from sgm_core.analysis.term_pairs import TermPair
     from sgm_core.analysis.verdict import Verdict
     from sgm_core.cells.dataset import Dataset
     from sgm_core.cells.split import Fold
     from sgm_core.progress import Observer
+    from sgm_core.resources.gmt import GeneSets
     from sgm_core.runs.run import Run
     from sgm_core.training.config import Settings
 
@@ -233,6 +235,7 @@ def enrich(
     top: int = 200,
     min_size: int | None = 5,
     max_size: int | None = 500,
+    background: str | Path | Collection[str] | None = None,
     without: Collection[str] = (),
 ) -> pd.DataFrame:
     """Return the over-representation of the most hidden genes among gene sets.
@@ -241,16 +244,19 @@ def enrich(
     ----------
     run, arm : as in `masks`
     genesets : a GMT file, or the name of registered gene sets
-    by : ``frequency``, ``lift`` (genes whose lower bound is above 1) or ``expression`` (a control)
+    by : ``frequency``, ``lift`` (genes whose lower bound is above 1), or a control: ``uniform``, ``start``
+        (before training), ``expression``, ``inverse``
     top : how many genes
     min_size, max_size : sizes, within the genes that could be hidden, that a term must have; None = no limit
     without : genes to leave out of lists and universe, such as ``sgm_core.review.artefacts(run)``
+    background : a narrower universe: genes, a file of them, or ``"detected:0.05"`` (in 5 % of the draws)
 
     Returns
     -------
     DataFrame
         See `sgm_core.analysis.enrichment.over_representation`; ``attrs["notes"]`` lists what was put right in
-        the gene sets or left out.
+        the gene sets or left out; for the arm's own rankings ``attrs["claim"]`` says what the terms tell of
+        the model, and ``attrs["confidence"]`` how sure that is.
 
     Raises
     ------
@@ -261,18 +267,117 @@ def enrich(
     --------
     >>> sgm_core.enrich(run, "go.gmt").query("q_value < 0.05")  # doctest: +SKIP
     """
-    from sgm_core.analysis.enrichment import enrich_run
-    from sgm_core.resources.store import read_gene_sets, resource_path
+    from sgm_core.analysis.enrichment_words import claim
+    from sgm_core.analysis.rankings import OWN
+    from sgm_core.runs.terms import diagnosed, run_terms
 
-    run = _run(run)
-    path = Path(genesets) if Path(genesets).is_file() else resource_path("genesets", str(genesets))
-    sets = read_gene_sets(path)
-    found = enrich_run(_masks(run), sets.terms, arm, top, min_size, max_size, without)
+    run, sets = _run(run), _gene_sets(genesets)
+    found = run_terms(run, sets.terms, arm, top, min_size, max_size, background, without)
     if by not in found.lists:
         raise InputError(f"run {run.id}: {found.notes.get(by, f'there is no ranking by {by!r}')}")
     table = found.table[found.table["ranking"] == by].reset_index(drop=True)
     table.attrs["notes"] = [*sets.put_right, *found.changes, *filter(None, [found.notes.get(by)])]
+    if by in OWN:
+        said = claim(found, by, diagnosed(run, found.arm), f"the {len(found.lists[by])} genes")
+        table.attrs.update(claim=said.sentence, confidence=said.confidence)
     return table
+
+
+def enrich_pair(
+    first: str | Run,
+    second: str | Run,
+    genesets: str | Path,
+    arms: tuple[str | None, str | None] = (None, None),
+    by: tuple[str, str] = ("frequency", "frequency"),
+    top: int = 200,
+    min_size: int | None = 5,
+    max_size: int | None = 500,
+) -> TermPair:
+    """Put what two runs, or two rankings of one run, hide most side by side, in the genes of both.
+
+    Parameters
+    ----------
+    first, second : runs, or their IDs; they may be the same
+    genesets, top, min_size, max_size : as in `enrich`
+    arms, by : of each side, as in `enrich`
+
+    Returns
+    -------
+    TermPair
+        See `sgm_core.analysis.term_pairs.TermPair`; ``.table`` has a row a term.
+
+    Examples
+    --------
+    >>> sgm_core.enrich_pair(run, run, "go.gmt", by=("frequency", "expression")).table  # doctest: +SKIP
+    """
+    from sgm_core.analysis.term_pairs import pair_terms
+    from sgm_core.runs.terms import ranked_genes
+
+    sides = [ranked_genes(_run(run), arm, order) for run, arm, order in zip((first, second), arms, by)]
+    return pair_terms(sides[0], sides[1], _gene_sets(genesets).terms, top, min_size, max_size)
+
+
+def prerank(
+    run: str | Run,
+    genesets: str | Path,
+    arm: str | None = None,
+    by: str = "frequency",
+    min_size: int = 5,
+    max_size: int = 500,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Rank all genes of a run by how it hid them, and ask where each term's genes lie (GSEA prerank).
+
+    Parameters
+    ----------
+    run, arm : as in `masks`
+    genesets, min_size, max_size : as in `enrich`
+    by : ``frequency`` or ``lift``
+    seed : of the permutations
+
+    Returns
+    -------
+    DataFrame
+        See `sgm_core.analysis.prerank.prerank`.
+
+    Examples
+    --------
+    >>> sgm_core.prerank(run, "go.gmt", by="lift").query("q_value < 0.05")  # doctest: +SKIP
+    """
+    from sgm_core.analysis import prerank as ranked
+    from sgm_core.analysis.universe import fit_terms
+    from sgm_core.runs.terms import gene_values
+
+    values = gene_values(_run(run), arm, by)
+    terms, _ = fit_terms(_gene_sets(genesets).terms, values.index)
+    return ranked.prerank(values, terms, min_size, max_size, seed=seed)
+
+
+def planted(run: str | Run, arm: str | None = None, top: int = 50) -> pd.DataFrame:
+    """Say how much of what a run on simulated cells hides most was planted there, against controls.
+
+    Parameters
+    ----------
+    run, arm : as in `masks`
+    top : how many genes of each ranking
+
+    Returns
+    -------
+    DataFrame
+        See `sgm_core.analysis.planted.planted_precision`.
+
+    Raises
+    ------
+    InputError
+        If the cells were not simulated: nothing is known to be planted in them.
+
+    Examples
+    --------
+    >>> sgm_core.planted(run).query("ranking == 'frequency'")  # doctest: +SKIP
+    """
+    from sgm_core.runs.planted import run_planted
+
+    return run_planted(_run(run), arm, top)
 
 
 def review_queue(
@@ -472,6 +577,13 @@ def _run(run: str | Run) -> Run:
     found = open_run(run) if isinstance(run, str) else run
     found.check_dataset()
     return found
+
+
+def _gene_sets(name: str | Path) -> GeneSets:
+    """Read a GMT file, or the registered gene sets of that name."""
+    from sgm_core.resources.store import read_gene_sets, resource_path
+
+    return read_gene_sets(Path(name) if Path(name).is_file() else resource_path("genesets", str(name)))
 
 
 def _masks(run: Run, by: str = "all") -> pd.DataFrame:

@@ -21,9 +21,10 @@ from sgm_core.figures.palette import arm_name
 from sgm_core.resources.store import Resource, list_resources
 from sgm_core.spreadsheet import csv_text
 
-_SPECIAL = {GENE: "A gene's expression", SCORE: "A gene set's score"}
+SCORED = "A gene set's score"
+_SPECIAL = {GENE: "A gene's expression", SCORE: SCORED}
 _FIRST_GENES = ("CD34", "MPO", "LYZ")
-_PASTED = "Genes that I paste"
+PASTED = "Genes that I paste"
 _UNITS = {"Log-normalised": GENE, "Counts": COUNTS}
 _HEIGHTS = {1: 640, 2: 520, 4: 420}
 
@@ -124,8 +125,8 @@ def _libraries() -> dict[str, Resource]:
 
 def _gene_set(dataset: Dataset, end: str) -> tuple[str, str] | None:
     libraries = _libraries()
-    library = st.selectbox("Library", [*libraries, _PASTED], key=f"setfrom{end}", bind="query-params")
-    if library == _PASTED:
+    library = st.selectbox("Library", [*libraries, PASTED], key=f"setfrom{end}", bind="query-params")
+    if library == PASTED:
         text = st.text_input(
             "Genes", key=f"setgenes{end}", bind="query-params", placeholder="CD34, SPINK2, HLF"
         )

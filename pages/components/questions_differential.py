@@ -8,11 +8,11 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.components import (
+    asked,
     frame,
     questions_genes,
     questions_handover,
     questions_sides,
-    run_facts,
     show,
     tables,
     words,
@@ -34,7 +34,7 @@ from sgm_core.figures import differential as figures
 from sgm_core.figures.palette import FAMILIES
 from sgm_core.runs.differential import create_differential, differential_id, existing
 from sgm_core.runs.launch import launch
-from sgm_core.runs.store import ACTIVE, Run, cancel_run
+from sgm_core.runs.store import ACTIVE, Run
 from sgm_core.spreadsheet import csv_text
 
 _SHOWN = 500
@@ -71,15 +71,15 @@ def draw(dataset: Dataset, selected: np.ndarray, name: str) -> None:
     run = existing(run_id)
     if run is None:
         if st.button("Compare", type="primary", icon=":material/compare_arrows:", key="compare-sides"):
-            asked = create_differential(dataset, *rows, sides.name_a, sides.name_b, method, min_cells)
-            launch(asked)
+            question = create_differential(dataset, *rows, sides.name_a, sides.name_b, method, min_cells)
+            launch(question)
             st.rerun()
     elif run.state in ACTIVE:
-        _wait(run)
+        asked.wait(run, "compare")
     elif run.state == "done":
         _result(dataset, run, sides)
     else:
-        _ended(run)
+        asked.ended(run, "compare", "The comparison")
 
 
 def _nothing_in_b(sides: questions_sides.Sides) -> None:
@@ -136,30 +136,6 @@ def _say_plan(
         text += f" Pseudobulk over {over}, each with at least {planned.min_cells} cells."
         text += "".join(f" {escape(note[:1].upper() + note[1:])}." for note in planned.notes)
     st.markdown(text)
-
-
-@st.fragment(run_every=2)
-def _wait(run: Run) -> None:
-    with frame.guard():
-        if run.state not in ACTIVE:
-            st.rerun()
-        run_facts.progress_bar(run)
-        if st.button("Cancel", key="cancel-compare"):
-            cancel_run(run.id)
-            st.rerun()
-
-
-def _ended(run: Run) -> None:
-    """Say why there is no answer, and offer to try again."""
-    status = run.status
-    reason = f": {escape(status['error'])}" if status.get("error") else ""
-    st.warning(f"The comparison {frame.STATES[status['state']][0].lower()}{reason}.", icon=":material/error:")
-    with st.container(horizontal=True):
-        if st.button("Try again", key="again-compare"):
-            launch(run)
-            st.rerun()
-    with st.expander("Log"):
-        st.code(run.log_tail(30), None)
 
 
 def _result(dataset: Dataset, run: Run, sides: questions_sides.Sides) -> None:

@@ -1,4 +1,4 @@
-"""What the most masked genes do: over-representation and ranked analysis of gene sets, with controls.
+"""What the most masked genes do: over-representation of gene sets, with controls.
 
 The universe is the genes that could have been masked, never the whole genome and never just the annotated
 ones.
@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom
 
-from sgm_core.analysis.rankings import rankings
+from sgm_core.analysis.matched_sets import expression_bins, members, overlap
+from sgm_core.analysis.rankings import rankings, within
 from sgm_core.analysis.universe import fit_terms
 from sgm_core.errors import InputError
 
 _GO_ID = re.compile(r"\s*\((GO:\d{7})\)\s*$")
+MATCHED = ["expected_matched", "p_matched", "q_matched"]
 COLUMNS = ["term", "go_id", "n_term", "n_hits", "expected", "fold_enrichment", "p_value", "q_value", "genes"]
 
 
@@ -27,7 +29,7 @@ class Enrichment:
     Parameters
     ----------
     table
-        `over_representation` of each list, with the column ``ranking`` in front.
+        `over_representation` of each list with `beyond_expression`, and the column ``ranking`` in front.
     lists
         The genes of each ranking, see `sgm_core.analysis.rankings.Rankings`.
     universe
@@ -101,8 +103,8 @@ def over_representation(
             f"(the list has {min(asked, default='')!r}, the universe {min(pool, default='')!r})"
         )
     names, sizes, hits = [], [], []
-    for name, members in terms.items():
-        inside = pool.intersection(members)
+    for name, of in terms.items():
+        inside = pool.intersection(of)
         if len(inside) >= max(min_size or 1, 1) and (max_size is None or len(inside) <= max_size):
             names.append(split_term(name))
             sizes.append(len(inside))
@@ -121,6 +123,51 @@ def over_representation(
     counts = {"n_list": len(chosen), "n_universe": len(pool), "n_terms": len(table)}
     table.attrs.update(counts | {"n_list_outside": len(asked) - len(chosen)})
     return table[COLUMNS]
+
+
+def beyond_expression(
+    table: pd.DataFrame,
+    genes: pd.DataFrame,
+    listed: Collection[str],
+    terms: Mapping[str, Iterable[str]],
+    limit: float = 0.05,
+) -> pd.DataFrame:
+    """Hold the terms that a list finds against lists of genes that are expressed alike.
+
+    Whatever hides expressed genes finds the terms of expressed genes; what is left here is more than that.
+
+    Parameters
+    ----------
+    table
+        From `over_representation`.
+    genes
+        The universe: gene, expression, detection (`sgm_core.analysis.rankings.Rankings.genes`).
+    listed
+        The list that was tested.
+    terms
+        The terms that were tested.
+    limit
+        Terms with a q value under it are looked at. The others keep p = 1, which the correction counts, so
+        that the choice of the terms can't make a chance find look like one.
+
+    Returns
+    -------
+    DataFrame
+        `table` with expected_matched (hits of such lists; NaN where not looked at), p_matched, and q_matched
+        (Benjamini-Hochberg over all terms of the table).
+    """
+    expected, p = np.full(len(table), np.nan), np.ones(len(table))
+    looked = np.flatnonzero(table["q_value"].to_numpy() < limit).tolist()
+    if looked:
+        bins = expression_bins(genes)
+        chosen = members(genes["gene"], listed)
+        by_name = {split_term(name): of for name, of in terms.items()}
+        for row in looked:
+            name = str(table["term"].iat[row]), str(table["go_id"].iat[row])
+            found = overlap(chosen, members(genes["gene"], set(by_name[name])), bins)
+            expected[row], p[row] = found.expected, found.p
+    q = false_discovery_control(p) if len(p) else p
+    return table.assign(expected_matched=expected, p_matched=p, q_matched=q)
 
 
 def group_terms(table: pd.DataFrame, overlap: float = 0.5, limit: int = 200) -> pd.DataFrame:
@@ -156,57 +203,6 @@ def group_terms(table: pd.DataFrame, overlap: float = 0.5, limit: int = 200) -> 
     return rows.assign(group=groups, leads=leads)
 
 
-def prerank(
-    statistic: pd.Series,
-    terms: Mapping[str, Iterable[str]],
-    min_size: int = 5,
-    max_size: int = 500,
-    permutations: int = 1000,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Rank all genes and ask where each term's genes lie: GSEA prerank, through gseapy.
-
-    Subramanian et al. 2005, doi:10.1073/pnas.0506580102.
-
-    Parameters
-    ----------
-    statistic
-        A value for each gene (index); genes without one are left out. It is centred on its median, so that
-        the two ends of the ranking pull in opposite directions.
-
-    Returns
-    -------
-    DataFrame
-        term, go_id, n_term, nes, p_value, q_value, genes (leading edge, joined by ``;``); largest nes first.
-
-    Raises
-    ------
-    InputError
-        If no term has an eligible size among the ranked genes.
-    """
-    import gseapy
-
-    ranked = statistic.dropna()
-    ranked = (ranked - ranked.median()).sort_values(ascending=False, kind="stable")
-    sizes = {name: len(set(genes) & set(ranked.index)) for name, genes in terms.items()}
-    sets = {name: list(terms[name]) for name, size in sizes.items() if min_size <= size <= max_size}
-    if not sets:
-        raise InputError(
-            f"no term has {min_size} to {max_size} genes among the {len(ranked)} that are ranked"
-        )
-    result = gseapy.prerank(
-        rnk=ranked, gene_sets=sets, min_size=min_size, max_size=max_size, permutation_num=permutations,
-        seed=seed, threads=1, outdir=None, verbose=False,
-    ).res2d  # fmt: skip
-    names = [split_term(name) for name in result["Term"]]
-    table = pd.DataFrame(names, columns=["term", "go_id"])
-    table["n_term"] = [sizes[name] for name in result["Term"]]
-    for column, source in (("nes", "NES"), ("p_value", "NOM p-val"), ("q_value", "FDR q-val")):
-        table[column] = result[source].to_numpy(dtype=float)
-    table["genes"] = result["Lead_genes"].to_numpy(dtype=str)
-    return table.sort_values(["nes", "term"], ascending=[False, True], ignore_index=True)
-
-
 def enrich_run(
     masks: pd.DataFrame,
     terms: Mapping[str, Iterable[str]],
@@ -214,6 +210,8 @@ def enrich_run(
     top: int = 200,
     min_size: int | None = 5,
     max_size: int | None = 500,
+    background: Collection[str] | None = None,
+    start: pd.DataFrame | None = None,
     without: Collection[str] = (),
 ) -> Enrichment:
     """Test the `top` genes of a run's arm, by frequency and by lift, with the controls beside them.
@@ -222,23 +220,31 @@ def enrich_run(
     ----------
     masks
         The run table `masks`.
-    arm, top, without
+    arm, top, start, without
         As in `sgm_core.analysis.rankings.rankings`.
     min_size, max_size
         As in `over_representation`.
+    background
+        Restricts the universe; the lists are the first `top` genes within it. By default every gene that
+        could be masked.
 
     Raises
     ------
     InputError
-        If `top` is not smaller than the universe.
+        If `top` is not smaller than the universe, or no gene of the background could be masked.
     """
-    ranked = rankings(masks, arm, top, without=without)
+    if background is None:
+        ranked = rankings(masks, arm, top, start, without=without)
+    else:
+        ranked = within(masks, set(background) - set(without), arm, top, start)
     universe = ranked.universe
     fitted, changes = fit_terms(terms, universe)
     frames = [
-        over_representation(genes, universe, fitted, min_size, max_size).assign(ranking=name)
+        beyond_expression(
+            over_representation(genes, universe, fitted, min_size, max_size), ranked.genes, genes, fitted
+        ).assign(ranking=name)
         for name, genes in ranked.lists.items()
         if genes
     ]
-    table = pd.concat(frames, ignore_index=True)[["ranking", *COLUMNS]]
+    table = pd.concat(frames, ignore_index=True)[["ranking", *COLUMNS, *MATCHED]]
     return Enrichment(table, ranked.lists, universe, ranked.arm, ranked.notes, changes)

@@ -124,6 +124,51 @@ def rankings(
     return _with_controls(Rankings(lists, pd.DataFrame(), arm, notes), rows, found_uniform, top)
 
 
+def within(
+    masks: pd.DataFrame,
+    background: Collection[str],
+    arm: str | None = None,
+    top: int = 200,
+    start: pd.DataFrame | None = None,
+) -> Rankings:
+    """Return `rankings` among some of the genes only: the first `top` of them, and they as universe.
+
+    What a gene is masked beyond its expression is still read against all genes that could be masked.
+
+    Parameters
+    ----------
+    background
+        Gene symbols, as the run writes them.
+    masks, arm, top, start
+        As in `rankings`.
+
+    Raises
+    ------
+    InputError
+        If fewer than two of them could be masked, or `top` is not smaller than their number.
+    """
+    arm = arm or default_arm(masks)
+    chosen = set(background)
+    whole = rankings(masks, arm, len(select_masks(masks, arm).query("opportunities > 0")) - 1, start)
+    genes = whole.genes[whole.genes["gene"].isin(chosen)].reset_index(drop=True)
+    if len(genes) < 2:
+        raise InputError(
+            f"{len(genes)} of the {len(chosen):,} genes of the background could be masked: give gene symbols "
+            "as the dataset has them"
+        )
+    if not 0 < top < len(genes):
+        raise InputError(f"top is {top}: take 1 to {len(genes) - 1}, the background holds {len(genes)} genes")
+    lists = {name: [gene for gene in found if gene in chosen][:top] for name, found in whole.lists.items()}
+    notes = {name: note for name, note in whole.notes.items() if name != "lift" or "lift" not in lists}
+    if not lists.get("lift", ["any"]):
+        del lists["lift"]
+        notes["lift"] = "no enrichment by lift: no gene of the background has a lower bound above 1"
+    elif len(lists.get("lift", [])) < top and "lift" in lists:
+        n = len(lists["lift"])
+        notes["lift"] = f"by lift only {n} of the background have a lower bound above 1, {top} were asked for"
+    return Rankings(lists, genes, arm, notes)
+
+
 def group_rankings(
     masks: pd.DataFrame, by: str, arm: str | None = None, top: int = 200
 ) -> dict[str, Rankings]:

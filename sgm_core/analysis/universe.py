@@ -14,12 +14,14 @@ _MANY = 0.2
 class FittedList:
     """A list of genes in the universe's own names, and what was done and lost, a sentence each.
 
-    `outside` are the genes that the universe lacks, as they were written.
+    `outside` are the genes that the universe lacks, as they were written; `mapped` those that are written
+    otherwise there: (as written, gene, how it was found).
     """
 
     genes: tuple[str, ...]
     outside: tuple[str, ...]
     notes: tuple[str, ...]
+    mapped: tuple[tuple[str, str, str], ...] = ()
 
 
 def fit_list(
@@ -27,9 +29,9 @@ def fit_list(
 ) -> FittedList:
     """Find the genes of a list in a universe.
 
-    A name that the universe lacks is looked up in the alias table, both ways, as a date, without the
-    suffix of
-    make-unique (``TP53.1``), without a genome's prefix, with hyphens for dots, and in other case.
+    A name that the universe lacks is looked up in the alias table, both ways, as a date, without the version
+    of an Ensembl id, without the suffix of make-unique (``TP53.1``), without a genome's prefix, with hyphens
+    for dots, and in other case.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ def fit_list(
     universe
         All genes that could have been picked.
     aliases
-        Former symbol -> approved symbols, before the built-in renamings.
+        Former symbol -> approved symbols, before the built-in renamings; Ensembl id -> symbols, too.
     exact
         Whether to look for the names as they are written only.
 
@@ -59,7 +61,8 @@ def fit_list(
         )
     resolve = Resolver(pool, {**FORMER, **(aliases or {})})
     found: dict[str, None] = {}
-    mapped, outside = [], []
+    mapped: list[tuple[str, str, str]] = []
+    outside = []
     for gene in asked:
         answer = (gene, "") if gene in pool else None if exact else resolve(gene)
         if answer is None:
@@ -71,7 +74,7 @@ def fit_list(
     notes = describe_mapped(mapped)
     if outside and found:
         notes.append(_outside(outside, len(asked)))
-    return FittedList(tuple(found), tuple(outside), tuple(notes))
+    return FittedList(tuple(found), tuple(outside), tuple(notes), tuple(mapped))
 
 
 def check_universe(genes: Collection[str], universe: Collection[str]) -> None:

@@ -39,7 +39,7 @@ def verdict(d: dict[str, Any]) -> Verdict:
     and training changed more than that.
     """
     relative, shift = d["spread_relative"], d["nonzero_share"] / d["base_rate"] - 1 if d["base_rate"] else 0.0
-    flat = relative < SMALL_SPREAD or d["spread_z"] < 3
+    flat = _flat(d)
     shifted = d["basis"] == "all" and abs(shift) > SMALL_SHIFT
     share = f"non-zero share {d['nonzero_share']:.2f} against a base rate of {d['base_rate']:.2f}"
     spread = f"gene frequencies differ by {relative:.1%} beyond chance"
@@ -51,17 +51,21 @@ def verdict(d: dict[str, Any]) -> Verdict:
         within = " within zeros and within non-zeros" if d["basis"] == "strata" else ""
         sentence = f"Masks are indistinguishable from uniform{within}: {spread}, {effective}"
         return Verdict(sentence, "chance")
-    alone = d["residual_sd"] < SMALL_RESIDUAL or d["residual_share"] < SMALL_SHARE
     if flat:
         side = "non-zeros" if shift > 0 else "zeros"
         sentence = f"Masks prefer {side} and pick no gene beyond that: {share}; within them {spread}"
         return Verdict(sentence, "proven")
-    if alone:
+    if _alone(d):
         kind = "expression" if d["rank_correlation"] >= 0 else "low expression"
         rho = f"rank correlation with mean expression {d['rank_correlation']:.2f}"
         residual = f"genes of equal expression differ by {d['residual_sd']:.0%}"
         return Verdict(f"Masks follow {kind} alone: {rho}; {residual}", "proven")
     return _beyond_expression(d)
+
+
+def guided_beyond_expression(d: dict[str, Any]) -> bool:
+    """Say whether `verdict` proves that masks are guided beyond expression, and not merely by it."""
+    return verdict(d).confidence == "proven" and not _flat(d) and not _alone(d)
 
 
 def agreement_sentence(d: dict[str, Any]) -> str:
@@ -121,6 +125,16 @@ def comes_back(d: dict[str, Any]) -> Confidence:
     nothing = low <= (start["reproducible_sd"] if start else 0.0) or high < SMALL_RESIDUAL
     chance = nothing and d["agreement_between_seeds"] <= floor + SMALL_AGREEMENT
     return "chance" if chance else "undecided"
+
+
+def _flat(d: dict[str, Any]) -> bool:
+    """Whether the masks prefer no gene."""
+    return bool(d["spread_relative"] < SMALL_SPREAD or d["spread_z"] < 3)
+
+
+def _alone(d: dict[str, Any]) -> bool:
+    """Whether genes of equal expression are hidden alike."""
+    return bool(d["residual_sd"] < SMALL_RESIDUAL or d["residual_share"] < SMALL_SHARE)
 
 
 def _beyond_expression(d: dict[str, Any]) -> Verdict:

@@ -182,6 +182,8 @@ class Resolver:
             yield "Ensembl id beside it", compound[0]
         if prefix := genome_prefix(name):
             yield "genome prefix taken off", name[len(prefix) :]
+        if ENSEMBL.fullmatch(name):
+            yield "version taken off", name.partition(".")[0]
         yield "suffix taken off", without_suffix(name)
         yield "dots for hyphens", name.replace(".", "-")
         yield "dots for hyphens", without_suffix(name).replace(".", "-")

@@ -202,7 +202,7 @@ def _annotate(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.annotation.annotate import annotate, check_output
     from sgm_core.annotation.kept import check_free, keep
     from sgm_core.annotation.output import check_h5ad, write_csv, write_h5ad
-    from sgm_core.cli.analysis import read_alias_table
+    from sgm_core.cli.enrich import read_alias_table
 
     out = check_output(args.out)
     if args.keep:

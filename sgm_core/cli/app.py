@@ -25,6 +25,11 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--no-demo", action="store_true", help="don't make and analyse the simulated demo dataset"
     )
+    parser.add_argument(
+        "--demo", action="store_true",
+        help="a demo session: the guided tour over the simulated demo, reset to a clean state at each start, "
+        "in a home folder of its own",
+    )  # fmt: skip
     parser.add_argument("--headless", action="store_true", help="don't open a browser")
 
 
@@ -41,7 +46,16 @@ def _app(args: argparse.Namespace, observer: Observer) -> Output:
     data: dict[str, Any] = {"url": url}
     with contextlib.suppress(OSError):  # what can't be cleaned up must not keep the dashboard from its work
         sweep()
-    if not args.no_demo:
+    if args.demo and args.no_demo:
+        raise InputError("--demo and --no-demo exclude each other: leave one out")
+    if args.demo:
+        from sgm_core.demo_session import open_session
+
+        data["demo_session"] = str(open_session())
+        observer.message(
+            f"demo session with SIMULATED data in {data['demo_session']}; your own data are not in it"
+        )
+    elif not args.no_demo:
         from sgm_core.demo import ensure_demo
 
         observer.message("the demo (SIMULATED data) is analysed in the background: see the page Runs")
@@ -61,8 +75,8 @@ def _check_port(port: int) -> None:
             probe.bind(("localhost", port))
         except OSError as error:
             raise InputError(
-                f"port {port} can't be used ({error.strerror}): is the dashboard running already? "
-                f"Open http://localhost:{port}, or choose another: make app PORT={port + 1}"
+                f"port {port} can't be used ({error.strerror}): is the dashboard running already? Open "
+                f"http://localhost:{port}, or choose another: make app PORT={port + 1}"
             ) from error
 
 

@@ -31,6 +31,7 @@ PARTS = (
     "train",
     "annotate",
     "analysis",
+    "enrich",
     "questions",
     "review",
     "report",

@@ -23,13 +23,19 @@ RANKINGS = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a test went over: genes in the list and the universe, terms, genes left out; what was assumed."""
+    """What a test went over: genes in the list and the universe, terms, genes left out; what was assumed.
+
+    `renamed` are the genes of the list that the universe writes otherwise (as written, gene, how it was
+    found), `missing` those that it lacks.
+    """
 
     listed: int
     universe: int
     terms: int
     outside: int = 0
     notes: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str, str], ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def libraries() -> dict[str, Resource]:

@@ -8,6 +8,9 @@ import pandas as pd
 
 from sgm_core.errors import NotFoundError
 
+STATES = ("malignant", "cycling", "treated", "relapsed")
+"""Columns of a panel's effects that are no cell types."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -57,3 +60,32 @@ def read_panel(path: Path | None = None) -> Panel:
         table["level"].to_numpy(float),
         effects.reindex(table["gene"], fill_value=0.0),
     )
+
+
+def planted_in_types(panel: Panel | None = None) -> dict[str, list[str]]:
+    """Return the genes that the simulator raises in each cell type."""
+    panel = panel or read_panel()
+    raised = (panel.effects > 0).drop(columns=list(STATES), errors="ignore")
+    return {str(name): panel.genes[chosen.to_numpy()].tolist() for name, chosen in raised.items()}
+
+
+def planted_genes(panel: Panel | None = None) -> dict[str, list[str]]:
+    """Return what the simulator planted: the genes that it raises somewhere, by where.
+
+    They are the regulators of the simulation: cells differ in type and state by them alone. All other genes
+    vary by donor and by chance.
+
+    Returns
+    -------
+    dict
+        ``a cell type or state`` (all of them), ``malignant cells`` (the AML programme) and ``cell types``.
+    """
+    panel = panel or read_panel()
+    raised = panel.effects > 0
+    types = raised.drop(columns=list(STATES), errors="ignore")
+    parts = {
+        "a cell type or state": raised.any(axis=1),
+        "cell types": types.any(axis=1),
+        "malignant cells": raised["malignant"],
+    }
+    return {name: panel.genes[chosen.to_numpy()].tolist() for name, chosen in parts.items()}

@@ -155,6 +155,7 @@ def _queue(run: Run) -> Path:
         "import": "preparation",
         "umap": "preparation",
         "differential": "questions",
+        "prerank": "questions",
         "export": "questions",
         "model": "preparation",
         "annotate": "questions",

@@ -31,7 +31,18 @@ __all__ = [
     "pause_run",
 ]
 
-KINDS = ("pretrain", "finetune", "compare", "import", "umap", "differential", "export", "model", "annotate")
+KINDS = (
+    "pretrain",
+    "finetune",
+    "compare",
+    "import",
+    "umap",
+    "differential",
+    "prerank",
+    "export",
+    "model",
+    "annotate",
+)
 _FROM_FILES = ("import", "annotate")
 """Kinds that need no dataset: an import makes it, an annotation's stands for its model."""
 CANCEL_GRACE_S = 10.0  # from the wish to the signal
@@ -95,7 +106,7 @@ def create_run(
             rest = dict.fromkeys(("process_started", "started", "finished", "progress", "error"))
             home.write_json(folder / "status.json", state | rest)
     except (InputError, OSError):
-        if kind not in ("compare", "differential") or not (path / "config.json").exists():
+        if kind not in ("compare", "differential", "prerank") or not (path / "config.json").exists():
             raise
     return Run(path)
 

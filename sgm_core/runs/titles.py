@@ -38,6 +38,8 @@ def run_title(kind: str, dataset: str, parameters: Mapping[str, Any], source: st
         return ", ".join(filter(None, [f"Finetune {start}", scheme]))
     if kind == "differential":
         return f"{parameters.get('name_a') or 'A'} against {parameters.get('name_b') or 'B'}"
+    if kind == "prerank":
+        return f"All genes of {parameters.get('run') or dataset} ranked against {parameters.get('library')}"
     if kind == "model":
         return f"Model {parameters.get('name') or ''} of {dataset}"
     if kind == "annotate" and parameters.get("file"):

@@ -104,6 +104,10 @@ def execute(run: Run, observer: Observer | None = None) -> None:
         from sgm_core.analysis.differential import differential_run
 
         differential_run(run.parameters, run.path, watcher)
+    elif run.kind == "prerank":
+        from sgm_core.analysis.prerank import prerank_run
+
+        prerank_run(run.parameters, run.path, watcher)
     elif run.kind == "model":
         from sgm_core.annotation.fit import fit_model
 

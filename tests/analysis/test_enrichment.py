@@ -11,7 +11,6 @@ from sgm_core.analysis.enrichment import (
     enrich_run,
     group_terms,
     over_representation,
-    prerank,
     split_term,
 )
 from sgm_core.analysis.masks import gene_statistics, top_genes
@@ -152,17 +151,3 @@ def test_by_lift_only_genes_whose_lower_bound_is_above_1_are_taken(demo_dataset)
     one = enrich_run(masks[masks["seed"].isin([-1, 0])], terms, top=200)
     assert "lift" not in one.lists
     assert "one model can't tell a preference from chance" in one.notes["lift"]
-
-
-def test_prerank_finds_a_shifted_set_and_repeats_itself() -> None:
-    rng = np.random.default_rng(0)
-    statistic = pd.Series(rng.normal(size=300), index=[f"G{i}" for i in range(300)])
-    statistic.iloc[:15] += 2
-    terms = {"up (GO:0000001)": [f"G{i}" for i in range(15)], "flat": [f"G{i}" for i in range(100, 130)]}
-    table = prerank(statistic, terms, permutations=200, seed=1)
-    assert table.loc[0, ["term", "go_id", "n_term"]].tolist() == ["up", "GO:0000001", 15]
-    assert table.loc[0, "nes"] > 1.8
-    assert table.loc[0, "q_value"] < 0.01
-    pd.testing.assert_frame_equal(table, prerank(statistic, terms, permutations=200, seed=1))
-    with pytest.raises(InputError, match="no term has 5 to 500 genes among the 300 that are ranked"):
-        prerank(statistic, {"tiny": ["G1"]})

@@ -8,9 +8,13 @@ from real_masks import RealMasks, real_masks
 
 from sgm_core.analysis.biology import biology, biology_sentence, biology_verdict
 from sgm_core.analysis.diagnostic import diagnostic
+from sgm_core.analysis.enrichment import enrich_run
+from sgm_core.analysis.enrichment_words import claim
 from sgm_core.analysis.masks import gene_statistics, lift_problem, preferred_genes
+from sgm_core.analysis.planted import planted_precision, planted_sentence
 from sgm_core.analysis.rankings import rankings
 from sgm_core.analysis.verdict import agreement_sentence, verdict
+from sgm_core.resources.panel import planted_genes
 
 
 def made(demo_home: Path, **how) -> RealMasks:
@@ -49,6 +53,27 @@ def test_an_untrained_masker_is_not_called_guided(untrained: RealMasks) -> None:
     assert "guided" not in found.sentence
     assert "training added nothing" in found.sentence
     assert d["added_sd"] < 0.03
+
+
+@pytest.mark.parametrize("which", ["untrained", "uniform", "trained"])
+def test_terms_of_masks_that_are_not_proven_guided_say_nothing_of_the_model(which: str, request) -> None:
+    """The genes of random weights are genes, too: some library has a term for them."""
+    found: RealMasks = request.getfixturevalue(which)
+    d = diagnostic(found.masks, found.cells, basis="strata", start=found.start)
+    first = rankings(found.masks, top=30)
+    terms = {"its own": first.lists["frequency"][:20], "others": first.universe[::9]}
+    said = claim(enrich_run(found.masks, terms, top=30, start=found.start), "frequency", d, "30 genes")
+    assert said.found >= 1
+    assert said.confidence != "proven"
+    assert "It says nothing of what the model learned" in said.sentence
+
+
+@pytest.mark.parametrize("which", ["untrained", "uniform"])
+def test_masks_that_learned_nothing_do_not_find_what_was_planted(which: str, request) -> None:
+    found: RealMasks = request.getfixturevalue(which)
+    table = planted_precision(rankings(found.masks, top=50, start=found.start), planted_genes())
+    for name in planted_genes():
+        assert planted_sentence(table, name).confidence != "proven"
 
 
 def test_nor_is_one_untrained_model_without_its_start(untrained: RealMasks) -> None:

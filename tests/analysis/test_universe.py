@@ -9,6 +9,8 @@ UNIVERSE = [f"GENE{i}" for i in range(50)] + [
     "KMT2A", "SEPTIN9", "MARCHF1", "MARCHF3", "MTARC1", "CD34", "HLA-A", "C1orf112", "TP53", "OLDNAME",
 ]  # fmt: skip
 
+KNOWN = {"OLDNAME": ("NEWNAME",), "ENSG00000174059": ("CD34",)}
+
 
 @pytest.mark.parametrize(
     ("written", "gene", "how"),
@@ -22,6 +24,8 @@ UNIVERSE = [f"GENE{i}" for i in range(50)] + [
         ("2001-09-09", "SEPTIN9", "mapped by date"),
         ("TP53.1", "TP53", "suffix taken off: TP53.1 -> TP53"),
         ("HLA.A", "HLA-A", "dots for hyphens: HLA.A -> HLA-A"),
+        ("ENSG00000174059.17", "CD34", "version taken off: ENSG00000174059.17 -> CD34"),
+        ("ENSG00000174059", "CD34", "mapped by alias"),
         ("GRCh38_CD34", "CD34", "genome prefix taken off"),
         ("ENSG00000174059_CD34", "CD34", "Ensembl id"),
         ("cd34", "CD34", "mapped by case: cd34 -> CD34"),
@@ -29,11 +33,12 @@ UNIVERSE = [f"GENE{i}" for i in range(50)] + [
     ],
 )
 def test_a_name_is_found_and_that_is_said(written, gene, how):
-    fitted = fit_list(["GENE1", written], UNIVERSE, {"OLDNAME": ("NEWNAME",)})
+    fitted = fit_list(["GENE1", written], UNIVERSE, KNOWN)
     assert fitted.genes == ("GENE1", gene)
     assert fitted.outside == ()
+    assert [(old, new) for old, new, _ in fitted.mapped] == [(written, gene)]
     assert how in " ".join(fitted.notes)
-    exact = fit_list(["GENE1", written], UNIVERSE, {"OLDNAME": ("NEWNAME",)}, exact=True)
+    exact = fit_list(["GENE1", written], UNIVERSE, KNOWN, exact=True)
     assert (exact.genes, exact.outside) == (("GENE1",), (written,))
 
 

@@ -80,7 +80,7 @@ def test_enrich_a_run_prints_controls_and_keeps_the_table(
     assert "25 terms of eligible size; universe: 1,000 genes; lists: top 40" in out
     assert "Control: most masked genes under uniform masks" in out
     table = open_run(run_id).read_table("enrichment")
-    assert set(table["ranking"]) == {"frequency", "lift", "uniform", "expression", "inverse"}
+    assert set(table["ranking"]) == {"frequency", "lift", "uniform", "start", "expression", "inverse"}
     assert set(table["library"]) == {"sets.gmt"}
     _, out, _ = call(capsys, "enrich", run_id, "--genesets", gmt, "--top", 40, "--by", "lift", "--json")
     data = json.loads(out)

@@ -27,6 +27,7 @@ def test_the_controls_stand_beside_the_arm(open_page, compare_run):
         "Self-guided, most masked",
         "Self-guided, highest lift",
         "Uniform masks, most masked",
+        "Before training, most masked",
         "Highest mean expression",
         "Lowest mean expression",
     ]
@@ -76,3 +77,63 @@ def test_what_was_done_to_ones_own_list_is_said(open_page, demo_dataset):
     assert "Note: the header 'gene' of your list left out" in said
     assert f"Note: mapped by case: {genes[7].lower()} -> {genes[7]}" in said
     assert "1 of 8 genes are outside the universe: NOTAGENE" in said
+
+
+def test_masks_that_are_not_guided_are_said_to_mean_nothing(open_page, compare_run):
+    text = text_of(open_page("enrichment", genes="Most masked", arm="Uniform + summary"))
+    assert "Proven" not in text
+    guided = text_of(open_page("enrichment", genes="Highest lift"))
+    assert "than chance" in guided
+
+
+def test_two_rankings_stand_side_by_side(open_page, compare_run):
+    page = open_page("enrichment", genes="Highest lift", shows="Side by side")
+    assert not page.exception
+    assert not page.error
+    text = text_of(page)
+    assert "Universe: the 1,000 genes that both could hide" in text
+    assert "They share" in text
+    table = next(frame.value for frame in page.dataframe if "q_difference" in frame.value)
+    assert set(table["found"]) <= {"both", "A alone", "B alone", "neither"}
+
+
+def test_all_genes_are_ranked_by_a_worker_that_is_asked_once(open_page, compare_run, monkeypatch):
+    from sgm_core.runs.worker import carry_out
+
+    monkeypatch.setattr("pages.components.enrichment_rank.launch", lambda run: carry_out(run, run))
+    page = open_page("enrichment", genes="Highest lift", shows="All genes ranked")
+    assert "Not asked yet" in text_of(page)
+    next(button for button in page.button if button.key == "rank-genes").click().run()
+    assert not page.exception
+    text = text_of(page)
+    assert "lie among the genes that are hidden most" in text
+    assert "Leading genes" in text
+    again = open_page("enrichment", genes="Highest lift", shows="All genes ranked")
+    assert "Not asked yet" not in text_of(again)
+
+
+def test_a_universe_that_is_pasted_and_ensembl_ids(open_page, demo_dataset):
+    genes = [str(gene) for gene in demo_dataset.genes]
+    page = open_page("enrichment")
+    page.radio(key="universe").set_value("own").run()
+    page.text_area(key="list").set_value(" ".join([*genes[:6], "9-Sep"])).run()
+    assert "Paste the genes of the universe" in text_of(page)
+    page.text_area(key="universe-list").set_value(" ".join([*genes[:500], "SEPTIN9"])).run()
+    assert not page.exception
+    assert "Universe: the genes that I pasted (501)" in text_of(page)
+    changed = next(frame.value for frame in page.dataframe if "As written" in frame.value)
+    assert changed.to_numpy().tolist() == [["9-Sep", "SEPTIN9", "date"]]
+
+
+def test_genes_that_are_sent_arrive(open_page, compare_run, demo_dataset):
+    from pages.components import handover
+
+    genes = demo_dataset.genes[:7].tolist()
+    page = open_page("enrichment")
+    page.session_state["sent"] = (handover.MASKED, {"marked": (genes, genes)})
+    page.switch_page("pages/masked_genes.py").run()
+    assert not page.exception
+    assert f"7 genes marked: {genes[0]}" in text_of(page)
+    next(button for button in page.button if button.label == "Take the marks off").click().run()
+    assert not page.exception
+    assert "marked:" not in text_of(page)

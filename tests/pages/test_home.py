@@ -15,8 +15,8 @@ def test_with_the_demo_it_says_simulated_and_gives_the_tour(open_page, compare_r
     page = open_page("home")
     assert "1 dataset, 1 run: 1 done." in text_of(page)
     assert "SIMULATED" in text_of(page)
-    assert "Five minutes with the demo (simulated)" in text_of(page)
-    assert [button.label for button in page.button] == ["Open Compare"]
+    assert "A tour of the demo (simulated)" in text_of(page)
+    assert [button.label for button in page.button] == ["Open Compare", "Start the tour"]
 
 
 def test_it_names_what_it_computes_on(open_page):
