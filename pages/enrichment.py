@@ -18,8 +18,8 @@ from pages.components import (
     tables,
 )
 from sgm_core.analysis.enrichment import Enrichment
-from sgm_core.analysis.enrichment_words import claim
 from sgm_core.analysis.masks import lift_problem, preferred_genes
+from sgm_core.analysis.term_claim import claim
 from sgm_core.errors import InputError
 from sgm_core.escape import escape
 from sgm_core.figures import enrichment as figures

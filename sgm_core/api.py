@@ -267,8 +267,8 @@ def enrich(
     --------
     >>> sgm_core.enrich(run, "go.gmt").query("q_value < 0.05")  # doctest: +SKIP
     """
-    from sgm_core.analysis.enrichment_words import claim
     from sgm_core.analysis.rankings import OWN
+    from sgm_core.analysis.term_claim import claim
     from sgm_core.runs.terms import diagnosed, run_terms
 
     run, sets = _run(run), _gene_sets(genesets)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sgm_core.cells.by_gene import FOLDER as BY_GENE
 from sgm_core.cells.dataset import Dataset, open_dataset
 
 BUNDLE = "fixture"
@@ -32,7 +33,9 @@ def few(demo_home: Path, home: Path, step: int = 4) -> Dataset:
     )
     own = {"name": "few", "n_cells": len(rows), "content_hash": f"{step:02d}{meta['content_hash'][2:]}"}
     (target / "dataset.json").write_text(json.dumps(meta | own))
-    shutil.rmtree(target / "embeddings", ignore_errors=True)
+    for made_of_all in ("embeddings", "facts", BY_GENE):
+        shutil.rmtree(target / made_of_all, ignore_errors=True)
+    (target / "quality.parquet").unlink(missing_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SGM_HOME", str(home))
         return open_dataset("few")

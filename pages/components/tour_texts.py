@@ -19,9 +19,9 @@ from pages.components import (
     words,
 )
 from sgm_core import demo_session
-from sgm_core.analysis.enrichment_words import claim
 from sgm_core.analysis.masks import default_arm
 from sgm_core.analysis.metrics import pair_in_view
+from sgm_core.analysis.term_claim import claim
 from sgm_core.analysis.verdict import agreement_sentence
 from sgm_core.cells.dataset import Dataset
 from sgm_core.escape import escape

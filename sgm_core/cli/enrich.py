@@ -149,7 +149,7 @@ def _enrich_list(args: argparse.Namespace, path: Path, sets: GeneSets) -> Output
 
 
 def _enrich_run(args: argparse.Namespace, run: Run, path: Path, sets: GeneSets) -> Output:
-    from sgm_core.analysis.enrichment_words import claim
+    from sgm_core.analysis.term_claim import claim
     from sgm_core.errors import InputError
     from sgm_core.runs.terms import diagnosed, run_terms
 

@@ -1,14 +1,13 @@
 """The report's section on enrichment: what the hidden genes do, over which universe, beside the controls."""
 
-from sgm_core.analysis.confidence import of_terms
 from sgm_core.analysis.enrichment import Enrichment, enrich_run, group_terms
 from sgm_core.analysis.masks import lift_problem, preferred_genes
-from sgm_core.analysis.verdict import comes_back
+from sgm_core.analysis.term_claim import claim
 from sgm_core.errors import InputError
 from sgm_core.figures import enrichment as figures
 from sgm_core.figures.palette import arm_name
 from sgm_core.report.content import Block, Drawing, Said, Section, Table
-from sgm_core.report.enrichment_words import answer, libraries, of_ranking, side_by_side, stated
+from sgm_core.report.enrichment_words import libraries, of_ranking, side_by_side, stated
 from sgm_core.report.source import Source
 from sgm_core.resources.store import Resource, read_gene_sets, resource_path
 
@@ -47,22 +46,15 @@ def enrichment_section(source: Source, library: Resource) -> Section:
     assert masks is not None, "an arm is one of `arms`"
     blocks: list[Block] = []
     try:
-        found = enrich_run(masks, sets.terms, arm, top, SMALLEST, LARGEST)
+        found = enrich_run(masks, sets.terms, arm, top, SMALLEST, LARGEST, start=source.table("masks_start"))
     except InputError as error:
         return Section("enrichment", "What they do (Figure 3)", (Said(f"{_capital(str(error))}."),))
     order = main_order(source, found)
     terms, facts = of_ranking(found, order)
     n_list = len(found.lists[order])
     what = f"the {n_list:,} {'most masked genes' if order == 'frequency' else 'genes of highest lift'}"
-    n_found = int((terms["q_value"] < figures.SIGNIFICANT).sum())
-    sentence, sure = answer(terms, facts, what), of_terms(n_found) if len(terms) else None
-    measured = source.diagnostic(arm)
-    if n_found and comes_back(measured) != "proven":
-        # whatever hides expressed genes finds the terms of expressed genes
-        judged = source.verdict(arm)
-        sure = "undecided" if judged.confidence == "undecided" else "chance"
-        sentence += f" It says nothing of what the model learned: {judged.sentence}."
-    blocks.append(Said(sentence, sure, arm_name(arm)))
+    said = claim(found, order, source.diagnostic(arm), what)
+    blocks.append(Said(f"{said.sentence}.", said.confidence, arm_name(arm)))
     blocks.append(Said(f"{stated(library, facts, 'the genes that the run could hide')}."))
     blocks += [Said(f"{_capital(note)}.") for note in (*sets.put_right, *facts.notes)]
     if order in found.notes:
@@ -81,7 +73,10 @@ def enrichment_section(source: Source, library: Resource) -> Section:
         )
     counts, wide = side_by_side(found, arm_name(arm))
     title = "Terms found by each ranking"
-    note = "What uniform masks or plain expression find too, guided masks did not discover. Grey: controls."
+    note = (
+        "What uniform masks, masks before training or plain expression find too, guided masks did not "
+        "discover. Grey: controls."
+    )
     blocks.append(Drawing("rankings", figures.rankings(counts, title), title, counts, note))
     blocks.append(Table("adjusted-p", wide, "Adjusted p of the top terms in every ranking", folded=True))
     return Section("enrichment", "What they do (Figure 3)", tuple(blocks))

@@ -9,10 +9,10 @@ from real_masks import RealMasks, real_masks
 from sgm_core.analysis.biology import biology, biology_sentence, biology_verdict
 from sgm_core.analysis.diagnostic import diagnostic
 from sgm_core.analysis.enrichment import enrich_run
-from sgm_core.analysis.enrichment_words import claim
 from sgm_core.analysis.masks import gene_statistics, lift_problem, preferred_genes
 from sgm_core.analysis.planted import planted_precision, planted_sentence
 from sgm_core.analysis.rankings import rankings
+from sgm_core.analysis.term_claim import claim
 from sgm_core.analysis.verdict import agreement_sentence, verdict
 from sgm_core.resources.panel import planted_genes
 
