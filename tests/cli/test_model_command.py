@@ -46,8 +46,9 @@ def test_a_model_from_fit_to_annotation(fitted, sgm_home: Path, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--backbone", "tiny", "--data", "d"], "can't be kept as a model yet"),
-        (["--data", "d", "--arm", "self-guided"], "can't be kept as a model yet"),
+        (["--backbone", "none", "--data", "d"], "backbone is 'none': choose a size"),
+        (["--data", "d", "--arm", "self-guided"], "can't be kept as a model: choose hvg-logistic"),
+        (["--backbone", "tiny", "--data", "d", "--scheme", "last-block"], "can't be kept as a model: choose"),
         ([], "give one"),
         (["nothing"], "no run 'nothing'"),
         (["--data", "none"], "no dataset 'none'"),

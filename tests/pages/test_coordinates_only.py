@@ -53,7 +53,7 @@ def test_home_and_enrichment_offer_the_map(open_page, atlas):
     page = open_page("enrichment")
     assert not page.exception and not page.error
     assert "points holds coordinates and labels only" in text_of(page)
-    assert page.radio(key="universe").options == ["The library's own genes"]
+    assert page.radio(key="universe").options == ["The library's own genes", "A list that I paste"]
 
 
 def test_timepoints_are_in_the_order_of_the_disease():

@@ -96,7 +96,7 @@ def test_errors_are_predicted_by_gene_and_stratum() -> None:
 def test_errors_are_predicted_by_the_cells_content() -> None:
     """Half the cells express other genes, and are reconstructed worse."""
     values = toy_cells(300)
-    kind = torch.arange(200) < 150
+    kind = torch.arange(300) < 150
     values[:150, :20] = 0
     values[150:, 20:] = 0
     model, expected = model_of("error-guided"), torch.where(kind, 1.5, 0.3).unsqueeze(1).expand_as(values)
