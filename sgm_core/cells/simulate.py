@@ -35,6 +35,7 @@ _TYPES: dict[str, tuple[float, tuple[str, ...], bool]] = {
 CELL_TYPES = tuple(_TYPES)
 _LIKENESS = tuple(name for name, (_, _, leukaemic) in _TYPES.items() if leukaemic)
 _BLASTS = {"Diagnosis": 0.7, "Treatment": 0.25, "Relapse": 0.6, "Healthy": 0.0}
+_LEAST = 5  # cells of a sample
 _CYCLING = {"LMPP": 0.25, "GMP": 0.4, "Promonocyte": 0.2, "Early erythroid": 0.5, "HSC": 0.05, "CD8 T": 0.05}
 
 
@@ -76,12 +77,14 @@ def simulate(
     panel = read_panel()
     if not 50 <= n_genes <= len(panel.genes):
         raise InputError(f"n_genes is {n_genes}: the demo has {len(panel.genes)}; take 50 to that many")
-    if n_aml + n_healthy < 2 or n_cells < 10 * (n_aml + n_healthy):
+    donors, samples = n_aml + n_healthy, _samples(n_aml, n_healthy)
+    least = max(10 * donors, _LEAST * len(samples))
+    if donors < 2 or n_cells < least:
         raise InputError(
-            f"{n_cells} cells of {n_aml + n_healthy} donors: take 2 donors or more and 10 cells each"
+            f"{n_cells} cells of {donors} donors: take 2 donors or more, and for so many donors {least} cells"
         )
     rng = np.random.default_rng([seed, 20260])
-    obs = _draw_cells(rng, n_cells, n_aml, n_healthy)
+    obs = _draw_cells(rng, n_cells, samples)
     profile = _profiles(rng, panel, obs, mixing)
     chosen = np.linspace(0, len(panel.genes) - 1, n_genes).round().astype(int)
     mean = np.exp2(profile)
@@ -95,20 +98,25 @@ def simulate(
     return counts, obs, panel.genes[chosen]
 
 
-def _draw_cells(rng: np.random.Generator, n_cells: int, n_aml: int, n_healthy: int) -> pd.DataFrame:
-    """Draw samples, then each cell's type: blasts by the leukaemia, the rest by the healthy shares."""
-    shares = np.array([share for share, _, _ in _TYPES.values()])
-    shares /= shares.sum()
-    # Every AML donor is seen at diagnosis; some are missed later, as in real cohorts.
-    samples = [
+def _samples(n_aml: int, n_healthy: int) -> list[tuple[str, str]]:
+    """Return donor and timepoint of each sample: AML donors are all seen at diagnosis, some missed later."""
+    of_patients = [
         (f"AML{donor + 1:02d}", timepoint)
         for donor in range(n_aml)
         for step, timepoint in enumerate(TIMEPOINTS)
         if step == 0 or (donor + step) % 5
-    ] + [(f"BM{donor + 1:02d}", "Healthy") for donor in range(n_healthy)]
-    leukaemia = {f"AML{donor + 1:02d}": rng.dirichlet(np.full(len(_LIKENESS), 1.2)) for donor in range(n_aml)}
+    ]
+    return of_patients + [(f"BM{donor + 1:02d}", "Healthy") for donor in range(n_healthy)]
+
+
+def _draw_cells(rng: np.random.Generator, n_cells: int, samples: list[tuple[str, str]]) -> pd.DataFrame:
+    """Draw samples, then each cell's type: blasts by the leukaemia, the rest by the healthy shares."""
+    shares = np.array([share for share, _, _ in _TYPES.values()])
+    shares /= shares.sum()
+    patients = dict.fromkeys(donor for donor, when in samples if when != "Healthy")
+    leukaemia = {donor: rng.dirichlet(np.full(len(_LIKENESS), 1.2)) for donor in patients}
     weights = rng.lognormal(0, 0.3, len(samples)) * [2.0 if when == "Healthy" else 1.0 for _, when in samples]
-    sizes = 5 + rng.multinomial(n_cells - 5 * len(samples), weights / weights.sum())
+    sizes = _LEAST + rng.multinomial(n_cells - _LEAST * len(samples), weights / weights.sum())
     parts = []
     for (donor, timepoint), size in zip(samples, sizes):
         malignant = rng.random(size) < _BLASTS[timepoint] * rng.uniform(0.8, 1.2)

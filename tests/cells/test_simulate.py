@@ -105,7 +105,7 @@ def test_seed_decides():
     assert list(genes) == sorted(set(genes)) and len(genes) == 100
 
 
-@pytest.mark.parametrize(("n_cells", "n_genes"), [(300, 10), (300, 1001), (20, 100)])
+@pytest.mark.parametrize(("n_cells", "n_genes"), [(300, 10), (300, 1001), (20, 100), (120, 100)])
 def test_impossible_sizes_are_refused(n_cells, n_genes):
     with pytest.raises(InputError, match="take"):
         simulate(n_cells=n_cells, n_genes=n_genes)
