@@ -24,7 +24,7 @@ from sgm_core.errors import InputError
 from sgm_core.escape import escape
 from sgm_core.figures import enrichment as figures
 from sgm_core.figures.palette import arm_name
-from sgm_core.report.enrichment_words import Sizes, answer, of_ranking, side_by_side, stated
+from sgm_core.report.enrichment_words import Sizes, answer, listed, of_ranking, side_by_side, stated
 from sgm_core.resources.store import Resource
 from sgm_core.review import artefacts, left_out_sentence
 from sgm_core.runs.store import Run
@@ -238,7 +238,7 @@ def run_terms(
         raise InputError(f"{sentence(found.notes[order])} Choose the most masked genes instead.")
     terms, facts = of_ranking(found, order)
     n = len(found.lists[order])
-    what = f"the {n:,} {'most masked genes' if order == 'frequency' else 'genes of highest lift'}"
+    what = listed(n, order)
     said = claim(found, order, mask_tables.diagnose(run, arm), what)
     with answer_line:
         frame.answer(f"{escape(said.sentence)}.", said.confidence)

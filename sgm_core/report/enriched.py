@@ -7,7 +7,7 @@ from sgm_core.errors import InputError
 from sgm_core.figures import enrichment as figures
 from sgm_core.figures.palette import arm_name
 from sgm_core.report.content import Block, Drawing, Said, Section, Table
-from sgm_core.report.enrichment_words import libraries, of_ranking, side_by_side, stated
+from sgm_core.report.enrichment_words import libraries, listed, of_ranking, side_by_side, stated
 from sgm_core.report.source import Source
 from sgm_core.resources.store import Resource, read_gene_sets, resource_path
 
@@ -52,7 +52,7 @@ def enrichment_section(source: Source, library: Resource) -> Section:
     order = main_order(source, found)
     terms, facts = of_ranking(found, order)
     n_list = len(found.lists[order])
-    what = f"the {n_list:,} {'most masked genes' if order == 'frequency' else 'genes of highest lift'}"
+    what = listed(n_list, order)
     said = claim(found, order, source.diagnostic(arm), what)
     blocks.append(Said(f"{said.sentence}.", said.confidence, arm_name(arm)))
     blocks.append(Said(f"{stated(library, facts, 'the genes that the run could hide')}."))

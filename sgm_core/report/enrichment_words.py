@@ -44,6 +44,12 @@ def libraries() -> dict[str, Resource]:
     return {resource.name: resource for resource in found}
 
 
+def listed(n: int, order: str) -> str:
+    """Return what a list of a run's genes is, by its order: ``the 200 most masked genes``."""
+    before, after = ("most masked ", "") if order == "frequency" else ("", " of highest lift")
+    return f"the {before}gene{after}" if n == 1 else f"the {n:,} {before}genes{after}"
+
+
 def answer(table: pd.DataFrame, facts: Sizes, what: str) -> str:
     """Say how many terms hold more of the genes than chance, and which is the strongest."""
     found = table[table["q_value"] < SIGNIFICANT]
