@@ -17,6 +17,7 @@ from pages.components import (
     show,
     tables,
 )
+from sgm_core.analysis.confidence import SIGNIFICANT
 from sgm_core.analysis.enrichment import Enrichment
 from sgm_core.analysis.masks import lift_problem, preferred_genes
 from sgm_core.analysis.term_claim import claim
@@ -130,7 +131,7 @@ def sure_of(table: pd.DataFrame) -> str | None:
     """Return how sure the answer on a list of one's own is: whether a term passes the limit."""
     if table.empty:
         return None
-    return confidence.of_terms(int((table["q_value"] < figures.SIGNIFICANT).sum()))
+    return confidence.of_terms(int((table["q_value"] < SIGNIFICANT).sum()))
 
 
 def state_test(library: Resource, facts: Sizes, universe: str) -> None:

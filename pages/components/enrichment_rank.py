@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components import asked, enrichment_term, frame, gene_sets, mask_tables, show, tables, words
+from sgm_core.analysis.confidence import SIGNIFICANT
 from sgm_core.analysis.enrichment import split_term
 from sgm_core.analysis.prerank import PERMUTATIONS, RANKED, TABLE, running_sum
 from sgm_core.analysis.universe import fit_terms
@@ -20,7 +21,6 @@ from sgm_core.runs.prerank import create_prerank, prerank_id
 from sgm_core.runs.store import ACTIVE, Run, open_run
 from sgm_core.runs.terms import gene_values
 
-_SIGNIFICANT = 0.05
 _WHAT = {"frequency": "mask frequency", "lift": "lift"}
 _COLUMNS = {
     "term": st.column_config.TextColumn("Term", width="large", pinned=True),
@@ -108,12 +108,12 @@ def _result(
 def _answer(run: Run, rows: pd.DataFrame, arm: str, by: str) -> tuple[str, str]:
     """Say how many terms lie at an end of the ranking, and whether that can mean the model."""
     first, last = (
-        int(((rows["q_value"] < _SIGNIFICANT) & side).sum()) for side in (rows["nes"] > 0, rows["nes"] < 0)
+        int(((rows["q_value"] < SIGNIFICANT) & side).sum()) for side in (rows["nes"] > 0, rows["nes"] < 0)
     )
     text = (
         f"{words.count(first, 'term')} of {len(rows):,} lie among the genes that are hidden most, {last:,} "
     )
-    text += f"among those that are hidden least (adjusted p under {_SIGNIFICANT})"
+    text += f"among those that are hidden least (adjusted p under {SIGNIFICANT})"
     d = mask_tables.diagnose(run, arm)
     if not guided_beyond_expression(d):
         judged = mask_tables.judge(run, arm)

@@ -11,6 +11,9 @@ MEANINGS = {
     "chance": "what chance alone brings",
 }
 
+SIGNIFICANT = 0.05
+"""Adjusted p below which a term counts as found, in every test of gene sets."""
+
 
 def of_pair(pair: Mapping[str, Any]) -> str | None:
     """Return the confidence of a paired difference; None while there is nothing to be sure of."""

@@ -5,10 +5,10 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
+from sgm_core.analysis.confidence import SIGNIFICANT
 from sgm_core.analysis.enrichment import Enrichment
 from sgm_core.analysis.verdict import guided_beyond_expression, verdict
 
-SIGNIFICANT = 0.05
 UNTAUGHT = ("uniform", "start")
 """Rankings of masks that nothing was learned for."""
 

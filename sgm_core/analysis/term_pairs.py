@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, fisher_exact
 
+from sgm_core.analysis.confidence import SIGNIFICANT
 from sgm_core.analysis.enrichment import over_representation
 from sgm_core.analysis.universe import fit_terms
 from sgm_core.errors import InputError
 
-SIGNIFICANT = 0.05
 BOTH, FIRST, SECOND, NEITHER = "both", "first", "second", "neither"
 
 

@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from sgm_core.analysis.confidence import SIGNIFICANT
 from sgm_core.escape import escape
 from sgm_core.figures.palette import SAFE
 from sgm_core.figures.style import NEUTRAL, finish, label, p_text
-
-SIGNIFICANT = 0.05
 
 
 def terms(table: pd.DataFrame, title: str, n: int = 20) -> go.Figure:

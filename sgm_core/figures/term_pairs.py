@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from sgm_core.analysis.confidence import SIGNIFICANT
 from sgm_core.escape import escape
-from sgm_core.figures.enrichment import SIGNIFICANT, wrapped
+from sgm_core.figures.enrichment import wrapped
 from sgm_core.figures.palette import SAFE
 from sgm_core.figures.style import (
     LEGEND_UNDER,

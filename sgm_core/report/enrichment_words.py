@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from sgm_core.analysis.confidence import SIGNIFICANT
 from sgm_core.analysis.enrichment import Enrichment
-from sgm_core.figures.enrichment import SIGNIFICANT
 from sgm_core.figures.style import p_text
 from sgm_core.resources.store import Resource, list_resources
 from sgm_core.units import count
