@@ -43,6 +43,8 @@ GRID: dict[str, tuple[str, dict[str, Any]]] = {
     "uniform, 0.03 of zeros": ("uniform", {"zero_ratio": 0.03}),
     "uniform, 0.50 / 0.50": ("uniform", {"mask_ratio": 0.5, "zero_ratio": 0.5}),
     "uniform + summary": ("uniform+summary", {}),
+    "uniform + summary, whole cell 0.1": ("uniform+summary", {"whole_cell": 0.1}),
+    "uniform + summary, whole cell 1": ("uniform+summary", {"whole_cell": 1.0}),
     # who is hidden: equal numbers of non-zero and of zero genes
     "expression + summary": ("expression+summary", {}),
     "inverse expression + summary": ("inverse-expression+summary", {}),
