@@ -24,7 +24,7 @@ from sgm_core.saved.keeper import Keeper
 from sgm_core.training.config import FinetuneConfig, PretrainConfig
 from sgm_core.training.data import ahead, group_size
 from sgm_core.training.stopping import BestEpoch, Score
-from sgm_core.training.together import Together
+from sgm_core.training.together import Alone, Together
 from sgm_core.world import ALONE, world
 
 _Made = TypeVar("_Made")
@@ -84,6 +84,9 @@ class Task(Generic[_Made]):
         None where there is nothing to judge it by: the last epoch is then kept.
         """
         raise NotImplementedError
+
+    def take(self, modules: Sequence[nn.Module]) -> None:
+        """Go on, after the training, with its modules as one process has them; none but in the first."""
 
     def counted(self) -> list[Tensor]:
         """Return what is counted over batches; where processes share these, each counts its part."""
@@ -145,7 +148,7 @@ class Loop(Generic[_Made]):
     ) -> None:
         self.task, self.recipe, self.observer, self.keeper = task, recipe, observer or Observer(), keeper
         self.world = world() if task.shared else ALONE
-        self.together = Together(task.modules, self.world)
+        self.together = self._shared_out()
         self.parameters = [p for module in task.modules for p in module.parameters()]
         self.optimiser = torch.optim.Adam(
             task.groups(), weight_decay=recipe.weight_decay, amsgrad=recipe.amsgrad
@@ -171,17 +174,28 @@ class Loop(Generic[_Made]):
         Cancelled
             If the user asked for it; where there is a keeper, it has the state of that moment.
         """
-        epochs = self.recipe.epochs
+        task, epochs = self.task, self.recipe.epochs
         if self.keeper is not None and (state := self.keeper.load()) is not None:
             self.load_state_dict(state)
             self._leave_counts_to_the_first()
             self.observer.message(f"{self.task.phase} goes on from its checkpoint: {self._where()}")
         while self.epoch < min(epochs, until or epochs) and not self._ended:
             self._train_epoch()
-        if self.best is not None and (self._ended or self.epoch == epochs):
-            self.best.restore()
+        if self._ended or self.epoch == epochs:
+            if self.best is not None:
+                self.best.restore()
+            task.take(self.together.plain())
         if self.keeper is not None:
             self.keeper.say_cost()
+
+    def _shared_out(self) -> Alone:
+        if self.world.size == 1:
+            return Alone(self.task.modules)
+        if getattr(self.recipe, "parallel", "ddp") == "fsdp":
+            from sgm_core.training.sharded import Sharded  # its import takes a second
+
+            return Sharded(self.task.modules, self.world, self.task.device)
+        return Together(self.task.modules, self.world)
 
     @property
     def _ended(self) -> bool:
@@ -197,7 +211,7 @@ class Loop(Generic[_Made]):
         self._started = time.perf_counter() - earlier
         self.steps(order)
         self.world.collect(task.counted())
-        score = task.end_epoch(self.epoch, time.perf_counter() - self._started)
+        score = self.together.measure(task.end_epoch, self.epoch, time.perf_counter() - self._started)
         if score is not None:
             score = tuple(self.world.tell(score))
         if not np.isfinite(score or 0).all() or not self.together.finite(self.parameters):
@@ -267,8 +281,9 @@ class Loop(Generic[_Made]):
     def _keep(self) -> None:
         assert self.keeper is not None
         self.world.collect(self.task.counted())
+        state = self.together.whole(self.state_dict())
         if self.world.first:
-            self.keeper.save(self.state_dict(), self._where())
+            self.keeper.save(state, self._where())
 
     def _told(self, answer: bool) -> bool:
         """Return the first process's answer."""
@@ -348,11 +363,14 @@ class Loop(Generic[_Made]):
         if self.task.order is not None:
             self.task.order.bit_generator.state = state["order"]
         for module, weights in zip(self.task.modules, state["modules"], strict=True):
-            module.load_state_dict(weights)
+            module.load_state_dict(self.together.parts_of(weights, module))
         self.optimiser.load_state_dict(state["optimiser"])
+        self.together.loaded(self.optimiser)
         self.schedule.load_state_dict(state["schedule"])
         if self.best is not None:
-            self.best.load_state_dict(state["best"])
+            best = zip(state["best"]["states"], self.task.modules, strict=False)
+            parts = [self.together.parts_of(weights, module) for weights, module in best]
+            self.best.load_state_dict({**state["best"], "states": parts})
         torch.set_rng_state(state["random"])
         if state["random_gpu"] is not None:
             torch.cuda.set_rng_state(state["random_gpu"], self.task.device)

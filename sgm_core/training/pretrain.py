@@ -1,6 +1,6 @@
 """Masked pretraining: what is masked, what the loss is, what an epoch measures; the loop is `loop.py`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.seen import keep_donors
@@ -42,7 +42,7 @@ from sgm_core.training.pooling import write_pooled
 from sgm_core.training.reconstruction_check import check_reconstruction
 from sgm_core.training.start import Start, initial_state, with_corpus
 from sgm_core.training.train_cells import PRETRAINING, TrainCells, train_cells
-from sgm_core.world import leave, world
+from sgm_core.world import ALONE, World, leave, world
 
 _TRAIN, _VALIDATE, _ORDER, _THIN, _FEATURES = range(5)  # purposes of random numbers
 VALIDATION_CELLS = 512
@@ -342,7 +342,9 @@ class Pretraining(Task[Batch]):
         """Measure the validation loss and report the epoch."""
         error, *sums = self._sums.tolist()
         self._set_progress(epoch + 1)
-        loss = validation_loss(self.model, self.values, self.validation, self.config, epoch)
+        # where each process has a part of the weights, all go through the same cells
+        among = ALONE if self.config.parallel == "fsdp" else world()
+        loss = validation_loss(self.model, self.values, self.validation, self.config, epoch, among)
         n_cells = self.cells.size
         counted = max(1, int(self._counted))
         row = {
@@ -356,6 +358,12 @@ class Pretraining(Task[Batch]):
         self.history.append(row | {"cells": counted})
         self.observer.metric(phase="pretrain", arm=self.arm, fold=self.fold, seed=self.config.seed, **row)
         return (-loss,)
+
+    def take(self, modules: Sequence[nn.Module]) -> None:
+        """Go on with the model as one process has it."""
+        for module in modules:
+            assert isinstance(module, MaskedModel)
+            self.model, self.modules = module, [module]
 
     def counted(self) -> list[Tensor]:
         """Return the sums of the epoch, and the counts of the masks."""
@@ -421,24 +429,29 @@ class Pretraining(Task[Batch]):
 
 @torch.no_grad()
 def validation_loss(
-    model: MaskedModel, values: Values, rows: np.ndarray, config: PretrainConfig, epoch: int
+    model: MaskedModel,
+    values: Values,
+    rows: np.ndarray,
+    config: PretrainConfig,
+    epoch: int,
+    among: World = ALONE,
 ) -> float:
     """Return the mean squared error on the masked genes of the validation cells.
 
-    Processes that train together each compute a part of it, and all have the same.
+    The processes `among` which it is shared each compute a part of it, and all have the same.
     """
     model.eval()
     key = epoch if config.validation_masks == "redrawn" else 0
     size = max(1, min(64, _POSITIONS // values.n_positions))
     order = list(token_batches(rows, values.lengths, size))
     errors = torch.zeros(len(order), dtype=torch.float64, device=values.device)
-    make, own = partial(prepare, values, config, _VALIDATE, key), world().deal(range(len(order)))
+    make, own = partial(prepare, values, config, _VALIDATE, key), among.deal(range(len(order)))
     for number, batch in zip(own, ahead(make, (order[i] for i in own), values.device), strict=True):
         with autocast(values.device, config.precision):
             drawn = model.draw(batch.x, batch.noise, batch.subset)
             error = model(batch.x, drawn.masked, batch.target).error
         errors[number] = error.double() * len(batch.rows)
-    return reduce(add, world().sum(errors).tolist(), 0.0) / max(1, len(rows))
+    return reduce(add, among.sum(errors).tolist(), 0.0) / max(1, len(rows))
 
 
 def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> None:

@@ -9,20 +9,21 @@ import pytest
 import torch
 from two_processes import ended, forked
 
+from sgm_core import home
 from sgm_core.cells.dataset import Dataset
 from sgm_core.cells.split import donor_folds
 from sgm_core.progress import Observer
 from sgm_core.training.classifier import train_classifier
 from sgm_core.training.config import FinetuneConfig, PretrainConfig
+from sgm_core.training.kept import keeper_of
 from sgm_core.training.loop import Loop
 from sgm_core.training.pooling import pooled_vectors
-from sgm_core.training.pretrain import pretraining
+from sgm_core.training.pretrain import Pretraining, pretraining
 from sgm_core.training.start import initial_state
 from sgm_core.training.train_cells import every_cell
 from sgm_core.world import ALONE, Group, within, world
 
 SMALL = {"data": "few", "n_genes": 60, "latents": 4, "latent_width": 8, "subset": 2, "device": "cpu"}
-MADE = Callable[[Dataset], dict[str, torch.Tensor]]
 
 
 class Heard(Observer):
@@ -41,11 +42,30 @@ def pretrained(dataset: Dataset, **fields: object) -> dict[str, torch.Tensor]:
     config = PretrainConfig.from_dict(
         {**SMALL, "epochs": 2, "batch_size": 13, "accumulation": 2, "dropout": 0.1, "patience": 9, **fields}
     )
-    heard = Heard()
-    task = pretraining(dataset, config, donor_folds(dataset, n_folds=3)[0], heard)
+    heard, fold = Heard(), donor_folds(dataset, n_folds=3)[0]
+    task = pretraining(dataset, config, fold, heard)
     Loop(task, config, heard).run()
-    weights = {f"weights.{name}": value for name, value in task.model.state_dict().items()}
-    return weights | {"counts": task.counter.sums, "losses": torch.tensor(heard.losses)}
+    return _of(task, heard)
+
+
+def _of(task: Pretraining, heard: Heard) -> dict[str, torch.Tensor]:
+    made = {"counts": task.counter.sums, "losses": torch.tensor(heard.losses)}
+    if world().first or task.config.parallel == "ddp":  # else a process ends with parts of weights
+        made |= {f"weights.{name}": value for name, value in task.model.state_dict().items()}
+    return made
+
+
+def resumed(dataset: Dataset, **fields: object) -> dict[str, torch.Tensor]:
+    """Pretrain with parts of weights, and go on from the checkpoint in its middle."""
+    config = PretrainConfig.from_dict(
+        {**SMALL, "epochs": 2, "patience": 9, "parallel": "fsdp", "checkpoint_minutes": 0.0, **fields}
+    )
+    heard, fold = Heard(), donor_folds(dataset, n_folds=3)[0]
+    for until in (1, None):
+        task = pretraining(dataset, config, fold, heard)
+        keeper = keeper_of(config, home.folder("state") / str(world().size), dataset, fold, heard)
+        Loop(task, config, heard, keeper=keeper).run(until)
+    return _of(task, heard)
 
 
 def finetuned(dataset: Dataset, **fields: object) -> dict[str, torch.Tensor]:
@@ -70,6 +90,7 @@ WORK: dict[str, tuple[Callable[..., dict[str, torch.Tensor]], dict[str, object]]
     "adios": (pretrained, {"masker": "adios", "penalty": "output-norm", "recompute": True}),
     # one cell a batch: one process has nothing to do
     "single cells": (pretrained, {"subset_per": "batch", "batch_size": 1, "epochs": 1, "train_cells": 30}),
+    "parts of weights": (resumed, {"masker": "self-guided", "guide": "error"}),
     "partial": (finetuned, {}),
     "batch statistics": (finetuned, {"head": "mlp", "accumulation": 2}),
     "last block": (finetuned, {"scheme": "last-block", "class_weighting": "authors"}),
@@ -113,11 +134,11 @@ def test_two_processes_train_what_one_does(few_cells: Dataset, in_two: Path, nam
     work, fields = WORK[name]
     first, second = (torch.load(in_two / f"{name}.{rank}", weights_only=True) for rank in range(2))
     alone = work(few_cells, **fields)
-    assert alone.keys() == first.keys()
+    assert alone.keys() == first.keys() and len(alone["losses"]) >= 2
     for key, value in alone.items():
         if key == "counts":
             # masked and not, of each gene: none differs; sums of values in their last digits
             assert torch.equal(value[:4], first[key][:4]) and not second[key].any()
         torch.testing.assert_close(first[key], value, rtol=1e-3, atol=2e-4, msg=_named(key))
-        if key.startswith("weights") or key in ("named", "vectors"):
+        if key in second and (key.startswith("weights") or key in ("named", "vectors")):
             assert torch.equal(first[key], second[key]), f"{key}: the two have come apart"
