@@ -50,8 +50,8 @@ def _fork(work: Callable[[], object], log: Path, rank: int, port: int) -> int:
         os._exit(code)
 
 
-def ended(pid: int, seconds: float = 60) -> int:
-    """Wait for a fork's end; returns its exit code, negative for a signal."""
+def ended(pid: int, seconds: float = 240) -> int:
+    """Wait for a fork's end, on a busy machine too; returns its exit code, negative for a signal."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found, status = os.waitpid(pid, os.WNOHANG)
