@@ -124,6 +124,7 @@ class Ranks:
             distributed.init_process_group(backend, **where)
             if self.rank == 0:
                 run.message(f"{self.size} processes train together ({backend})")
+                self._say_if_idle(run)
             with within(Group(self.rank, self.size, local)):
                 threading.Thread(target=self._watch, args=(run,), daemon=True).start()
                 yield
@@ -132,6 +133,14 @@ class Ranks:
             if why is None:
                 raise
             raise TrainingError(f"{why}; {run.when_resumed}") from error
+
+    def _say_if_idle(self, run: Run) -> None:
+        cells = run.parameters.get("batch_size")
+        if cells and cells < self.size:
+            run.message(
+                f"a batch has {cells} cells for {self.size} processes: some have nothing to do; a larger "
+                "batch_size uses them, and is another training"
+            )
 
     def _why(self, error: RuntimeError) -> str | None:
         """Return what another process did that `error` comes from, None if it is this one's own."""

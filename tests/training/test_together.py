@@ -106,6 +106,10 @@ def together(dataset: Dataset, folder: Path) -> int:
     with within(Group(rank, 2, rank)):
         for name, (work, fields) in WORK.items():
             torch.save(work(dataset, **fields), folder / f"{name}.{rank}")
+        same = {"parallel": "ddp", "batch_size": 24, "dropout": 0.1, "attention_dropout": 0.1}
+        through, again = pretrained(dataset, accumulation=1, **same), resumed(dataset, **same)
+        for name, value in through.items():
+            assert torch.equal(value, again[name]), f"{name}: two go on as if they had never stopped"
     assert world() is ALONE
     return 0
 
