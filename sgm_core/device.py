@@ -55,6 +55,13 @@ def gpus() -> tuple[Gpu, ...]:
     return _visible(os.environ.get("CUDA_VISIBLE_DEVICES"), int(time.monotonic() // _FRESH_S))
 
 
+def visible_cards() -> list[str]:
+    """Return the names under which ``CUDA_VISIBLE_DEVICES`` shows one of the cards each to a process."""
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [part.strip() for part in wanted.split(",")] if wanted is not None else []
+    return [names[number] if wanted is not None else str(number) for number in range(len(gpus()))]
+
+
 def device_name(device: str) -> str:
     """Return which device `device` (auto, cpu, cuda, cuda:N) means here: ``cpu`` or ``cuda:N``."""
     if device == "auto":

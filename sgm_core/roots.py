@@ -6,13 +6,12 @@ the dashboard, and ``$SGM_HOME``.
 """
 
 import os
-import tomllib
 from pathlib import Path
 
 from sgm_core import home
+from sgm_core.configuration import FILE, configuration
 from sgm_core.errors import InputError
 
-_CONFIGURATION = "config.toml"
 _COMPANIONS = ("matrix.mtx", ".dem.txt")  # files that are read together with others beside them
 
 
@@ -88,13 +87,7 @@ def _members(path: Path) -> list[Path]:
 
 
 def _configured() -> list[Path]:
-    file = home.home() / _CONFIGURATION
-    if not file.exists():
-        return []
-    try:
-        roots = tomllib.loads(file.read_text()).get("data_roots", [])
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{_CONFIGURATION} in {file.parent} is no TOML file: mend or remove it") from error
+    roots = configuration().get("data_roots", [])
     if not isinstance(roots, list) or not all(isinstance(root, str) for root in roots):
-        raise InputError(f'{_CONFIGURATION} in {file.parent}: data_roots must be a list, as ["/data/aml"]')
+        raise InputError(f'{FILE} in {home.home()}: data_roots must be a list, as ["/data/aml"]')
     return [Path(root) for root in roots]

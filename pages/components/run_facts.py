@@ -16,10 +16,11 @@ from sgm_core.runs.store import STATES, Run, open_run
 
 def metrics(run: Run) -> pd.DataFrame:
     """Return the metrics of `run`, read again only when they grew."""
-    path = run.path / "metrics.jsonl"
-    if not path.exists():
+    paths = run.metrics_paths()
+    if not paths:
         return pd.DataFrame()
-    return _metrics(str(run.path), (path.stat().st_size, run.status.get("attempt", 0)))
+    written = sum(path.stat().st_size for path in paths)
+    return _metrics(str(run.path), (written, run.status.get("attempt", 0)))
 
 
 @kept()

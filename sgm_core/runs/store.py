@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from sgm_core import home
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.model.bundle import weights_hash
+from sgm_core.runs.launchers import launcher_of
 from sgm_core.runs.plain import plain
 from sgm_core.runs.provenance import code_version, hardware
 from sgm_core.runs.run import PAUSE, SCHEMA, TRAININGS, Run, now
@@ -55,12 +54,15 @@ def create_run(
     title: str | None = None,
     run_id: str | None = None,
     device: str = "auto",
+    launcher: str = "local",
+    processes: int | None = None,
 ) -> Run:
     """Make the folder of a new run in the state ``queued``; nothing is started.
 
     The ID of a compare run follows from all that decides its numbers: its parameters, the datasets' content,
     the imported weights and the code. So asking for the same comparison again returns the run that exists,
-    whatever its state, and an update of the program makes a new one.
+    whatever its state, and an update of the program makes a new one. The launcher and the number of processes
+    decide none of its numbers.
 
     Raises
     ------
@@ -102,8 +104,15 @@ def create_run(
                     "created": created,
                 },
             )
-            state = {"state": "queued", "created": created, "queued": created, "device": device, "pid": None}
-            rest = dict.fromkeys(("process_started", "started", "finished", "progress", "error"))
+            state: dict[str, Any] = {
+                "state": "queued",
+                "created": created,
+                "queued": created,
+                "device": device,
+                "pid": None,
+            }
+            state |= {"launcher": launcher, "processes": processes, "jobs": None}
+            rest = dict.fromkeys(("pid", "process_started", "started", "finished", "progress", "error"))
             home.write_json(folder / "status.json", state | rest)
     except (InputError, OSError):
         if kind not in ("compare", "differential", "prerank") or not (path / "config.json").exists():
@@ -148,7 +157,8 @@ def cancel_run(run_id: str) -> Run:
     """Ask a queued or running run to stop; returns at once.
 
     A queued run is cancelled right away. A running one sees the wish at its next `Run.check`; when that takes
-    longer than `CANCEL_GRACE_S` its worker turns to a signal, and so does asking again.
+    longer than `CANCEL_GRACE_S` its worker turns to a signal, and so does asking again. Jobs that wait in
+    Slurm's queue are taken back.
 
     Raises
     ------
@@ -161,10 +171,13 @@ def cancel_run(run_id: str) -> Run:
         raise InputError(f"run {run_id} is {status['state']}: there is nothing to cancel")
     asked = run.cancel_asked()
     run.ask_cancel()
+    launcher = launcher_of(status)
+    if launcher.started(status):
+        launcher.withdraw(status)
     if status["state"] == "queued":
         run.finish("cancelled")
     elif asked is not None and asked > CANCEL_GRACE_S and run.process_alive():
-        psutil.Process(status["pid"]).terminate()
+        launcher.stop(status)
     return run
 
 
@@ -179,12 +192,15 @@ def pause_run(run_id: str) -> Run:
         If the run has ended already, or is of a kind that keeps nothing of what is half done.
     """
     run = open_run(run_id)
-    state = run.state
+    status = run.status
+    state, launcher = status["state"], launcher_of(status)
     if state not in ACTIVE:
         raise InputError(f"run {run_id} is {state}: there is nothing to pause")
     if run.kind not in TRAININGS:
         raise InputError(f"a run of kind {run.kind!r} keeps nothing of what is half done: cancel it instead")
     run.ask(PAUSE)
+    if launcher.started(status):
+        launcher.withdraw(status)
     if state == "queued":
         run.finish("paused", f"paused before it began; {run.when_resumed}")
     return run

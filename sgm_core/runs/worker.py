@@ -19,11 +19,10 @@ import psutil
 from sgm_core.errors import Cancelled, InputError, Paused, SGMError, Stopped
 from sgm_core.progress import Observer
 from sgm_core.runs.ends import reason
-from sgm_core.runs.launch import enqueue, turn
+from sgm_core.runs.launch import enqueue, is_started, turn
 from sgm_core.runs.process import end_helpers, identity
 from sgm_core.runs.provenance import code_version
 from sgm_core.runs.run import STOP, Run
-from sgm_core.runs.states import ACTIVE
 from sgm_core.runs.store import CANCEL_GRACE_S, open_run
 from sgm_core.runs.sweep import sweep
 from sgm_core.saved import FOLDER as STATE
@@ -87,9 +86,13 @@ def execute(run: Run, observer: Observer | None = None) -> None:
         finetune_run(FinetuneConfig.from_dict(run.parameters), run.path, watcher)
     elif run.kind == "compare":
         from sgm_core.comparison.config import CompareConfig
-        from sgm_core.comparison.protocol import compare_run
+        from sgm_core.comparison.protocol import compare_run, gather_run
 
-        compare_run(CompareConfig.from_dict(run.parameters), run.path, watcher)
+        config, status = CompareConfig.from_dict(run.parameters), run.status
+        if status.get("launcher") == "slurm":  # its tasks were jobs of their own
+            gather_run(config, run.path, watcher)
+        else:
+            compare_run(config, run.path, watcher, status.get("processes"))
     elif run.kind == "umap":
         from sgm_core.analysis.embedding import umap_run
 
@@ -168,8 +171,10 @@ def _stopped(run: Run, stop: BaseException) -> None:
     run.finish("paused", why)
 
 
-def run_in_foreground(run: Run, echo: Observer) -> Run:
+def run_in_foreground(run: Run, echo: Observer, processes: int | None = None) -> Run:
     """Carry out `run` in this process, telling `echo` as well; a finished run is returned as it is.
+
+    A comparison's tasks are shared between `processes` of its own, as many as pay here by default.
 
     Raises
     ------
@@ -183,12 +188,12 @@ def run_in_foreground(run: Run, echo: Observer) -> Run:
         if status["state"] == "done":
             echo.message(f"run {run.id} is done already: its results are used")
             return run
-        if status["state"] in ACTIVE and status["pid"]:
+        if is_started(status):
             raise InputError(
                 f"run {run.id} is {status['state']} already: "
                 f"`sgm runs show {run.id}` follows it, `sgm runs cancel {run.id}` stops it"
             )
-        enqueue(run)
+        enqueue(run, "local", processes)
         run.update(**identity())
     with _terminable(run):
         carry_out(run, Both(run, echo))
