@@ -28,6 +28,7 @@ class Memory:
     total: int
     free: int
     what: str
+    whose: str = "this machine"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from sgm_core import home
-from sgm_core.configuration import FILE, configuration
+from sgm_core.configuration import read_configuration, texts
 from sgm_core.errors import InputError
 
 _COMPANIONS = ("matrix.mtx", ".dem.txt")  # files that are read together with others beside them
@@ -87,7 +87,4 @@ def _members(path: Path) -> list[Path]:
 
 
 def _configured() -> list[Path]:
-    roots = configuration().get("data_roots", [])
-    if not isinstance(roots, list) or not all(isinstance(root, str) for root in roots):
-        raise InputError(f'{FILE} in {home.home()}: data_roots must be a list, as ["/data/aml"]')
-    return [Path(root) for root in roots]
+    return [Path(root) for root in texts(read_configuration(), "data_roots", "/data/aml")]

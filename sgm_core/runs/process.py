@@ -12,12 +12,8 @@ _TOLERANCE_S = 2.0
 
 
 def identity(pid: int | None = None) -> dict[str, float | int | None]:
-    """Return ``{"pid", "process_started"}`` of a process, by default this one; no start if it is gone.
-
-    One of the processes that torchrun started is known by torchrun's own, their parent, which ends with them.
-    """
-    if pid is None:
-        pid = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else os.getpid()
+    """Return ``{"pid", "process_started"}`` of a process, by default this one; no start if it is gone."""
+    pid = os.getpid() if pid is None else pid
     try:
         return {"pid": pid, "process_started": psutil.Process(pid).create_time()}
     except psutil.NoSuchProcess:

@@ -251,8 +251,9 @@ class Run(Observer):
         )
 
     def begin(self) -> None:
-        """Mark it as running in this process."""
-        self.move("running", started=now(), finished=None, error=None, evidence=evidence(), **identity())
+        """Mark it as running in this process; one of several is known by torchrun's, which watches them."""
+        who = identity(os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None)
+        self.move("running", started=now(), finished=None, error=None, evidence=evidence(), **who)
         with suppress(OSError):
             (self.path / ".spare").write_bytes(bytes(_SPARE))
 

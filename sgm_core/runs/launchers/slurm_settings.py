@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sgm_core.configuration import FILE, configuration
+from sgm_core.configuration import configuration_file, read_configuration
 from sgm_core.errors import InputError
 
 if TYPE_CHECKING:
     from sgm_core.cells.dataset import Dataset
+    from sgm_core.estimate.run import Estimate
     from sgm_core.training.config import Settings
 
 _TIME = re.compile(r"(\d+-)?\d+(:\d+){0,2}")
@@ -96,37 +97,38 @@ def slurm_settings() -> SlurmSettings:
     InputError
         If one is unknown or has a value that can't be.
     """
-    table = configuration().get("slurm", {})
+    table = read_configuration().get("slurm", {})
     known = [one.name for one in dataclasses.fields(SlurmSettings)]
     if not isinstance(table, dict) or (unknown := [name for name in table if name not in known]):
         what = f"unknown setting {unknown[0]!r}" if isinstance(table, dict) else "slurm is no table"
-        raise InputError(f"{FILE}, [slurm]: {what}: the settings are {', '.join(known)}")
+        raise InputError(f"{configuration_file().name}, [slurm]: {what}: the settings are {', '.join(known)}")
     if isinstance(table.get("setup"), list):
         table = table | {"setup": tuple(table["setup"])}
     return SlurmSettings(**table)
 
 
-def require_job_memory(config: Settings, dataset: Dataset) -> None:
-    """Refuse a run that can't fit into a job of the memory that is asked for.
-
-    Graphics cards of the cluster are not known here, so of a run that is estimated on one nothing is said.
+def require_job_memory(config: Settings, dataset: Dataset) -> Estimate:
+    """Return the estimate of a run as a job, or each task of a comparison as one.
 
     Raises
     ------
     InputError
-        If it can't, with how much it needs.
+        If it can't fit into the memory that is asked for, with how much it needs.
     """
+    from sgm_core.estimate.fit import in_job, problem
     from sgm_core.estimate.measured import kept
     from sgm_core.estimate.run import estimate_run
 
-    limit, estimate = slurm_settings().memory_bytes, estimate_run(config, dataset, kept(config, dataset))
-    needed = estimate.memory_bytes / estimate.processes  # each task of a comparison has a job
-    if limit is not None and "GPU" not in estimate.machine.what and needed > limit:
-        raise InputError(
-            f"the run would not fit: it needs about {needed / 1e9:,.1f} GB of memory and a job has "
-            f"{limit / 1e9:,.1f} GB: raise memory in [slurm] of {FILE}, or take a smaller backbone"
-        )
+    estimate = in_job(estimate_run(config, dataset, kept(config, dataset)), slurm_settings().memory_bytes)
+    if reason := problem(estimate):
+        raise InputError(f"the run would not fit: {reason}; {more_memory()}")
+    return estimate
+
+
+def more_memory() -> str:
+    """Return what to do where a job's memory does not do."""
+    return f"raise memory in [slurm] of {configuration_file()}, or take a smaller batch_size or backbone"
 
 
 def _wrong(name: str, value: object, advice: str) -> InputError:
-    return InputError(f"{FILE}, [slurm]: {name} is {value!r}: {advice}")
+    return InputError(f"{configuration_file().name}, [slurm]: {name} is {value!r}: {advice}")

@@ -17,7 +17,7 @@ class Torchrun(Local):
     """As `Local`: the process is torchrun's, which ends all of its processes when one of them dies."""
 
     name = "torchrun"
-    label = "Several processes of this machine"
+    label = "Several processes"
 
     def arguments(self, run: Run) -> tuple[str, ...]:
         """Return the arguments of Python that carry out the run."""
