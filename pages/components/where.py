@@ -79,7 +79,7 @@ def _settings() -> bool:
         show.table(table_of(settings), "slurm-settings")
         file = escape(str(configuration_file()))
         st.caption(
-            f"From the table \\[slurm\\] of {file}; what it does not name is left to the cluster. Every node has to "
+            f"From the table \\[slurm\\] of {file}; the cluster decides the rest. Every node has to "
             "see the home folder under the same path."
         )
     return True
