@@ -29,7 +29,7 @@ def start_noting(pids: Any, progress: Any, workers: int, cards: Sequence[str] = 
     global _pids
     _pids = pids
     if cards:
-        # the pool counts its processes from 1, and starts no other in place of one that died
+        # a pool's processes have numbers that follow each other, and none comes in place of a dead one
         number = int(multiprocessing.current_process().name.rpartition("-")[2])
         os.environ["CUDA_VISIBLE_DEVICES"] = cards[(number - 1) % len(cards)]
     start_worker(progress, workers)

@@ -1,14 +1,19 @@
 """Launchers without a cluster: what is refused, what is missing, what becomes of a job's end."""
 
+import multiprocessing
 import os
 import stat
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from sgm_core import device
+from sgm_core.comparison import killed
+from sgm_core.comparison.arms import cards_for, process_count
 from sgm_core.comparison.config import CompareConfig
-from sgm_core.device import Memory
+from sgm_core.device import Gpu, Memory
 from sgm_core.errors import InputError
 from sgm_core.estimate.fit import in_job
 from sgm_core.estimate.run import estimate_run
@@ -195,3 +200,21 @@ def test_parts_of_a_run_have_logs_and_metrics_of_their_own(run: Run) -> None:
     assert told == ["first", "one starts", "second line", "two starts", "second line", "last"]
     assert sorted(run.metrics()["arm"]) == ["one", "two"]
     assert not (run.path / "metrics.jsonl").exists()
+
+
+def test_of_several_graphics_cards_each_process_of_a_comparison_sees_one(monkeypatch) -> None:
+    monkeypatch.setattr(device, "gpus", lambda: (Gpu("A", 1, 1), Gpu("B", 1, 1)))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
+    config = CompareConfig.from_dict({"data": "small"})
+    assert cards_for(config) == ["3", "5"] and process_count(config, 9) == 2 and process_count(config, 1) == 1
+    assert cards_for(CompareConfig.from_dict({"data": "small", "device": "cuda:1"})) == []
+    monkeypatch.setattr(killed, "start_worker", lambda *_: None)
+    seen = []
+    for number in (4, 5):  # a pool's processes have numbers that follow each other, not from 1 in each pool
+        here = SimpleNamespace(name=f"SpawnProcess-{number}")
+        monkeypatch.setattr(multiprocessing, "current_process", lambda here=here: here)
+        killed.start_noting([], [], 2, ["3", "5"])
+        seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert sorted(seen) == ["3", "5"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert cards_for(config) == ["0", "1"]
