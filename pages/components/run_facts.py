@@ -93,7 +93,7 @@ def progress_words(run: Run) -> str:
     """Return where it is and how long it still takes."""
     state, progress = run.state, run.status.get("progress")
     if state == "queued":
-        return launcher_of(run.status).waits_for(run.status) or "waits for its turn"
+        return f"waits for {launcher_of(run.status).waits_for(run.status) or 'its turn'}"
     if state == "running" and progress and progress["total"]:
         share = progress["done"] / progress["total"]
         left = f", about {words.duration(progress['eta_s'])} left" if progress.get("eta_s") else ""
@@ -107,7 +107,7 @@ def progress_bar(run: Run) -> None:
     if run.state == "queued":
         elsewhere = launcher_of(run.status).waits_for(run.status)
         here = "Waits for its turn: one run at a time uses a device"
-        st.progress(0.0, text=escape(f"Waits: {elsewhere}") if elsewhere else here)
+        st.progress(0.0, text=escape(f"Waits for {elsewhere}") if elsewhere else here)
     elif run.state == "running":
         share = min(1.0, progress["done"] / progress["total"]) if progress and progress["total"] else 0.0
         what = progress["what"] if progress else "Starts"

@@ -183,7 +183,8 @@ def _advance(status: dict[str, Any]) -> str:
     if status["state"] == "queued":
         from sgm_core.runs.launchers import launcher_of
 
-        return launcher_of(status).waits_for(status) or ""
+        waits = launcher_of(status).waits_for(status)
+        return f"waits for {waits}" if waits else ""
     if status["state"] != "running" or not progress:
         return status.get("error") or ""
     share = 100 * progress["done"] / progress["total"] if progress["total"] else 0.0

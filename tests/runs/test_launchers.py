@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from sgm_core import device
+from sgm_core.api import pretrain
 from sgm_core.comparison import killed
 from sgm_core.comparison.arms import cards_for, process_count
 from sgm_core.comparison.config import CompareConfig
@@ -17,6 +18,7 @@ from sgm_core.device import Gpu, Memory
 from sgm_core.errors import InputError
 from sgm_core.estimate.fit import in_job
 from sgm_core.estimate.run import estimate_run
+from sgm_core.progress import Observer
 from sgm_core.runs.launch import launch
 from sgm_core.runs.launchers import LAUNCHERS, check_launcher, launcher_of, slurm_queue
 from sgm_core.runs.launchers.slurm_settings import require_job_memory, slurm_settings
@@ -132,7 +134,7 @@ def test_a_job_is_judged_by_its_own_memory(demo_dataset, sgm_home: Path) -> None
         ("7|OUT_OF_MEMORY|None", "lost", "raise memory in [slurm] of config.toml"),
         ("7|NODE_FAIL|None", "lost", "its node failed"),
         ("7|FAILED|NonZeroExitCode", "lost", "ended without a word: Segmentation fault"),
-        ("", "lost", "Slurm does not know its Slurm job 7 any more"),
+        ("", "lost", "Slurm does not know its job 7 any more"),
         ("7|FAILED|None\n7|RUNNING|None", "running", None),
         ("7|COMPLETED|None\n7|PENDING|Resources", "queued", None),
     ],
@@ -147,15 +149,14 @@ def test_the_state_of_a_job_is_the_state_of_its_run(run: Run, slurm_says, said, 
     if words:
         assert words in status["error"]
     if state == "queued":
-        waits = launcher_of(status).waits_for(status)
-        assert waits == f"Slurm job 7 in Slurm's queue: {said.rpartition('|')[2]}"
+        assert launcher_of(status).waits_for(status) == f"Slurm: {said.rpartition('|')[2]} (job 7)"
 
 
 def test_a_slurm_that_does_not_answer_ends_no_run(run: Run, slurm_says) -> None:
     slurm_says("slurm_load_jobs error: Unable to contact slurm controller", 1)
     run.update(state="queued", launcher="slurm", jobs=["7"], queued="2026-01-01T00:00:00.000Z")
     assert run.state == "queued"
-    assert launcher_of(run.status).waits_for(run.status) == "Slurm job 7; Slurm does not answer just now"
+    assert launcher_of(run.status).waits_for(run.status) == "Slurm, which does not answer just now (job 7)"
     assert slurm_says.asked.read_text().count("squeue") == 1, "it is left alone for a while"
 
 
@@ -218,3 +219,16 @@ def test_of_several_graphics_cards_each_process_of_a_comparison_sees_one(monkeyp
     assert sorted(seen) == ["3", "5"]
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert cards_for(config) == ["0", "1"]
+
+
+def test_torchrun_is_followed_to_its_end(few_cells) -> None:
+    # Long, for it starts three processes with torch.
+    pytest.importorskip("sgm_core.runs.ranks", reason="the worker does not share a training yet")
+    heard: list[str] = []
+    listener = Observer()
+    listener.message = heard.append  # type: ignore[method-assign]
+    fields = {"n_genes": 60, "latents": 4, "latent_width": 8, "epochs": 1, "fold": 0, "n_folds": 3}
+    run = pretrain(few_cells, observer=listener, launcher="torchrun", processes=2, device="cpu", **fields)
+    assert run.state == "done" and run.status["processes"] == 2
+    assert any(line.startswith("2 processes train together") for line in heard) and "done" in heard
+    assert launcher_of(run.status).named(run.status) == "2 processes"

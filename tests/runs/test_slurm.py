@@ -74,7 +74,7 @@ def works(run: Run) -> bool:
 def test_the_life_of_a_run(cluster: Cluster, few_cells, two_cores) -> None:
     run, other = training(12), training(1)
     launch(run, "slurm")
-    assert run.state == "queued" and "Slurm job" in launcher_of(run.status).waits_for(run.status)
+    assert run.state == "queued" and "(job " in launcher_of(run.status).waits_for(run.status)
     until(run, lambda: works(run), "running")
     # one that waits: Slurm's reason is shown, and it is taken back
     launch(other, "slurm")

@@ -80,7 +80,7 @@ class Slurm(Launcher):
             except InputError:
                 slurm_queue.scancel(jobs)
                 raise
-        run.message(f"submitted to Slurm as job {' and '.join(jobs)}")
+        run.message(f"submitted to Slurm as {_numbers({'jobs': jobs})}")
         return {"jobs": jobs, "pid": None, "process_started": None}
 
     def started(self, status: Status) -> bool:
@@ -103,9 +103,9 @@ class Slurm(Launcher):
             if name in states:
                 return state, why if state == "cancelled" else f"{why}; {run.when_resumed}"
         if set(states) <= {UNKNOWN}:
-            why = f"Slurm does not know its {self.named(status)} any more"
+            why = f"Slurm does not know its {_numbers(status)} any more"
         else:
-            why = f"its {self.named(status)} ended without a word: {_last_line(run)}"
+            why = f"its {_numbers(status)} ended without a word: {_last_line(run)}"
         return "lost", f"{why}; {run.when_resumed}"
 
     def stop(self, status: Status) -> None:
@@ -125,19 +125,23 @@ class Slurm(Launcher):
         """Return Slurm's own reason."""
         parts = _parts(status) if self.started(status) else ()
         if parts is None:
-            return f"{self.named(status)}; Slurm does not answer just now"
+            return f"Slurm, which does not answer just now ({_numbers(status)})"
         reasons = {part.reason for part in parts if part.state == "PENDING"} - {"Dependency", "None", ""}
-        return f"{self.named(status)} in Slurm's queue" + (
-            f": {', '.join(sorted(reasons))}" if reasons else ""
-        )
+        why = f": {', '.join(sorted(reasons))}" if reasons else ""
+        return f"Slurm{why} ({_numbers(status)})"
 
     def named(self, status: Status) -> str:
         """Return its jobs' numbers."""
-        return f"Slurm job {' and '.join(status.get('jobs') or ['not submitted yet'])}"
+        return f"Slurm {_numbers(status)}"
 
     def logs(self, run: Run) -> list[Path]:
         """Return what its jobs printed."""
         return sorted((run.path / FOLDER).glob("*_log.*"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def _numbers(status: Status) -> str:
+    jobs = status.get("jobs") or ["not submitted yet"]
+    return f"job{'s' if len(jobs) > 1 else ''} {' and '.join(jobs)}"
 
 
 def _parts(status: Status, fresh: bool = False) -> list[Part] | None:
