@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import stat
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -193,9 +194,11 @@ def test_a_run_goes_on_elsewhere_than_it_began(run: Run, slurm_says) -> None:
 def test_parts_of_a_run_have_logs_and_metrics_of_their_own(run: Run) -> None:
     run.message("first")
     for name in ("one", "two"):
+        time.sleep(0.002)  # the log's times are in milliseconds
         part = run.part(name)
         part.message(f"{name} starts\nsecond line")
         part.metric(phase="pretrain", arm=name, fold=0, seed=0, epoch=1, train_loss=1.0)
+    time.sleep(0.002)
     run.message("last")
     told = [line.partition(" ")[2] for line in run.log_tail().splitlines()]
     assert told == ["first", "one starts", "second line", "two starts", "second line", "last"]
