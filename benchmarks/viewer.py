@@ -27,12 +27,14 @@ class Drawn:
     seconds : from the wish to the end of the script
     n_bytes : all messages together
     text : all of them as text, to look for something in
+    uploaders : the widgets that take files
     pages : names in the address of the pages that the navigation shows, by their titles
     """
 
     seconds: float = 0.0
     n_bytes: int = 0
     text: str = ""
+    uploaders: list[str] = field(default_factory=list)
     pages: dict[str, str] = field(default_factory=dict)
 
 
@@ -70,10 +72,18 @@ class Viewer:
         )
         self.first = self.open("")
 
-    def open(self, page: str, query: str | None = None) -> Drawn:
-        """Go to a page by its name in the address (``masked_genes``), and wait until its script has ended."""
+    def open(self, page: str, query: str | None = None, uploaded: tuple[str, str] | None = None) -> Drawn:
+        """Go to a page by its name in the address (``masked_genes``), and wait until its script has ended.
+
+        With `uploaded`, a widget that takes files and the ID of one, as after an upload.
+        """
         self.query = self.query if query is None else query
         wish = BackMsg()
+        if uploaded is not None:
+            state = wish.rerun_script.widget_states.widgets.add(id=uploaded[0])
+            state.file_uploader_state_value.uploaded_file_info.add(
+                file_id=uploaded[1], name="cells.csv", size=1
+            )
         wish.rerun_script.query_string = self.query
         if self.hashes.get(page):
             wish.rerun_script.page_script_hash = self.hashes[page]
@@ -99,6 +109,8 @@ class Viewer:
                     drawn.pages[page.page_name] = name
             elif kind == "delta":
                 texts.append(str(message.delta))
+                if message.delta.new_element.HasField("file_uploader"):
+                    drawn.uploaders.append(message.delta.new_element.file_uploader.id)
             elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                 break
         drawn.seconds = time.perf_counter() - began

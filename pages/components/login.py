@@ -113,7 +113,7 @@ def shown() -> None:
 
 def _providers() -> list[tuple[str, str]]:
     """Return the providers that the secrets name, each with the label of its button."""
-    section = st.secrets["auth"]
+    section = st.secrets["auth"] if wanted() else {}
     named = [name for name in section if hasattr(section[name], "keys")]
     return [(name, f"Log in with {name}") for name in named] or [("", "Log in")]
 
