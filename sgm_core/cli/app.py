@@ -39,6 +39,10 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         "--base-path", default="", metavar="/sgm", help="path below which the proxy serves it"
     )
     parser.add_argument(
+        "--config", metavar="FILE",
+        help="configuration in place of config.toml in the home folder: roles, data folders, limits",
+    )  # fmt: skip
+    parser.add_argument(
         "--address", default="localhost",
         help="address to listen on (default localhost); any other asks for a login",
     )  # fmt: skip
@@ -54,6 +58,8 @@ def _app(args: argparse.Namespace, observer: Observer) -> Output:
             f"app.py is not in {root}: the dashboard is served from a checkout (pip install -e .)"
         )
     _check_port(args.port)
+    if args.config:
+        os.environ["SGM_CONFIG"] = str(Path(args.config).expanduser().resolve())
     flags = server.flags(root, args.address, args.port, args.host, args.base_path, args.headless, args.demo)
     url = f"http://localhost:{args.port}"
     data: dict[str, Any] = {"url": url}
