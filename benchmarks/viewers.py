@@ -32,7 +32,8 @@ _GONE_S = 5
 """Seconds that the server keeps a session whose browser has gone; by default it is two minutes."""
 SECRET = "a-secret-of-this-benchmark-0123456789abcdef"
 _PAGES = (
-    "", "datasets", "new_run", "runs", "compare", "cells", "masked_genes", "enrichment", "review", "annotate", "report",
+    "", "datasets", "new_run", "runs", "compare", "cells", "masked_genes", "enrichment", "review", "annotate",
+    "report",
 )  # fmt: skip
 
 
@@ -44,7 +45,9 @@ def own_home(home: Path, folder: Path) -> Path:
     secrets = copy / ".streamlit" / "secrets.toml"
     secrets.parent.mkdir()
     secrets.touch(mode=0o600)
-    secrets.write_text(f'[auth]\nredirect_uri = "http://localhost/oauth2callback"\ncookie_secret = "{SECRET}"\n')
+    secrets.write_text(
+        f'[auth]\nredirect_uri = "http://localhost/oauth2callback"\ncookie_secret = "{SECRET}"\n'
+    )
     return copy
 
 
@@ -153,8 +156,12 @@ def report(url: str, pid: int, links: list[str], args: argparse.Namespace) -> No
     after = memory(pid)
     seconds = [took for person in people for _, took in person.seconds]
     median, high = np.percentile(seconds, [50, 95])
-    print(f"load of the machine before: {load:.1f}; during: {os.getloadavg()[0]:.1f}; cores: {os.cpu_count()}")
-    print(f"{args.viewers} viewers over {len(links)} datasets, {len(seconds)} switches, {args.look:g} s a page")
+    print(
+        f"load of the machine before: {load:.1f}; during: {os.getloadavg()[0]:.1f}; cores: {os.cpu_count()}"
+    )
+    print(
+        f"{args.viewers} viewers over {len(links)} datasets, {len(seconds)} switches, {args.look:g} s a page"
+    )
     page, took = max(cold, key=lambda pair: pair[1])
     print(f"first visitors, one at a time: slowest page {page}, {took:.2f} s")
     print(f"all arrived within {arrived:.1f} s; walked {walked:.0f} s, {cpu:.0f} s of processor time")
@@ -167,8 +174,8 @@ def report(url: str, pid: int, links: list[str], args: argparse.Namespace) -> No
     for page, took in sorted(by_page.items(), key=lambda pair: -statistics.median(pair[1])):
         print(f"{page} | {statistics.median(took):.2f} | {np.percentile(took, 95):.2f}")
     print(
-        f"memory: {before:.0f} MB before, {during:.0f} MB with {args.viewers} sessions, {after:.0f} MB when they "
-        f"were gone: {(during - before) / args.viewers:.1f} MB a session"
+        f"memory: {before:.0f} MB before, {during:.0f} MB with {args.viewers} sessions, {after:.0f} MB when "
+        f"they were gone: {(during - before) / args.viewers:.1f} MB a session"
     )
     problems = [problem for person in people for problem in person.problems]
     print(f"own name and own dataset on every page: {'yes' if not problems else 'NO'}")
