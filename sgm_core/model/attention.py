@@ -77,11 +77,15 @@ class EncoderBlock(nn.Module):
         x = self.norm1(x + self.dropout(self.out(attended)))
         return self.norm2(x + self.dropout(self.ff2(self.dropout(F.relu_(self.ff1(x))))))
 
-    def padded(self, x: Tensor, keys: Tensor) -> Tensor:
-        """Map padded tokens (B, M, D) to (B, M, D); all attend to those that are `keys` (B, M) alone."""
+    def padded(self, x: Tensor, keys: Tensor, flash: bool = False) -> Tensor:
+        """Map padded tokens (B, M, D) to (B, M, D); all attend to those that are `keys` (B, M) alone.
+
+        With `flash`, the others attend to nothing, as flash attention has it.
+        """
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         dropout = self.attention_dropout if self.training else 0.0
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=keys[:, None, None], dropout_p=dropout)
+        out = out * keys[:, None, :, None] if flash else out
         x = self.norm1(x + self.dropout(self.out(out.transpose(1, 2).flatten(2))))
         return self.norm2(x + self.dropout(self.ff2(self.dropout(F.relu(self.ff1(x))))))
 

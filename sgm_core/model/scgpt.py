@@ -61,11 +61,18 @@ class BinEncoder(nn.Module):
 
 
 class ExpressionHead(nn.Module):
-    """The bin of a token: ``D -> D -> D -> 1`` with leaky ReLUs of slope 0.01 between."""
+    """The bin of a token: ``D -> D -> D -> 1`` with leaky ReLUs of slope 0.01 between.
 
-    def __init__(self, width: int) -> None:
+    Parameters
+    ----------
+    width : token width D
+    read : width of what is read, where that is more than the token
+    """
+
+    def __init__(self, width: int, read: int | None = None) -> None:
         super().__init__()
-        self.fc1, self.fc2, self.fc3 = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, 1)
+        self.fc1, self.fc2 = nn.Linear(read or width, width), nn.Linear(width, width)
+        self.fc3 = nn.Linear(width, 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens (..., D) to bins (...)."""
@@ -74,11 +81,17 @@ class ExpressionHead(nn.Module):
 
 
 class CellHead(nn.Module):
-    """The bin of a gene from its row g and the cell's vector c: ``(W sigmoid(V g + v)) . c``."""
+    """The bin of a gene from its row g and the cell's vector c: ``(W sigmoid(V g + v)) . c``.
 
-    def __init__(self, width: int) -> None:
+    Parameters
+    ----------
+    width : width D of a gene's row
+    cell : width of a cell's vector, where that is another
+    """
+
+    def __init__(self, width: int, cell: int | None = None) -> None:
         super().__init__()
-        self.query, self.match = nn.Linear(width, width), nn.Linear(width, width, bias=False)
+        self.query, self.match = nn.Linear(width, width), nn.Linear(width, cell or width, bias=False)
 
     def forward(self, genes: Tensor, cells: Tensor) -> Tensor:
         """Map genes' rows (B, Q, D), or (Q, D) for all cells, and cells (B, D) to bins (B, Q)."""
@@ -151,6 +164,10 @@ class ScGPT(CellBackbone):
         """Return the tokens of cells (n,), which their lengths are already."""
         return lengths
 
+    def join(self, genes: Tensor, values: Tensor) -> Tensor:
+        """Return the tokens (T, D) of genes and their values."""
+        return genes + values
+
     def embed_tokens(
         self, codes: Tensor, visible: Tensor, added: Tensor | None = None, hidden: Tensor | None = None
     ) -> Encoded:
@@ -158,7 +175,8 @@ class ScGPT(CellBackbone):
         present = visible if hidden is None else visible | hidden
         cell, at = present.nonzero(as_tuple=True)
         own = codes if hidden is None else codes.masked_fill(hidden, MASK_CODE)
-        tokens = self.gene_norm(self.positions(at)) + self.dropout(self.values.look_up(own[cell, at]))
+        vectors = self.dropout(self.values.look_up(own[cell, at]))
+        tokens = self.join(self.gene_norm(self.positions(at)), vectors)
         if added is not None:
             tokens = tokens + added.index_select(0, cell)
         return Encoded(tokens, cell, at, present.sum(1).tolist())

@@ -10,6 +10,7 @@ from sgm_core.model.head import DeepHead
 from sgm_core.model.masking import pack
 from sgm_core.model.scgpt import ScGPT
 from sgm_core.model.scgpt_file import plain_name, scgpt_names
+from sgm_core.model.scgpt_losses import similarity_loss
 from sgm_core.model.scgpt_padded import pool_with_padding
 from sgm_core.model.weights import import_weights, load_backbone
 
@@ -77,7 +78,9 @@ def test_encoder_and_cell_embedding(folder: Path, case) -> None:
         encoded = model.through(encoded, i, i + 1)
         assert_close(encoded.tokens, of_tokens(expected[f"layer{i}_output"], where), tolerance, f"layer {i}")
     assert_close(encoded.tokens, of_tokens(expected["encoder_output"], where), tolerance)
-    assert_close(model.pool(encoded, codes), expected["cell_emb_cls"], tolerance, "cls")
+    cells = model.pool(encoded, codes)
+    assert_close(cells, expected["cell_emb_cls"], tolerance, "cls")
+    assert_close(similarity_loss(cells), expected["loss_ecs"], tolerance, "similarity of cells")
     predicted = model.decode(encoded, hidden)
     rows = encoded.cell, encoded.at
     assert_close(predicted[rows], of_tokens(expected["mlm_output"], where), tolerance, "expression")
@@ -105,6 +108,22 @@ def test_padding_that_the_official_code_pools(folder: Path, case, part: str, the
         # the longest cell has no padding; the others are far off
         assert_close(real[longest], expected["cell_emb_avgpool"][longest], tolerance)
         assert (real - ours).abs().max() > 0.1 * ours.abs().max()
+
+
+@torch.no_grad()
+def test_padding_of_flash_attention(folder: Path) -> None:
+    """Padding holds something else there, which the two pools take along as well."""
+    torch_s = torch.load(folder / "expected_fp64.pt", weights_only=True)
+    expected = torch.load(folder / "expected_flash_padding_fp64.pt", weights_only=True)
+    model, where = load(folder, torch.float64, "official"), placed(folder)
+    codes, hidden = where["codes"].double(), where["loss_mask"]
+    for part, name in (("mean", "cell_emb_avgpool"), ("weighted", "cell_emb_wpool")):
+        ours = pool_with_padding(model, codes, where["visible"] & ~hidden, hidden, part, flash=True)
+        assert_close(ours, expected[name], 1e-10, part)
+        assert (expected[name] - torch_s[name]).abs().max() > 0.1 * expected[name].abs().max()
+    # where there is no padding, both kernels say the same
+    encoded = model.encode(codes, where["visible"] & ~hidden, None, hidden)
+    assert_close(encoded.tokens, of_tokens(expected["encoder_output"], where), 1e-10)
 
 
 @pytest.mark.parametrize("recompute", (False, True), ids=("kept", "recomputed"))
