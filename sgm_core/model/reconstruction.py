@@ -50,6 +50,8 @@ class MaskedModel(nn.Module):
         self.masking = masking
         self.backbone = backbone if isinstance(backbone, CellBackbone) else build_backbone(backbone)
         backbone_width = self.backbone.config.width
+        if masking.get("objective") == "generative":  # a checkpoint from before the field has none
+            self.backbone.generate()
         self.register_buffer("eligible", eligible)
         self.latents: Latents | None = None
         self.to_encoder: nn.Linear | None = None

@@ -8,6 +8,7 @@ its training. `sgm weights import` refuses such a file: its batches are those of
 on, and no other cell, no new donor's, has one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sgm_core.model.attention import EncoderBlock, attend
+from sgm_core.model.attention import Apart, EncoderBlock, attend
 from sgm_core.model.head import DeepHead
 from sgm_core.model.interface import BackboneConfig, Encoded
 from sgm_core.model.scgpt import PAD_CODE, CellHead, ExpressionHead, ScGPT
@@ -116,8 +117,9 @@ class TokenNorm(nn.Module):
 class PreNormBlock(EncoderBlock):
     """``x = LN(x); x = x + MHA(x); x = LN(x); x = x + W2 relu(W1 x)``: what is normalised goes on, too."""
 
-    def forward(self, x: Tensor, lengths: Any) -> Tensor:
+    def forward(self, x: Tensor, lengths: Sequence[int], split: Apart | None = None) -> Tensor:
         """Map the tokens (T, D) of cells of these `lengths` to (T, D)."""
+        assert split is None, "nothing is generated in this form"
         x = self.norm1(x)
         attended = attend(self.qkv(x).unflatten(-1, (3, self.heads, -1)), lengths).flatten(1)
         x = self.norm2(x + self.dropout(self.out(attended)))
