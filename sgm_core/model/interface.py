@@ -222,6 +222,7 @@ class CellBackbone(nn.Module):
     redraw_calls : training steps that random features are old, where the backbone has some
     generative : whether hidden genes are generated from the others (see `generate`)
     steps : training steps so far, as the training says
+    rounds_up : whether the number of hidden genes is rounded up, as scBERT's code does
     """
 
     config: BackboneConfig
@@ -234,6 +235,7 @@ class CellBackbone(nn.Module):
     redraw_calls: Tensor
     generative: bool = False
     steps: int = 0
+    rounds_up: bool = False
 
     def generate(self) -> None:
         """From now on generate hidden genes: no other token sees them, and they have no mask's value.
@@ -264,6 +266,11 @@ class CellBackbone(nn.Module):
     def maskable(self, codes: Tensor) -> Tensor | None:
         """Return which positions (B, L) of cells with `codes` (B, L) may be hidden; None = all."""
         return None
+
+    def as_released(self, codes: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is hidden and what is scored, (B, L) each, where `drawn` (B, L) was to be: the same,
+        unless the released code does otherwise and `compat` is "official"."""
+        return drawn, drawn
 
     def token_counts(self, lengths: np.ndarray) -> np.ndarray:
         """Return the tokens of cells that have `lengths` visible positions, both (n,)."""

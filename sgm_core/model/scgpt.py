@@ -23,10 +23,12 @@ from sgm_core.errors import InputError
 from sgm_core.model.attention import Apart, EncoderBlock
 from sgm_core.model.binning import bin_values, kept_genes
 from sgm_core.model.interface import BackboneConfig, CellBackbone, Encoded, Scored, full_precision
+from sgm_core.model.masking import content_uniform, pack
 
 PAD_CODE, MASK_CODE, CLS_CODE = -2.0, -1.0, 0.0
 """What stands in place of a bin: padding (and <cls> where cells are embedded), a hidden gene, <cls>."""
 _LARGEST = 512.0
+_CLS = 5  # purpose of random numbers
 
 
 class BinEncoder(nn.Module):
@@ -198,6 +200,19 @@ class ScGPT(CellBackbone):
         """Return which positions (B, L) may be hidden: all but the genes that the length limit left out."""
         genes = codes[:, : self.config.n_genes]
         return F.pad(self._genes(codes) | (genes <= 0), (0, 1), value=False)
+
+    def as_released(self, codes: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is hidden and scored: what was drawn, or officially the token <cls> now and then too.
+
+        The released masking draws it like a gene, as often, and its code, 0, is then to be predicted.
+        """
+        if self.config.compat != "official" or self.generative:
+            return drawn, drawn
+        at, real = pack(drawn)
+        share = drawn.sum(1) / self._genes(codes).sum(1).clamp(min=1)
+        also = content_uniform(codes.gather(1, at), at, real, 0, _CLS)[:, 0] < share
+        drawn = torch.cat([drawn[:, :-1], also.unsqueeze(1)], dim=1)
+        return drawn, drawn
 
     def token_counts(self, lengths: np.ndarray) -> np.ndarray:
         """Return the tokens of cells (n,), which their lengths are already."""
