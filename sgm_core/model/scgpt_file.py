@@ -28,6 +28,7 @@ _SPECIAL = ("<pad>", _CLS, "<eoc>")
 _FLAGS = "flag_encoder.weight"  # of genes that are perceived (nowhere used), and of those to generate
 _SPARE = re.compile(r"cls_decoder\..*")
 """Parts of a finetuned classifier that no embedding or masked training here needs."""
+_OF_BATCHES = ("batch_encoder.", "dsbn.", "grad_reverse_discriminator.")
 _DEFAULTS = {"n_bins": 51, "max_seq_len": 1200, "pad_token": "<pad>", "dropout": 0.0}
 
 
@@ -53,6 +54,15 @@ def open_scgpt(folder: Path) -> Layout:
         tensors[own] = tensor
         if isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.dtype != torch.float32:
             other.append(str(tensor.dtype).removeprefix("torch."))
+    if _TABLE not in tensors:
+        held = ", ".join(list(tensors)[:SHOWN])
+        raise InputError(f"{WEIGHTS} has no {_TABLE}, so it is not of a scGPT model; it holds {held}")
+    batches = [name for name in tensors if name.startswith(_OF_BATCHES)]
+    if batches:
+        raise InputError(
+            f"{WEIGHTS} is of a model finetuned to integrate batches ({batches[0]} ...), which are those of "
+            "its own cells: no other cell has one; import the released model"
+        )
     rows = check_vocabulary(vocabulary, tensors.get(_TABLE), str(args.get("pad_token", "<pad>")))
     config = replace(config_of(args, len(rows) - 2), flag=_FLAGS in tensors)
     spare = sorted(name for name in tensors if _SPARE.fullmatch(name))

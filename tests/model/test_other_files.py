@@ -116,6 +116,17 @@ def test_a_vocabulary_in_another_order_moves_the_rows(scgpt: Path) -> None:
         ),
         ("best_model.pt", lambda s: {**s, "decoder.fc.4.bias": torch.tensor([torch.nan])}, "holds NaN"),
         ("best_model.pt", lambda s: [1, 2], "no weights by name"),
+        ("best_model.pt", lambda s: {"fc.bias": torch.ones(2)}, "is not of a scGPT model; it holds fc.bias"),
+        (
+            "best_model.pt",
+            lambda s: {**s, "dsbn.bns.0.running_mean": torch.ones(32)},
+            "no other cell has one",
+        ),
+        (
+            "best_model.pt",
+            lambda s: {**s, "decoder.fc.0.weight": s["decoder.fc.0.weight"].to_sparse()},
+            "decoder.fc.0.weight is stored as sparse_coo",
+        ),
     ],
 )
 def test_files_of_scgpt_that_do_not_fit(

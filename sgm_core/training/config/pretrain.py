@@ -313,7 +313,8 @@ class PretrainConfig(Settings):
         "corrected",
         "model",
         "official: imported weights run as in the released code: keys stabilised across the batch, T or S "
-        "lost when not positive, features redrawn every 1,000 steps, counted on from the weights",
+        "lost when not positive, features redrawn every 1,000 steps, counted on from the weights; scBERT "
+        "leaves a tenth of the genes to predict in sight, scGPT hides the token of the cell like a gene",
         choices=("corrected", "official"),
     )
     # machine
