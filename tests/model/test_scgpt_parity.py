@@ -1,9 +1,11 @@
 """Parity with the public scGPT modules: tensors that they gave for random weights, through the import."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sgm_core.model.head import DeepHead
@@ -149,7 +151,7 @@ def test_losses_and_every_gradient(folder: Path, case, recompute: bool) -> None:
     encoded, result = scored()
     logits = head(model.pool(encoded, codes))
     assert_close(logits, expected["cls_output"], tolerance)
-    named = torch.nn.functional.cross_entropy(logits, where["celltype"])
+    named = F.cross_entropy(logits, where["celltype"])
     assert_close(named, expected["loss_cls"], tolerance)
     total = result.loss + named
     assert_close(total, expected["loss_total"], tolerance)
@@ -204,4 +206,24 @@ def test_the_zero_shot_embedding(folder: Path, case) -> None:
     assert_close(encoded.tokens, of_tokens(expected["embed_encoder_output"], where), tolerance)
     cells = model.pool(encoded, codes)
     assert_close(cells, expected["embed_cls_raw"], tolerance)
-    assert_close(torch.nn.functional.normalize(cells), expected["embed_cell_emb"], tolerance)
+    assert_close(F.normalize(cells), expected["embed_cell_emb"], tolerance)
+
+
+@torch.no_grad()
+def test_the_tokens_of_binned_cells(folder: Path) -> None:
+    """Expressed genes and <cls>, each with its bin; of a long cell as many as the limit, none twice."""
+    steps, model = torch.load(folder / "preprocess.pt", weights_only=True), load(folder, torch.float64)
+    codes = F.pad(steps["binned_seeded"].double(), (0, 1))
+    for limit, name in ((None, "tok_nocut"), (steps["tok_cut_maxlen"], "tok_cut")):
+        model.config = replace(model.config, max_length=limit)
+        shown = model.shown(codes)
+        for i, (ids, values) in enumerate(zip(steps[f"{name}_genes"], steps[f"{name}_values"], strict=True)):
+            real = ids != 40
+            at = torch.where(ids == 41, 40, ids)[real]
+            assert len(at) == shown[i].sum() and shown[i, -1]
+            if limit is None:
+                assert set(at.tolist()) == set(shown[i].nonzero()[:, 0].tolist())
+            assert torch.equal(codes[i, at], values[real].double())
+        encoded = model.embed_tokens(codes, shown)
+        value = encoded.tokens - model.gene_norm(model.positions(encoded.at))
+        assert torch.allclose(value, model.values(codes[encoded.cell, encoded.at]), atol=1e-12)
