@@ -9,6 +9,7 @@ from pages.components import (
     cost_view,
     fields,
     frame,
+    permit,
     recipe,
     show,
     state,
@@ -220,7 +221,7 @@ with frame.guard():
     can_start = cost_view.show(kind, config, dataset, place.launcher) and place.ready
 if can_start:
     with st.container(horizontal=True, vertical_alignment="center"), frame.guard():
-        if st.button("Start the run", type="primary", icon=":material/play_arrow:"):
+        if permit.button("launch", "Start the run", type="primary", icon=":material/play_arrow:"):
             state.go("pages/runs.py", run=start(kind, config, dataset, place))
         with frame.guard():
             cost_view.offer_to_measure(config, dataset)

@@ -59,3 +59,17 @@ def texts(table: MappingProxyType[str, Any] | dict[str, Any], field: str, exampl
         file = configuration_file()
         raise InputError(f'{file.name} in {file.parent}: {field} must be a list, as ["{example}"]')
     return tuple(value)
+
+
+def upload_megabytes() -> int | None:
+    """Return ``upload_mb``, the most that one uploaded file may have; None where it is not given.
+
+    Raises
+    ------
+    InputError
+        If it is no whole number above 0.
+    """
+    value = read_configuration().get("upload_mb")
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise InputError(f"{configuration_file()}: upload_mb must be a whole number of megabytes above 0")
+    return value

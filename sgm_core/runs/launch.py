@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import sgm_core
 from sgm_core import home
+from sgm_core.access import acts
 from sgm_core.device import device_name
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
@@ -26,6 +27,7 @@ _STOPPING_S = 10.0
 _LOCK = ".lock"
 
 
+@acts("launch")
 def launch(run: Run, launcher: str | None = None, processes: int | None = None) -> None:
     """Queue `run` and start its worker, which outlives this process.
 
@@ -43,6 +45,8 @@ def launch(run: Run, launcher: str | None = None, processes: int | None = None) 
 
     Raises
     ------
+    Forbidden
+        If the role of who asks does not allow it.
     InputError
         If an earlier worker of the run is still ending, the run's folder can't be written, or the launcher is
         not at hand here, does not go with the run, or is refused its job.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sgm_core import home
+from sgm_core.access import acts, require
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.model.bundle import weights_hash
 from sgm_core.runs.launchers import launcher_of
@@ -42,7 +43,7 @@ KINDS = (
     "model",
     "annotate",
 )
-_FROM_FILES = ("import", "annotate")
+FROM_FILES = ("import", "annotate")
 """Kinds that need no dataset: an import makes it, an annotation's stands for its model."""
 CANCEL_GRACE_S = 10.0  # from the wish to the signal
 
@@ -54,34 +55,34 @@ def create_run(
     title: str | None = None,
     run_id: str | None = None,
     device: str = "auto",
-    launcher: str = "local",
-    processes: int | None = None,
 ) -> Run:
     """Make the folder of a new run in the state ``queued``; nothing is started.
 
     The ID of a compare run follows from all that decides its numbers: its parameters, the datasets' content,
     the imported weights and the code. So asking for the same comparison again returns the run that exists,
-    whatever its state, and an update of the program makes a new one. The launcher and the number of processes
-    decide none of its numbers.
+    whatever its state, and an update of the program makes a new one.
 
     Raises
     ------
+    Forbidden
+        If the role of who asks does not allow it.
     InputError
         If the kind is unknown, or the name or ID can't be a folder's name.
     NotFoundError
         If the dataset does not exist (imports and annotations need none).
     """
+    require("launch", f"{kind} of {dataset}")
     if kind not in KINDS:
         raise InputError(f"unknown kind of run {kind!r}: the kinds are {', '.join(KINDS)}")
     home.check_name(dataset, "dataset name")
     parameters = plain(parameters)
-    if kind in _FROM_FILES:
+    if kind in FROM_FILES:
         # The worker has another working directory. An alias table may be a registered name instead of a file.
         for key in ("path", "genes", "aliases", "cells"):
             value = parameters.get(key)
             if value and (key == "path" or Path(value).expanduser().exists()):
                 parameters[key] = str(Path(value).expanduser().resolve())
-    content_hash = None if kind in _FROM_FILES else _dataset_hash(dataset, kind)
+    content_hash = None if kind in FROM_FILES else _dataset_hash(dataset, kind)
     corpus = {name: _dataset_hash(name, kind) for name in corpus_of(parameters)}
     run_id = home.check_name(run_id or _new_id(kind, dataset, parameters, content_hash, corpus), "run ID")
     created = now()
@@ -104,15 +105,8 @@ def create_run(
                     "created": created,
                 },
             )
-            state: dict[str, Any] = {
-                "state": "queued",
-                "created": created,
-                "queued": created,
-                "device": device,
-                "pid": None,
-            }
-            state |= {"launcher": launcher, "processes": processes, "jobs": None}
-            rest = dict.fromkeys(("pid", "process_started", "started", "finished", "progress", "error"))
+            state = {"state": "queued", "created": created, "queued": created, "device": device, "pid": None}
+            rest = dict.fromkeys(("process_started", "started", "finished", "progress", "error"))
             home.write_json(folder / "status.json", state | rest)
     except (InputError, OSError):
         if kind not in ("compare", "differential", "prerank") or not (path / "config.json").exists():
@@ -153,6 +147,7 @@ def list_runs() -> list[Run]:
     return [run for _, run in sorted(runs, key=lambda pair: (pair[0], pair[1].id), reverse=True)]
 
 
+@acts("cancel")
 def cancel_run(run_id: str) -> Run:
     """Ask a queued or running run to stop; returns at once.
 
@@ -181,6 +176,7 @@ def cancel_run(run_id: str) -> Run:
     return run
 
 
+@acts("pause")
 def pause_run(run_id: str) -> Run:
     """Ask a queued or running training to stop and keep its checkpoint; returns at once.
 
