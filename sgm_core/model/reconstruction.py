@@ -120,6 +120,11 @@ class MaskedModel(nn.Module):
         context = self._context(encoded, values)
         result = self.backbone.score(encoded, masked, at, real, wanted, added, context)
         loss = result.loss + self.masking["penalty_weight"] * penalty
+        # only a training step asks: an epoch's validation loss is that of hidden genes in every case
+        if torch.is_grad_enabled() and (weight := self.masking.get("whole_cell", 0.0)):
+            visible = pack(~masked & self.eligible)
+            seen = self.backbone.score(encoded, masked, *visible, wanted, added, context)
+            loss = loss + weight * seen.loss
         if torch.is_grad_enabled():
             target = values if target is None else target
             facts = (at, real & self.eligible[at], result.predicted, result.squared)
