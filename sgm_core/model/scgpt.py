@@ -230,10 +230,11 @@ class ScGPT(CellBackbone):
         cell, at = present.nonzero(as_tuple=True)
         own = codes if hidden is None else codes.masked_fill(hidden, MASK_CODE)
         vectors = self.dropout(self.values.look_up(own[cell, at]))
-        tokens = self.join(self.gene_norm(self.positions(at)), vectors)
+        genes = self.gene_norm(self.positions(at))
+        tokens = self.join(genes, vectors)
         if added is not None:
             tokens = tokens + added.index_select(0, cell)
-        encoded = Encoded(tokens, cell, at, present.sum(1).tolist())
+        encoded = Encoded(tokens, cell, at, present.sum(1).tolist(), genes)
         if not self.generative or hidden is None or not hidden.any():
             return encoded
         apart = hidden[cell, at]
@@ -338,7 +339,9 @@ class ScGPT(CellBackbone):
         squared = (predicted - own).square()
         error = squared.sum() / count
         matched = self.by_cell.matched(self.cells(encoded)).index_select(0, cell)
-        genes = self.gene_norm(self.positions(at[real]))
+        assert encoded.genes is not None
+        # looked up once, for a gradient of the whole vocabulary comes back from each look-up
+        genes = encoded.genes.index_select(0, place)
         by_cell = full_precision((torch.sigmoid(self.by_cell.query(genes)) * matched).sum(-1))
         loss = error + (by_cell - own).square().sum() / count
         if encoded.entered is not None and torch.is_grad_enabled() and self.steps >= self.feedback_after:
