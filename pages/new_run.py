@@ -225,4 +225,5 @@ if can_start:
             state.go("pages/runs.py", run=start(kind, config, dataset, place))
         with frame.guard():
             cost_view.offer_to_measure(config, dataset)
+    permit.note("launch")
 show_differences(kind, config.to_dict(), dataset)
