@@ -3,13 +3,14 @@
 import pandas as pd
 import streamlit as st
 
-from pages.components import clone, frame, live, run_facts, show, state, words
+from pages.components import clone, frame, live, permit, run_facts, show, state, words
 from pages.components.corpus_view import corpus
 from pages.components.reconstruction_view import reconstruction
 from sgm_core.escape import escape
 from sgm_core.runs import EXPORTED
 from sgm_core.runs import parameters as run_parameters
 from sgm_core.runs.carry import export_size, packed_run
+from sgm_core.runs.launchers import launcher_of
 from sgm_core.runs.resume import resume_run
 from sgm_core.runs.run import PAUSE, TRAININGS
 from sgm_core.runs.store import ACTIVE, ENDED, Run, cancel_run, pause_run
@@ -77,15 +78,16 @@ def choose_runs(runs: list[Run], context: frame.Context) -> list[Run]:
 
 def actions(run: Run) -> None:
     with st.container(horizontal=True, gap="small"):
-        if run.state in ACTIVE and st.button(
-            "Cancel", icon=":material/stop_circle:", disabled=run.cancel_asked() is not None
+        if run.state in ACTIVE and permit.button(
+            "cancel", "Cancel", icon=":material/stop_circle:", disabled=run.cancel_asked() is not None
         ):
             cancel_run(run.id)
             st.rerun()
         if (
             run.state in ACTIVE
             and run.kind in TRAININGS
-            and st.button(
+            and permit.button(
+                "pause",
                 "Pause",
                 icon=":material/pause_circle:",
                 disabled=run.asked(PAUSE) is not None or run.cancel_asked() is not None,
@@ -95,8 +97,12 @@ def actions(run: Run) -> None:
         ):
             pause_run(run.id)
             st.rerun()
-        if run.state in ENDED and st.button(
-            "Resume", icon=":material/play_arrow:", type="primary", help=run.when_resumed.capitalize()
+        if run.state in ENDED and permit.button(
+            "resume",
+            "Resume",
+            icon=":material/play_arrow:",
+            type="primary",
+            help=run.when_resumed.capitalize(),
         ):
             with frame.guard():
                 resume_run(run.id)
@@ -135,7 +141,7 @@ def _delete(run: Run) -> None:
         st.markdown(
             f"Its {words.size(run.size())} go to the trash, which keeps them for {KEPT_DAYS} days.{named}"
         )
-        if st.button("Delete this run", type="primary", key=f"delete-{run.id}"):
+        if permit.button("delete", "Delete this run", type="primary", key=f"delete-{run.id}"):
             with frame.guard():
                 delete_run(run.id)
                 state.choose(dataset=run.dataset_name)
@@ -153,7 +159,7 @@ def deleted() -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(escape(str(row["title"] or row["id"])), width="content")
                 st.caption(f"{words.size(int(row['bytes']))} · deleted {words.ago(str(row['deleted']))}")
-                if st.button("Take back", key=f"restore-{row['id']}-{row['deleted']}"):
+                if permit.button("restore", "Take back", key=f"restore-{row['id']}-{row['deleted']}"):
                     with frame.guard():
                         restore_run(str(row["id"]))
                         st.rerun()
@@ -166,6 +172,8 @@ def one_run(run: Run) -> None:
         if run.state not in ACTIVE:
             stamp = words.ago(run.status.get("finished"))
             st.caption(f"{stamp} · {words.size(run.size())} on disk · {escape(run.id)}")
+        elif run.state == "running" and (who := launcher_of(run.status).named(run.status)):
+            st.caption(escape(who))
     run_facts.progress_bar(run)
     if run.state in ("failed", "lost"):
         st.error(escape(run.status.get("error") or "It ended without saying why; the log may tell."))
@@ -231,6 +239,9 @@ def body() -> None:
             name = f"Log of {escape(words.run_label(run))}" if len(selected) > 1 else "Log"
             with st.expander(name, expanded=run.state == "failed"):
                 st.code(run.log_tail(200) or "Nothing yet.", None, height=260)
+                for path in launcher_of(run.status).logs(run):
+                    if run.state in ("failed", "lost") and path.stat().st_size:
+                        st.caption(f"What its job printed: {escape(str(path))}")
         deleted()
         if not any(run.state in ACTIVE for run in runs) and st.session_state.pop("runs-live", False):
             st.rerun()

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from sgm_core import home
+from sgm_core.access import acts, require
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.model.bundle import weights_hash
+from sgm_core.runs.launchers import launcher_of
 from sgm_core.runs.plain import plain
 from sgm_core.runs.provenance import code_version, hardware
 from sgm_core.runs.run import PAUSE, SCHEMA, TRAININGS, Run, now
@@ -43,7 +43,7 @@ KINDS = (
     "model",
     "annotate",
 )
-_FROM_FILES = ("import", "annotate")
+FROM_FILES = ("import", "annotate")
 """Kinds that need no dataset: an import makes it, an annotation's stands for its model."""
 CANCEL_GRACE_S = 10.0  # from the wish to the signal
 
@@ -64,22 +64,25 @@ def create_run(
 
     Raises
     ------
+    Forbidden
+        If the role of who asks does not allow it.
     InputError
         If the kind is unknown, or the name or ID can't be a folder's name.
     NotFoundError
         If the dataset does not exist (imports and annotations need none).
     """
+    require("launch", f"{kind} of {dataset}")
     if kind not in KINDS:
         raise InputError(f"unknown kind of run {kind!r}: the kinds are {', '.join(KINDS)}")
     home.check_name(dataset, "dataset name")
     parameters = plain(parameters)
-    if kind in _FROM_FILES:
+    if kind in FROM_FILES:
         # The worker has another working directory. An alias table may be a registered name instead of a file.
         for key in ("path", "genes", "aliases", "cells"):
             value = parameters.get(key)
             if value and (key == "path" or Path(value).expanduser().exists()):
                 parameters[key] = str(Path(value).expanduser().resolve())
-    content_hash = None if kind in _FROM_FILES else _dataset_hash(dataset, kind)
+    content_hash = None if kind in FROM_FILES else _dataset_hash(dataset, kind)
     corpus = {name: _dataset_hash(name, kind) for name in corpus_of(parameters)}
     run_id = home.check_name(run_id or _new_id(kind, dataset, parameters, content_hash, corpus), "run ID")
     created = now()
@@ -144,11 +147,13 @@ def list_runs() -> list[Run]:
     return [run for _, run in sorted(runs, key=lambda pair: (pair[0], pair[1].id), reverse=True)]
 
 
+@acts("cancel")
 def cancel_run(run_id: str) -> Run:
     """Ask a queued or running run to stop; returns at once.
 
     A queued run is cancelled right away. A running one sees the wish at its next `Run.check`; when that takes
-    longer than `CANCEL_GRACE_S` its worker turns to a signal, and so does asking again.
+    longer than `CANCEL_GRACE_S` its worker turns to a signal, and so does asking again. Jobs that wait in
+    Slurm's queue are taken back.
 
     Raises
     ------
@@ -161,13 +166,17 @@ def cancel_run(run_id: str) -> Run:
         raise InputError(f"run {run_id} is {status['state']}: there is nothing to cancel")
     asked = run.cancel_asked()
     run.ask_cancel()
+    launcher = launcher_of(status)
+    if launcher.started(status):
+        launcher.withdraw(status)
     if status["state"] == "queued":
         run.finish("cancelled")
     elif asked is not None and asked > CANCEL_GRACE_S and run.process_alive():
-        psutil.Process(status["pid"]).terminate()
+        launcher.stop(status)
     return run
 
 
+@acts("pause")
 def pause_run(run_id: str) -> Run:
     """Ask a queued or running training to stop and keep its checkpoint; returns at once.
 
@@ -179,12 +188,15 @@ def pause_run(run_id: str) -> Run:
         If the run has ended already, or is of a kind that keeps nothing of what is half done.
     """
     run = open_run(run_id)
-    state = run.state
+    status = run.status
+    state, launcher = status["state"], launcher_of(status)
     if state not in ACTIVE:
         raise InputError(f"run {run_id} is {state}: there is nothing to pause")
     if run.kind not in TRAININGS:
         raise InputError(f"a run of kind {run.kind!r} keeps nothing of what is half done: cancel it instead")
     run.ask(PAUSE)
+    if launcher.started(status):
+        launcher.withdraw(status)
     if state == "queued":
         run.finish("paused", f"paused before it began; {run.when_resumed}")
     return run

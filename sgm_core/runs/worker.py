@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from sgm_core.access import acts, part_of_an_action
 from sgm_core.errors import Cancelled, InputError, Paused, SGMError, Stopped, TrainingError
 from sgm_core.progress import Observer
+from sgm_core.roots import check_unmoved
 from sgm_core.runs.ends import reason
-from sgm_core.runs.launch import enqueue, turn
+from sgm_core.runs.launch import enqueue, is_started, turn
 from sgm_core.runs.process import end_helpers, identity
 from sgm_core.runs.provenance import code_version
 from sgm_core.runs.ranks import Ranks, launched
 from sgm_core.runs.run import STOP, Run
-from sgm_core.runs.states import ACTIVE
-from sgm_core.runs.store import CANCEL_GRACE_S, open_run
+from sgm_core.runs.store import CANCEL_GRACE_S, FROM_FILES, open_run
 from sgm_core.runs.sweep import sweep
 from sgm_core.saved import FOLDER as STATE
 
@@ -72,6 +73,9 @@ def execute(run: Run, observer: Observer | None = None) -> None:
     watcher = observer or run
     run.check_dataset()  # another file may have got the name since the run was asked for
     run.check_corpus()
+    for key in ("path", "cells", "genes", "aliases"):
+        if run.kind in FROM_FILES and str(run.parameters.get(key) or "").startswith("/"):
+            check_unmoved(run.parameters[key])
     if run.kind in ("pretrain", "finetune", "compare", "model"):
         from sgm_core.training.memory import keep_freed_memory
 
@@ -88,9 +92,13 @@ def execute(run: Run, observer: Observer | None = None) -> None:
         finetune_run(FinetuneConfig.from_dict(run.parameters), run.path, watcher)
     elif run.kind == "compare":
         from sgm_core.comparison.config import CompareConfig
-        from sgm_core.comparison.protocol import compare_run
+        from sgm_core.comparison.protocol import compare_run, gather_run
 
-        compare_run(CompareConfig.from_dict(run.parameters), run.path, watcher)
+        config, status = CompareConfig.from_dict(run.parameters), run.status
+        if status.get("launcher") == "slurm":  # its tasks were jobs of their own
+            gather_run(config, run.path, watcher)
+        else:
+            compare_run(config, run.path, watcher, status.get("processes"))
     elif run.kind == "umap":
         from sgm_core.analysis.embedding import umap_run
 
@@ -176,8 +184,11 @@ def _stopped(run: Run, stop: BaseException) -> None:
     run.finish("paused", why)
 
 
-def run_in_foreground(run: Run, echo: Observer) -> Run:
+@acts("launch")
+def run_in_foreground(run: Run, echo: Observer, processes: int | None = None) -> Run:
     """Carry out `run` in this process, telling `echo` as well; a finished run is returned as it is.
+
+    A comparison's tasks are shared between `processes` of its own, as many as pay here by default.
 
     Raises
     ------
@@ -191,12 +202,12 @@ def run_in_foreground(run: Run, echo: Observer) -> Run:
         if status["state"] == "done":
             echo.message(f"run {run.id} is done already: its results are used")
             return run
-        if status["state"] in ACTIVE and status["pid"]:
+        if is_started(status):
             raise InputError(
                 f"run {run.id} is {status['state']} already: "
                 f"`sgm runs show {run.id}` follows it, `sgm runs cancel {run.id}` stops it"
             )
-        enqueue(run)
+        enqueue(run, "local", processes)
         run.update(**identity())
     with _terminable(run):
         carry_out(run, Both(run, echo))
@@ -207,7 +218,8 @@ def main(argv: list[str]) -> int:
     """Carry out the run named on the command line, or its part of it; returns the exit code."""
     run = open_run(argv[0])
     faulthandler.enable()
-    os.nice(_NICE)
+    if run.status.get("launcher") != "slurm":  # there nobody waits for this machine
+        os.nice(_NICE)
     ranks = Ranks() if launched()[1] > 1 else None
     if ranks and ranks.rank:
         return _follow(run, ranks)
@@ -215,7 +227,7 @@ def main(argv: list[str]) -> int:
         sweep()
     threading.Thread(target=_insist_on_cancelling, args=(run,), daemon=True).start()
     try:
-        with _terminable(run):
+        with part_of_an_action(), _terminable(run):  # whoever launched it is on record
             carry_out(run, run, ranks)
     except (Exception, Cancelled):
         return 1
@@ -230,7 +242,7 @@ def _follow(run: Run, ranks: Ranks) -> int:
     """Do this process's part of a training that the first process carries out; it writes nothing."""
     why = ""
     try:
-        with _terminable(run):
+        with part_of_an_action(), _terminable(run):
             if ranks.begun():
                 with ranks.joined(run):
                     execute(run, Observer())
