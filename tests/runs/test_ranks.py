@@ -18,7 +18,7 @@ from two_processes import ended, forked
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
 from sgm_core.runs import ranks as ranks_module
-from sgm_core.runs.launch import enqueue, worker_environment
+from sgm_core.runs.launch import enqueue
 from sgm_core.runs.process import identity
 from sgm_core.runs.ranks import Ranks, check_shared
 from sgm_core.runs.store import Run, create_run, pause_run
@@ -109,20 +109,6 @@ def test_an_error_of_the_second_process_is_told_and_ends_both(few_cells, monkeyp
     assert run.state == "failed"
     assert run.status["error"].startswith("process 2 of 2 failed: memory ran out (MemoryError: tried to all")
     assert "resuming starts over" in run.status["error"]
-
-
-def test_torchrun_carries_a_run_out(few_cells) -> None:
-    """With real processes, as the launcher starts them; no warning of torch stands in the log."""
-    run = create_run("pretrain", "few", PretrainConfig(**QUICK, epochs=1).to_dict())
-    enqueue(run)
-    run.update(**identity())  # a slow start is not the run's end
-    launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "sgm_core.runs.worker")
-    command = [sys.executable, "-m", *launcher, run.id]
-    said = subprocess.run(command, env=worker_environment(), capture_output=True, text=True)
-    assert run.state == "done", run.log_tail() + said.stderr
-    assert said.stdout + said.stderr == ""
-    assert {"masks", "mask_cells", "reconstruction"} <= set(run.tables())
-    assert not (run.path / "state").exists()
 
 
 @pytest.fixture
