@@ -12,10 +12,12 @@ from typing import Any
 import sgm_core
 from sgm_core import home
 from sgm_core.cells.dataset import Dataset
+from sgm_core.comparison.arms import settings
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.device import on_gpu, usable_cores
 from sgm_core.estimate.formula import shape_of
 from sgm_core.estimate.run import costliest, source_of, threads_of
+from sgm_core.sweeps.config import SweepConfig
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, Settings
 
 # Fields that change what is learned or how often, but neither a step's time nor its memory.
@@ -37,6 +39,8 @@ def pretraining_of(config: Settings) -> PretrainConfig:
         return costliest(config)
     if isinstance(config, FinetuneConfig):
         return source_of(config)
+    if isinstance(config, SweepConfig):
+        return settings(config.comparison(), config.arm)[0]
     assert isinstance(config, PretrainConfig)
     return config
 

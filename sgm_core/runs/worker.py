@@ -22,7 +22,7 @@ from sgm_core.runs.ends import reason
 from sgm_core.runs.launch import enqueue, turn
 from sgm_core.runs.process import end_helpers, identity
 from sgm_core.runs.provenance import code_version
-from sgm_core.runs.run import STOP, Run
+from sgm_core.runs.run import STOP, TRAININGS, Run
 from sgm_core.runs.states import ACTIVE
 from sgm_core.runs.store import CANCEL_GRACE_S, open_run
 from sgm_core.runs.sweep import sweep
@@ -71,7 +71,7 @@ def execute(run: Run, observer: Observer | None = None) -> None:
     watcher = observer or run
     run.check_dataset()  # another file may have got the name since the run was asked for
     run.check_corpus()
-    if run.kind in ("pretrain", "finetune", "compare", "model"):
+    if run.kind in (*TRAININGS, "model"):
         from sgm_core.training.memory import keep_freed_memory
 
         keep_freed_memory()
@@ -90,6 +90,11 @@ def execute(run: Run, observer: Observer | None = None) -> None:
         from sgm_core.comparison.protocol import compare_run
 
         compare_run(CompareConfig.from_dict(run.parameters), run.path, watcher)
+    elif run.kind == "sweep":
+        from sgm_core.sweeps.config import SweepConfig
+        from sgm_core.sweeps.search import sweep_run
+
+        sweep_run(SweepConfig.from_dict(run.parameters), run.path, watcher)
     elif run.kind == "umap":
         from sgm_core.analysis.embedding import umap_run
 
