@@ -10,9 +10,8 @@ from sklearn.ensemble import RandomForestRegressor
 
 from sgm_core.sweeps.config import SweepConfig
 from sgm_core.sweeps.study import distributions_of
+from sgm_core.sweeps.tables import FEWEST
 
-FEWEST = 10
-"""Different settings with a score on all folds before anything is said."""
 SHUFFLES = 39
 _TREES = 64
 COLUMNS = ["field", "importance", "explained", "p", "n_trials"]
