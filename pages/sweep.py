@@ -13,7 +13,7 @@ from sgm_core.runs.store import ACTIVE, Run
 from sgm_core.sweeps.config import SweepConfig
 from sgm_core.sweeps.tables import FEWEST, settings_of
 from sgm_core.sweeps.verdict import Verdict, verdict
-from sgm_core.sweeps.words import comparison_of, setting_of
+from sgm_core.sweeps.words import comparison_of, setting_of, value_text
 
 KEY = "sweep"
 _STATES = {"done": "scored", "pruned": "given up", "failed": "failed", "running": "under way"}
@@ -62,10 +62,7 @@ def importance(run: Run) -> None:
     if len(table) < 2:
         _note("One field is searched: settings differ in nothing else.")
     elif table["importance"].isna().all():
-        _note(
-            f"Too few settings to say what moved the score: {n} were scored on all folds, and it takes {FEWEST} "
-            "that differ."
-        )
+        _note(f"Too few settings to say what moved the score: {n} were scored, and it takes {FEWEST}.")
     elif explained <= 0 or p >= LEVEL:
         _note(
             "No field can be said to move the score: settings predict the scores of other trials no better "
@@ -90,10 +87,10 @@ def trial_list(trials: pd.DataFrame, settings: pd.DataFrame) -> int | None:
         {
             "trial": trials["number"],
             "state": trials["state"].map(_STATES),
-            "score": trials["score"],
-            "sd": trials["sd_folds"],
+            "score": 100 * trials["score"],
+            "sd": ["" if pd.isna(sd) else f"{100 * sd:.1f}" for sd in trials["sd_folds"]],
             "folds": trials["n_folds"],
-            **{name: settings[name].map(words.value) for name in map(str, settings)},
+            **{name: settings[name].map(value_text) for name in map(str, settings)},
             "took": [words.duration(seconds) if seconds else "" for seconds in trials["seconds"]],
             "note": [
                 f"as trial {same}" if same >= 0 else error
@@ -101,7 +98,6 @@ def trial_list(trials: pd.DataFrame, settings: pd.DataFrame) -> int | None:
             ],
         }
     )
-    percent = st.column_config.NumberColumn
     event = show.table(
         shown,
         "trials",
@@ -110,10 +106,10 @@ def trial_list(trials: pd.DataFrame, settings: pd.DataFrame) -> int | None:
         column_config={
             "trial": st.column_config.NumberColumn("Trial", width="small", pinned=True),
             "state": "State",
-            "score": percent(
-                "Macro F1", format="percent", help="Validation donors, mean over the folds done"
+            "score": st.column_config.NumberColumn(
+                "Macro F1 (%)", format="%.1f", help="Validation donors, mean over the folds done"
             ),
-            "sd": percent("SD of folds", format="percent"),
+            "sd": "SD of folds",
             "folds": "Folds",
             "took": "Took",
             "note": "Note",
@@ -131,8 +127,8 @@ def start(run: Run, config: SweepConfig, trials: pd.DataFrame, number: int) -> N
     table = pd.DataFrame(
         {
             "field": list(setting),
-            "default": [words.value(usual[path]) for path in setting],
-            "here": [words.value(value) for value in setting.values()],
+            "default": [value_text(usual[path]) for path in setting],
+            "here": [value_text(value) for value in setting.values()],
         }
     )
     show.table(table, f"setting-{number}")

@@ -13,7 +13,7 @@ from sgm_core.sweeps.study import distributions_of
 from sgm_core.sweeps.tables import FEWEST
 
 SHUFFLES = 39
-_TREES = 64
+_TREES = 32
 COLUMNS = ["field", "importance", "explained", "p", "n_trials"]
 
 
@@ -31,14 +31,21 @@ def importance(config: SweepConfig, trials: Sequence[dict[str, Any]]) -> pd.Data
     Returns
     -------
     DataFrame
-        field (its path); importance (0 to 1, NaN with fewer than `FEWEST` settings or one field's worth of
-        them); explained: R2 of the forest out of bag; p: the share of `SHUFFLES` shuffles that do as well;
-        n_trials.
+        field (its path); importance (0 to 1, NaN with fewer than `FEWEST` settings or no spread); explained:
+        R2 of the forest out of bag; p: the share of `SHUFFLES` shuffles that do as well; n_trials.
     """
     distributions = distributions_of(config)
-    whole = [one for one in trials if one["state"] == "done" and one["same_as"] is None and one["scores"]]
+    whole = [one for one in trials if one["same_as"] is None and one["scores"]]
+    reference = np.cumsum([score["macro_f1"] for score in whole[0]["scores"]]) if whole else np.zeros(1)
     whole = [one for one in whole if all(one["setting"][axis.path] in axis for axis in config.axes)]
-    scores = np.array([np.mean([score["macro_f1"] for score in one["scores"]]) for one in whole])
+    # less the default setting's mean over the same folds: a trial that was given up has not all of them
+    scores = np.array(
+        [
+            np.mean([score["macro_f1"] for score in one["scores"]]) - reference[n - 1] / n
+            for one in whole
+            for n in [len(one["scores"])]
+        ]
+    )
     rows = pd.DataFrame({"field": list(distributions)}).assign(n_trials=len(whole))
     if len(whole) < FEWEST or np.ptp(scores) == 0:
         return rows.assign(importance=np.nan, explained=np.nan, p=np.nan)[COLUMNS]

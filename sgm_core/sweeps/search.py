@@ -18,6 +18,7 @@ from sgm_core.sweeps.importance import importance
 from sgm_core.sweeps.study import FILE, SweepStudy
 from sgm_core.sweeps.tables import fold_table, trial_table
 from sgm_core.sweeps.trial import FOLDER, OVER, begin_trial, end_trial, read_trial, run_trial, trial_folder
+from sgm_core.sweeps.words import setting_text
 from sgm_core.training.backbones import is_bundle, say_of_weights
 from sgm_core.units import count
 
@@ -67,7 +68,7 @@ def _trials(config: SweepConfig, folder: Path, code: str, study: SweepStudy, obs
         setting = study.ask(number, setting)
         if known is None:
             begin_trial(folder, number, setting, code)
-            observer.message(f"trial {number}: {_words(setting)}" + (" (the default)" * (number == 0)))
+            observer.message(f"trial {number}: {setting_text(setting)}" + (" (the default)" * (number == 0)))
         _carry_out(config, folder, number, setting, study, observer)
         _publish(config, folder, observer)
     _publish(config, folder, observer)
@@ -158,13 +159,6 @@ def _drop_what_other_code_made(folder: Path, code: str) -> bool:
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / FILE).unlink(missing_ok=True)
     return True
-
-
-def _words(setting: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{path}={value:.4g}" if isinstance(value, float) else f"{path}={value}"
-        for path, value in setting.items()
-    )
 
 
 class _Share(Observer):

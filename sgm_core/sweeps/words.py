@@ -15,9 +15,14 @@ def setting_of(trials: pd.DataFrame, number: int) -> dict[str, Any]:
     return dict(json.loads(trials.loc[trials["number"] == number, "setting"].iloc[0]))
 
 
+def value_text(value: Any) -> str:
+    """Return a value as people write it, a number with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else written(value)
+
+
 def setting_text(setting: dict[str, Any]) -> str:
     """Return e.g. 'pretrain.lr_backbone=0.00123, finetune.head=mlp'."""
-    return ", ".join(f"{path}={written(value)}" for path, value in setting.items())
+    return ", ".join(f"{path}={value_text(value)}" for path, value in setting.items())
 
 
 def comparison_of(config: SweepConfig, setting: dict[str, Any]) -> CompareConfig:
