@@ -85,7 +85,7 @@ def form(kind: str, dataset: Dataset) -> dict[str, Any]:
         for path in _VISIBLE[kind]:
             if path in shown and path not in (*_WIDE, *_LABELS):
                 values[path] = fields.draw(shown[path], options.get(path), backbone)
-            if path == "scheme":  # a linear probe has epochs of its own
+            if path == "scheme" and kind == "finetune":  # a linear probe has epochs of its own
                 shown.pop("epochs" if values[path] == "linear-probe" else "probe_epochs")
     for path in _WIDE:
         if path in _VISIBLE[kind]:

@@ -14,6 +14,7 @@ _STATES = {
     "running": ("under way", SAFE[4], "circle-open"),
 }
 _SCORE = "Macro F1, validation donors (%)"
+_ACROSS, _TOP = (0.05, 0.96), 0.86
 MOST_NAMED = 12
 """Values of a field that are named on its axis."""
 
@@ -92,13 +93,16 @@ def parallel(trials: pd.DataFrame, settings: pd.DataFrame, log: set[str], title:
             labelfont={"size": 13},
             tickfont={"size": 12},
             rangefont={"size": 11},
-            domain={"x": [0.04, 0.96], "y": [0, 0.86]},
+            domain={"x": list(_ACROSS), "y": [0, _TOP]},
         )
     )
-    finish(
-        fig, title, height=380, legend=False, note="drag along an axis to look at some trials alone", row=True
-    )
-    fig.update_layout(margin={"l": 30, "r": 30, "b": 20})
+    for x in np.linspace(*_ACROSS, len(dimensions)):  # its own axes are black, on a dark page too
+        fig.add_shape(
+            type="line", xref="paper", yref="paper", x0=x, x1=x, y0=0, y1=_TOP, layer="below",
+            line={"color": MUTED, "width": 1},
+        )  # fmt: skip
+    finish(fig, title, height=380, legend=False, note="drag along an axis to look at some trials", row=True)
+    fig.update_layout(margin={"l": 36, "r": 30, "b": 20})
     return fig
 
 
