@@ -149,12 +149,14 @@ def start(run: Run, config: SweepConfig, trials: pd.DataFrame, number: int) -> N
 def body(run: Run, simulated: bool) -> None:
     with frame.guard():
         trials, folds = tables.read(run, "trials"), tables.read(run, "fold_scores")
+        run_facts.progress_bar(run)
         if trials is None or folds is None:
-            tables.lacking(run, "trials")
+            error = run.status.get("error")
+            st.markdown(escape(error) if error else "The first score comes with the end of the first trial.")
+            return
         config = SweepConfig.from_dict(run.parameters)
         settings, found = settings_of(trials), verdict(trials, folds)
         answer(found, trials, config)
-        run_facts.progress_bar(run)
         tables.still_running(run)
         left, right = st.columns(2, gap="medium")
         with left:

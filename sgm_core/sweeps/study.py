@@ -44,8 +44,9 @@ class SweepStudy:
         self.config = config
         self.distributions = distributions_of(config)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._storage = optuna.storages.RDBStorage(f"sqlite:///{folder / FILE}")
         self._study = optuna.create_study(
-            storage=f"sqlite:///{folder / FILE}",
+            storage=self._storage,
             study_name=_NAME,
             direction="maximize",
             load_if_exists=True,
@@ -103,17 +104,13 @@ class SweepStudy:
 
     def close(self) -> None:
         """Let go of the file."""
-        storage = self._study._storage
-        storage.remove_session()
-        engine = getattr(getattr(storage, "_backend", storage), "engine", None)
-        if engine is not None:
-            engine.dispose()
+        self._storage.remove_session()
+        self._storage.engine.dispose()
 
     def _forget_what_was_killed(self) -> None:
         """Mark what another process had under way as failed; it is done again."""
         for trial in self._study.get_trials(False, (TrialState.RUNNING, TrialState.WAITING)):
-            storage = self._study._storage
-            storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
 
 def distributions_of(config: SweepConfig) -> dict[str, BaseDistribution]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 FEWEST = 10
 """Different settings with a score on all folds before anything is said of what moved it."""
+TABLES = ("trials", "fold_scores", "importance")
 TRIALS = ["number", "state", "score", "sd_folds", "n_folds", "seconds", "same_as", "error", "setting"]
 FOLDS = ["number", "fold", "macro_f1", "n_validation", "donors_train", "donors_validation", "seconds"]
 

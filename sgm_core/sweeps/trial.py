@@ -24,7 +24,7 @@ from sgm_core.comparison.config import ARMS
 from sgm_core.documents import document
 from sgm_core.errors import TrainingError
 from sgm_core.home import read_json, whole_folder, write_json
-from sgm_core.progress import Observer
+from sgm_core.progress import Observer, Part
 from sgm_core.saved import FOLDER as STATE
 from sgm_core.sweeps.config import SweepConfig
 from sgm_core.sweeps.folds import SweepFolds, sweep_folds
@@ -94,7 +94,7 @@ def run_trial(folder: Path, number: int, observer: Observer, stop: Stop = lambda
         observer.check()
         file = path / f"fold{done:03d}.json"
         if not file.exists():
-            part = _Share(observer, done, len(donors.folds))
+            part = Part(observer, done, len(donors.folds))
             place = folder / STATE / f"trial{number:04d}" / f"fold{fold.index}"
             try:
                 write_json(file, score_fold(config, setting, dataset, donors, fold, place, folder, part))
@@ -157,7 +157,7 @@ def score_fold(
         model, values = start.model, start.values
     set_pool(model.backbone, finetuning.pool)
     part = labelled_fold(dataset, fold, config.label, finetuning.train_cells, config.seed)
-    within = _Share(observer, 1, 2)
+    within = Part(observer, 1, 2)
     pooled = None
     if config.scheme == "linear-probe":
         how = finetuning.keep_summary, finetuning.precision
@@ -202,7 +202,7 @@ def _pretrained(
     from sgm_core.training.pretrain import pretraining, weights_of
 
     if shared is None or not shared.exists():
-        first = _Share(observer, 0, 2)
+        first = Part(observer, 0, 2)
         task = pretraining(dataset, config, fold, first)
         keeper = keeper_of(config, place, dataset, fold, first)
         Loop(task, config, first, config.patience is not None, keeper).run()
@@ -211,16 +211,3 @@ def _pretrained(
         with whole_folder(shared) as target:
             save_model(target, task.model, task.start.names, task.arm, weights_of(config))
     return load_model(shared)[:2]
-
-
-class _Share(Observer):
-    """Passes on the progress of one part out of several, and whether to stop; of metrics, none."""
-
-    def __init__(self, observer: Observer, number: int, count: int) -> None:
-        self.observer, self.number, self.count = observer, number, count
-
-    def progress(self, done: float, total: float, what: str = "") -> None:
-        self.observer.progress(self.number + done / max(total, 1e-9), self.count, what)
-
-    def check(self) -> None:
-        self.observer.check()
