@@ -75,7 +75,7 @@ def _best_trial(path: str, stamp: int) -> str:
     if done.empty:
         return ""
     best = done.iloc[int(done["score"].to_numpy().argmax())]
-    return f"macro F1 {best['score']:.3f} on validation donors, trial {best['number']}"
+    return f"macro F1 {best['score']:.3f}, trial {best['number']}, validation donors"
 
 
 @st.cache_data(ttl=60, show_spinner=False)

@@ -150,7 +150,7 @@ def test_a_field_that_does_nothing_is_no_improvement(demo_dataset) -> None:
         arm="no-pretraining", space=["head_hidden=4,16"], finetune={"head": "linear"}, trials=4, folds=1
     )
     table = run.read_table("trials")
-    assert table["score"].nunique() == 1 and (table["same_as"] >= 0).sum() >= 2
+    assert table["score"].nunique() == 1 and (table["same_as"] >= 0).any()
     found = verdict(table, run.read_table("fold_scores"))
     assert found.best == 0 and not found.better and found.others == 2
     assert found.sentence.startswith("No setting beats the default")
