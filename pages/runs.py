@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from pages.components import clone, frame, live, run_facts, show, state, words
+from pages.components import clone, frame, live, permit, run_facts, show, state, words
 from pages.components.corpus_view import corpus
 from pages.components.reconstruction_view import reconstruction
 from sgm_core.escape import escape
@@ -77,15 +77,16 @@ def choose_runs(runs: list[Run], context: frame.Context) -> list[Run]:
 
 def actions(run: Run) -> None:
     with st.container(horizontal=True, gap="small"):
-        if run.state in ACTIVE and st.button(
-            "Cancel", icon=":material/stop_circle:", disabled=run.cancel_asked() is not None
+        if run.state in ACTIVE and permit.button(
+            "cancel", "Cancel", icon=":material/stop_circle:", disabled=run.cancel_asked() is not None
         ):
             cancel_run(run.id)
             st.rerun()
         if (
             run.state in ACTIVE
             and run.kind in TRAININGS
-            and st.button(
+            and permit.button(
+                "pause",
                 "Pause",
                 icon=":material/pause_circle:",
                 disabled=run.asked(PAUSE) is not None or run.cancel_asked() is not None,
@@ -95,8 +96,12 @@ def actions(run: Run) -> None:
         ):
             pause_run(run.id)
             st.rerun()
-        if run.state in ENDED and st.button(
-            "Resume", icon=":material/play_arrow:", type="primary", help=run.when_resumed.capitalize()
+        if run.state in ENDED and permit.button(
+            "resume",
+            "Resume",
+            icon=":material/play_arrow:",
+            type="primary",
+            help=run.when_resumed.capitalize(),
         ):
             with frame.guard():
                 resume_run(run.id)
@@ -139,7 +144,7 @@ def _delete(run: Run) -> None:
         st.markdown(
             f"Its {words.size(run.size())} go to the trash, which keeps them for {KEPT_DAYS} days.{named}"
         )
-        if st.button("Delete this run", type="primary", key=f"delete-{run.id}"):
+        if permit.button("delete", "Delete this run", type="primary", key=f"delete-{run.id}"):
             with frame.guard():
                 delete_run(run.id)
                 state.choose(dataset=run.dataset_name)
@@ -157,7 +162,7 @@ def deleted() -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(escape(str(row["title"] or row["id"])), width="content")
                 st.caption(f"{words.size(int(row['bytes']))} · deleted {words.ago(str(row['deleted']))}")
-                if st.button("Take back", key=f"restore-{row['id']}-{row['deleted']}"):
+                if permit.button("restore", "Take back", key=f"restore-{row['id']}-{row['deleted']}"):
                     with frame.guard():
                         restore_run(str(row["id"]))
                         st.rerun()

@@ -37,6 +37,7 @@ PARTS = (
     "review",
     "report",
     "runs",
+    "log",
 )  # the order of `sgm --help`
 
 
