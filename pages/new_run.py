@@ -213,8 +213,9 @@ values = form(kind, dataset)
 with top:
     try:
         config: Any = run_parameters.CONFIGS[kind].from_dict(fields.collect(kind, values, dataset.name))
-        if kind == "sweep":
-            config.require_space()
+        if kind == "sweep" and not config.axes:
+            st.info("Choose or type at least one field under **What is searched**.", icon=":material/tune:")
+            st.stop()
         frame.answer(recipe.sentence(config, dataset))
     except InputError as error:
         frame.refusal(error)

@@ -48,7 +48,6 @@ _LABELS = {
     "subset": "Latents that score a cell",
     "subset_per": "Subset drawn per",
     "space": "What is searched",
-    "fold": "Fold",
 }
 
 

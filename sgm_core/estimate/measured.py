@@ -12,7 +12,6 @@ from typing import Any
 import sgm_core
 from sgm_core import home
 from sgm_core.cells.dataset import Dataset
-from sgm_core.comparison.arms import settings
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.device import on_gpu, usable_cores
 from sgm_core.estimate.formula import shape_of
@@ -40,7 +39,7 @@ def pretraining_of(config: Settings) -> PretrainConfig:
     if isinstance(config, FinetuneConfig):
         return source_of(config)
     if isinstance(config, SweepConfig):
-        return settings(config.comparison(), config.arm)[0]
+        return config.recipes()[0]
     assert isinstance(config, PretrainConfig)
     return config
 

@@ -313,10 +313,7 @@ def _comparison(config: CompareConfig, dataset: Dataset, measured: Measured, thr
 
 def _sweep(config: SweepConfig, dataset: Dataset, measured: Measured, threads: int) -> Estimate:
     """Estimate a sweep by the default setting: a trial that is given up takes less, a larger model more."""
-    comparison = config.comparison()
-    pretraining, finetuning = settings(comparison, config.arm)
-    compat = finetuning.compat if config.scheme == "official" else "corrected"
-    finetuning = replace(finetuning, scheme=config.scheme, compat=compat)
+    pretraining, finetuning = config.recipes()
     folds = config.n_scored
     trained = _pretraining(pretraining, dataset, measured, threads)
     named = _finetuning(finetuning, dataset, measured, threads, pretraining)

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
+from sgm_core.comparison.arms import settings
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.errors import InputError
 from sgm_core.sweeps.space import Axis, combinations, grid, parse_space
-from sgm_core.training.config import SCHEMES
+from sgm_core.training.config import SCHEMES, FinetuneConfig, PretrainConfig
 from sgm_core.training.config.settings import (
     NESTED,
     SEEDS,
@@ -179,9 +180,15 @@ class SweepConfig(Settings):
         own |= {"arms": (self.arm,), "schemes": (self.scheme,), "folds": self.n_folds, "seeds": 1}
         return CompareConfig.from_dict({**own, "umap": False, **parts, **more})
 
+    def recipes(
+        self, setting: Mapping[str, Any] | None = None, fold: int = 0
+    ) -> tuple[PretrainConfig, FinetuneConfig]:
+        """Return what a trial trains by, its pretraining and its finetuning (see `comparison`)."""
+        pretraining, finetuning = settings(self.comparison(setting), self.arm, fold)
+        compat = finetuning.compat if self.scheme == "official" else "corrected"
+        return pretraining, replace(finetuning, scheme=self.scheme, compat=compat)
+
     def default_setting(self) -> dict[str, Any]:
         """Return the values that the fields of the space have by default, by path."""
-        from sgm_core.comparison.arms import settings
-
-        both = dict(zip(("pretrain", "finetune"), settings(self.comparison(), self.arm), strict=True))
+        both = dict(zip(("pretrain", "finetune"), self.recipes(), strict=True))
         return {axis.path: getattr(both[axis.part], axis.name) for axis in self.axes}

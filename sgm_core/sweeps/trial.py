@@ -10,7 +10,6 @@ tried depends on which trials end first, so such a sweep is not reproducible fro
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import numpy as np
 from sgm_core.analysis.metrics import score_predictions
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold
-from sgm_core.comparison.arms import settings
 from sgm_core.comparison.config import ARMS
 from sgm_core.documents import document
 from sgm_core.errors import TrainingError
@@ -141,10 +139,7 @@ def score_fold(
     from sgm_core.training.start import initial_state, set_pool
 
     started = time.perf_counter()
-    comparison = config.comparison(setting)
-    pretraining, finetuning = settings(comparison, config.arm, fold.index)
-    compat = finetuning.compat if config.scheme == "official" else "corrected"
-    finetuning = replace(finetuning, scheme=config.scheme, compat=compat)
+    pretraining, finetuning = config.recipes(setting, fold.index)
     device = pick_device(config.device)
     if ARMS[config.arm]:
         shared = folder / STATE / "pretrained" / f"fold{fold.index}" if config.pretrains_once else None

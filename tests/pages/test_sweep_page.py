@@ -104,7 +104,7 @@ def test_without_a_sweep_the_page_leads_to_the_form(open_page, demo_dataset, mon
     next(button for button in page.button if button.label == "Search over settings").click().run()
     page.switch_page("pages/new_run.py").run()
     assert page.segmented_control(key="kind").value == "sweep"
-    assert "space is empty" in text_of(page)
+    assert "at least one field" in text_of(page)
     monkeypatch.setattr("sgm_core.runs.launch.launch", lambda run: None)
     page.multiselect(key="sweep.space").set_value([SPACE[0]]).run()
     assert "are held back: no trial looks at them" in text_of(page)

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from sgm_core.errors import InputError
+from sgm_core.estimate.run import estimate_run
 from sgm_core.sweeps.config import SweepConfig
 from sgm_core.sweeps.space import combinations, grid, parse_space
 
@@ -76,6 +77,19 @@ def test_a_grid_has_every_setting_once_and_no_trial_more() -> None:
     settings = [tuple(one.values()) for one in grid(config.axes)]
     assert sorted(settings) == sorted(itertools.product((1, 2, 4), (1, 2, 3)))
     assert config.n_trials == 10, "and the default"
+
+
+def test_a_sweep_takes_as_long_as_its_trials(demo_dataset) -> None:
+    fields = {"data": "small", "space": ["finetune.lr=0.1,0.2"], "device": "cpu"}
+
+    def takes(**changes: object) -> tuple[float, int | None]:
+        found = estimate_run(SweepConfig.from_dict({**fields, **changes}), demo_dataset)
+        return found.seconds, found.pretrainings
+
+    untrained = takes(arm="no-pretraining", trials=3)
+    assert untrained[1] == 0 and takes(arm="no-pretraining", trials=9)[0] == pytest.approx(3 * untrained[0])
+    assert takes(trials=9)[1] == 4, "a search of finetuning alone pretrains once a fold"
+    assert takes(trials=9, folds=2, space=["R=1,2"])[1] == 18
 
 
 def test_many_combinations_are_checked_by_some_that_have_every_value() -> None:
