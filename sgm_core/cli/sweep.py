@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from sgm_core.cli.frame import Output, add_command
-from sgm_core.cli.train import changes, dry_run, given_of, nested_changes
+from sgm_core.cli.train import add_launcher, changes, dry_run, given_of, nested_changes, submitted
 
 if TYPE_CHECKING:
     from sgm_core.progress import Observer
@@ -41,6 +41,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--train-cells", metavar="N", help="training cells an epoch; none = all")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--seed", type=int)
+    add_launcher(parser)
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="FIELD=VALUE",
         help="change a field for all trials, for example pretrain.epochs=2 finetune.head=mlp",
@@ -63,7 +64,8 @@ def _sweep(args: argparse.Namespace, observer: Observer) -> Output:
     config.require_space()
     if args.dry_run:
         return dry_run(config, dataset, not args.no_probe, observer)
-    return _found(carry_out("sweep", config, dataset, observer))
+    run = carry_out("sweep", config, dataset, observer, "", args.launcher or "local", args.processes)
+    return _found(run) if run.state == "done" else submitted(run)
 
 
 def _found(run: Run) -> Output:
