@@ -25,7 +25,7 @@ from sgm_core.runs.launch import enqueue, is_started, turn
 from sgm_core.runs.process import end_helpers, identity
 from sgm_core.runs.provenance import code_version
 from sgm_core.runs.ranks import Ranks, launched
-from sgm_core.runs.run import STOP, Run
+from sgm_core.runs.run import STOP, TRAININGS, Run
 from sgm_core.runs.store import CANCEL_GRACE_S, FROM_FILES, open_run
 from sgm_core.runs.sweep import sweep
 from sgm_core.saved import FOLDER as STATE
@@ -76,7 +76,7 @@ def execute(run: Run, observer: Observer | None = None) -> None:
     for key in ("path", "cells", "genes", "aliases"):
         if run.kind in FROM_FILES and str(run.parameters.get(key) or "").startswith("/"):
             check_unmoved(run.parameters[key])
-    if run.kind in ("pretrain", "finetune", "compare", "model"):
+    if run.kind in (*TRAININGS, "model"):
         from sgm_core.training.memory import keep_freed_memory
 
         keep_freed_memory()
@@ -99,6 +99,11 @@ def execute(run: Run, observer: Observer | None = None) -> None:
             gather_run(config, run.path, watcher)
         else:
             compare_run(config, run.path, watcher, status.get("processes"))
+    elif run.kind == "sweep":
+        from sgm_core.sweeps.config import SweepConfig
+        from sgm_core.sweeps.search import sweep_run
+
+        sweep_run(SweepConfig.from_dict(run.parameters), run.path, watcher)
     elif run.kind == "umap":
         from sgm_core.analysis.embedding import umap_run
 
