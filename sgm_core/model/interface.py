@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgm_core.errors import InputError
+from sgm_core.model.attention import Apart
+from sgm_core.model.parts import whole
 from sgm_core.model.sizes import CELL_TOKEN, GENES
 
 POOL_PARTS = ("S", "T", "cls", "gene-max", "gene-mean", "max", "mean", "weighted", GENES)
@@ -69,12 +71,13 @@ class BackboneConfig:
         by value; with depth tokens also S, T, and max or mean over the genes without them; with a token of
         the cell also that, ``cls``; ``genes``: the values of the genes themselves, G numbers
     compat : "corrected", or "official" for what the released code does: keys stabilised across the batch, T
-        or S lost when not positive
+        or S lost when not positive, and what `CellBackbone.as_released` says of masks
     kind : "transformer", scFoundation's architecture; "scgpt" or "scbert" (see the files of these names); or
         "dense" (see `sgm_core.model.dense`), whose decoder width is that of its bottleneck and which has no
         heads
     max_length : most tokens of a cell with its own; of a longer one some genes are drawn; None = no limit
     head_dim : width of a head where that is not `width` / `heads`
+    flag : whether there is a vector that stands for the value of a gene to generate (scGPT's pretraining)
     """
 
     n_genes: int
@@ -98,6 +101,7 @@ class BackboneConfig:
     kind: str = "transformer"
     max_length: int | None = None
     head_dim: int | None = None
+    flag: bool = False
 
     def __post_init__(self) -> None:
         if self.compat not in ("corrected", "official"):
@@ -177,13 +181,17 @@ class Encoded(NamedTuple):
     """Packed tokens of a batch of cells.
 
     `tokens` (T, D), the `cell` (T,) and the position `at` (T,) of each, in ascending order, and how many
-    each cell has, `lengths`.
+    each cell has, `lengths`. Of scGPT also the genes' part (T, D) of what entered the first block; and where
+    hidden genes are generated, which tokens see which, `split`, and all that `entered` it (T, D).
     """
 
     tokens: Tensor
     cell: Tensor
     at: Tensor
     lengths: list[int]
+    genes: Tensor | None = None
+    split: Apart | None = None
+    entered: Tensor | None = None
 
 
 class Scored(NamedTuple):
@@ -214,6 +222,9 @@ class CellBackbone(nn.Module):
     predicts_values : whether codes are the values themselves, so that predictions can be held against counts
     recompute : keep only each block's input while training, and compute the rest again for the gradient
     redraw_calls : training steps that random features are old, where the backbone has some
+    generative : whether hidden genes are generated from the others (see `generate`)
+    steps : training steps so far, as the training says
+    rounds_up : whether the number of hidden genes is rounded up, as scBERT's code does
     """
 
     config: BackboneConfig
@@ -224,6 +235,19 @@ class CellBackbone(nn.Module):
     predicts_values = True
     recompute: bool = False
     redraw_calls: Tensor
+    generative: bool = False
+    steps: int = 0
+    rounds_up: bool = False
+
+    def generate(self) -> None:
+        """From now on generate hidden genes: no other token sees them, and they have no mask's value.
+
+        Raises
+        ------
+        InputError
+            If the backbone can't.
+        """
+        raise InputError("objective is 'generative', which is how scGPT was pretrained: it needs its weights")
 
     def gene_rows(self) -> Tensor:
         """Return what stands for each position (L, D), detached: what maskers know of a gene."""
@@ -244,6 +268,11 @@ class CellBackbone(nn.Module):
     def maskable(self, codes: Tensor) -> Tensor | None:
         """Return which positions (B, L) of cells with `codes` (B, L) may be hidden; None = all."""
         return None
+
+    def as_released(self, codes: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is hidden and what is scored, (B, L) each, where `drawn` (B, L) was to be: the same,
+        unless the released code does otherwise and `compat` is "official"."""
+        return drawn, drawn
 
     def token_counts(self, lengths: np.ndarray) -> np.ndarray:
         """Return the tokens of cells that have `lengths` visible positions, both (n,)."""
@@ -349,7 +378,7 @@ class CellBackbone(nn.Module):
         off = full_precision(predicted - target.gather(1, at))
         unit = self.error_unit()
         measured = off if unit is None else off / unit[at]
-        error = (measured.square() * real).sum() / real.sum().clamp(min=1)
+        error = (measured.square() * real).sum() / whole(real.sum()).clamp(min=1)
         # in the values' own unit, as the noise of counts is
         return Scored(error, error, predicted.detach().float(), off.detach().square().float())
 
