@@ -85,7 +85,7 @@ def _call(arguments: Sequence[str]) -> tuple[int, list[int]]:
 
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, pass_on)
-    # Slurm may signal this process alone, its group, or all of the job: the work is to hear SIGTERM and no other
+    # Slurm signals this process, its group, or all of the job: the work is to hear SIGTERM and no other
     process = subprocess.Popen(
         [sys.executable, *arguments],
         start_new_session=True,
