@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _STOP_GRACE_S = 8.0  # for a step; Docker kills after 10 s, Slurm after 30 s, systemd after 90 s
+_TWICE_S = 2.0  # one stop is told twice by Slurm, or torchrun: to all processes, and by who started them
 _NICE = 10  # the dashboard answers at once while a run computes
 
 
@@ -273,7 +274,8 @@ def _terminable(run: Run) -> Iterator[None]:
     def stop(number: int, _: object) -> None:
         if run.cancel_asked() is not None:
             raise Cancelled(f"run {run.id} was cancelled")
-        if run.asked(STOP) is None and number == signal.SIGTERM:
+        said = run.asked(STOP)
+        if number == signal.SIGTERM and (said is None or said < _TWICE_S):
             with suppress(OSError):
                 run.ask(STOP)  # the work, in all its processes, sees it as its step is done
                 signal.setitimer(signal.ITIMER_REAL, _STOP_GRACE_S)

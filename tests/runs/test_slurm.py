@@ -85,10 +85,15 @@ def test_the_life_of_a_run(cluster: Cluster, few_cells, two_cores) -> None:
     subprocess.run(["scancel", *run.status["jobs"]], check=True)
     until(run, lambda: run.state == "cancelled", "cancelled")
     assert run.status["error"] == "cancelled in Slurm" and run.checkpoint is not None
-    # goes on, is preempted, goes on by itself
+    # goes on; its time is nearly over, as Slurm tells two minutes before; goes on by itself
     resume_run(run.id)
     first = run.status["jobs"]
     until(run, lambda: works(run), "running again")
+    subprocess.run(["scancel", "--signal=USR2", *first], check=True)
+    until(run, lambda: run.state == "queued", "out of time")
+    until(run, lambda: begin_now(first[0]), "queued again by Slurm")
+    until(run, lambda: works(run), "running once more")
+    # preempted, goes on by itself
     subprocess.run(["sbatch", "-p", "high", "-c2", "-o", "/dev/null", "--wrap", "sleep 1"], check=True)
     until(run, lambda: run.state == "queued", "preempted")
     until(run, lambda: begin_now(first[0]), "queued again by Slurm")
@@ -96,7 +101,7 @@ def test_the_life_of_a_run(cluster: Cluster, few_cells, two_cores) -> None:
     assert run.status["jobs"] == first, "the same job, queued again"
     log = run.log_tail()
     assert "is queued again and goes on by itself" in log and f"Slurm started job {first[0]} again" in log
-    assert log.count("pretraining goes on from its checkpoint") == 2 and log.count("started on cpu") == 3
+    assert log.count("pretraining goes on from its checkpoint") == 3 and log.count("started on cpu") == 4
     assert run.metrics()["epoch"].tolist() == list(range(1, 13))
     assert (run.path / ".slurm").stat().st_mode & 0o077 == 0, "a job carries out what lies there"
 

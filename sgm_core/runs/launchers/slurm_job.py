@@ -85,8 +85,12 @@ def _call(arguments: Sequence[str]) -> tuple[int, list[int]]:
 
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, pass_on)
-    # a session of its own: Slurm signals this process' group, and the work is to hear SIGTERM alone, once
-    process = subprocess.Popen([sys.executable, *arguments], start_new_session=True)
+    # Slurm signals this process, its group, or all of the job: the work is to hear SIGTERM and no other
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
+    )
     if asked:
         process.terminate()
     return process.wait(), asked
