@@ -110,6 +110,10 @@ def actions(run: Run) -> None:
         compared = run.kind == "compare" and run.table_path("folds").exists()
         if compared and st.button("Open in Compare", icon=":material/balance:"):
             state.go("pages/compare.py", run=run.id)
+        searched = run.kind == "sweep" and run.table_path("trials").exists()
+        if searched and st.button("Open in Sweep", icon=":material/tune:"):
+            st.session_state["sweep"] = run.id
+            state.go("pages/sweep.py", dataset=run.dataset_name)
         if run.kind in run_parameters.CONFIGS and st.button(
             "Clone",
             icon=":material/content_copy:",
@@ -224,7 +228,7 @@ def body() -> None:
             st.caption(f"{words.size(sum(run_facts.sizes(tuple(run.id for run in runs))))} on disk in all")
         if len(selected) == 1:
             one_run(selected[0])
-        trained = [run for run in selected if run.kind in run_parameters.CONFIGS]
+        trained = [run for run in selected if run.kind in state.RESULT_KINDS]
         if trained:
             live.curves_with_controls(trained)
             st.subheader("Are the masks guided at all?", anchor=False)

@@ -48,6 +48,10 @@ def best(run: Run) -> str:
         path = run.table_path("folds")
         stamp = run_tables.stamp(path)
         return _best_f1(str(path), stamp) if stamp else ""
+    if run.kind == "sweep":
+        path = run.table_path("trials")
+        stamp = run_tables.stamp(path)
+        return _best_trial(str(path), stamp) if stamp else ""
     if run.kind == "pretrain":
         rows = metrics(run)
         if "validation_loss" in rows and rows["validation_loss"].notna().any():
@@ -64,6 +68,16 @@ def _best_f1(path: str, stamp: int) -> str:
     means = (folds if trained.empty else trained).groupby(["arm", "scheme"])["macro_f1"].mean()
     top = means.reset_index().sort_values("macro_f1").iloc[-1]
     return f"macro F1 {top['macro_f1']:.3f}, {arm_name(str(top['arm']))}"
+
+
+@kept()
+def _best_trial(path: str, stamp: int) -> str:
+    trials = run_tables.read(Path(path), ["number", "state", "score"])
+    done = trials[trials["state"] == "done"]
+    if done.empty:
+        return ""
+    best = done.iloc[int(done["score"].to_numpy().argmax())]
+    return f"macro F1 {best['score']:.3f}, trial {best['number']}, validation donors"
 
 
 @st.cache_data(ttl=60, show_spinner=False)

@@ -24,6 +24,7 @@ from sgm_core.model.attention import Apart, EncoderBlock
 from sgm_core.model.binning import bin_values, kept_genes
 from sgm_core.model.interface import BackboneConfig, CellBackbone, Encoded, Scored, full_precision
 from sgm_core.model.masking import content_uniform, pack
+from sgm_core.model.parts import Dropout, whole
 
 PAD_CODE, MASK_CODE, CLS_CODE = -2.0, -1.0, 0.0
 """What stands in place of a bin: padding (and <cls> where cells are embedded), a hidden gene, <cls>."""
@@ -153,7 +154,7 @@ class ScGPT(CellBackbone):
         # the genes, <cls>, and padding, which nothing here reads
         self.positions = nn.Embedding(config.n_positions + 1, width)
         self.gene_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(
             EncoderBlock(width, config.heads, config.ff, config.dropout, config.attention_dropout)
             for _ in range(config.depth)
@@ -230,10 +231,11 @@ class ScGPT(CellBackbone):
         cell, at = present.nonzero(as_tuple=True)
         own = codes if hidden is None else codes.masked_fill(hidden, MASK_CODE)
         vectors = self.dropout(self.values.look_up(own[cell, at]))
-        tokens = self.join(self.gene_norm(self.positions(at)), vectors)
+        genes = self.gene_norm(self.positions(at))
+        tokens = self.join(genes, vectors)
         if added is not None:
             tokens = tokens + added.index_select(0, cell)
-        encoded = Encoded(tokens, cell, at, present.sum(1).tolist())
+        encoded = Encoded(tokens, cell, at, present.sum(1).tolist(), genes)
         if not self.generative or hidden is None or not hidden.any():
             return encoded
         apart = hidden[cell, at]
@@ -328,7 +330,7 @@ class ScGPT(CellBackbone):
         Only hidden genes go through the heads. `error` and `squared` are those of the tokens. In generative
         training the tokens of a second pass count too, once `feedback_after` steps are done.
         """
-        wanted, count = target.gather(1, at), real.sum().clamp(min=1)
+        wanted, count = target.gather(1, at), whole(real.sum()).clamp(min=1)
         cell, _ = real.nonzero(as_tuple=True)
         place, _ = self._places(encoded, at)
         place = place.unflatten(0, at.shape)[real]
@@ -338,20 +340,20 @@ class ScGPT(CellBackbone):
         squared = (predicted - own).square()
         error = squared.sum() / count
         matched = self.by_cell.matched(self.cells(encoded)).index_select(0, cell)
-        genes = self.gene_norm(self.positions(at[real]))
+        assert encoded.genes is not None
+        # looked up once, for a gradient of the whole vocabulary comes back from each look-up
+        genes = encoded.genes.index_select(0, place)
         by_cell = full_precision((torch.sigmoid(self.by_cell.query(genes)) * matched).sum(-1))
         loss = error + (by_cell - own).square().sum() / count
-        if self.generative and torch.is_grad_enabled() and self.steps >= self.feedback_after:
-            again = self._with_cells(encoded).tokens.index_select(0, place)
+        if encoded.entered is not None and torch.is_grad_enabled() and self.steps >= self.feedback_after:
+            again = self._with_cells(encoded, encoded.entered).tokens.index_select(0, place)
             again = full_precision(self.expression(self._moved(again, cell, added)))
             loss = loss + (again - own).square().sum() / count
         empty = torch.zeros(at.shape, device=at.device)
         filled = (empty.masked_scatter(real, part.detach().float()) for part in (predicted, squared))
         return Scored(loss, error, *filled)
 
-    def _with_cells(self, encoded: Encoded) -> Encoded:
+    def _with_cells(self, encoded: Encoded, entered: Tensor) -> Encoded:
         """Encode again with each cell's vector, without a gradient, in place of its token <cls>."""
-        assert encoded.entered is not None
-        cells = self.cells(encoded).detach().to(encoded.entered.dtype)
-        tokens = encoded.entered.index_copy(0, self._last(encoded), cells)
-        return self.through(encoded._replace(tokens=tokens))
+        cells = self.cells(encoded).detach().to(entered.dtype)
+        return self.through(encoded._replace(tokens=entered.index_copy(0, self._last(encoded), cells)))

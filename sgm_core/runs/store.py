@@ -35,6 +35,7 @@ KINDS = (
     "pretrain",
     "finetune",
     "compare",
+    "sweep",
     "import",
     "umap",
     "differential",

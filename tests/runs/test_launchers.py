@@ -249,7 +249,6 @@ def test_a_stop_that_is_told_twice_is_one(run: Run, monkeypatch) -> None:
 
 def test_torchrun_is_followed_to_its_end(few_cells) -> None:
     # Long, for it starts three processes with torch.
-    pytest.importorskip("sgm_core.runs.ranks", reason="the worker does not share a training yet")
     heard: list[str] = []
     listener = Observer()
     listener.message = heard.append  # type: ignore[method-assign]
