@@ -187,7 +187,9 @@ def _stopped(run: Run, stop: BaseException) -> None:
         return
     why = f"{'paused' if isinstance(stop, Paused) else stop}; {run.when_resumed}"
     run.message(why)
-    run.finish("paused", why)
+    if isinstance(stop, Paused) or run.status.get("launcher") != "slurm":
+        run.finish("paused", why)
+    # else its job knows whether it is queued again
 
 
 @acts("launch")

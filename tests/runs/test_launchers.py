@@ -71,7 +71,7 @@ def slurm_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("slurm", None, "umap", "can't be launched by slurm"),
         ("local", 2, "pretrain", "train one model under --launcher torchrun, or slurm"),
         ("local", 0, "compare", "it takes one at least"),
-        ("slurm", 4, "compare", "are jobs of their own under Slurm"),
+        ("slurm", 4, "compare", "has one process a job under Slurm"),
     ],
 )
 def test_what_does_not_go_together_is_refused(name, processes, kind, words) -> None:

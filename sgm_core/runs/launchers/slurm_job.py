@@ -49,7 +49,6 @@ def work_on_task(run_id: str, name: str) -> None:
 
 
 def _carry_out(run_id: str, gathers: bool = False) -> None:
-    from sgm_core.runs.run import PAUSE
     from sgm_core.runs.store import open_run
 
     run = open_run(run_id)
@@ -67,9 +66,9 @@ def _carry_out(run_id: str, gathers: bool = False) -> None:
         run.message(f"Slurm started job {_job()} again")
     several = not gathers and int(run.status.get("processes") or 1) > 1
     code, asked = _call(torchrun_arguments(run) if several else ("-P", *WORKER, run.id))
-    if asked and run.state == "paused" and run.asked(PAUSE) is None:
+    if asked and run.active and not _was_stopped(run):
         _queue_again(run, asked)
-    elif code and run.state != "paused":
+    elif code and not _was_stopped(run):
         raise SystemExit(1)
 
 
@@ -104,9 +103,11 @@ def _queue_again(run: Run, asked: Sequence[int]) -> None:
     """
     job = _job()
     why = slurm_queue.why_ended(job)
-    if not why and signal.SIGUSR2 not in asked:
-        return
     whole = run.kind != "compare" or "SLURM_ARRAY_JOB_ID" not in os.environ
+    if not why and signal.SIGUSR2 not in asked:
+        if whole:
+            run.finish("paused", f"its job {job} was told to end (SIGTERM); {run.when_resumed}")
+        return
     if whole:
         run.requeue(jobs=run.status["jobs"])
     if why == "ending":
