@@ -194,6 +194,7 @@ def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
         raise InputError("give one: --run ID (a pretraining run) or --backbone NAME --data DATASET")
     if args.run:
         source = open_run(args.run)
+        args.run = given["run"] = source.id  # the latest run is another one as soon as this one is made
         if args.weights_key:
             raise InputError(f"--weights-key goes with --backbone: run {args.run} has weights of its own")
         if args.data not in (None, source.dataset_name):

@@ -1,4 +1,4 @@
-"""Start runs in processes of their own, one at a time per device, first come first served."""
+"""Start runs in processes of their own, one at a time per device, in the order of `sgm_core.runs.order`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
 from sgm_core.runs.detach import start_detached
 from sgm_core.runs.ends import reason
+from sgm_core.runs.order import give_back, run_of, take_ticket, tickets
 from sgm_core.runs.process import identity
 from sgm_core.runs.run import Run
 from sgm_core.runs.states import ACTIVE
@@ -68,7 +69,7 @@ def worker_environment() -> dict[str, str]:
 
 
 def enqueue(run: Run) -> None:
-    """Put `run` at the end of its queue, with a fresh status."""
+    """Put `run` at the end of its queue, behind all of its priority, with a fresh status."""
     deadline = time.monotonic() + _STOPPING_S
     while (
         run.process_alive() and run.status["pid"] != os.getpid()
@@ -78,10 +79,7 @@ def enqueue(run: Run) -> None:
         time.sleep(0.1)
     run.requeue()
     run.update(device=_device(run))
-    folder = _queue(run)
-    for stale in folder.glob(f"*~{run.id}"):
-        stale.unlink(missing_ok=True)
-    (folder / f"{time.time_ns():020d}~{run.id}").touch()
+    take_ticket(_queue(run), run)
 
 
 @contextmanager
@@ -109,8 +107,7 @@ def turn(run: Run, observer: Observer) -> Iterator[None]:
             run.check()
             yield
     finally:
-        for ticket in folder.glob(f"*~{run.id}"):
-            ticket.unlink(missing_ok=True)
+        give_back(folder, run)
 
 
 def limit_threads(environment: MutableMapping[str, str]) -> None:
@@ -124,8 +121,8 @@ def limit_threads(environment: MutableMapping[str, str]) -> None:
 def _ahead(folder: Path, run_id: str) -> str | None:
     """Name the run that has to end first: an earlier live one, or one that runs already."""
     mine = False
-    for ticket in sorted(folder.glob("*~*")):
-        other = ticket.name.split("~", 1)[1]
+    for ticket in tickets(folder):
+        other = run_of(ticket)
         if other == run_id:
             mine = True
             continue

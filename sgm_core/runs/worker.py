@@ -56,6 +56,11 @@ class Both(Observer):
         self._first.metric(**values)
         self._second.metric(**values)
 
+    def pulse(self, **values: Any) -> None:
+        """Tell both."""
+        self._first.pulse(**values)
+        self._second.pulse(**values)
+
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Tell both."""
         self._first.table(name, frame)

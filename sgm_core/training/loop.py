@@ -6,8 +6,9 @@ With a `Keeper` it writes its state now and then, and goes on from it after what
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -24,6 +25,7 @@ from sgm_core.training.stopping import BestEpoch, Score
 
 _Made = TypeVar("_Made")
 Recipe = PretrainConfig | FinetuneConfig
+_PULSE_S = 2.0  # between two looks at how it goes, each of which waits for a GPU
 _STEPS_UNSEEN = 50  # between two looks at the losses on a GPU, each of which waits for it
 _NAMED = 5  # cells of a batch that an error names
 
@@ -38,6 +40,7 @@ class Task(Generic[_Made]):
     device : where the batches go
     modules : what is trained; the best epoch's weights and the saved state are theirs
     n_batches : batches an epoch
+    facts : what its metrics bear: phase, arm, fold ...; none = its pulse tells nobody
     order : random numbers that `start_epoch` orders the cells by, where it draws any
     """
 
@@ -46,6 +49,7 @@ class Task(Generic[_Made]):
     device: torch.device
     modules: Sequence[nn.Module]
     n_batches: int
+    facts: Mapping[str, Any] = MappingProxyType({})
     order: np.random.Generator | None = None
 
     def groups(self) -> list[dict[str, Any]]:
@@ -200,6 +204,7 @@ class Loop(Generic[_Made]):
         """
         task, recipe, epoch, last_said = self.task, self.recipe, self.epoch, 0.0
         begun = self.step
+        n_cells, last_pulse = 0, time.perf_counter()
         for number, batch in enumerate(ahead(partial(task.make, epoch), order[begun:], task.device), begun):
             if number % recipe.accumulation == 0:
                 self.step = number
@@ -217,6 +222,12 @@ class Loop(Generic[_Made]):
                 last_said = time.perf_counter()
                 done = epoch + (number + 1) / len(order)
                 self.observer.progress(done, recipe.epochs, f"{task.phase}, epoch {epoch + 1}")
+            n_cells += len(order[number])
+            if task.facts and (seconds := time.perf_counter() - last_pulse) > _PULSE_S:
+                step = epoch * task.n_batches + number + 1
+                now = {"step": step, "loss": float(loss.detach()), "cells_per_s": n_cells / seconds}
+                self.observer.pulse(**task.facts, epoch=epoch + (number + 1) / len(order), **now)
+                n_cells, last_pulse = 0, time.perf_counter()
         self._require_finite(len(order))
         self.step = 0
 

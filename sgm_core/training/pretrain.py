@@ -222,6 +222,7 @@ class Pretraining(Task[Batch]):
         self.model, self.values = start.model, start.values
         self.device, self.modules, self.arm = start.values.device, [start.model], arm_name(config)
         self.corpus = self.values if isinstance(self.values, CorpusValues) else None
+        self.facts = {"phase": "pretrain", "arm": self.arm, "fold": fold, "seed": config.seed}
         self.n_batches = sum(-(-len(rows) // config.batch_size) for rows in self._together(cells.epoch(0)))
         measured = None if self.values.measured.all() else np.flatnonzero(self.values.measured)
         counted = start.names if measured is None else start.names[measured]
@@ -330,6 +331,7 @@ class Pretraining(Task[Batch]):
         counted = max(1, self._counted)
         row = {
             "epoch": epoch + 1,
+            "step": (epoch + 1) * self.n_batches,
             "train_loss": error / n_cells,
             "validation_loss": loss,
             "cells_per_s": n_cells / seconds,
@@ -337,7 +339,7 @@ class Pretraining(Task[Batch]):
             "rank_correlation": self.counter.rank_correlation(epoch),
         }
         self.history.append(row | {"cells": counted})
-        self.observer.metric(phase="pretrain", arm=self.arm, fold=self.fold, seed=self.config.seed, **row)
+        self.observer.metric(**self.facts, **row)
         return (-loss,)
 
     def cell_names(self, rows: np.ndarray) -> list[str]:
