@@ -30,7 +30,12 @@ def make_runs(n_runs: int) -> None:
     rng = np.random.default_rng(0)
     for number in range(n_runs):
         kind = ("pretrain", "finetune", "compare")[number % 3]
-        parameters = {"data": "small", "seed": number, "epochs": _EPOCHS, "lr_new": 10.0 ** rng.uniform(-4, -2)}
+        parameters = {
+            "data": "small",
+            "seed": number,
+            "epochs": _EPOCHS,
+            "lr_new": 10.0 ** rng.uniform(-4, -2),
+        }
         run = create_run(kind, "small", parameters, run_id=f"{kind}-small-{number:04d}")
         phase = "finetune" if kind == "finetune" else "pretrain"
         for fold in range(3 if kind == "compare" else 1):
@@ -94,7 +99,9 @@ def main() -> None:
         listed = [
             seconds(lambda: subprocess.run(command, stdout=subprocess.DEVNULL, check=True)) for _ in range(2)
         ]
-        print("sgm runs list, with the start of Python: " + ", then ".join(f"{each:.2f} s" for each in listed))
+        print(
+            "sgm runs list, with the start of Python: " + ", then ".join(f"{each:.2f} s" for each in listed)
+        )
         print("page Runs, the server's part: " + ", then ".join(f"{seconds(page):.2f} s" for _ in range(3)))
 
 

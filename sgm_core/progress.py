@@ -37,7 +37,7 @@ class Observer:
         """Append one row to the metrics (scalars only)."""
 
     def pulse(self, **values: Any) -> None:
-        """Say how a training goes at this moment (scalars only); most of what is said here may be left out."""
+        """Say how a training goes at this moment (scalars only); most of it may be left out."""
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Keep a finished table under `name`, replacing the earlier one."""

@@ -16,12 +16,15 @@ __all__ = [
     "moment",
     "plain_column",
     "run_label",
+    "run_names",
     "short_id",
     "size",
     "took",
     "value",
     "when",
 ]
+
+_LONGEST_NAME = 60
 
 
 def duration(seconds: float | None) -> str:
@@ -73,6 +76,13 @@ def run_label(run: Run) -> str:
     """Return a run as selectors name it, e.g. 'Compare tiny on demo · 26 Nov 14:45 · 7a7b387'."""
     title = run.title.removesuffix(" (SIMULATED)")  # a badge on the page says so
     return f"{title} · {when(run.config['created'])} · {short_id(run)}"
+
+
+def run_names(runs: list[Run]) -> list[str]:
+    """Return names that tell runs from each other: their titles, with the ID where these agree."""
+    titles = [run.title.removesuffix(" (SIMULATED)") for run in runs]
+    cut = [title if len(title) <= _LONGEST_NAME else f"{title[: _LONGEST_NAME - 1]}…" for title in titles]
+    return [f"{name} · {short_id(run)}" if cut.count(name) > 1 else name for name, run in zip(cut, runs)]
 
 
 def column(name: str) -> str:

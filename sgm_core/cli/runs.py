@@ -63,7 +63,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
             where.add_argument("where", nargs="?", choices=MOVES, help="its new place")
             where.add_argument(
                 "--priority", type=int, metavar="N",
-                help=f"from -{HIGHEST} to {HIGHEST}, 0 at first; higher ones go first, equal ones as they came",
+                help=f"from -{HIGHEST} to {HIGHEST}, 0 at first; higher ones go first",
             )  # fmt: skip
         elif name == "tag":
             parser.add_argument("tags", nargs="*", metavar="TAG", help="tags to give")
@@ -118,7 +118,16 @@ def _show(args: argparse.Namespace, observer: Observer) -> Output:
     status, labels = run.status, labels_of(run)
     log = run.log_tail(_LOG_LINES)
     place, waiting = places().get(run.id, (0, 0))
-    data = {"tags": labels.tags, "note": labels.note, "place": place or None, "id": run.id, "path": run.path, "config": run.config, "status": status, "tables": run.tables()}
+    data = {
+        "tags": labels.tags,
+        "note": labels.note,
+        "place": place or None,
+        "id": run.id,
+        "path": run.path,
+        "config": run.config,
+        "status": status,
+        "tables": run.tables(),
+    }
     facts = {
         "run": f"{run.id}  ({run.title})",
         "state": f"{status['state']}  {_advance(status)}".strip(),

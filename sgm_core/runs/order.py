@@ -5,6 +5,7 @@ the runs are served, and a rename moves a run in one step. Workers look again an
 """
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from sgm_core import home
@@ -123,10 +124,8 @@ def _name(priority: int, nanoseconds: int, run_id: str) -> str:
 
 
 def _move(ticket: Path, priority: int, nanoseconds: int) -> None:
-    try:
+    with suppress(FileNotFoundError):  # it got the device, or was cancelled, just now
         ticket.rename(ticket.with_name(_name(priority, nanoseconds, run_of(ticket))))
-    except FileNotFoundError:
-        pass  # it got the device, or was cancelled, just now
 
 
 def _priority(ticket: Path) -> int:

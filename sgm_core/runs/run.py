@@ -353,7 +353,7 @@ class Run(Observer):
         self._append("metrics.jsonl", values)
 
     def pulse(self, **values: Any) -> None:
-        """Append one row to ``pulse.jsonl``, with the memory of this process; what comes too soon is left out.
+        """Append one row to ``pulse.jsonl``, with this process's memory; what comes too soon is left out.
 
         The pause grows with the attempt: a day has about 2,000 rows.
         """
@@ -362,7 +362,9 @@ class Run(Observer):
             return
         self._next_pulse = clock + max(_PULSE_S, (time.time() - self._attempt_now()[1]) / _PULSES)
         with suppress(OSError):  # a full disk: a training does not end for want of its pulse
-            self._append("pulse.jsonl", {**values, "memory": memory_taken(), "gpu_memory": gpu_memory_taken()})
+            self._append(
+                "pulse.jsonl", {**values, "memory": memory_taken(), "gpu_memory": gpu_memory_taken()}
+            )
 
     def _append(self, name: str, values: dict[str, Any]) -> None:
         attempt, begun = self._attempt_now()
@@ -450,8 +452,9 @@ class Run(Observer):
     def metrics(self) -> pd.DataFrame:
         """Return the rows of ``metrics.jsonl`` that count; a torn line is left out.
 
-        The column ``worked`` has the seconds of work since the run began, pauses left out. What an attempt did again counts once (`sgm_core.runs.attempts`); nothing of an attempt counts after
-        which the run started over.
+        The column ``worked`` has the seconds of work since the run began, pauses left out. What an attempt
+        did again counts once (`sgm_core.runs.attempts`); nothing of an attempt counts after which the run
+        started over.
         """
         return self._rows("metrics.jsonl")
 

@@ -109,8 +109,8 @@ def create_run(
                     "created": created,
                 },
             )
-            state = {"state": "queued", "created": created, "queued": created, "device": device, "pid": None}
-            state["priority"] = priority
+            times = {"created": created, "queued": created}
+            state = {"state": "queued", **times, "device": device, "priority": priority, "pid": None}
             rest = dict.fromkeys(("process_started", "started", "finished", "progress", "error"))
             home.write_json(folder / "status.json", state | rest)
     except (InputError, OSError):

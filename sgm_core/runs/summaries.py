@@ -32,7 +32,8 @@ class Summary:
 
     Attributes
     ----------
-    curve : mean loss per epoch over folds and seeds; validation before training, pretraining before finetuning
+    curve : mean loss per epoch over folds and seeds, of pretraining where there is any; validation before
+        training
     loss : the smallest validation loss of a pretraining, None where there is none
     macro_f1, arm : the best mean macro F1 over folds and whose it is, None and empty before there are scores
     bytes : what its folder takes
@@ -122,9 +123,13 @@ def _rows(run: Run) -> list[dict[str, Any]]:
         lines = (run.path / "metrics.jsonl").read_bytes().splitlines()
         rows = [json.loads(line) for line in lines]
     except (OSError, ValueError):  # none, or a torn line
-        return run.metrics().to_dict("records")
+        return _records(run)
     one_attempt = len({row.get("attempt") for row in rows}) < 2 and not run.status.get("since")
-    return rows if one_attempt else run.metrics().to_dict("records")
+    return rows if one_attempt else _records(run)
+
+
+def _records(run: Run) -> list[dict[str, Any]]:
+    return [dict(row) for row in run.metrics().to_dict("records")]  # type: ignore[arg-type]
 
 
 def _best_score(run: Run) -> tuple[float | None, str]:

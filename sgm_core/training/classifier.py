@@ -137,7 +137,7 @@ class Finetuning(Task[_Batch]):
     def end_epoch(self, epoch: int, seconds: float) -> tuple[float, float] | None:
         """Score and report the epoch."""
         n_cells = self.cells.size
-        row = {"epoch": epoch + 1, "step": (epoch + 1) * self.n_batches}
+        row: dict[str, float] = {"epoch": epoch + 1, "step": (epoch + 1) * self.n_batches}
         row["train_loss"] = float(self._total) / n_cells
         row["cells_per_s"] = n_cells / seconds
         score = None
