@@ -1,82 +1,45 @@
-"""Naming cells of unseen donors: our model against kNN on PCA and CellTypist, on the same donor folds.
+"""Naming cells of unseen donors: our model against kNN on PCA, CellTypist and scANVI, on the same folds.
 
-``SGM_HOME=... python benchmarks/annotate.py DATASET [OUT.md]``. CellTypist is used where it can be imported
-(``pip install celltypist``), trained on the same cells. Everything is measured in this call.
+``SGM_HOME=... python benchmarks/annotate.py DATASET [--folds 5] [--out FILE.md]``; with ``--folds donors``
+one donor at a time is left out. Everything is measured in this call.
 """
 
+import argparse
+import importlib.metadata
 import importlib.util
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
+from annotate_peers import QUERY_EPOCHS, SCANVI_EPOCHS, SCANVI_GENES, SCVI_EPOCHS, celltypist, knn, scanvi
 
 from sgm_core import home
 from sgm_core.analysis.metrics import expected_calibration_error, score_predictions
 from sgm_core.annotation.annotate import annotate
 from sgm_core.annotation.fit import fit_model
-from sgm_core.cells.dataset import Dataset, open_dataset
-from sgm_core.cells.split import Fold, donor_folds, fold_cells, scored_classes
-from sgm_core.comparison.baselines import run_baseline
+from sgm_core.cells.dataset import open_dataset
+from sgm_core.cells.split import donor_folds, scored_classes
 
-
-def rows_of(dataset: Dataset, fold: Fold, classes: list[str]) -> list[np.ndarray]:
-    labels = dataset.labels()
-    return [rows[labels.iloc[rows].isin(classes).to_numpy()] for rows in fold_cells(dataset, fold)]
-
-
-def knn(dataset: Dataset, fold: Fold, classes: list[str]) -> pd.DataFrame:
-    train, validation, test = rows_of(dataset, fold, classes)
-    y = dataset.labels().astype(str).to_numpy()
-    values = [dataset.lognorm(rows) for rows in (train, validation, test)]
-    fitted = run_baseline("pca-knn", values[0], y[train], values[1], y[validation], values[2])
-    best = fitted.probabilities.argmax(1)
-    return pd.DataFrame(
-        {"true": y[test], "predicted": fitted.classes[best], "confidence": fitted.probabilities.max(1)}
-    )
-
-
-def one_against_rest(multi_class: str = "ovr", n_jobs: int | None = None, **fields: Any) -> Any:
-    """Return the logistic regression that CellTypist asks for; scikit-learn 1.8 dropped ``multi_class``."""
-
-    class Ovr(LogisticRegression):
-        def fit(self, x: Any, y: Any, sample_weight: Any = None) -> "Ovr":
-            self.classes_ = np.unique(y)
-            each = [LogisticRegression(**fields).fit(x, y == name) for name in self.classes_]
-            self.coef_ = np.concatenate([one.coef_ for one in each])
-            self.intercept_ = np.concatenate([one.intercept_ for one in each])
-            self.n_features_in_ = x.shape[1]
-            return self
-
-    return Ovr(**fields)
-
-
-def celltypist(dataset: Dataset, fold: Fold, classes: list[str]) -> pd.DataFrame:
-    """Train CellTypist as its tutorial does: all genes, then a second fit on its 300 best of each class."""
-    import celltypist as ct
-    from anndata import AnnData
-
-    # the package has a function of the module's name
-    sys.modules["celltypist.train"].LogisticRegression = one_against_rest  # type: ignore[attr-defined]
-    train, _, test = rows_of(dataset, fold, classes)
-    y = dataset.labels().astype(str).to_numpy()
-    part = [
-        AnnData(dataset.lognorm(rows), var=pd.DataFrame(index=pd.Index(dataset.genes)))
-        for rows in (train, test)
-    ]
-    first = ct.train(part[0], y[train], n_jobs=1, max_iter=5, use_SGD=True, check_expression=False)
-    best = np.argpartition(np.abs(first.classifier.coef_), -300, axis=1)[:, -300:]
-    genes = np.unique(best)
-    model = ct.train(part[0][:, genes].copy(), y[train], n_jobs=1, max_iter=100, check_expression=False)
-    said = ct.annotate(part[1], model=model)
-    named = said.predicted_labels.iloc[:, 0].astype(str).to_numpy()
-    return pd.DataFrame(
-        {"true": y[test], "predicted": named, "confidence": said.probability_matrix.max(axis=1).to_numpy()}
-    )
+PEERS: dict[str, tuple[str, Callable[..., pd.DataFrame], str]] = {
+    "celltypist": (
+        "CellTypist",
+        celltypist,
+        "CellTypist trains in its two-step way (SGD on all genes, then 300 genes a class); its confidence is "
+        "each class's own (one against the rest), without majority voting.",
+    ),
+    "scvi": (
+        "scANVI",
+        scanvi,
+        f"scANVI takes {SCANVI_GENES:,} variable genes, {SCVI_EPOCHS} epochs of scVI, {SCANVI_EPOCHS} of "
+        f"scANVI, and {QUERY_EPOCHS} that fit it to the test donors' counts (never their labels): fewer than "
+        "scvi-tools' own rule.",
+    ),
+}
+"""By the module that must be there."""
 
 
 def scored(parts: list[pd.DataFrame], classes: list[str]) -> dict[str, float]:
@@ -87,11 +50,14 @@ def scored(parts: list[pd.DataFrame], classes: list[str]) -> dict[str, float]:
         for p in parts
     ]
     whole = pd.concat(parts)
+    columns = (whole[name].to_numpy() for name in ("true", "predicted", "confidence"))
+    all_cells = score_predictions(*columns, classes)
     right = (whole["true"] == whole["predicted"]).to_numpy()
     return {
         "macro F1, mean of folds": float(np.mean([each["macro_f1"] for each in by_fold])),
         "SD of folds": float(np.std([each["macro_f1"] for each in by_fold], ddof=1)),
-        "weighted F1": float(np.mean([each["weighted_f1"] for each in by_fold])),
+        "macro F1, all cells": float(all_cells["macro_f1"]),
+        "weighted F1, all cells": float(all_cells["weighted_f1"]),
         "calibration error": expected_calibration_error(right, whole["confidence"].to_numpy(float)),
     }
 
@@ -106,43 +72,47 @@ def markdown(frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def main(name: str, out: Path) -> None:
-    dataset = open_dataset(name)
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data")
+    parser.add_argument("--folds", default="5", help="number of donor folds, or donors")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "annotate.md")
+    options = parser.parse_args()
+    dataset = open_dataset(options.data)
     classes, _ = scored_classes(dataset)
-    folds = donor_folds(dataset, "cv", 5, 0)
+    n_folds = dataset.donors().nunique() if options.folds == "donors" else int(options.folds)
+    folds = donor_folds(dataset, "cv", n_folds, 0)
     started = time.perf_counter()
     with home.scratch(home.folder("models") / "benchmark") as folder:
-        model = fit_model(dataset, f"benchmark-{folder.name[-8:]}", with_map=False)
+        model = fit_model(dataset, f"benchmark-{folder.name[-8:]}", folds=n_folds, with_map=False)
     seconds = time.perf_counter() - started
     own = model.table("out_of_donor")
     own = own[own["true"].isin(classes)]
-    parts = [part for _, part in own.groupby("fold")]
-    rows = [{"classifier": "sgm model, hvg-logistic, calibrated", **scored(parts, classes)}]
-    rows += [{"classifier": "kNN on PCA(50)", **scored([knn(dataset, f, classes) for f in folds], classes)}]
-    note = "CellTypist can't be imported here, so it is not in the table."
-    if importlib.util.find_spec("celltypist"):
-        import celltypist as ct
-
-        rows.append(
-            {
-                "classifier": f"CellTypist {ct.__version__}",
-                **scored([celltypist(dataset, f, classes) for f in folds], classes),
-            }
-        )
-        note = (
-            f"CellTypist {ct.__version__} trains on the same training donors, in its two-step way (SGD on "
-            "all genes, then 300 genes a class). It has no use for validation donors; ours choose by them. "
-            "Its confidence is each class's own (one against the rest), without majority voting."
-        )
+    found = {f"sgm model, {model.meta['arm']}, calibrated": [part for _, part in own.groupby("fold")]}
+    found["kNN on PCA(50)"] = [knn(dataset, fold, classes) for fold in folds]
+    notes = []
+    for module, (name, peer, note) in PEERS.items():
+        if not importlib.util.find_spec(module):
+            notes.append(f"{name} can't be imported here, so it is not in the table.")
+            continue
+        version = importlib.metadata.version({"scvi": "scvi-tools"}.get(module, module))
+        found[f"{name} {version}"] = [peer(dataset, fold, classes) for fold in folds]
+        notes.append(note)
+    rows = [{"classifier": name, **scored(parts, classes)} for name, parts in found.items()]
     with tempfile.TemporaryDirectory() as work:
-        result = annotate(name, model, Path(work) / "x")
+        result = annotate(options.data, model, Path(work) / "x")
     facts, held = model.meta["unknown"], model.table("held_out")
+    order = ["cell_type", "n_cells", "n_others", "auroc"]
+    left_out = f"{len(folds)} donor folds" if options.folds != "donors" else "one left out at a time,"
     lines = [
         "# Annotation of cells of unseen donors",
         "",
-        f"`python benchmarks/annotate.py {name}`: {dataset.n_cells:,} cells, {len(folds)} donor folds of "
+        f"`python benchmarks/annotate.py {' '.join(sys.argv[1:])}`: {dataset.n_cells:,} cells, {left_out} of "
         f"{dataset.donors().nunique()} donors, the {len(classes)} classes with 20 cells and 5 donors, label "
-        f"`{dataset.cell_type_column}`, no cell called unknown. {note}",
+        f"`{dataset.cell_type_column}`, no cell called unknown; all train on the same donors. "
+        f"{' '.join(notes)}",
         "",
         markdown(pd.DataFrame(rows)),
         "",
@@ -155,19 +125,16 @@ def main(name: str, out: Path) -> None:
         f"above. Distance counts {facts['weight']} and the largest logit the rest, chosen on the held-out "
         "classes; a class's AUROC is at the weight that the others choose.",
         "",
-        markdown(held[["cell_type", "n_cells", "n_others", "auroc"]].sort_values("auroc", ascending=False)),
+        markdown(held[order].sort_values("auroc", ascending=False)),
         "",
         "## Time",
         "",
         f"Fit {seconds:.0f} s; {len(result.obs) / result.about['seconds']:,.0f} cells/s named, one thread, "
         "reading and signature scores among it.",
     ]
-    out.write_text("\n".join(lines) + "\n")
-    print(out.read_text())
+    options.out.write_text("\n".join(lines) + "\n")
+    print(options.out.read_text())
 
 
 if __name__ == "__main__":
-    main(
-        sys.argv[1],
-        Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent / "results" / "annotate.md",
-    )
+    main()

@@ -49,6 +49,11 @@ _COLUMNS = {
     "lift": st.column_config.NumberColumn("Lift", format="%.2f"),
     "lift_low": st.column_config.NumberColumn("Lift, 95 % low", format="%.2f"),
     "lift_high": st.column_config.NumberColumn("Lift, 95 % high", format="%.2f"),
+    "lift_q": st.column_config.NumberColumn(
+        "Adjusted p",
+        format="%.2g",
+        help="that its equals are hidden as often; Benjamini-Hochberg over the genes",
+    ),
     "mean_expression": st.column_config.NumberColumn("Mean expression", format="%.3f"),
     "mean_expression_when_masked": st.column_config.NumberColumn("When masked", format="%.3f"),
     "detection": st.column_config.NumberColumn("Expressed in", format="percent"),

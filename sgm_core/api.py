@@ -244,7 +244,7 @@ def enrich(
     ----------
     run, arm : as in `masks`
     genesets : a GMT file, or the name of registered gene sets
-    by : ``frequency``, ``lift`` (genes whose lower bound is above 1), or a control: ``uniform``, ``start``
+    by : ``frequency``, ``lift`` (genes hidden more than their equals), or a control: ``uniform``, ``start``
         (before training), ``expression``, ``inverse``
     top : how many genes
     min_size, max_size : sizes, within the genes that could be hidden, that a term must have; None = no limit

@@ -5,9 +5,9 @@ import streamlit as st
 
 from pages.components import mask_tables, review_handover, show, words
 from sgm_core.analysis.lift import ONE_MODEL
+from sgm_core.analysis.masks import preference
 from sgm_core.escape import escape
 from sgm_core.figures import mask_groups
-from sgm_core.figures import masks as figures
 from sgm_core.figures.palette import FAMILIES, arm_name
 from sgm_core.runs.store import Run
 
@@ -85,7 +85,11 @@ def sentence(row: pd.Series, arm: str, n_genes: int) -> str:
         "below": "less than its equals",
         "equal": "as its expression says",
     }
-    return f"{head}, {interval}: {kind[figures.lift_group(row.to_frame().T).iloc[0]]}."
+    found = preference(row.to_frame().T).iloc[0]
+    if found == "equal" and not row["lift_low"] <= 1 <= row["lift_high"]:
+        chance = f"among {n_genes:,} genes chance alone brings such an interval"
+        return f"{head}, {interval}; but {chance} (adjusted p {row['lift_q']:.2f})."
+    return f"{head}, {interval}: {kind[found]}."
 
 
 def _share(value: float) -> str:

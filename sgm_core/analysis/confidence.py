@@ -12,7 +12,7 @@ MEANINGS = {
 }
 
 SIGNIFICANT = 0.05
-"""Adjusted p below which a term counts as found, in every test of gene sets."""
+"""Adjusted p up to which a term counts as found, in every test of gene sets, or a gene as hidden more."""
 
 
 def of_pair(pair: Mapping[str, Any]) -> str | None:

@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
+from scipy.stats import false_discovery_control
 from scipy.stats import t as student
 
 from sgm_core.analysis.mask_models import ModelResiduals
 from sgm_core.analysis.matching import true_variance
 
+LIFT = ("lift", "lift_low", "lift_high", "lift_q")
+"""What `lift_over_models` tells of a gene."""
 LEFTOVER = 0.01
 """SD of the log frequency that matching by expression leaves where expression alone decides (about 0.01 on
 simulated draws); the same in every model, so agreement between models can't tell it from a preference."""
@@ -39,12 +42,13 @@ def lift_over_models(models: ModelResiduals, leftover: float = LEFTOVER) -> pd.D
     Returns
     -------
     DataFrame
-        One row a gene: lift, lift_low, lift_high (95 %). With one seed lift is what the one model prefers,
-        shrunk by its sampling noise, and the bounds are NaN.
+        One row a gene: lift, lift_low, lift_high (95 %, of this gene alone), lift_q (of no preference:
+        two-sided t test of the mean before it is shrunk, Benjamini-Hochberg over the genes). With one seed
+        lift is what the one model prefers, shrunk by its sampling noise, and the others are NaN.
     """
     residual, sampling = models.over_folds()
     n_seeds = residual.shape[1]
-    table = pd.DataFrame(np.nan, index=models.genes, columns=["lift", "lift_low", "lift_high"])
+    table = pd.DataFrame(np.nan, index=models.genes, columns=list(LIFT))
     known = np.isfinite(residual).all(axis=1)
     x, v = residual[known], sampling[known]
     if n_seeds == 0 or len(x) < 10:
@@ -62,9 +66,12 @@ def lift_over_models(models: ModelResiduals, leftover: float = LEFTOVER) -> pd.D
     # a variance that is estimated as 0 is known no better than its error
     tau2 = max(covariance - leftover**2, error)
     kept = tau2 / (tau2 + error2)
-    centre = kept * x.mean(axis=1)
+    mean = x.mean(axis=1)
+    centre = kept * mean
     half = student.ppf(0.975, freedom) * np.sqrt(kept * error2)
-    table.loc[known] = np.exp(np.column_stack([centre, centre - half, centre + half]))
+    table.loc[known, list(LIFT[:3])] = np.exp(np.column_stack([centre, centre - half, centre + half]))
+    p = 2 * student.sf(np.abs(mean) / np.sqrt(error2), freedom)
+    table.loc[known, "lift_q"] = false_discovery_control(p)
     return table
 
 

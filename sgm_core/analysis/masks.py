@@ -2,9 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-from sgm_core.analysis.lift import ONE_MODEL, lift_over_models
+from sgm_core.analysis.confidence import SIGNIFICANT
+from sgm_core.analysis.lift import LIFT, ONE_MODEL, lift_over_models
 from sgm_core.analysis.mask_models import (
     RESIDUAL,
     SUMMED,
@@ -120,8 +122,8 @@ def gene_statistics(
         gene; masked, opportunities, frequency; frequency_nonzero, frequency_zero (among positions where the
         gene is not zero, and zero); null_frequency (uniform within each cell's zeros and non-zeros);
         detection, mean_expression, mean_expression_when_masked (ln1p values); matched_frequency (what genes
-        of equal expression get); lift, lift_low, lift_high (`lift_over_models`; the bounds are NaN for one
-        seed and within a group, where lift is what the counts together show, see `lift_problem`);
+        of equal expression get); lift, lift_low, lift_high, lift_q (`lift_over_models`; all but lift are NaN
+        for one seed and within a group, where lift is what the counts together show, see `lift_problem`);
         frequency_rank, lift_rank (1 = most; lift by its lower bound); flags of `gene_families`. NaN where
         undefined.
     """
@@ -149,7 +151,7 @@ def gene_statistics(
         lift = lift_over_models(one_model(names, matched))
     else:
         lift = lift_over_models(models).reindex(stats["gene"])
-    stats[["lift", "lift_low", "lift_high"]] = lift.to_numpy()
+    stats[list(LIFT)] = lift.to_numpy()
     stats["frequency_rank"] = _rank(stats["frequency"])
     stats["lift_rank"] = _rank(stats["lift_low"])
     if dataset is not None:
@@ -172,15 +174,27 @@ def lift_problem(stats: pd.DataFrame) -> str | None:
     return f"too few masks were drawn for a lift: it takes {MIN_OPPORTUNITIES} draws of ten genes or more"
 
 
+def preference(stats: pd.DataFrame) -> pd.Series:
+    """Return ``above``, ``below`` or ``equal`` for each gene: is it hidden more, or less, than its equals?
+
+    Its interval is clear of 1, and `SIGNIFICANT` at most of all genes that are called so are expected to be
+    chance: of hundreds of genes some have such an interval in any case. ``unknown`` where a gene has no
+    interval, as in a run of one seed.
+    """
+    found = stats["lift_q"] <= SIGNIFICANT
+    known = [stats["lift_low"].isna(), found & (stats["lift_low"] > 1), found & (stats["lift_high"] < 1)]
+    return pd.Series(np.select(known, ["unknown", "above", "below"], "equal"), index=stats.index)
+
+
 def preferred_genes(stats: pd.DataFrame) -> list[str]:
-    """Return the genes whose lift's lower bound is above 1, the highest first.
+    """Return the genes that are hidden more than their equals (`preference`), by the lift's lower bound.
 
     Raises
     ------
     InputError
         If genes can't be ranked by lift, see `lift_problem`.
     """
-    return top_genes(stats[stats["lift_low"] > 1], "lift", len(stats)) if _ranked(stats) else []
+    return top_genes(stats[preference(stats) == "above"], "lift", len(stats)) if _ranked(stats) else []
 
 
 def top_genes(stats: pd.DataFrame, by: str = "frequency", n: int = 200) -> list[str]:

@@ -21,7 +21,7 @@ from sgm_core.errors import InputError
 
 OWN = ("frequency", "lift")
 CONTROLS = ("uniform", "start", "expression", "inverse")
-NO_PREFERENCE = "no gene is hidden more than its equals in every model (no lower bound of a lift is above 1)"
+NO_PREFERENCE = "no gene is hidden more than its equals in every model (after correction over the genes)"
 SIMULATED = (
     "the run has no uniform arm: its control is simulated, the same number hidden at random within each "
     "cell's zeros and non-zeros"
@@ -41,8 +41,8 @@ class Rankings:
     Parameters
     ----------
     lists
-        The genes of each ranking: ``frequency`` and, where genes have a lower bound above 1, ``lift`` of the
-        arm; as controls ``uniform`` (most masked by the uniform arm, simulated where the run has none),
+        The genes of each ranking: ``frequency`` and, where genes are hidden more than their equals, ``lift``
+        of the arm; as controls ``uniform`` (most masked by the uniform arm, simulated where there is none),
         ``start`` (most masked by the same arm before the first update, where the run kept that),
         ``expression`` (highest mean expression) and ``inverse`` (lowest).
     genes
@@ -74,8 +74,8 @@ def rankings(
 ) -> Rankings:
     """Return the `top` genes of a run's arm, by frequency and by lift, and of each control.
 
-    By lift only genes whose lower bound is above 1 are taken; where there are none, or one model can't tell,
-    that ranking is missing and `Rankings.notes` says why.
+    By lift only genes that are hidden more than their equals are taken (`preferred_genes`); where there are
+    none, or one model can't tell, that ranking is missing and `Rankings.notes` says why.
 
     Parameters
     ----------
@@ -112,8 +112,8 @@ def rankings(
     else:
         lists["lift"] = preferred[:top]
     if 0 < len(preferred) < top:
-        found = f"{len(preferred)} genes have" if len(preferred) > 1 else "1 gene has"
-        notes["lift"] = f"by lift only {found} a lower bound above 1, {top} were asked for"
+        found = f"{len(preferred)} genes are" if len(preferred) > 1 else "1 gene is"
+        notes["lift"] = f"by lift only {found} hidden more than their equals, {top} were asked for"
     uniform = uniform_arm(masks, arm)
     if uniform is None:
         notes["uniform"] = SIMULATED
@@ -162,10 +162,10 @@ def within(
     notes = {name: note for name, note in whole.notes.items() if name != "lift" or "lift" not in lists}
     if not lists.get("lift", ["any"]):
         del lists["lift"]
-        notes["lift"] = "no enrichment by lift: no gene of the background has a lower bound above 1"
+        notes["lift"] = "no enrichment by lift: no gene of the background is hidden more than its equals"
     elif len(lists.get("lift", [])) < top and "lift" in lists:
         n = len(lists["lift"])
-        notes["lift"] = f"by lift only {n} of the background have a lower bound above 1, {top} were asked for"
+        notes["lift"] = f"by lift only {n} of the background exceed their equals, {top} were asked for"
     return Rankings(lists, genes, arm, notes)
 
 

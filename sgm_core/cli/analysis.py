@@ -24,6 +24,7 @@ _SHOWN = [
     "lift",
     "lift_low",
     "lift_high",
+    "lift_q",
 ]
 _TITLES = {
     "frequency": "most masked genes of {arm}",
@@ -137,7 +138,7 @@ def _planted(run: Run, arm: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def _gene_lines(stats: pd.DataFrame, by: str, top: int, title: str) -> list[str]:
-    """List the first genes of an order; by lift, those whose lower bound is above 1."""
+    """List the first genes of an order; by lift, those hidden more than their equals."""
     from sgm_core.analysis.masks import lift_problem, preferred_genes, top_genes
     from sgm_core.analysis.rankings import NO_PREFERENCE
 

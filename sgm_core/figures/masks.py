@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from sgm_core.analysis.masks import preference
 from sgm_core.escape import escape
 from sgm_core.figures.palette import FAMILIES, VERDICTS
 from sgm_core.figures.style import GRID, LEGEND_UNDER, MUTED, finish, name_genes, point_trace
@@ -16,7 +17,7 @@ X_AXES = {
     "detection": "Share of cells that express the gene",
 }
 Y_AXES = {"frequency": "Mask frequency (% of opportunities)", "masked": "Times masked"}
-# Name of the group, colour, symbol: what the interval of the lift says.
+# Name of the group, colour, symbol: what `preference` says.
 _GROUPS = {
     "above": ("Hidden more", "#D55E00", "diamond"),
     "below": ("Hidden less", "#0072B2", "triangle-down"),
@@ -32,24 +33,17 @@ _FACTS = [
     "lift",
     "lift_low",
     "lift_high",
+    "lift_q",
 ]
 _HOVER = (
     "<b>%{text}</b><br>masked %{customdata[0]:,.0f} of %{customdata[1]:,.0f} times (%{customdata[2]:.1%})"
     "<br>detected in %{customdata[3]:.1%} of draws, mean expression %{customdata[4]:.3f}"
 )
 _HOVER_LIFT = (
-    "<br>lift %{customdata[5]:.2f} (95 % interval over models %{customdata[6]:.2f} to %{customdata[7]:.2f})"
+    "<br>lift %{customdata[5]:.2f} (95 % interval over models %{customdata[6]:.2f} to %{customdata[7]:.2f}; "
+    "adjusted p %{customdata[8]:.2g})"
 )
 _HOVER_ONE = "<br>lift in this model %{customdata[5]:.2f}: another may prefer other genes"
-
-
-def lift_group(stats: pd.DataFrame) -> pd.Series:
-    """Return ``above``, ``below`` or ``equal`` for each gene: is its lift's 95 % interval clear of 1?
-
-    ``unknown`` where it has none, as in a run of one seed.
-    """
-    known = [stats["lift_low"].isna(), stats["lift_low"] > 1, stats["lift_high"] < 1]
-    return pd.Series(np.select(known, ["unknown", "above", "below"], "equal"), index=stats.index)
 
 
 def _hover(rows: pd.DataFrame) -> str:
@@ -114,7 +108,7 @@ def frequency_expression(
         )
         fig.add_trace(drawn)
     _marks(fig, shown, x, y, scale, marks or {})
-    best = shown[(shown["lift_low"] > 1) & ~shown["gene"].isin(highlight)].nlargest(200, "lift_low")
+    best = shown[(preference(shown) == "above") & ~shown["gene"].isin(highlight)].nlargest(200, "lift_low")
     name_genes(fig, _with_room(shown, best, x, y, label, ranges, scale), x, y, scale, ring=False)
     name_genes(fig, shown[shown["gene"].isin(highlight)], x, y, scale, ring=True)
     note = "grey band: what genes of equal expression get (95 %)"
@@ -176,8 +170,8 @@ def ranking(stats: pd.DataFrame, title: str, n: int = 25) -> go.Figure:
         hovertemplate=_hover(rows),
         marker={
             "size": 9,
-            "color": [_GROUPS[group][1] for group in lift_group(rows)],
-            "symbol": [_GROUPS[group][2] for group in lift_group(rows)],
+            "color": [_GROUPS[group][1] for group in preference(rows)],
+            "symbol": [_GROUPS[group][2] for group in preference(rows)],
         },
         error_x={
             "array": rows["lift_high"] - rows["lift"],
@@ -196,7 +190,7 @@ def ranking(stats: pd.DataFrame, title: str, n: int = 25) -> go.Figure:
 
 
 def _lift_groups(stats: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:
-    group = lift_group(stats)
+    group = preference(stats)
     if (group == "unknown").all():
         return [(_GROUPS["unknown"], stats)]
     unknown = ["unknown"] if (group == "unknown").any() else []

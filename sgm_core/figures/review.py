@@ -3,8 +3,9 @@
 import pandas as pd
 import plotly.graph_objects as go
 
+from sgm_core.analysis.masks import preference
 from sgm_core.escape import escape
-from sgm_core.figures.masks import X_AXES, Y_AXES, lift_group, matched_band
+from sgm_core.figures.masks import X_AXES, Y_AXES, matched_band
 from sgm_core.figures.style import GRID, LEGEND_UNDER, MUTED, finish, label, name_genes, point_trace
 
 ACCENT = "#D55E00"
@@ -55,7 +56,7 @@ def place(stats: pd.DataFrame, gene: str, title: str) -> go.Figure:
 
 def _symbol(row: pd.DataFrame) -> str:
     shapes = {"above": "diamond", "below": "triangle-down", "equal": "circle", "unknown": "circle"}
-    return shapes[lift_group(row).iloc[0]] if len(row) else "circle"
+    return shapes[preference(row).iloc[0]] if len(row) else "circle"
 
 
 def expression(table: pd.DataFrame, gene: str, title: str) -> go.Figure:

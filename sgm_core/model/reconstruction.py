@@ -115,6 +115,12 @@ class MaskedModel(nn.Module):
         context = self._context(encoded, values)
         scored = self.backbone.score(encoded, masked, at, real, wanted, added, context)
         loss = scored.loss + self.masking["penalty_weight"] * penalty
+        # only a training step asks: an epoch's validation loss is that of hidden genes in every case
+        if torch.is_grad_enabled() and (weight := self.masking.get("whole_cell", 0.0)):
+            at_visible = pack(~masked & self.eligible)
+            loss = (
+                loss + weight * self.backbone.score(encoded, masked, *at_visible, wanted, added, context).loss
+            )
         if torch.is_grad_enabled():
             target = values if target is None else target
             facts = (at, real, scored.predicted, scored.squared)

@@ -25,6 +25,7 @@ _NAMES = {
     "lift": "Lift",
     "lift_low": "95 % low",
     "lift_high": "95 % high",
+    "lift_q": "Adjusted p",
     "mean_expression": "Mean expression",
     "detection": "Expressed in",
     "flags": "Flags",
@@ -87,7 +88,10 @@ def _ranking(source: Source, reviews: pd.DataFrame | None) -> list[Block]:
     by = "lift" if not problem and preferred_genes(stats) else "frequency"
     order = {"frequency": "most masked genes", "lift": "genes of highest lift"}[by]
     ranked = gene_table(stats, top_genes(stats, by, len(stats)), reviews)
-    note = "Lift: times as often as genes of equal expression; the interval is over models."
+    note = (
+        "Lift: times as often as genes of equal expression; the interval is over models, the p adjusted over "
+    )
+    note += "the genes."
     title = f"{arm_name(arm)}: the {order}"
     blocks.append(Table("masked-genes", ranked, title, note, most=SHOWN))
     shared = set(top_genes(stats, "frequency", 25)) & set(top_genes(stats, "expression", 25))

@@ -134,15 +134,18 @@ def test_a_run_is_tested_with_its_controls(demo_dataset) -> None:
         enrich_run(masks, terms, top=100_000)
 
 
-def test_by_lift_only_genes_whose_lower_bound_is_above_1_are_taken(demo_dataset) -> None:
+def test_by_lift_only_genes_that_exceed_their_equals_are_taken(demo_dataset) -> None:
     masks = open_run(make_compare_run(demo_dataset.name)).read_table("masks")
     terms = {"any": list(demo_dataset.genes[:50])}
     stats = gene_statistics(masks, arm="self-guided")
-    clear = set(stats.loc[stats["lift_low"] > 1, "gene"])
+    clear = set(stats.loc[(stats["lift_low"] > 1) & (stats["lift_q"] <= 0.05), "gene"])
+    assert clear < set(stats.loc[stats["lift_low"] > 1, "gene"]), "some intervals are clear of 1 by chance"
     found = enrich_run(masks, terms, top=200)
     assert set(found.lists["lift"]) == clear
     assert 0 < len(clear) < 200
-    assert found.notes["lift"].startswith(f"by lift only {len(clear)} genes have a lower bound above 1")
+    assert found.notes["lift"].startswith(
+        f"by lift only {len(clear)} genes are hidden more than their equals"
+    )
     flat = masks.assign(masked=masks["opportunities"] // 3)  # every gene alike
     none = enrich_run(flat, terms, top=200)
     assert "lift" not in none.lists

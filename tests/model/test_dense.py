@@ -55,6 +55,24 @@ def test_errors_are_measured_in_each_genes_spread() -> None:
         assert model(values, masked).error == pytest.approx(float(off[:, 4:9].square().mean()), rel=1e-5)
 
 
+def test_the_errors_of_a_whole_cell_are_added_while_it_is_trained() -> None:
+    values = cells()
+    masked = torch.rand(values.shape, generator=torch.Generator().manual_seed(2)) < 0.3
+    model = model_of("dense", "none")
+    model.eligible[:4] = False
+    model.backbone.standardise(values.mean(0), values.var(0))
+    hidden = model(values, masked)
+    model.masking["whole_cell"] = 0.5
+    added = float((model(values, masked).loss - hidden.loss).detach())
+    with torch.no_grad():
+        spread = torch.where(values.std(0) > 0, values.std(0), 1.0)
+        off = ((model.predict(values, masked) - values) / spread).square()
+        seen = ~masked & model.eligible
+        assert added == pytest.approx(0.5 * float(off[seen].mean()), rel=1e-5)
+        assert torch.equal(model(values, masked).loss, hidden.loss), "what an epoch is judged by stays"
+    assert torch.equal(model(values, masked).error, hidden.error)
+
+
 def test_a_hidden_gene_is_its_mean_and_the_visible_are_scaled_up() -> None:
     model, values = model_of("dense", "none"), cells()
     backbone = model.backbone

@@ -91,6 +91,7 @@ def test_defaults_and_presets_pass() -> None:
         ({"device": "gpu"}, "device is 'gpu': choose auto, cpu, cuda or cuda:N"),
         ({"seed": -1}, "seed is -1: it must be at least 0"),
         ({"pool": "median"}, "pool is 'median': choose one of max"),
+        ({"whole_cell": 0.1}, "whole_cell is 0.1: 'tiny' decodes a visible gene from its own token"),
     ],
 )
 def test_impossible_fields_are_refused(fields: dict[str, Any], message: str) -> None:

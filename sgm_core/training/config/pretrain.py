@@ -243,6 +243,14 @@ class PretrainConfig(Settings):
     penalty_weight: float = option(
         1e-3, "masking", "Weight of the penalty, lambda_attn", 1e-5, range=Range(0.0, 1000.0)
     )
+    whole_cell: float = option(
+        0.0,
+        "masking",
+        "Weight of the errors at the visible genes, which `dense` decodes from the cell's vector as it does "
+        "hidden ones; 0 = hidden genes alone",
+        0.0,
+        range=Range(0.0, 1000.0),
+    )
     validation_masks: str = option(
         "fixed",
         "masking",
@@ -360,6 +368,11 @@ class PretrainConfig(Settings):
             raise InputError(
                 f"masker is {self.masker!r}, which knows the noise of values, and {self.backbone!r} predicts "
                 "classes of them: choose another masker, such as error-guided"
+            )
+        if self.whole_cell and self.backbone != "dense":
+            raise InputError(
+                f"whole_cell is {self.whole_cell}: {self.backbone!r} decodes a visible gene from its own "
+                "token, which knows it; leave it at 0, or take the backbone 'dense'"
             )
         if self.downsample and (kind in CELL_TOKEN or not (self.depth_tokens or bundle)):
             raise InputError("downsample tells the model two read depths: it needs depth_tokens=true")
