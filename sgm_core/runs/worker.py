@@ -26,6 +26,7 @@ from sgm_core.runs.run import STOP, Run
 from sgm_core.runs.states import ACTIVE
 from sgm_core.runs.store import CANCEL_GRACE_S, open_run
 from sgm_core.runs.sweep import sweep
+from sgm_core.runs.tell import tell_of_end, told
 from sgm_core.saved import FOLDER as STATE
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def carry_out(run: Run, observer: Observer) -> None:
     InputError
         If another process works on it; nothing is recorded then.
     """
-    with run.held():
+    with told(run), run.held():
         try:
             with turn(run, observer):
                 run.begin()
@@ -255,6 +256,7 @@ def _insist_on_cancelling(run: Run) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(CANCEL_GRACE_S)
     run.finish("cancelled")
+    tell_of_end(run)
     end_helpers(*_self())
     os._exit(1)
 
