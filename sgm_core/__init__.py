@@ -45,6 +45,7 @@ _PUBLIC = {
     **dict.fromkeys(("move_run", "set_priority"), "sgm_core.runs.order"),
     **dict.fromkeys(("labels_of", "note_run", "tag_run"), "sgm_core.runs.labels"),
     "find_runs": "sgm_core.runs.find",
+    "export_to": "sgm_core.runs.trackers",
     "resume_run": "sgm_core.runs.resume",
     **dict.fromkeys(("export_run", "import_run"), "sgm_core.runs.carry"),
     **dict.fromkeys(("delete_run", "restore_run"), "sgm_core.runs.trash"),

@@ -20,7 +20,7 @@ from typing import NoReturn
 import streamlit as st
 
 from pages.components import confidence as sure
-from pages.components import state, words
+from pages.components import notices, state, words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
@@ -193,6 +193,7 @@ def context_bar() -> None:
             bind="query-params",
             help="Draw with colours that every common colour vision tells apart, whatever the file brings.",
         )
+        notices.bell()
 
 
 def settle(key: str, options: list[str], preferred: Callable[[], str | None]) -> None:

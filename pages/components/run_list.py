@@ -14,6 +14,7 @@ from sgm_core.runs.summaries import Summary, summaries
 
 SHOW = "show"
 _CHOSEN, _NOW, _TOLD = "runs-chosen", "runs-now", "runs-told"
+_ROWS = 11  # of a long list that are seen at once
 _AT_MOST_S = 0.4  # for what is not in the index yet: the rest comes with the next drawing
 _MARKS = {
     "queued": "○ Queued",
@@ -101,7 +102,7 @@ def table(runs: list[Run], selected: list[Run]) -> bool:
         frame,
         key=key,
         hide_index=True,
-        height=min(38 + 35 * len(runs), 388),
+        height="auto" if len(runs) <= _ROWS else 36 * _ROWS,
         on_select=lambda: _choose(key, ids),
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [ids.index(name) for name in now if name in ids]}},

@@ -12,7 +12,8 @@ from sgm_core.cli.frame import Output, add_command
 from sgm_core.errors import InputError
 from sgm_core.runs import EXPORTED
 from sgm_core.runs.states import HIGHEST, LATEST, MOVES, STATES
-from sgm_core.units import size
+from sgm_core.runs.trackers import TRACKERS
+from sgm_core.units import count, size
 
 if TYPE_CHECKING:
     from sgm_core.progress import Observer
@@ -72,6 +73,12 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
             parser.add_argument("text", nargs="?", help="the new note; '' takes it away; none shows it")
         elif name == "delete":
             parser.add_argument("--yes", action="store_true", help="don't ask")
+    parser = add_command(
+        group, "export-to", "hand runs to TensorBoard or MLflow, which need their package", _track
+    )
+    parser.add_argument("tracker", choices=TRACKERS)
+    parser.add_argument("runs", nargs="+", metavar="ID", help=f"IDs of runs, or {LATEST}")
+    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="made if it is not there")
     parser = add_command(group, "import", "unpack a run that was exported, on another machine too", _import)
     parser.add_argument("file", type=Path, metavar="ZIP", help="what `sgm runs export` wrote")
     add_command(group, "trash", "list the deleted runs", _trash)
@@ -180,6 +187,22 @@ def _export(args: argparse.Namespace, observer: Observer) -> Output:
     run = open_run(args.run)
     path = export_run(run.id, args.out or Path(f"{run.id}.zip"))
     return Output({"id": run.id, "path": path, "bytes": path.stat().st_size}, str(path))
+
+
+def _track(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.runs.store import open_run
+    from sgm_core.runs.trackers import export_to
+
+    runs = [open_run(run_id) for run_id in args.runs]
+    paths = export_to(args.tracker, runs, args.to)
+    shown = {
+        "tensorboard": f"tensorboard --logdir {args.to}",
+        "mlflow": f"mlflow ui --backend-store-uri sqlite:///{paths[0]}",
+    }[args.tracker]
+    data = {"runs": [run.id for run in runs], "paths": paths}
+    return Output(
+        data, f"{count(len(runs), 'run')} in {args.to}: `{shown}` shows {'it' if len(runs) == 1 else 'them'}"
+    )
 
 
 def _move(args: argparse.Namespace, observer: Observer) -> Output:
