@@ -147,6 +147,8 @@ def context_bar() -> None:
     st.session_state[_FRAMED] = True
     st.html(_NO_RAW_CSV)
     state.apply_choice()
+    with st.sidebar:  # on every page, so that a run's end is told on any
+        notices.bell()
     datasets = state.datasets()
     names = [dataset.name for dataset in datasets]
     settle(state.DATASET, names, lambda: state.preferred_dataset(datasets))
@@ -193,7 +195,6 @@ def context_bar() -> None:
             bind="query-params",
             help="Draw with colours that every common colour vision tells apart, whatever the file brings.",
         )
-        notices.bell()
 
 
 def settle(key: str, options: list[str], preferred: Callable[[], str | None]) -> None:

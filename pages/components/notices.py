@@ -15,20 +15,17 @@ from sgm_core.runs.store import ACTIVE, Run
 
 _ON = "notices-on"
 _EVERY_S = 5
-_WIDTH = 36
 _RECENT = timedelta(hours=6)  # a machine that slept hears of what ended meanwhile
-_HTML = """<button type="button" aria-label="Tell me when a run ends"></button><span role="status"></span>"""
+_HTML = """<button type="button"><i></i><b></b></button><p role="status"></p>"""
 _CSS = """
-:host { position: relative; }
-button { background: none; border: 1px solid transparent; border-radius: var(--st-base-radius);
-         color: var(--st-text-color); padding: 0.3rem; line-height: 0; cursor: pointer; }
-button:hover, button:focus-visible { border-color: var(--st-border-color); color: var(--st-primary-color); }
-button[aria-pressed="true"] { color: var(--st-primary-color); }
-span { position: absolute; z-index: 9; top: 110%; right: 0; width: 15rem; padding: 0.5rem 0.7rem;
-       font-family: var(--st-font); font-size: 0.875rem; color: var(--st-text-color);
-       background: var(--st-background-color); border: 1px solid var(--st-border-color);
-       border-radius: var(--st-base-radius); }
-span:empty { display: none; }
+button { display: flex; align-items: center; gap: 0.6rem; padding: 0.3rem 0.5rem; border: 0; cursor: pointer;
+         background: none; border-radius: var(--st-base-radius); color: var(--st-text-color); opacity: 0.75;
+         font-family: var(--st-font); font-size: 0.875rem; text-align: left; }
+button:hover, button:focus-visible, button[aria-pressed="true"] { opacity: 1; }
+button[aria-pressed="true"] i { color: var(--st-primary-color); }
+i { line-height: 0; } b { font-weight: 400; }
+p { font-family: var(--st-font); font-size: 0.875rem; color: var(--st-text-color); margin: 0.2rem 0.5rem; }
+p:empty { display: none; }
 """
 _JS = """
 const WANTED = "sgm-notices", SEEN = "sgm-runs-seen", SAY_MS = 8000;
@@ -55,7 +52,7 @@ function compare(runs) {
 }
 
 export default function ({ parentElement, data, setStateValue }) {
-  const button = parentElement.querySelector("button"), status = parentElement.querySelector("span");
+  const button = parentElement.querySelector("button"), status = parentElement.querySelector("p");
   const say = (text) => {
     status.textContent = text;
     clearTimeout(button.silence);
@@ -63,10 +60,12 @@ export default function ({ parentElement, data, setStateValue }) {
   };
   const show = () => {
     button.setAttribute("aria-pressed", on());
-    button.title = on() ? "You are told when a run ends; press to stop that" : "Tell me when a run ends";
     const fill = on() ? "currentColor" : "none";
-    button.innerHTML = `<svg width="20" height="20" viewBox="0 0 24 24" fill="${fill}" stroke="currentColor"
-      stroke-width="1.8" stroke-linejoin="round"><path d="${BELL}"/></svg>`;
+    parentElement.querySelector("i").innerHTML = `<svg width="18" height="18" viewBox="0 0 24 24"
+      fill="${fill}" stroke="currentColor" stroke-width="1.8" stroke-linejoin="round"
+      ><path d="${BELL}"/></svg>`;
+    parentElement.querySelector("b").textContent =
+      on() ? "You are told when a run ends" : "Tell me when a run ends";
     if (on() !== data.on) setStateValue("on", on());
   };
   button.onclick = async () => {
@@ -78,7 +77,7 @@ export default function ({ parentElement, data, setStateValue }) {
       localStorage.setItem(WANTED, "on");
       sessionStorage.removeItem(SEEN);
       say("You are told when a run ends, as long as a tab is open.");
-    } else say("The browser does not allow it: its settings for this site do.");
+    } else say("The browser blocks messages of this site; its settings allow them.");
     show();
   };
   if (on() && data.on) {
@@ -104,7 +103,6 @@ def _draw(on: bool) -> None:
         data={"on": on, "runs": runs},
         default={"on": on},
         on_on_change=lambda: None,
-        width=_WIDTH,
     )
     if bool(said.on) != on:
         st.session_state[_ON] = bool(said.on)

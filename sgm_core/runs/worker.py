@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _STOP_GRACE_S = 8.0  # for a step; Docker kills after 10 s, Slurm after 30 s, systemd after 90 s
+_SET_UP_GRACE_S = 1.0
 _NICE = 10  # the dashboard answers at once while a run computes
 
 
@@ -249,9 +250,12 @@ def _terminable(run: Run) -> Iterator[None]:
 
 
 def _insist_on_cancelling(run: Run) -> None:
-    """Interrupt work that does not look at the cancel marker; end the process if even that does not help."""
-    while (asked := run.cancel_asked()) is None or asked < CANCEL_GRACE_S:
-        time.sleep(1.0)
+    """Interrupt work that does not look at the cancel marker; end the process if even that does not help.
+
+    A step may take its time, for its checkpoint is kept; before there is any progress nothing is to be kept.
+    """
+    while (asked := run.cancel_asked()) is None or asked < _grace(run):
+        time.sleep(0.5)
     run.message("the work did not stop by itself: interrupting it")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(CANCEL_GRACE_S)
@@ -259,6 +263,10 @@ def _insist_on_cancelling(run: Run) -> None:
     tell_of_end(run)
     end_helpers(*_self())
     os._exit(1)
+
+
+def _grace(run: Run) -> float:
+    return CANCEL_GRACE_S if run.status.get("progress") else _SET_UP_GRACE_S
 
 
 def _self() -> tuple[int, float]:

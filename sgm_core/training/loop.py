@@ -178,7 +178,7 @@ class Loop(Generic[_Made]):
             task.go_on_within(self._within)
         self._started = time.perf_counter() - earlier
         self.steps(order)
-        score = task.end_epoch(self.epoch, time.perf_counter() - self._started)
+        score = self._measure(len(order))
         if not np.isfinite(score or 0).all() or not self._weights_are_finite():
             raise self._error("a weight or the validation loss is not finite at its end")
         self.epoch += 1
@@ -190,6 +190,16 @@ class Loop(Generic[_Made]):
         last = self._ended or self.epoch == self.recipe.epochs
         if self.keeper is not None and (last or self.keeper.due(ends_epoch=True)):
             self._keep()
+
+    def _measure(self, steps: int) -> Score | None:
+        """Let the task measure the epoch; a wish to stop meanwhile keeps the state after its last step."""
+        try:
+            return self.task.end_epoch(self.epoch, time.perf_counter() - self._started)
+        except Cancelled:
+            if self.keeper is not None:
+                self.step = steps
+                self._keep()
+            raise
 
     def steps(self, order: Sequence[np.ndarray]) -> None:
         """Train on some batches, each the row numbers of its cells, as an epoch does on its own.

@@ -326,7 +326,7 @@ class Pretraining(Task[Batch]):
         """Measure the validation loss and report the epoch."""
         error, *sums = self._sums.tolist()
         self._set_progress(epoch + 1)
-        loss = validation_loss(self.model, self.values, self.validation, self.config, epoch)
+        loss = validation_loss(self.model, self.values, self.validation, self.config, epoch, self.observer)
         n_cells = self.cells.size
         counted = max(1, self._counted)
         row = {
@@ -399,7 +399,12 @@ class Pretraining(Task[Batch]):
 
 @torch.no_grad()
 def validation_loss(
-    model: MaskedModel, values: Values, rows: np.ndarray, config: PretrainConfig, epoch: int
+    model: MaskedModel,
+    values: Values,
+    rows: np.ndarray,
+    config: PretrainConfig,
+    epoch: int,
+    observer: Observer,
 ) -> float:
     """Return the mean squared error on the masked genes of the validation cells."""
     model.eval()
@@ -408,6 +413,7 @@ def validation_loss(
     size = max(1, min(64, _POSITIONS // values.n_positions))
     order = token_batches(rows, values.lengths, size)
     for batch in ahead(partial(prepare, values, config, _VALIDATE, key), order, values.device):
+        observer.check()
         with autocast(values.device, config.precision):
             drawn = model.draw(batch.x, batch.noise, batch.subset)
             total += model(batch.x, drawn.masked, batch.target).error.double() * len(batch.rows)
