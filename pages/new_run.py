@@ -22,6 +22,8 @@ from sgm_core.figures.palette import SCHEMES, arm_name
 from sgm_core.resources.store import list_resources
 from sgm_core.runs import parameters as run_parameters
 from sgm_core.runs.launch import launch
+from sgm_core.runs.order import places
+from sgm_core.runs.states import HIGHEST
 from sgm_core.runs.store import create_run, open_run
 from sgm_core.runs.titles import run_title
 from sgm_core.training.backbones import backbone_names, is_bundle
@@ -176,11 +178,13 @@ def show_differences(kind: str, parameters: dict[str, Any], dataset: Dataset) ->
     show.table(table, "differences")
 
 
-def start(kind: str, config: Any, dataset: Dataset) -> str:
+def start(kind: str, config: Any, dataset: Dataset, priority: int) -> str:
     """Queue the run and return its ID."""
     source = getattr(config, "run", "")
     title = run_title(kind, dataset.name, config.to_dict(), open_run(source).title if source else "")
-    run = create_run(kind, dataset.name, config.to_dict(), title=title, device=config.device)
+    run = create_run(
+        kind, dataset.name, config.to_dict(), title=title, device=config.device, priority=priority
+    )
     launch(run)
     return run.id
 
@@ -219,7 +223,17 @@ with frame.guard():
 if can_start:
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Start the run", type="primary", icon=":material/play_arrow:"):
-            state.go("pages/runs.py", run=start(kind, config, dataset))
+            state.go("pages/runs.py", run=start(kind, config, dataset, st.session_state.get("priority", 0)))
         with frame.guard():
             cost_view.offer_to_measure(config, dataset)
+        if places():
+            st.number_input(
+                "Priority",
+                -HIGHEST,
+                HIGHEST,
+                0,
+                key="priority",
+                width=130,
+                help="Other runs wait: higher ones are served sooner, equal ones as they came",
+            )
 show_differences(kind, config.to_dict(), dataset)

@@ -43,7 +43,11 @@ def split(data: str | Dataset, folds: int = 5, label: str | None = None, scheme:
 
 
 def pretrain(
-    data: str | Dataset, preset: str = "sgm", observer: Observer | None = None, **fields: Any
+    data: str | Dataset,
+    preset: str = "sgm",
+    observer: Observer | None = None,
+    priority: int = 0,
+    **fields: Any,
 ) -> Run:
     """Pretrain a backbone in this process, as ``sgm pretrain`` does.
 
@@ -52,6 +56,7 @@ def pretrain(
     data : a dataset or its name
     preset : ``sgm``, ``paper`` or ``authors``
     observer : is told messages, progress and metrics
+    priority : of its waiting for the device, -100 to 100; higher is sooner
     fields : of `sgm_core.training.config.PretrainConfig`, such as ``masker="uniform"``, ``fold=0``
 
     Returns
@@ -74,7 +79,8 @@ def pretrain(
     from sgm_core.training.config import pretrain_config
 
     dataset = _dataset(data)
-    return carry_out("pretrain", pretrain_config(preset, data=dataset.name, **fields), dataset, observer)
+    config = pretrain_config(preset, data=dataset.name, **fields)
+    return carry_out("pretrain", config, dataset, observer, priority=priority)
 
 
 def finetune(
@@ -82,6 +88,7 @@ def finetune(
     data: str | Dataset | None = None,
     preset: str = "sgm",
     observer: Observer | None = None,
+    priority: int = 0,
     **fields: Any,
 ) -> Run:
     """Train a cell-type classifier in this process, as ``sgm finetune`` does.
@@ -90,7 +97,7 @@ def finetune(
     ----------
     source : a pretraining run or its ID; with `data`, the name of imported weights
     data : the dataset, for imported weights; a run has its own
-    preset, observer : as in `pretrain`
+    preset, observer, priority : as in `pretrain`
     fields : of `sgm_core.training.config.FinetuneConfig`, such as ``scheme="partial"``
 
     Returns
@@ -115,15 +122,15 @@ def finetune(
         run = _run(source)
         dataset = _dataset(run.dataset_name)
         config = finetune_config(run.parameters.get("backbone", ""), preset, run=run.id, **fields)
-        return carry_out("finetune", config, dataset, observer, run.title)
+        return carry_out("finetune", config, dataset, observer, run.title, priority)
     if not isinstance(source, str):
         raise InputError(f"run {source.id} has a dataset of its own: leave `data` out")
     dataset = _dataset(data)
     config = finetune_config(source, preset, data=dataset.name, **fields)
-    return carry_out("finetune", config, dataset, observer)
+    return carry_out("finetune", config, dataset, observer, priority=priority)
 
 
-def compare(data: str | Dataset, observer: Observer | None = None, **fields: Any) -> Run:
+def compare(data: str | Dataset, observer: Observer | None = None, priority: int = 0, **fields: Any) -> Run:
     """Compare every arm, scheme and baseline over donor folds, as ``sgm compare`` does.
 
     The same call goes on where an earlier one was stopped. It starts processes: a script needs
@@ -132,7 +139,7 @@ def compare(data: str | Dataset, observer: Observer | None = None, **fields: Any
     Parameters
     ----------
     data : a dataset or its name
-    observer : as in `pretrain`
+    observer, priority : as in `pretrain`
     fields : of `sgm_core.comparison.config.CompareConfig`, such as ``folds=5``, ``seeds=3``,
         ``pretrain={"epochs": 2}``
 
@@ -148,7 +155,8 @@ def compare(data: str | Dataset, observer: Observer | None = None, **fields: Any
     from sgm_core.comparison.config import CompareConfig
 
     dataset = _dataset(data)
-    return carry_out("compare", CompareConfig.from_dict({"data": dataset.name, **fields}), dataset, observer)
+    config = CompareConfig.from_dict({"data": dataset.name, **fields})
+    return carry_out("compare", config, dataset, observer, priority=priority)
 
 
 def masks(
@@ -603,7 +611,12 @@ def _there(run: Run, name: str, found: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def carry_out(
-    kind: str, config: Settings, dataset: Dataset, observer: Observer | None = None, source: str = ""
+    kind: str,
+    config: Settings,
+    dataset: Dataset,
+    observer: Observer | None = None,
+    source: str = "",
+    priority: int = 0,
 ) -> Run:
     """Carry out a configuration in this process, for the functions above and the command line.
 
@@ -614,6 +627,7 @@ def carry_out(
     dataset : what it works on
     observer : is told messages, progress and metrics
     source : title of the pretraining that a finetuning starts from
+    priority : of its waiting for the device, -100 to 100; higher is sooner
 
     Raises
     ------
@@ -630,7 +644,8 @@ def carry_out(
         observer.message(warning)
     parameters = config.to_dict()
     title = run_title(kind, dataset.name, parameters, source)
-    return _finished(create_run(kind, dataset.name, parameters, title, device=parameters["device"]), observer)
+    run = create_run(kind, dataset.name, parameters, title, device=parameters["device"], priority=priority)
+    return _finished(run, observer)
 
 
 def _finished(run: Run, observer: Observer | None) -> Run:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sgm_core.cli.frame import Output, add_command
 from sgm_core.errors import InputError
+from sgm_core.runs.states import HIGHEST
 
 if TYPE_CHECKING:
     from sgm_core.cells.dataset import Dataset
@@ -133,6 +134,13 @@ def _add_machine(parser: argparse.ArgumentParser, example: str = "epochs=2 mask_
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
+        "--priority",
+        type=int,
+        default=0,
+        metavar="N",
+        help=f"of its waiting for the device, {-HIGHEST} to {HIGHEST}; higher is sooner",
+    )
+    parser.add_argument(
         "--set", nargs="+", default=[], metavar="FIELD=VALUE", help=f"change any field, for example {example}"
     )
     parser.add_argument(
@@ -250,7 +258,7 @@ def _try_or_run(
 
     if args.dry_run:
         return _dry_run(config, dataset, not args.no_probe, observer)
-    return _result(carry_out(kind, config, dataset, observer, source))
+    return _result(carry_out(kind, config, dataset, observer, source, args.priority))
 
 
 def _dry_run(config: Settings, dataset: Dataset, measures: bool, observer: Observer) -> Output:

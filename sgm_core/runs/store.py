@@ -116,6 +116,8 @@ def create_run(
     except (InputError, OSError):
         if kind not in ("compare", "differential", "prerank") or not (path / "config.json").exists():
             raise
+        if Run(path).state != "done":
+            Run(path).update(priority=priority)  # it is asked for again, and queues as it is asked for now
     link_latest()
     return Run(path)
 
