@@ -149,7 +149,8 @@ def _head(run_id: str) -> None:
 
 def parameters(runs: list[Run]) -> None:
     if len(runs) > 1:
-        columns = {words.run_label(run): run_parameters.complete(run) for run in runs}
+        named = zip(words.run_names(runs), runs, strict=True)
+        columns = {name: run_parameters.complete(run) for name, run in named}
         differing = run_parameters.differences(columns)
         st.subheader("What differed", anchor=False)
         if differing.empty:
@@ -212,10 +213,7 @@ def curves(ids: list[str]) -> None:
         runs = [open_run(run_id) for run_id in ids]
         live.curves_with_controls(runs)
         st.subheader("Are the masks guided at all?", anchor=False)
-        for run in runs:
-            if len(runs) > 1:
-                st.caption(escape(run.title))
-            live.mask_diagnostic(run)
+        live.mask_diagnostics(runs)
 
 
 def details(runs: list[Run]) -> None:
@@ -233,8 +231,7 @@ def details(runs: list[Run]) -> None:
             reconstruction(trained)
             corpus(trained)
         parameters(selected[:MOST_RUNS])
-        for run in selected[:MOST_RUNS]:
-            run_log.log(run, f"Log of {escape(words.run_label(run))}" if len(selected) > 1 else "Log")
+        run_log.log(selected[:MOST_RUNS])
         deleted()
 
 

@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.components import confidence, mask_tables, run_facts, show, tables, words
 from sgm_core.analysis.best_epoch import BETTER, best_and_last
+from sgm_core.escape import escape
 from sgm_core.figures import curves
 from sgm_core.figures.palette import SCHEMES, arm_name
 from sgm_core.runs.store import Run
@@ -134,12 +135,19 @@ def _phases(metrics: pd.DataFrame) -> list[str]:
     return [phase for phase in _PHASES if curves.available(metrics, phase)]
 
 
-def mask_diagnostic(run: Run) -> None:
-    """Say, per arm, whether the masks are guided at all, with the numbers behind it."""
-    table = mask_table(run)
-    if table is None:
+def mask_diagnostics(runs: list[Run]) -> None:
+    """Say of each run whether its masks are guided at all; runs without mask statistics are left out."""
+    found = [(run, table) for run in runs if (table := mask_table(run)) is not None]
+    if not found:
         st.caption("No mask statistics yet: they come with the first epoch of pretraining.")
-        return
+    for run, table in found:
+        if len(runs) > 1:
+            st.caption(escape(words.run_label(run)))
+        _mask_diagnostic(run, table)
+
+
+def _mask_diagnostic(run: Run, table: pd.DataFrame) -> None:
+    """Say, per arm, whether the masks are guided at all, with the numbers behind it."""
     shown = table.assign(arm=table["arm"].map(arm_name))
     verdicts = _verdicts(run)
     for arm in sorted(verdicts, key=lambda arm: arm != "self-guided"):

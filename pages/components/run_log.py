@@ -10,16 +10,24 @@ from sgm_core.runs.store import ACTIVE, Run
 _LINES = 200
 
 
-def log(run: Run, name: str = "Log") -> None:
-    """Draw the log behind an expander, open where the run failed; while the run goes on it grows."""
-    with st.expander(name, expanded=run.state == "failed"):
-        wanted = st.text_input(
-            "Search the log",
-            key=f"log-search-{run.id}",
-            placeholder="Search the log",
-            icon=":material/search:",
-            label_visibility="collapsed",
-        )
+def log(runs: list[Run]) -> None:
+    """Draw a log behind an expander, open where the run failed; while the run goes on it grows."""
+    names = {run.id: words.run_label(run) for run in runs}
+    with st.expander("Log", expanded=len(runs) == 1 and runs[0].state == "failed"):
+        run_id = runs[0].id
+        with st.container(horizontal=True):
+            if len(runs) > 1:
+                run_id = st.selectbox(
+                    "Log of", list(names), format_func=names.__getitem__, label_visibility="collapsed"
+                )
+            wanted = st.text_input(
+                "Search the log",
+                key=f"log-search-{run_id}",
+                placeholder="Search the log",
+                icon=":material/search:",
+                label_visibility="collapsed",
+            )
+        run = next(run for run in runs if run.id == run_id)
         st.fragment(_lines, run_every=3 if run.state in ACTIVE else None)(run, wanted)
 
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from sgm_core.escape import escape
+from sgm_core.figures.style import short
 from sgm_core.runs.store import Run
 from sgm_core.units import count as count
 from sgm_core.units import size as size
@@ -24,7 +25,7 @@ __all__ = [
     "when",
 ]
 
-_LONGEST_NAME = 60
+_LONGEST_NAME = 50
 
 
 def duration(seconds: float | None) -> str:
@@ -79,10 +80,13 @@ def run_label(run: Run) -> str:
 
 
 def run_names(runs: list[Run]) -> list[str]:
-    """Return names that tell runs from each other: their titles, with the ID where these agree."""
-    titles = [run.title.removesuffix(" (SIMULATED)") for run in runs]
-    cut = [title if len(title) <= _LONGEST_NAME else f"{title[: _LONGEST_NAME - 1]}…" for title in titles]
-    return [f"{name} · {short_id(run)}" if cut.count(name) > 1 else name for name, run in zip(cut, runs)]
+    """Return names that tell runs from each other: titles, times where these agree, and IDs where both do."""
+    titles = [short(run.title.removesuffix(" (SIMULATED)"), _LONGEST_NAME) for run in runs]
+    names = [when(run.config["created"]) for run in runs] if len(set(titles)) == 1 else titles
+    return [
+        f"{name} · {short_id(run)}" if names.count(name) > 1 else name
+        for name, run in zip(names, runs, strict=True)
+    ]
 
 
 def column(name: str) -> str:

@@ -141,7 +141,7 @@ def curves(
     if over == "epoch" and not log_x:
         fig.update_xaxes(tickformat="d", tick0=0, dtick=max(1, int(rows["x"].max()) // 8))
     # Below the axis title at any height and width: two names fit beside each other in a narrow window.
-    rows_of_names = (len(seen) + (0 if several else 1)) // (1 if several else 2) if len(seen) > 1 else 0
+    rows_of_names = (len(seen) + 1) // 2 if len(seen) > 1 else 0
     fig.update_layout(
         legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0},
         margin={"b": 50 + 22 * rows_of_names},

@@ -127,7 +127,7 @@ def test_two_runs_in_the_link_show_only_what_differed(open_page, demo_dataset):
     page = open_page("runs", show=f"{first.id},{second.id}")
     table = next(frame.value for frame in page.dataframe if "parameter" in frame.value)
     assert list(table["parameter"]) == ["epochs"]
-    named = [words.run_label(run) for run in (first, second)]
+    named = words.run_names([second, first])[::-1]
     assert [table[name].iloc[0] for name in named] == ["3", "4"]
 
 
