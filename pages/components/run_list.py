@@ -44,7 +44,7 @@ def filters(runs: list[Run]) -> list[Run]:
             STATES,
             key="states",
             bind="query-params",
-            format_func=_MARKS.__getitem__,
+            format_func=str.capitalize,  # the link has it so
             placeholder="Any state",
             label_visibility="collapsed",
             width=200,
