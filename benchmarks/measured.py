@@ -84,12 +84,12 @@ def _held(pid: int) -> tuple[float, float]:
 
 
 @contextmanager
-def served(script: str, **env: str) -> Iterator[tuple[str, int]]:
+def served(script: str, *flags: str, **env: str) -> Iterator[tuple[str, int]]:
     """Serve a Streamlit script on a free port; gives its address and process."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)]
+    command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *flags]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.DEVNULL)
     try:
         for _ in range(240):

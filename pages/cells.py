@@ -14,6 +14,7 @@ from pages.components import (
     cells_saved,
     cells_values,
     frame,
+    permit,
     questions,
     selection_panel,
     state,
@@ -46,7 +47,7 @@ def no_map(dataset: Dataset) -> None:
                 f"No map of {escape(dataset.name)} yet. A UMAP of its expression (PCA of the 2,000 most "
                 "detected genes) is made in the background; a comparison adds maps of its models."
             )
-            if st.button("Make a map", type="primary", icon=":material/scatter_plot:"):
+            if permit.button("launch", "Make a map", type="primary", icon=":material/scatter_plot:"):
                 parameters = {"data": dataset.name, "seed": 0}
                 launch(create_run("umap", dataset.name, parameters, f"Map of {dataset.name}"))
                 st.rerun()

@@ -4,17 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components import (
-    clone,
-    cost_view,
-    fields,
-    frame,
-    recipe,
-    show,
-    state,
-    weights_note,
-    words,
-)
+from pages.components import clone, cost_view, fields, frame, permit, recipe, show, state, weights_note, words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
 from sgm_core.escape import escape
@@ -222,7 +212,7 @@ with frame.guard():
     can_start = cost_view.show(kind, config, dataset)
 if can_start:
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Start the run", type="primary", icon=":material/play_arrow:"):
+        if permit.button("launch", "Start the run", type="primary", icon=":material/play_arrow:"):
             state.go("pages/runs.py", run=start(kind, config, dataset, st.session_state.get("priority", 0)))
         with frame.guard():
             cost_view.offer_to_measure(config, dataset)

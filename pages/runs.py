@@ -7,6 +7,7 @@ from pages.components import (
     clone,
     frame,
     live,
+    permit,
     run_facts,
     run_labels,
     run_list,
@@ -35,15 +36,16 @@ _STATES = "runs-states"
 
 def actions(run: Run) -> None:
     """Draw the buttons of what can be done with a run."""
-    if run.state in ACTIVE and st.button(
-        "Cancel", icon=":material/stop_circle:", disabled=run.cancel_asked() is not None
+    if run.state in ACTIVE and permit.button(
+        "cancel", "Cancel", icon=":material/stop_circle:", disabled=run.cancel_asked() is not None
     ):
         cancel_run(run.id)
         st.rerun()
     if (
         run.state in ACTIVE
         and run.kind in TRAININGS
-        and st.button(
+        and permit.button(
+            "pause",
             "Pause",
             icon=":material/pause_circle:",
             disabled=run.asked(PAUSE) is not None or run.cancel_asked() is not None,
@@ -53,8 +55,8 @@ def actions(run: Run) -> None:
     ):
         pause_run(run.id)
         st.rerun()
-    if run.state in ENDED and st.button(
-        "Resume", icon=":material/play_arrow:", type="primary", help=run.when_resumed.capitalize()
+    if run.state in ENDED and permit.button(
+        "resume", "Resume", icon=":material/play_arrow:", type="primary", help=run.when_resumed.capitalize()
     ):
         with frame.guard():
             resume_run(run.id)
@@ -93,7 +95,7 @@ def _delete(run: Run) -> None:
         st.markdown(
             f"Its {words.size(run.size())} go to the trash, which keeps them for {KEPT_DAYS} days.{named}"
         )
-        if st.button("Delete this run", type="primary", key=f"delete-{run.id}"):
+        if permit.button("delete", "Delete this run", type="primary", key=f"delete-{run.id}"):
             with frame.guard():
                 delete_run(run.id)
                 state.choose(dataset=run.dataset_name)
@@ -111,7 +113,7 @@ def deleted() -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(escape(str(row["title"] or row["id"])), width="content")
                 st.caption(f"{words.size(int(row['bytes']))} · deleted {words.ago(str(row['deleted']))}")
-                if st.button("Take back", key=f"restore-{row['id']}-{row['deleted']}"):
+                if permit.button("restore", "Take back", key=f"restore-{row['id']}-{row['deleted']}"):
                     with frame.guard():
                         restore_run(str(row["id"]))
                         st.rerun()

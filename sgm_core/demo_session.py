@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 
 from sgm_core import demo, home
+from sgm_core.access import acts
+from sgm_core.access.record import FILE
 from sgm_core.cells.dataset import list_datasets
 from sgm_core.errors import InputError, SGMError
 from sgm_core.runs.run import Run
@@ -21,7 +23,7 @@ from sgm_core.runs.store import cancel_run, list_runs
 FOLDER = "demo-session"
 _MARK = "demo-session.json"
 _CLEAN = ".clean"
-_KEPT = (_MARK, "resources", "weights", "uploads", "downloads", "logs", "tmp")
+_KEPT = (_MARK, "resources", "weights", "uploads", "downloads", "logs", "tmp", FILE)
 """What a reset leaves: files that people brought are never deleted."""
 _PATIENCE_S = 2.0
 _MADE_BY_PEOPLE = ("selections",)
@@ -65,6 +67,7 @@ def open_session() -> Path:
     return target
 
 
+@acts("start the demo over", lambda: home.home().name)
 def reset() -> None:
     """Put the demo session that is the home folder back to its clean state.
 

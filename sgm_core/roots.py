@@ -1,18 +1,18 @@
 """Which files the dashboard may open: the command line opens what its user can, a page only these folders.
 
 The folders are those that ``$SGM_DATA`` names (several with ``:`` between them, like ``$PATH``), those that
-``data_roots`` in ``$SGM_HOME/config.toml`` lists, the user's home folder where only this machine can reach
-the dashboard, and ``$SGM_HOME``.
+``data_roots`` in the configuration lists, the user's home folder where only this machine can reach the
+dashboard and nobody has to log in, and ``$SGM_HOME`` without what the program keeps there for itself.
+Somebody who may only look has the named and listed folders alone.
 """
 
 import os
-import tomllib
 from pathlib import Path
 
-from sgm_core import home
+from sgm_core import access, home
+from sgm_core.configuration import configuration_file, read_configuration, texts
 from sgm_core.errors import InputError
 
-_CONFIGURATION = "config.toml"
 _COMPANIONS = ("matrix.mtx", ".dem.txt")  # files that are read together with others beside them
 
 
@@ -27,7 +27,7 @@ def allowed_roots(local: bool) -> list[Path]:
     ----------
     local
         Whether only people on this machine can reach the dashboard. Others get no home folder of the person
-        who started it.
+        who started it, and neither does anybody who logs in.
 
     Raises
     ------
@@ -35,7 +35,10 @@ def allowed_roots(local: bool) -> list[Path]:
         If the configuration can't be read.
     """
     named = [part for part in os.environ.get("SGM_DATA", "").split(os.pathsep) if part]
-    given = [*map(Path, named), *_configured(), *([Path.home()] if local else []), home.home()]
+    who = access.person()
+    given = [*map(Path, named), *_configured()] if who.role != access.NOBODY else []
+    if who.role == access.OPERATOR:
+        given += [*([Path.home()] if local and not who.login else []), home.home()]
     resolved = dict.fromkeys(path.expanduser().resolve() for path in given)
     return [path for path in resolved if path != Path(path.anchor)]  # never the whole machine
 
@@ -45,7 +48,7 @@ def allowed_path(given: str | Path, roots: list[Path], to_read: bool = True) -> 
 
     What lies there without being named: the files of a folder, and the companions of a file in a folder of
     10x or GEO output; not looked at where a folder is to be listed only (`to_read` is False). Hidden files
-    and folders (keys and settings in a home folder) are not opened.
+    and folders (keys and settings in a home folder), the configuration, logs and records are not opened.
 
     Raises
     ------
@@ -60,15 +63,29 @@ def allowed_path(given: str | Path, roots: list[Path], to_read: bool = True) -> 
     except (OSError, RuntimeError, ValueError):  # a circle of links, no such user, a name with a NUL
         inside = False
     if not inside:
+        where = f"files in {', '.join(map(str, roots))} that are not hidden" if roots else "no file for you"
         raise RefusedPath(
-            f"The dashboard does not open this path: it opens files in {', '.join(map(str, roots))} that are "
-            "not hidden. Put the file there, or name its folder in $SGM_DATA when you start the dashboard; "
-            "'sgm data import' opens any file."
+            f"The dashboard does not open this path: it opens {where}. Put the file there, or name its "
+            "folder in $SGM_DATA when you start the dashboard; 'sgm data import' opens any file."
         )
     return path
 
 
+def check_unmoved(path: str | Path) -> None:
+    """Refuse a path that was resolved before, and leads through a symbolic link now.
+
+    Raises
+    ------
+    RefusedPath
+        If it does: somebody put another file there since it was allowed.
+    """
+    if Path(path).resolve() != Path(path):
+        raise RefusedPath(f"{path} was put elsewhere by a link since it was chosen: choose the file again")
+
+
 def _within(path: Path, roots: list[Path]) -> bool:
+    if _own(path):
+        return False
     for root in roots:
         if path.is_relative_to(root):
             # The home folder of the project may itself lie in a hidden folder; what it holds is allowed.
@@ -76,6 +93,16 @@ def _within(path: Path, roots: list[Path]) -> bool:
             if not hidden:
                 return True
     return False
+
+
+def _own(path: Path) -> bool:
+    """Whether the program keeps it for itself: configuration, secrets, records and logs, not cells."""
+    if path == configuration_file():
+        return True
+    if not path.is_relative_to(home.home()):
+        return False
+    parts = path.relative_to(home.home()).parts
+    return parts[:1] == ("logs",) or (len(parts) == 1 and path.is_file())
 
 
 def _members(path: Path) -> list[Path]:
@@ -88,13 +115,4 @@ def _members(path: Path) -> list[Path]:
 
 
 def _configured() -> list[Path]:
-    file = home.home() / _CONFIGURATION
-    if not file.exists():
-        return []
-    try:
-        roots = tomllib.loads(file.read_text()).get("data_roots", [])
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{_CONFIGURATION} in {file.parent} is no TOML file: mend or remove it") from error
-    if not isinstance(roots, list) or not all(isinstance(root, str) for root in roots):
-        raise InputError(f'{_CONFIGURATION} in {file.parent}: data_roots must be a list, as ["/data/aml"]')
-    return [Path(root) for root in roots]
+    return [Path(root) for root in texts(read_configuration(), "data_roots", "/data/aml")]

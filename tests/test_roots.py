@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from sgm_core.access import Person
 from sgm_core.errors import InputError
+from sgm_core.progress import Observer
 from sgm_core.roots import RefusedPath, allowed_path, allowed_roots
+from sgm_core.runs.store import create_run
+from sgm_core.runs.worker import execute
 
 
 @pytest.fixture
@@ -81,3 +85,66 @@ def test_the_whole_machine_is_never_a_root(data, monkeypatch):
     monkeypatch.setenv("HOME", "/")
     monkeypatch.setenv("SGM_DATA", "/")
     assert Path("/") not in allowed_roots(local=True)
+
+
+@pytest.fixture
+def acting(monkeypatch: pytest.MonkeyPatch):
+    """Let somebody who has logged in ask, with a role."""
+    return lambda role: monkeypatch.setattr("sgm_core.access.acting._identify", lambda: Person("Bob", role))
+
+
+def test_who_may_only_look_reads_the_named_folders_alone(data, sgm_home, acting):
+    (sgm_home / "uploads").mkdir()
+    (sgm_home / "uploads" / "of-others.csv").write_text("")
+    person = Path.home()
+    person.mkdir()
+    (person / "mine.csv").write_text("")
+    acting("viewer")
+    roots = allowed_roots(local=True)
+    assert roots == [data.resolve()]
+    assert allowed_path(data / "mine.h5ad", roots)
+    for outside in (sgm_home / "uploads" / "of-others.csv", person / "mine.csv"):
+        with pytest.raises(RefusedPath):
+            allowed_path(outside, roots)
+    acting("nobody")
+    assert allowed_roots(local=True) == []
+    with pytest.raises(RefusedPath, match="no file for you"):
+        allowed_path(data / "mine.h5ad", allowed_roots(local=True))
+    acting("operator")
+    assert allowed_roots(local=True) == [data.resolve(), sgm_home.resolve()], "never somebody's home folder"
+
+
+@pytest.mark.parametrize(
+    "name", ["config.toml", "actions.jsonl", "reviews.sqlite", "logs/errors.log", ".streamlit/secrets.toml"]
+)
+def test_what_the_program_keeps_for_itself_is_not_opened(data, sgm_home, name, monkeypatch):
+    file = sgm_home / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("")
+    monkeypatch.setenv("SGM_DATA", str(sgm_home.parent))  # not even where a data folder holds it
+    (data / "link.csv").symlink_to(file)
+    for given in (file, data / "link.csv", sgm_home / "runs" / ".." / name):
+        with pytest.raises(RefusedPath):
+            allowed_path(given, allowed_roots(local=True))
+
+
+def test_a_configuration_elsewhere_is_not_opened_either(data, monkeypatch):
+    (data / "sgm.toml").write_text("data_roots = []")
+    monkeypatch.setenv("SGM_CONFIG", str(data / "sgm.toml"))
+    with pytest.raises(RefusedPath):
+        allowed_path(data / "sgm.toml", allowed_roots(local=True))
+
+
+def test_a_link_put_in_the_place_of_a_chosen_file_is_not_imported(data, sgm_home):
+    """The file is chosen and allowed; the worker that imports it comes later."""
+    path = allowed_path(data / "mine.h5ad", allowed_roots(local=True))
+    run = create_run("import", "mine", {"path": str(path), "name": "mine"})
+    path.unlink()
+    path.symlink_to(data.parent / "secret.txt")
+    with pytest.raises(RefusedPath, match="put elsewhere by a link"):
+        execute(run, Observer())
+    path.unlink()
+    path.parent.rename(data.parent / "moved")
+    path.parent.symlink_to(data.parent / "moved")  # a folder on the way
+    with pytest.raises(RefusedPath, match="put elsewhere by a link"):
+        execute(run, Observer())

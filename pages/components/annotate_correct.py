@@ -11,6 +11,7 @@ from pages.components import (
     cells_panes,
     cells_values,
     frame,
+    review_who,
     show,
     words,
 )
@@ -124,7 +125,9 @@ def _form(annotation: Annotation, model: Model | None, selecting: Selecting, sel
             placeholder="Choose or type a cell type", key="correct-label", width=280,
         )  # fmt: skip
         # kept beside the field, whose own value goes when nothing is selected
-        who = st.text_input("Who says so", st.session_state.get(_WHO, ""), key="correct-who", width=220)
+        who = review_who.logged_in() or st.text_input(
+            "Who says so", st.session_state.get(_WHO, ""), key="correct-who", width=220
+        )
         if st.button(
             f"Assign to {words.count(n, 'cell')}", type="primary", key="correct-assign",
             disabled=not (label and who and who.strip()),
@@ -137,7 +140,8 @@ def _form(annotation: Annotation, model: Model | None, selecting: Selecting, sel
             )
             st.rerun()
     if not (label and who and who.strip()):
-        st.caption("Choose a type and give your name; both are kept with the correction.")
+        give = "" if review_who.logged_in() else " and give your name"
+        st.caption(f"Choose a type{give}; type and name are kept with the correction.")
 
 
 def _history(annotation: Annotation) -> None:

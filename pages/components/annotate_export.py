@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from pages.components import annotate_data, annotate_jobs, picker, words
+from pages.components import annotate_data, annotate_jobs, permit, picker, words
 from sgm_core import home
 from sgm_core.annotation.annotated import check_origin
 from sgm_core.annotation.corrected import corrected_csv, corrected_h5ad
@@ -57,7 +57,7 @@ def _on_disk(annotation: Annotation, size: float) -> None:
     st.caption(
         f"An h5ad takes about {words.size(size)}, too much for a browser: it is written on the server."
     )
-    if st.button("Write the h5ad", key="write-annotated", icon=":material/data_array:"):
+    if permit.button("launch", "Write the h5ad", key="write-annotated", icon=":material/data_array:"):
         dataset = str(
             annotation.about["model"]
         )  # annotations are of any cells: a run of theirs has no dataset

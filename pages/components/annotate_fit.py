@@ -5,7 +5,7 @@ import shlex
 
 import streamlit as st
 
-from pages.components import annotate_jobs, frame, state
+from pages.components import annotate_jobs, frame, permit, state
 from pages.components.annotate_model import Advice
 from sgm_core import home
 from sgm_core.annotation.arms import BASELINE, KEEPABLE
@@ -59,7 +59,9 @@ def form(advised: Advice | None) -> None:
         st.warning(escape(problem))
     recommended = advised is not None and _advised((arm, scheme), advised, data)
     why = advised.said.why if recommended and advised is not None else _NO_COMPARISON
-    if st.button("Fit the model", type="primary", icon=":material/model_training:", disabled=bool(problem)):
+    if permit.button(
+        "launch", "Fit the model", type="primary", icon=":material/model_training:", disabled=bool(problem)
+    ):
         what = {"data": data, "arm": arm, "why": why}
         if with_backbone:
             why = why if recommended else f"chosen by hand from the comparison {advised.run.id}"

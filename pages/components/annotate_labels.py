@@ -5,7 +5,7 @@ import shlex
 
 import streamlit as st
 
-from pages.components import annotate_data, importing, picker, state
+from pages.components import annotate_data, importing, permit, picker, state
 from sgm_core import home
 from sgm_core.annotation.annotated import UNKNOWN, check_origin
 from sgm_core.annotation.kept import Annotation
@@ -43,7 +43,9 @@ def section(annotation: Annotation) -> None:
         problem = importing.name_problem(name)
         if problem:
             st.warning(escape(problem))
-        if st.button("Import with these labels", type="primary", disabled=bool(problem) or donor is None):
+        if permit.button(
+            "launch", "Import with these labels", type="primary", disabled=bool(problem) or donor is None
+        ):
             _start(annotation, path, name, str(donor))
 
 

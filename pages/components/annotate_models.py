@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components import show, words
+from pages.components import permit, show, uploads, words
 from sgm_core import home
 from sgm_core.annotation.store import Model, check_export, export_model, import_model
 from sgm_core.errors import SGMError
@@ -38,13 +38,13 @@ def _packed(model: Model) -> bytes:
 
 def bring() -> None:
     """Draw the form that imports a model."""
-    file = st.file_uploader("A model that was exported (zip)", type="zip", key="model-upload")
+    file = uploads.uploader("A model that was exported (zip)", type="zip", key="model-upload")
     name = st.text_input("Another name for it", key="model-upload-name", placeholder="its own", width=300)
-    if not st.button("Import the model", icon=":material/upload:", disabled=file is None) or file is None:
+    if file is None or not permit.button("import a model", "Import the model", icon=":material/upload:"):
         return
     try:
         with home.scratch(home.folder("uploads") / "model") as folder:
-            (folder / "model.zip").write_bytes(file.getbuffer())
+            uploads.save(file, folder / "model.zip")
             made = import_model(folder / "model.zip", name.strip() or None)
     except SGMError as error:
         st.error(escape(error), icon=":material/error:")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components import annotate_jobs, frame, picker, state, words
+from pages.components import annotate_jobs, frame, permit, picker, state, words
 from sgm_core import home
 from sgm_core.annotation.kept import check_free
 from sgm_core.annotation.store import Model
@@ -79,7 +79,7 @@ def _start(model: Model, kind: str, source: str) -> None:
         problem = str(error)
         st.warning(escape(problem))
     label = f"Annotate with {escape(model.name)}"
-    if st.button(label, type="primary", icon=":material/label:", disabled=bool(problem)):
+    if permit.button("launch", label, type="primary", icon=":material/label:", disabled=bool(problem)):
         parameters = {kind: source, "model": model.name, "name": name} | ({"layer": layer} if layer else {})
         parameters |= {"own_map": True} if own_map else {}
         annotate_jobs.start(create_run("annotate", model.meta["dataset"]["name"], parameters))

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components import frame, run_facts
+from pages.components import frame, permit, run_facts
 from sgm_core.escape import escape
 from sgm_core.runs.launch import launch
 from sgm_core.runs.store import ACTIVE, Run, cancel_run
@@ -15,7 +15,7 @@ def wait(run: Run, key: str) -> None:
         if run.state not in ACTIVE:
             st.rerun()
         run_facts.progress_bar(run)
-        if st.button("Cancel", key=f"cancel-{key}"):
+        if permit.button("cancel", "Cancel", key=f"cancel-{key}"):
             cancel_run(run.id)
             st.rerun()
 
@@ -32,7 +32,7 @@ def ended(run: Run, key: str, what: str) -> None:
     reason = f": {escape(status['error'])}" if status.get("error") else ""
     st.warning(f"{what} {frame.STATES[status['state']][0].lower()}{reason}.", icon=":material/error:")
     with st.container(horizontal=True):
-        if st.button("Try again", key=f"again-{key}"):
+        if permit.button("launch", "Try again", key=f"again-{key}"):
             launch(run)
             st.rerun()
     with st.expander("Log"):

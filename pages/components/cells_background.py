@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from pages.components import cell_views, frame, state, words
+from pages.components import cell_views, frame, permit, state, words
 from pages.components.cells_selection import Selecting, short_name
 from sgm_core import home
 from sgm_core.cells.dataset import Dataset
@@ -37,7 +37,7 @@ def map_form(selecting: Selecting, selected: np.ndarray) -> None:
         each for each in (base, *(f"{base}-{i}" for i in range(2, len(taken) + 3))) if each not in taken
     )
     chosen = st.text_input("Name of the map", name, key=f"map-name-{name}", max_chars=64).strip()
-    if st.button("Make the map", type="primary", key="make-subset-map"):
+    if permit.button("launch", "Make the map", type="primary", key="make-subset-map"):
         try:
             if home.check_name(chosen, "name of a map") in taken:
                 raise frame.SGMError(f"a map {chosen!r} exists already: choose another name")
@@ -84,7 +84,7 @@ def export_form(
     path = exported(name)
     if path.exists():
         st.success(f"Written: {escape(path)} ({words.size(path.stat().st_size)})")
-    elif st.button("Write the h5ad", key="write-h5ad", icon=":material/data_array:"):
+    elif permit.button("launch", "Write the h5ad", key="write-h5ad", icon=":material/data_array:"):
         parameters = {"data": dataset.name, "rows": "rows.npy", "name": name}
         job = create_run("export", dataset.name, parameters, f"h5ad of {len(rows):,} cells of {dataset.name}")
         _keep_rows(job.path / "rows.npy", rows)
@@ -131,7 +131,7 @@ def watch(jobs: list[Run]) -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 share = min(1.0, done.get("done", 0) / (done.get("total") or 1))
                 st.progress(share, f"{escape(run.title)}: {escape(what)} …", width="stretch")
-                if st.button("Cancel", key=f"cancel-{run.id}", type="tertiary"):
+                if permit.button("cancel", "Cancel", key=f"cancel-{run.id}", type="tertiary"):
                     cancel_run(run.id)
                     st.rerun()
 

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from pages.components import words
+from pages.components import permit, words
 from pages.components.cells_selection import Selecting, short_name
 from sgm_core.analysis import selection_steps as steps_
 from sgm_core.analysis.selection_steps import ADD, KEEP, REPLACE, SUBTRACT, Saved
@@ -70,11 +70,18 @@ def _one(state: Selecting, saved: Selection) -> None:
                 )  # fmt: skip
             with st.popover("Rename", type="tertiary"):
                 new = st.text_input("New name", saved.name, key=f"rename-{saved.name}", max_chars=64)
-                if st.button("Rename", key=f"do-rename-{saved.name}", disabled=new.strip() == saved.name):
+                if permit.button(
+                    "rename a selection",
+                    "Rename",
+                    key=f"do-rename-{saved.name}",
+                    disabled=new.strip() == saved.name,
+                ):
                     _try(lambda: rename_selection(state.dataset, saved.name, new.strip()))
             with st.popover("Delete", type="tertiary"):
                 st.markdown("The cells stay; only the selection goes.")
-                if st.button("Delete it", key=f"do-delete-{saved.name}", type="primary"):
+                if permit.button(
+                    "delete a selection", "Delete it", key=f"do-delete-{saved.name}", type="primary"
+                ):
                     _try(lambda: delete_selection(state.dataset, saved.name))
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components import fields, frame, words
+from pages.components import fields, frame, permit, words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.escape import escape
 from sgm_core.estimate import fit
@@ -94,7 +94,8 @@ def offer_to_measure(config: Settings, dataset: Dataset) -> None:
         return
     if state.state == "failed":
         st.caption(f":material/warning: Measuring failed: {escape(state.error)}")
-    if st.button(
+    if permit.button(
+        "measure",
         "Measure again" if earlier else "Measure with 3 steps",
         icon=":material/speed:",
         help="Runs three real steps with your cells, in a process of its own; takes seconds to minutes.",

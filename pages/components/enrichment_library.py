@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components import gene_sets, words
+from pages.components import gene_sets, permit, uploads, words
 from sgm_core import home
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
@@ -30,7 +30,7 @@ def choose() -> Resource:
 
 def _upload() -> None:
     """Take a GMT file, check it, and keep it under a name for every dataset and run."""
-    file = st.file_uploader(
+    file = uploads.uploader(
         "Gene sets: GMT (one set a line: name, description, genes) or GMX, .gz too", key="library-file"
     )
     if file is None:
@@ -41,13 +41,13 @@ def _upload() -> None:
     guess = re.sub(r"\.(gmt|gmx|txt|tsv)(\.gz)?$", "", file.name, flags=re.IGNORECASE)
     guess = re.sub(r"[^A-Za-z0-9._-]+|\.\.+", "-", guess)[:64].lstrip("._-") or "mine"
     name = st.text_input("Call it", guess, key=f"library-name-{file.file_id}")
-    if not st.button("Add it", type="primary", key="library-add"):
+    if not permit.button("add a resource", "Add it", type="primary", key="library-add"):
         return
     safe = re.sub(r"[^\w.+ -]+", "-", Path(file.name).name)[-100:].lstrip(". ") or "sets.gmt"
     try:
         with home.scratch(home.folder("uploads") / "gene-sets") as folder:
             path = folder / safe
-            path.write_bytes(file.getbuffer())
+            uploads.save(file, path)
             resource = add_resource("genesets", path, name.strip(), description="uploaded")
     except SGMError as error:
         st.error(escape(str(error).replace("(--name)", "above")), icon=":material/info:")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from pages.components import gene_sets, mask_tables, questions_handover, show, words
+from pages.components import gene_sets, mask_tables, questions_handover, show, uploads, words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.escape import escape
 from sgm_core.report.enrichment_words import Sizes
@@ -13,6 +13,7 @@ from sgm_core.resources.store import Resource
 from sgm_core.runs.store import Run
 
 COMPARED, OWN = "compared", "own"
+_MOST_BYTES = 20_000_000
 
 
 def test(
@@ -69,9 +70,9 @@ def test(
 def pasted(key: str, label: str) -> gene_sets.GeneList:
     """Ask for a list of genes, pasted or from a text file."""
     text = st.text_area(label, key=key, bind="query-params", height=100)
-    file = st.file_uploader("Or a text file with them", type=["txt", "csv", "tsv"], key=f"{key}-file")
+    file = uploads.uploader("Or a text file with them", type=["txt", "csv", "tsv"], key=f"{key}-file")
     if file is not None:
-        text = file.getvalue().decode("utf-8", errors="replace")
+        text = uploads.content(file, _MOST_BYTES).decode("utf-8", errors="replace")
     return gene_sets.symbols(text or "")
 
 

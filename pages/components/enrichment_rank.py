@@ -3,7 +3,17 @@
 import pandas as pd
 import streamlit as st
 
-from pages.components import asked, enrichment_term, frame, gene_sets, mask_tables, show, tables, words
+from pages.components import (
+    asked,
+    enrichment_term,
+    frame,
+    gene_sets,
+    mask_tables,
+    permit,
+    show,
+    tables,
+    words,
+)
 from sgm_core.analysis.confidence import SIGNIFICANT
 from sgm_core.analysis.enrichment import split_term
 from sgm_core.analysis.prerank import PERMUTATIONS, RANKED, TABLE, running_sum
@@ -58,7 +68,9 @@ def draw(
     if found is None:
         with answer_line:
             frame.answer("Not asked yet: ranking all genes takes a worker some seconds to some minutes.")
-        if st.button("Rank all genes", type="primary", icon=":material/sort:", key="rank-genes"):
+        if permit.button(
+            "launch", "Rank all genes", type="primary", icon=":material/sort:", key="rank-genes"
+        ):
             launch(create_prerank(*question, gene_values(run, arm, by)))
             st.rerun()
     elif found.state in ACTIVE:

@@ -20,7 +20,7 @@ from typing import NoReturn
 import streamlit as st
 
 from pages.components import confidence as sure
-from pages.components import notices, state, words
+from pages.components import login, notices, state, words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
@@ -228,6 +228,7 @@ def refusal(error: SGMError) -> None:
 def guard() -> Iterator[None]:
     """Show a plain message in place of what failed; the traceback goes to the server's log only."""
     try:
+        login.check()
         yield
     except SGMError as error:
         refusal(error)

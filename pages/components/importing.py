@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components import frame, picker, run_facts, state, words
+from pages.components import frame, permit, picker, run_facts, state, words
 from sgm_core import home
 from sgm_core.cells.catalog import CATALOG
 from sgm_core.errors import SGMError
@@ -92,7 +92,7 @@ def _columns_and_start(path: Path, known: picker.Peek | None) -> None:
         problem = str(error)
     if problem:
         st.warning(escape(problem))
-    if st.button("Import", type="primary", icon=":material/download:", disabled=bool(problem)):
+    if permit.button("launch", "Import", type="primary", icon=":material/download:", disabled=bool(problem)):
         parameters = {"path": str(path), "name": name, "unlabelled": unlabelled}
         parameters |= {key: value for key, value in {**chosen, **more}.items() if value not in ("", None)}
         run = create_run("import", name, parameters, title=run_title("import", name, parameters))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from pages.components import uploads
 from sgm_core import home
 from sgm_core.cells.coordinates import is_coordinates, read_coordinates
 from sgm_core.cells.read import open_source
@@ -148,7 +149,7 @@ def _entries(here: Path) -> list[str]:
 
 def uploaded_path() -> Path | None:
     """Take an upload, keep it under ``uploads`` in the home folder, and return where it is."""
-    files = st.file_uploader(
+    files = uploads.uploader(
         "One file (h5ad, 10x .h5, loom, CSV or TSV, .gz too), or all files of a 10x folder or of GEO pairs",
         accept_multiple_files=True,
         key="import-upload",
@@ -159,8 +160,7 @@ def uploaded_path() -> Path | None:
     for file in files:
         target = folder / _file_name(file.name)
         if not target.exists():
-            with home.whole_file(target) as temporary:
-                temporary.write_bytes(file.getbuffer())
+            uploads.save(file, target)
     return folder / _file_name(files[0].name) if len(files) == 1 else folder
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 from pages.components import (
     asked,
     frame,
+    permit,
     questions_genes,
     questions_handover,
     questions_sides,
@@ -70,7 +71,9 @@ def draw(dataset: Dataset, selected: np.ndarray, name: str) -> None:
     _say_plan(dataset, sides, rows, method, min_cells, run_id)
     run = existing(run_id)
     if run is None:
-        if st.button("Compare", type="primary", icon=":material/compare_arrows:", key="compare-sides"):
+        if permit.button(
+            "launch", "Compare", type="primary", icon=":material/compare_arrows:", key="compare-sides"
+        ):
             question = create_differential(dataset, *rows, sides.name_a, sides.name_b, method, min_cells)
             launch(question)
             st.rerun()

@@ -6,7 +6,7 @@ from sgm_core.comparison.arms import seeds_of
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
-from sgm_core.model.sizes import CELL_TOKEN
+from sgm_core.model.sizes import CELL_TOKEN, GENERATED
 from sgm_core.runs.store import open_run
 from sgm_core.training.backbones import bundle_kind, is_bundle
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, fold_count, pretrain_config
@@ -124,6 +124,9 @@ def _pretraining(backbone: str) -> str:
 
 def _masks(config: PretrainConfig) -> str:
     genes = "the vocabulary's genes" if is_bundle(config.backbone) else f"{config.n_genes:,} genes"
+    if config.objective == "generative":
+        shares = ", ".join(f"{share:.0%}" for share in GENERATED[:-1])
+        return f"{shares} or {GENERATED[-1]:.0%} of a cell's non-zero genes generated from the others"
     if config.mask_basis == "all":
         return f"{config.mask_ratio:.0%} of all positions of {genes} hidden"
     return (

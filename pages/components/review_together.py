@@ -2,11 +2,12 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from pages.components import show, words
+from pages.components import permit, show, uploads, words
 from pages.components.review_verdict import GENE
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
@@ -24,6 +25,7 @@ from sgm_core.runs.store import Run
 
 VIEW, JUDGE = "view", "Judge"
 _FEW = 20
+_MOST_BYTES = 100_000_000
 _IMPORTED = "review-imported"
 _VERDICTS = {
     "gene": st.column_config.TextColumn("Gene", pinned=True),
@@ -142,24 +144,26 @@ def files(run: Run, held: pd.DataFrame) -> None:
         st.caption(f"The same from the terminal: `sgm review export {run.id} --out verdicts.csv`")
     with right:
         st.markdown("**In**")
-        given = st.file_uploader(
+        given = uploads.uploader(
             "CSV or JSON of a colleague", type=["csv", "json"], key="review-file",
             help="A table needs the columns gene, reviewer and verdict. Nothing is taken twice.",
         )  # fmt: skip
-        if given is not None and st.button("Take its verdicts", type="primary", key="review-import"):
-            st.session_state[_IMPORTED] = _take(run, given.name, given.getvalue())
+        if given is not None and permit.button(
+            "import verdicts", "Take its verdicts", type="primary", key="review-import"
+        ):
+            st.session_state[_IMPORTED] = _take(run, given)
             st.rerun()
         if said := st.session_state.get(_IMPORTED):
             text, well = said
             (st.success if well else st.warning)(escape(text), icon=":material/info:")
 
 
-def _take(run: Run, name: str, content: bytes) -> tuple[str, bool]:
+def _take(run: Run, given: Any) -> tuple[str, bool]:
     """Import an uploaded file; returns what is to be said, and whether it went well."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{show.plain(Path(name).stem)}{Path(name).suffix.lower()}"
-        path.write_bytes(content)
+        path = Path(folder) / f"{show.plain(Path(given.name).stem)}{Path(given.name).suffix.lower()}"
         try:
+            path.write_bytes(uploads.content(given, _MOST_BYTES))
             return f"{import_verdicts(path, run).sentence}.", True
         except SGMError as error:
             return f"{error}.", False

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from sgm_core import access
 from sgm_core.errors import InputError
 from sgm_core.escape import escape
 from sgm_core.review.kinds import check_reviewer
@@ -11,10 +12,8 @@ _NAME = "reviewer-name"
 
 def logged_in() -> str | None:
     """Return the name of who is logged in, None where the server asks for no login."""
-    user = st.user.to_dict()
-    if not user.get("is_logged_in"):
-        return None
-    return str(user.get("name") or user.get("email") or user.get("sub") or "") or None
+    who = access.person()
+    return who.name if who.login else None
 
 
 def current() -> str | None:

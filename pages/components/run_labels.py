@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components import frame
+from pages.components import frame, permit
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
 from sgm_core.runs.find import tags_of
@@ -42,8 +42,8 @@ def editor(run: Run, everyone: list[Run]) -> None:
             default=list(labels.tags),
             key=tags_key,
             accept_new_options=True,
-            placeholder="Choose a tag or write a new one",
-            help=f"Up to {LONGEST_TAG} characters without a comma; they can be filtered by in the list",
+            placeholder=f"Choose a tag or write a new one of up to {LONGEST_TAG} letters",
+            **permit.refused("tag"),
             on_change=_keep_tags,
             args=(run.id, labels.tags, tags_key),
         )
@@ -53,6 +53,7 @@ def editor(run: Run, everyone: list[Run]) -> None:
             key=note_key,
             max_chars=LONGEST_NOTE,
             placeholder="What this run was for, what you saw",
+            **permit.refused("note"),
             on_change=_keep_note,
             args=(run.id, note_key),
         )

@@ -1,8 +1,10 @@
 """The place of a run that waits, and how to change it."""
 
+from typing import Any
+
 import streamlit as st
 
-from pages.components import frame
+from pages.components import frame, permit
 from sgm_core.errors import SGMError
 from sgm_core.runs.order import move_run, places, set_priority
 from sgm_core.runs.states import HIGHEST
@@ -35,14 +37,8 @@ def move(run: Run) -> None:
         with st.container(horizontal=True, gap="xsmall"):
             for where, (label, icon) in _MOVES.items():
                 there = place[0] == 1 if where in ("first", "up") else place[0] == place[1]
-                st.button(
-                    label,
-                    icon=icon,
-                    disabled=there,
-                    key=f"move-{where}",
-                    on_click=_move,
-                    args=(run.id, where),
-                )
+                how: dict[str, Any] = {"on_click": _move, "args": (run.id, where)}
+                permit.button("move", label, icon=icon, disabled=there, key=f"move-{where}", **how)
         priority = run.status.get("priority", 0)
         key = f"priority-{run.id}-{priority}"
         st.number_input(
@@ -51,7 +47,10 @@ def move(run: Run) -> None:
             HIGHEST,
             priority,
             key=key,
-            help="Higher ones are served sooner, equal ones as they came; what runs already goes on",
+            **{
+                "help": "Higher ones are served sooner, equal ones as they came; what runs already goes on",
+                **permit.refused("move"),
+            },
             on_change=_prioritise,
             args=(run.id, key),
         )

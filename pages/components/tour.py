@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components import frame, handover, run_facts, state, tables
+from pages.components import frame, handover, permit, run_facts, state, tables
 from pages.components.tour_texts import STEPS, Step
 from sgm_core import demo_session
 from sgm_core.cells.dataset import Dataset
@@ -130,8 +130,9 @@ def _buttons(number: int, here: bool) -> None:
         ):
             go_to(number + 1)
         st.button("Finish" if last else "Leave the tour", type="tertiary", on_click=leave, key="tour-leave")
-        if demo_session.is_session() and st.button(
-            "Start over", type="tertiary", icon=":material/restart_alt:", key="tour-reset",
+        if demo_session.is_session() and permit.button(
+            "start the demo over", "Start over", type="tertiary", icon=":material/restart_alt:",
+            key="tour-reset",
             help="Puts the demo back as it was at first: selections, further runs and corrections go",
         ):  # fmt: skip
             _start_over()

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from sgm_core import home
+from sgm_core.access import acts
 from sgm_core.cells.genes import read_aliases
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
@@ -54,6 +55,11 @@ class Annotation:
         """Return the corrections that hold, the oldest first: rows, label, who, when."""
         return [self._read(path) for path in self._files() if path.suffix == ".json"]
 
+    @acts(
+        "correct",
+        lambda self, rows, label, who: f"{self.name}: {label}",
+        lambda self, rows, label, who: " ".join(who.split()),
+    )
     def correct(self, rows: np.ndarray, label: str, who: str) -> dict[str, Any]:
         """Give cells another label by hand.
 
@@ -88,6 +94,7 @@ class Annotation:
             home.write_json(self._folder / f"{max(numbers, default=0) + 1:06d}.json", made)
         return made
 
+    @acts("correct", lambda self: f"{self.name}: taken back")
     def undo(self) -> dict[str, Any] | None:
         """Take back the latest correction that holds; it stays on record as undone. None if none holds."""
         with self._alone():

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from sgm_core import home
+from sgm_core.access import acts
 from sgm_core.annotation.unknown import Rarity
 from sgm_core.errors import InputError, NotFoundError
 
@@ -275,6 +276,7 @@ def check_export(model: Model) -> None:
         )
 
 
+@acts("import a model", lambda file, name=None: name or Path(file).name)
 def import_model(file: str | Path, name: str | None = None) -> Model:
     """Unpack what `export_model` wrote; every file is checked by its hash.
 

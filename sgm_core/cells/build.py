@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from sgm_core import home
+from sgm_core.access import acts
 from sgm_core.cells.by_gene import Step
 from sgm_core.cells.cell_table import add_cells
 from sgm_core.cells.coordinates import import_coordinates, is_coordinates
@@ -21,6 +22,7 @@ from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
 
 
+@acts("import a dataset", lambda path, name, *_, **__: name)
 def import_dataset(
     path: str | Path,
     name: str,

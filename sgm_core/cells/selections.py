@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sgm_core import home
+from sgm_core.access import acts
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError, NotFoundError
 
@@ -75,6 +76,10 @@ class Selection:
         return rows
 
 
+@acts(
+    "save a selection",
+    lambda dataset, name, *_, **__: None if name.startswith(AUTOMATIC) else f"{dataset.name} {name}",
+)
 def save_selection(
     dataset: Dataset,
     name: str,
@@ -171,6 +176,7 @@ def list_selections(dataset: Dataset, automatic: bool = False) -> list[Selection
     return sorted(found, key=lambda each: (each.created, each.name), reverse=True)
 
 
+@acts("rename a selection", lambda dataset, name, new_name: f"{dataset.name} {name}")
 def rename_selection(dataset: Dataset, name: str, new_name: str) -> Selection:
     """Give a saved selection another name.
 
@@ -193,6 +199,7 @@ def rename_selection(dataset: Dataset, name: str, new_name: str) -> Selection:
     return open_selection(dataset, new_name)
 
 
+@acts("delete a selection", lambda dataset, name: f"{dataset.name} {name}")
 def delete_selection(dataset: Dataset, name: str) -> None:
     """Delete a saved selection, damaged or not.
 

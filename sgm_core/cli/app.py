@@ -31,9 +31,25 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         "in a home folder of its own",
     )  # fmt: skip
     parser.add_argument("--headless", action="store_true", help="don't open a browser")
+    parser.add_argument(
+        "--host", action="append", default=[], metavar="NAME",
+        help="name under which a proxy on this machine serves the dashboard to others; asks for a login",
+    )  # fmt: skip
+    parser.add_argument(
+        "--base-path", default="", metavar="/sgm", help="path below which the proxy serves it"
+    )
+    parser.add_argument(
+        "--config", metavar="FILE",
+        help="configuration in place of config.toml in the home folder: roles, data folders, limits",
+    )  # fmt: skip
+    parser.add_argument(
+        "--address", default="localhost",
+        help="address to listen on (default localhost); any other asks for a login",
+    )  # fmt: skip
 
 
 def _app(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.cli import server
     from sgm_core.runs.sweep import sweep
 
     root = Path(sgm_core.__file__).resolve().parents[1]
@@ -42,6 +58,9 @@ def _app(args: argparse.Namespace, observer: Observer) -> Output:
             f"app.py is not in {root}: the dashboard is served from a checkout (pip install -e .)"
         )
     _check_port(args.port)
+    if args.config:
+        os.environ["SGM_CONFIG"] = str(Path(args.config).expanduser().resolve())
+    flags = server.flags(root, args.address, args.port, args.host, args.base_path, args.headless, args.demo)
     url = f"http://localhost:{args.port}"
     data: dict[str, Any] = {"url": url}
     with contextlib.suppress(OSError):  # what can't be cleaned up must not keep the dashboard from its work
@@ -61,7 +80,7 @@ def _app(args: argparse.Namespace, observer: Observer) -> Output:
         observer.message("the demo (SIMULATED data) is analysed in the background: see the page Runs")
         data["demo_run"] = ensure_demo().id
     return Output(
-        data, f"the dashboard is on {url} (Ctrl-C stops it; runs go on)", lambda: _serve(root, args)
+        data, f"the dashboard is on {url} (Ctrl-C stops it; runs go on)", lambda: _serve(root, flags)
     )
 
 
@@ -80,14 +99,10 @@ def _check_port(port: int) -> None:
             ) from error
 
 
-def _serve(root: Path, args: argparse.Namespace) -> None:
+def _serve(root: Path, flags: list[str]) -> None:
     """Become the server, so that Ctrl-C and signals reach it and not us."""
     from sgm_core import home
 
     os.environ["SGM_HOME"] = str(home.home())
     os.chdir(root)  # where .streamlit/config.toml is
-    options = {"port": args.port, "address": "localhost", "showEmailPrompt": "false"}
-    if args.headless:
-        options["headless"] = "true"
-    flags = [f"--server.{name}={value}" for name, value in options.items()]
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(root / "app.py"), *flags])
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(root / "serve.py"), *flags])

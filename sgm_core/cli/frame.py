@@ -36,6 +36,7 @@ PARTS = (
     "review",
     "report",
     "runs",
+    "log",
 )  # the order of `sgm --help`
 
 

@@ -155,7 +155,7 @@ def _show(args: argparse.Namespace, observer: Observer) -> Output:
 def _cancel(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.runs.store import cancel_run
 
-    run = cancel_run(args.run)
+    run = cancel_run(_id(args))
     state = run.state
     text = f"{run.id} is cancelled" if state == "cancelled" else f"{run.id} stops at its next step"
     return Output({"id": run.id, "state": state}, text)
@@ -164,7 +164,7 @@ def _cancel(args: argparse.Namespace, observer: Observer) -> Output:
 def _pause(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.runs.store import pause_run
 
-    run = pause_run(args.run)
+    run = pause_run(_id(args))
     state = run.state
     text = f"{run.id} is paused" if state == "paused" else f"{run.id} pauses after its step"
     return Output({"id": run.id, "state": state}, f"{text}: `sgm runs resume {run.id}` goes on")
@@ -173,7 +173,7 @@ def _pause(args: argparse.Namespace, observer: Observer) -> Output:
 def _resume(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.runs.resume import resume_run
 
-    run = resume_run(args.run, args.anew, args.other_code)
+    run = resume_run(_id(args), args.anew, args.other_code)
     return Output(
         {"id": run.id, "state": run.state, "resuming": run.when_resumed},
         f"{run.id} is {run.state}: `sgm runs show {run.id}` follows it; {run.when_resumed}",
@@ -208,7 +208,7 @@ def _track(args: argparse.Namespace, observer: Observer) -> Output:
 def _move(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.runs.order import move_run, places, set_priority
 
-    run = move_run(args.run, args.where) if args.where else set_priority(args.run, args.priority)
+    run = move_run(_id(args), args.where) if args.where else set_priority(_id(args), args.priority)
     priority = run.status.get("priority", 0)
     place, waiting = places().get(run.id, (0, 0))
     where = f"{place} of {waiting} that wait" if place else "not in a queue now"
@@ -274,6 +274,13 @@ def _trash(args: argparse.Namespace, observer: Observer) -> Output:
         f"{row['id']}  {row['title']}, deleted {row['deleted'][:16]}, {size(row['bytes'])}" for row in rows
     ]
     return Output({"runs": rows}, "\n".join(lines) or f"the trash is empty; it keeps runs {KEPT_DAYS} days")
+
+
+def _id(args: argparse.Namespace) -> str:
+    """Return the ID of the run that is meant: an action is recorded with it, not with ``latest``."""
+    from sgm_core.runs.store import open_run
+
+    return open_run(args.run).id
 
 
 def _advance(status: dict[str, Any]) -> str:

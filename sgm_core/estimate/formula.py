@@ -16,7 +16,7 @@ import numpy as np
 from sgm_core.cells.dataset import Dataset
 from sgm_core.device import on_gpu
 from sgm_core.model.bundle import open_bundle
-from sgm_core.model.sizes import CELL_TOKEN, GENES, SIZES, parameters
+from sgm_core.model.sizes import CELL_TOKEN, GENERATED, GENES, SIZES, parameters
 from sgm_core.model.strategies import strategy_class
 from sgm_core.training.backbones import shape_of_size
 from sgm_core.training.config import FinetuneConfig, PretrainConfig
@@ -99,7 +99,7 @@ def pass_seconds(
 def train_seconds(config: PretrainConfig, shape: Shape, tokens: Tokens, threads: int) -> float:
     """Return the seconds of one cell in a step of pretraining."""
     once = pass_seconds(config, shape, tokens, threads, seen(config, shape), predicted(config, shape, tokens))
-    passes = 4 if config.recompute else 3
+    passes = (4 if config.recompute else 3) * (2 if config.objective == "generative" else 1)
     return passes * once + (_GPU_STEP_S if on_gpu(config.device) else _STEP_S) / config.batch_size
 
 
@@ -110,7 +110,8 @@ def seen(config: PretrainConfig, shape: Shape) -> float:
 
 def predicted(config: PretrainConfig, shape: Shape, tokens: Tokens) -> int:
     """Return the positions of a cell that go through the decoder, or the heads in its place."""
-    return int(config.mask_ratio * tokens.mean) if shape.get("kind") in CELL_TOKEN else tokens.n_genes
+    hidden = float(np.mean(GENERATED)) if config.objective == "generative" else config.mask_ratio
+    return int(hidden * tokens.mean) if shape.get("kind") in CELL_TOKEN else tokens.n_genes
 
 
 def inner_width(shape: Shape) -> tuple[int, int]:
@@ -139,6 +140,8 @@ def activations(config: Recipe, shape: Shape, batch: np.ndarray, decodes: int = 
     recompute = getattr(config, "recompute", False)
     encoder, decoder = blocks or shape["depth"], shape["decoder_depth"]
     values = batch.sum() * shape["width"] * _kept(encoder, recompute) * _heaviness(shape)
+    if getattr(config, "objective", "masked") == "generative":  # a second pass, with the cells' vectors
+        values *= 2
     values += decodes * shape["decoder_width"] * _kept(decoder, recompute)
     if shape.get("kind") == "dense":  # a dozen arrays of genes (input, masks, predictions), few of units
         values = 12.0 * decodes + 10.0 * shape["width"] * len(batch)

@@ -26,6 +26,7 @@ from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.device import pick_device
 from sgm_core.errors import SGMError
 from sgm_core.estimate import formula
+from sgm_core.model.scgpt import ScGPT
 from sgm_core.progress import Observer
 from sgm_core.training.config import PretrainConfig
 from sgm_core.training.folds import run_fold
@@ -89,6 +90,8 @@ def measure_steps(config: PretrainConfig, dataset: Dataset, encodes: bool = Fals
     else:
         task = pretraining(dataset, config, fold, Observer())
         begun = task.start
+        if isinstance(begun.model.backbone, ScGPT):  # the later steps of generation are the longer ones
+            begun.model.backbone.feedback_after = 0
         size, cell_s = config.batch_size, formula.train_seconds(config, shape, tokens, threads)
         clock = _Clock(device)
         loop = Loop(task, config, clock, keep_best=False)

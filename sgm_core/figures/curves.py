@@ -107,7 +107,7 @@ def curves(
     named = several and rows["name"].nunique() > 1
     for (run, name, fold, seed), line in rows.groupby(["run", "name", "fold", "seed"], sort=False):
         label = escape(f"{name} · {run}" if named else run if several else name)
-        colour, dash = look[run, name]
+        colour, dash = look[str(run), str(name)]
         values = line[quantity].to_numpy(dtype=float)
         shared = {"x": line["x"], "legendgroup": label}
         if smoothing:

@@ -1,6 +1,7 @@
 """Blocks: softmax attention (encoders of scFoundation and scGPT), random features (its decoder, scBERT)."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +44,49 @@ def attend(qkv: Tensor, lengths: Sequence[int], dropout: float = 0.0) -> Tensor:
     return torch.cat(outputs) if outputs else qkv[:, 0]
 
 
+class Apart(NamedTuple):
+    """Which packed tokens nothing but themselves attends to, `apart` (A,), and which are `seen` (S,) by all
+    of their cell, places in ascending order; how many of each a cell has, a seen one at least."""
+
+    apart: Tensor
+    seen: Tensor
+    apart_lengths: list[int]
+    seen_lengths: list[int]
+
+
+def attend_apart(qkv: Tensor, split: Apart, dropout: float = 0.0) -> Tensor:
+    """Let the tokens of each cell attend to those that are seen, and those that are apart to themselves too.
+
+    A token's own key is one more key of its cell, whose score comes with the query as one more number of it,
+    and whose value is told by the weight it got: so no pair of tokens that are apart is ever computed.
+
+    Parameters
+    ----------
+    qkv, dropout : see `attend`
+    split : the tokens of all cells
+
+    Returns
+    -------
+    (T, H, d)
+    """
+    seen, apart = qkv.index_select(0, split.seen), qkv.index_select(0, split.apart)
+    q, k, v = apart.unbind(1)
+    queries = torch.cat([q, (q * k).sum(-1, keepdim=True)], dim=-1).split(split.apart_lengths)
+    own = F.pad(qkv.new_zeros(1, 2, *qkv.shape[2:]), (0, 1), value=1.0)
+    contexts = F.pad(seen[:, 1:], (0, 1)).split(split.seen_lengths)
+    parts = []
+    for query, context in zip(queries, contexts, strict=True):
+        keys, values = torch.cat([context, own]).permute(1, 2, 0, 3).unsqueeze(1)
+        one = query.transpose(0, 1).unsqueeze(0)
+        one = F.scaled_dot_product_attention(one, keys, values, dropout_p=dropout, scale=q.shape[-1] ** -0.5)
+        parts.append(one.squeeze(0).transpose(0, 1))
+    attended = torch.cat(parts)
+    attended = attended[..., :-1] + attended[..., -1:] * v
+    of_seen = attend(seen, split.seen_lengths, dropout)
+    places = torch.cat([split.seen, split.apart]).argsort()
+    return torch.cat([of_seen, attended]).index_select(0, places)
+
+
 class EncoderBlock(nn.Module):
     """Post-norm transformer block: ``x = LN(x + MHA(x)); x = LN(x + W2 relu(W1 x))``.
 
@@ -69,19 +113,24 @@ class EncoderBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.attention_dropout = attention_dropout
 
-    def forward(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Map the tokens (T, D) of cells of these `lengths` to (T, D)."""
+    def forward(self, x: Tensor, lengths: Sequence[int], split: Apart | None = None) -> Tensor:
+        """Map the tokens (T, D) of cells of these `lengths` to (T, D); all attend to all, or by `split`."""
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
         dropout = self.attention_dropout if self.training else 0.0
-        attended = attend(qkv, lengths, dropout).flatten(1)
+        made = attend(qkv, lengths, dropout) if split is None else attend_apart(qkv, split, dropout)
+        attended = made.flatten(1)
         x = self.norm1(x + self.dropout(self.out(attended)))
         return self.norm2(x + self.dropout(self.ff2(self.dropout(F.relu_(self.ff1(x))))))
 
-    def padded(self, x: Tensor, keys: Tensor) -> Tensor:
-        """Map padded tokens (B, M, D) to (B, M, D); all attend to those that are `keys` (B, M) alone."""
+    def padded(self, x: Tensor, keys: Tensor, flash: bool = False) -> Tensor:
+        """Map padded tokens (B, M, D) to (B, M, D); all attend to those that are `keys` (B, M) alone.
+
+        With `flash`, the others attend to nothing, as flash attention has it.
+        """
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         dropout = self.attention_dropout if self.training else 0.0
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=keys[:, None, None], dropout_p=dropout)
+        out = out * keys[:, None, :, None] if flash else out
         x = self.norm1(x + self.dropout(self.out(out.transpose(1, 2).flatten(2))))
         return self.norm2(x + self.dropout(self.ff2(self.dropout(F.relu(self.ff1(x))))))
 

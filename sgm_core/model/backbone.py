@@ -92,7 +92,7 @@ class Backbone(CellBackbone):
 
     def pooled_parts(self, encoded: Encoded, values: Tensor) -> Callable[[str], Tensor]:
         """Return what gives a part of the cells' vectors (B, D) by its name."""
-        tokens, cell, at, lengths = encoded
+        tokens, cell, at, lengths = encoded[:4]
         per_cell = tokens.split(lengths)
         expressed = values[cell, at].to(tokens.dtype).split(lengths)
         # S is a cell's last token, and T the one before

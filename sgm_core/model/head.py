@@ -1,5 +1,7 @@
 """The classifier's head."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -43,10 +45,18 @@ class DeepHead(nn.Module):
     width : length of the cell's vector
     n_classes : number of cell types C
     layers : number of linear layers
+    activation : in place of ReLU
     """
 
-    def __init__(self, width: int, n_classes: int, layers: int = 3) -> None:
+    def __init__(
+        self,
+        width: int,
+        n_classes: int,
+        layers: int = 3,
+        activation: Callable[[Tensor], Tensor] = F.relu,
+    ) -> None:
         super().__init__()
+        self.activation = activation
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(layers - 1))
         self.output = nn.Linear(width, n_classes)
@@ -54,7 +64,7 @@ class DeepHead(nn.Module):
     def forward(self, pooled: Tensor) -> Tensor:
         """Return class logits (B, C) of pooled vectors (B, P)."""
         for layer, norm in zip(self.hidden, self.norms, strict=True):
-            pooled = norm(F.relu(layer(pooled)))
+            pooled = norm(self.activation(layer(pooled)))
         return self.output(pooled)  # type: ignore[no-any-return]
 
 

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgm_core.errors import InputError
+from sgm_core.model.attention import Apart
 from sgm_core.model.sizes import CELL_TOKEN, GENES
 
 POOL_PARTS = ("S", "T", "cls", "gene-max", "gene-mean", "max", "mean", "weighted", GENES)
@@ -75,6 +76,7 @@ class BackboneConfig:
         heads
     max_length : most tokens of a cell with its own; of a longer one some genes are drawn; None = no limit
     head_dim : width of a head where that is not `width` / `heads`
+    flag : whether there is a vector that stands for the value of a gene to generate (scGPT's pretraining)
     """
 
     n_genes: int
@@ -98,6 +100,7 @@ class BackboneConfig:
     kind: str = "transformer"
     max_length: int | None = None
     head_dim: int | None = None
+    flag: bool = False
 
     def __post_init__(self) -> None:
         if self.compat not in ("corrected", "official"):
@@ -177,13 +180,16 @@ class Encoded(NamedTuple):
     """Packed tokens of a batch of cells.
 
     `tokens` (T, D), the `cell` (T,) and the position `at` (T,) of each, in ascending order, and how many
-    each cell has, `lengths`.
+    each cell has, `lengths`. Where hidden genes are generated, which tokens see which, `split`, and the
+    tokens (T, D) that `entered` the first block.
     """
 
     tokens: Tensor
     cell: Tensor
     at: Tensor
     lengths: list[int]
+    split: Apart | None = None
+    entered: Tensor | None = None
 
 
 class Scored(NamedTuple):
@@ -214,6 +220,9 @@ class CellBackbone(nn.Module):
     predicts_values : whether codes are the values themselves, so that predictions can be held against counts
     recompute : keep only each block's input while training, and compute the rest again for the gradient
     redraw_calls : training steps that random features are old, where the backbone has some
+    generative : whether hidden genes are generated from the others (see `generate`)
+    steps : training steps so far, as the training says
+    rounds_up : whether the number of hidden genes is rounded up, as scBERT's code does
     """
 
     config: BackboneConfig
@@ -224,6 +233,19 @@ class CellBackbone(nn.Module):
     predicts_values = True
     recompute: bool = False
     redraw_calls: Tensor
+    generative: bool = False
+    steps: int = 0
+    rounds_up: bool = False
+
+    def generate(self) -> None:
+        """From now on generate hidden genes: no other token sees them, and they have no mask's value.
+
+        Raises
+        ------
+        InputError
+            If the backbone can't.
+        """
+        raise InputError("objective is 'generative', which is how scGPT was pretrained: it needs its weights")
 
     def gene_rows(self) -> Tensor:
         """Return what stands for each position (L, D), detached: what maskers know of a gene."""
@@ -244,6 +266,11 @@ class CellBackbone(nn.Module):
     def maskable(self, codes: Tensor) -> Tensor | None:
         """Return which positions (B, L) of cells with `codes` (B, L) may be hidden; None = all."""
         return None
+
+    def as_released(self, codes: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is hidden and what is scored, (B, L) each, where `drawn` (B, L) was to be: the same,
+        unless the released code does otherwise and `compat` is "official"."""
+        return drawn, drawn
 
     def token_counts(self, lengths: np.ndarray) -> np.ndarray:
         """Return the tokens of cells that have `lengths` visible positions, both (n,)."""

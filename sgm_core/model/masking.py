@@ -80,31 +80,45 @@ class Stratum(NamedTuple):
 
 
 def mask_sizes(
-    nonzero: Tensor, eligible: Tensor, basis: str, ratio: float | Tensor, zero_ratio: float | Tensor
+    nonzero: Tensor,
+    eligible: Tensor,
+    basis: str,
+    ratio: float | Tensor,
+    zero_ratio: float | Tensor,
+    up: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return how many positions to hide in each cell: (B,) of the first stratum and (B,) of the zeros.
 
     Under the basis ``all`` the first stratum is every eligible position and the second is empty; under
     ``strata`` they are the non-zero and the zero positions. Of the first stratum at least one position is
     hidden where it has two, and at least one stays visible, so that a cell is never hidden whole and a single
-    non-zero gene is not hidden under ``strata``. The ratios are shares in 0..1, or one a cell (B,).
+    non-zero gene is not hidden under ``strata``. The ratios are shares in 0..1, or one a cell (B,). With `up`
+    the first number is rounded up and a cell may be hidden whole, which scBERT's code does.
     """
     first = nonzero & eligible if basis == "strata" else eligible.expand_as(nonzero)
     available = first.sum(1)
-    k = (available * ratio).round().long()
-    k = torch.where(available >= 2, k.clamp(min=1), k)
-    k = torch.minimum(k, (available - 1).clamp(min=0))
+    if up:
+        k = (available * ratio).ceil().long()
+    else:
+        k = (available * ratio).round().long()
+        k = torch.where(available >= 2, k.clamp(min=1), k)
+        k = torch.minimum(k, (available - 1).clamp(min=0))
     zeros = (~nonzero & eligible).sum(1)
     k_zero = (zeros * zero_ratio).round().long() if basis == "strata" else torch.zeros_like(zeros)
     return k, k_zero
 
 
 def strata_of(
-    values: Tensor, eligible: Tensor, basis: str, ratio: float | Tensor, zero_ratio: float | Tensor
+    values: Tensor,
+    eligible: Tensor,
+    basis: str,
+    ratio: float | Tensor,
+    zero_ratio: float | Tensor,
+    up: bool = False,
 ) -> list[Stratum]:
     """Return what competes in each cell of a batch (B, G) under a basis; see `mask_sizes`."""
     nonzero = values > 0
-    k, k_zero = mask_sizes(nonzero, eligible, basis, ratio, zero_ratio)
+    k, k_zero = mask_sizes(nonzero, eligible, basis, ratio, zero_ratio, up)
     if basis == "all":
         return [Stratum(eligible.expand_as(nonzero), k)]
     return [Stratum(nonzero & eligible, k), Stratum(~nonzero & eligible, k_zero)]

@@ -73,15 +73,12 @@ def check_tensors(
             differences.append(f"{theirs} {shape} is missing")
         elif tuple(found[theirs].shape) != shape:
             differences.append(f"{theirs} is {tuple(found[theirs].shape)}, expected {shape}")
+        elif found[theirs].layout != torch.strided:
+            differences.append(f"{theirs} is stored as {str(found[theirs].layout).removeprefix('torch.')}")
+        elif found[theirs].is_floating_point() and not bool(torch.isfinite(found[theirs]).all()):
+            differences.append(f"{theirs} holds NaN or infinite numbers")
     unknown = sorted(set(found) - set(expected) - set(spare))
     differences += [f"{extra} is not part of the model" for extra in unknown]
-    differences += [
-        f"{theirs} holds NaN or infinite numbers"
-        for theirs in expected
-        if isinstance(found.get(theirs), Tensor)
-        and found[theirs].is_floating_point()
-        and not bool(torch.isfinite(found[theirs]).all())
-    ]
     if differences:
         more = f" and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
         raise InputError(f"{name} does not fit: {'; '.join(differences[:SHOWN])}{more}")

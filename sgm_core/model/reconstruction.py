@@ -50,6 +50,8 @@ class MaskedModel(nn.Module):
         self.masking = masking
         self.backbone = backbone if isinstance(backbone, CellBackbone) else build_backbone(backbone)
         backbone_width = self.backbone.config.width
+        if masking.get("objective") == "generative":  # a checkpoint from before the field has none
+            self.backbone.generate()
         self.register_buffer("eligible", eligible)
         self.latents: Latents | None = None
         self.to_encoder: nn.Linear | None = None
@@ -90,7 +92,8 @@ class MaskedModel(nn.Module):
         codes = self.backbone.codes(values)
         maskable = self.backbone.maskable(codes)
         eligible = self.eligible.expand_as(values) if maskable is None else self.eligible & maskable
-        strata = strata_of(values, eligible, basis, *self.strategy.ratios(noise))
+        ratios, up = self.strategy.ratios(noise), self.backbone.rounds_up
+        strata = strata_of(values, eligible, basis, *ratios, up)
         seen = Seen(self.backbone, values, codes, noise, self.eligible, subset, self.latents, strata)
         log_weights = self.strategy.log_weights(seen)
         masked = draw_strata(log_weights, noise, values, strata)
@@ -110,35 +113,39 @@ class MaskedModel(nn.Module):
         codes = self.backbone.codes(values)
         # another target only where cells were down-sampled
         wanted = codes if target is None or target is values else self.backbone.codes(target)
-        encoded, added, penalty = self._encode_masked(codes, masked)
-        at, real = pack(masked & self.eligible)
+        hidden, scored = self.backbone.as_released(codes, masked & self.eligible)
+        masked = hidden | (masked & ~self.eligible)
+        encoded, added, penalty = self._encode_masked(codes, masked, hidden)
+        at, real = pack(scored)
         context = self._context(encoded, values)
-        scored = self.backbone.score(encoded, masked, at, real, wanted, added, context)
-        loss = scored.loss + self.masking["penalty_weight"] * penalty
+        result = self.backbone.score(encoded, masked, at, real, wanted, added, context)
+        loss = result.loss + self.masking["penalty_weight"] * penalty
         # only a training step asks: an epoch's validation loss is that of hidden genes in every case
         if torch.is_grad_enabled() and (weight := self.masking.get("whole_cell", 0.0)):
-            at_visible = pack(~masked & self.eligible)
-            loss = (
-                loss + weight * self.backbone.score(encoded, masked, *at_visible, wanted, added, context).loss
-            )
+            visible = pack(~masked & self.eligible)
+            seen = self.backbone.score(encoded, masked, *visible, wanted, added, context)
+            loss = loss + weight * seen.loss
         if torch.is_grad_enabled():
             target = values if target is None else target
-            facts = (at, real, scored.predicted, scored.squared)
+            facts = (at, real & self.eligible[at], result.predicted, result.squared)
             cells = self.backbone, values, target, self.eligible
             learned = self.strategy.learn(Errors(*cells, *facts, self.latents))
             loss = loss if learned is None else loss + learned
-        return Reconstruction(loss, scored.error)
+        return Reconstruction(loss, result.error)
 
     def predict(self, values: Tensor, masked: Tensor) -> Tensor:
         """Predict every position's code (B, G) of cells with `masked` genes hidden."""
-        encoded, added, _ = self._encode_masked(self.backbone.codes(values), masked)
+        encoded, added, _ = self._encode_masked(self.backbone.codes(values), masked, masked & self.eligible)
         return self.backbone.decode(encoded, masked, None, added, self._context(encoded, values))
 
-    def _encode_masked(self, codes: Tensor, masked: Tensor) -> tuple[Encoded, Tensor | None, Tensor]:
-        """Return the tokens of cells with `masked` genes hidden, the decoder's summary and the penalty."""
+    def _encode_masked(
+        self, codes: Tensor, masked: Tensor, hidden: Tensor
+    ) -> tuple[Encoded, Tensor | None, Tensor]:
+        """Return the tokens of cells with `masked` genes out of sight, of which those `hidden` have tokens of
+        their own where the encoder knows such, the decoder's summary and the penalty."""
         to_encoder, to_decoder, penalty = self._summarise(codes, masked)
         visible = self.backbone.shown(codes) & ~masked
-        return self.backbone.encode(codes, visible, to_encoder, masked & self.eligible), to_decoder, penalty
+        return self.backbone.encode(codes, visible, to_encoder, hidden), to_decoder, penalty
 
     def _context(self, encoded: Encoded, values: Tensor) -> Tensor | None:
         """Return what the decoder knows of the cell's vector: never the genes, hidden ones among them."""

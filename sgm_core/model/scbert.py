@@ -18,7 +18,11 @@ from torch.utils.checkpoint import checkpoint
 
 from sgm_core.model.attention import DecoderBlock
 from sgm_core.model.interface import BackboneConfig, CellBackbone, Encoded, Scored, full_precision
+from sgm_core.model.masking import content_uniform, pack
 
+LEFT = 0.1
+"""Share of the drawn genes that the released code leaves as they are, and scores all the same."""
+_LEFT = 4  # purpose of random numbers
 _ROUNDING = 1e-6  # of a value at a class's border, which single precision may put below it
 
 
@@ -75,6 +79,7 @@ class ScBERT(CellBackbone):
         self.values: ClassVectors = ClassVectors(config.bins + 1, width)  # type: ignore[assignment]
         self.positions: FixedRows = FixedRows(config.n_positions, width)  # type: ignore[assignment]
         across_cells, head_dim = config.compat == "official", config.head_dim or width // heads
+        self.rounds_up = config.compat == "official"
         self.blocks = nn.ModuleList(
             DecoderBlock(width, heads, head_dim, config.ff, across_cells, bias=False)
             for _ in range(config.depth)
@@ -105,6 +110,18 @@ class ScBERT(CellBackbone):
     def maskable(self, codes: Tensor) -> Tensor:
         """Return which positions (B, L) may be hidden: those of a class above zero."""
         return codes > 0
+
+    def as_released(self, codes: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is hidden and what is scored: the same, or officially a tenth less is hidden.
+
+        A gene that is scored and not hidden tells nothing but itself: the encoder sees its class.
+        """
+        if self.config.compat != "official":
+            return drawn, drawn
+        at, real = pack(drawn)
+        hidden = real & (content_uniform(codes.gather(1, at), at, real, 0, _LEFT) >= LEFT)
+        # the padding's index is 0, so it adds zeros there
+        return at.new_zeros(drawn.shape).scatter_add(1, at, hidden.long()) > 0, drawn
 
     def token_counts(self, lengths: np.ndarray) -> np.ndarray:
         """Return the tokens of cells (n,): every position."""

@@ -8,6 +8,7 @@ single. The rows of the vocabulary are put in the order genes, <cls>, <pad>.
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from sgm_core.model.scgpt import ScGPT
 WEIGHTS, ARGS, VOCABULARY = "best_model.pt", "args.json", "vocab.json"
 _TABLE, _CLS = "encoder.embedding.weight", "<cls>"
 _SPECIAL = ("<pad>", _CLS, "<eoc>")
-_SPARE = re.compile(r"flag_encoder\.weight|cls_decoder\..*")
-"""Parts of pretraining and of a finetuned classifier that no embedding or masked training here needs."""
+_FLAGS = "flag_encoder.weight"  # of genes that are perceived (nowhere used), and of those to generate
+_SPARE = re.compile(r"cls_decoder\..*")
+"""Parts of a finetuned classifier that no embedding or masked training here needs."""
+_OF_BATCHES = ("batch_encoder.", "dsbn.", "grad_reverse_discriminator.")
 _DEFAULTS = {"n_bins": 51, "max_seq_len": 1200, "pad_token": "<pad>", "dropout": 0.0}
 
 
@@ -51,8 +54,17 @@ def open_scgpt(folder: Path) -> Layout:
         tensors[own] = tensor
         if isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.dtype != torch.float32:
             other.append(str(tensor.dtype).removeprefix("torch."))
+    if _TABLE not in tensors:
+        held = ", ".join(list(tensors)[:SHOWN])
+        raise InputError(f"{WEIGHTS} has no {_TABLE}, so it is not of a scGPT model; it holds {held}")
+    batches = [name for name in tensors if name.startswith(_OF_BATCHES)]
+    if batches:
+        raise InputError(
+            f"{WEIGHTS} is of a model finetuned to integrate batches ({batches[0]} ...), which are those of "
+            "its own cells: no other cell has one; import the released model"
+        )
     rows = check_vocabulary(vocabulary, tensors.get(_TABLE), str(args.get("pad_token", "<pad>")))
-    config = config_of(args, len(rows) - 2)
+    config = replace(config_of(args, len(rows) - 2), flag=_FLAGS in tensors)
     spare = sorted(name for name in tensors if _SPARE.fullmatch(name))
     notes = [f"not needed and left out: {', '.join(spare[:SHOWN])}" + (" ..." * (len(spare) > SHOWN))]
     notes = notes if spare else []
@@ -67,9 +79,13 @@ def open_scgpt(folder: Path) -> Layout:
         ours, table = backbone.state_dict(), scgpt_names(config)
         shapes = {theirs: tuple(ours[mine].shape) for mine, theirs in table.items()}
         shapes[_TABLE] = (len(vocabulary), config.width)
+        if config.flag:
+            shapes[_FLAGS] = (2, config.width)
         check_tensors(tensors, shapes, WEIGHTS, spare)
         state = {mine: tensors[theirs].float().clone() for mine, theirs in table.items() if theirs != _TABLE}
         state["positions.weight"] = tensors[_TABLE][rows].float()
+        if config.flag:
+            state["values.flag"] = state["values.flag"][1]
         backbone.load_state_dict(state, assign=True)
         backbone.requires_grad_(True)
         backbone.genes = genes
@@ -95,6 +111,7 @@ def scgpt_names(config: BackboneConfig) -> dict[str, str]:
         "by_cell.query": "mvc_decoder.gene2query",
     }
     names = {"positions.weight": _TABLE, "by_cell.match.weight": "mvc_decoder.W.weight"}
+    names |= {"values.flag": _FLAGS} if config.flag else {}
     for i in range(config.depth):
         ours, theirs = f"blocks.{i}", f"transformer_encoder.layers.{i}"
         layers |= {f"{ours}.out": f"{theirs}.self_attn.out_proj"}

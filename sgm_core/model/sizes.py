@@ -14,6 +14,9 @@ GENES = "genes"
 """The part of a cell's vector that is its input: a head on it reads the genes beside the model."""
 CELL_TOKEN = ("scgpt", "scbert")
 """Kinds of backbone in which a token of the cell itself follows its genes."""
+GENERATED = (0.25, 0.5, 0.75)
+"""Shares of a cell's genes that scGPT's pretraining generates; it draws one for a batch, here a cell has its
+own, which does not depend on the cells beside it."""
 SIZES: dict[str, dict[str, Any]] = {
     "dense": {
         "kind": "dense",

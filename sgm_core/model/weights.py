@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from sgm_core import home
+from sgm_core.access import acts
 from sgm_core.cells.write import room
 from sgm_core.errors import InputError
 from sgm_core.model.build import build_backbone
@@ -28,6 +29,7 @@ from sgm_core.progress import Observer
 _BLOCK = 1 << 24
 
 
+@acts("import weights", lambda path, genes, name, *_, **__: name)
 def import_weights(path: str | Path, genes: Genes, name: str, observer: Observer | None = None) -> Bundle:
     """Import a released model as the backbone `name`: scFoundation, scGPT or scBERT, told by what is in it.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sgm_core import home
+from sgm_core.access import acts
 from sgm_core.cells.genes import read_aliases
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.resources.gmt import GeneSets, read_gene_sets, read_gmt, text_lines
@@ -107,6 +108,7 @@ KINDS = {
 }
 
 
+@acts("add a resource", lambda kind, file, name=None, *_, **__: f"{kind} {name or Path(file).name}")
 def add_resource(kind: str, file: str | Path, name: str | None = None, description: str = "") -> Resource:
     """Check a file and copy it into the home folder.
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sgm_core.access import acts
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.review.database import writing
 from sgm_core.review.queue import maskable_genes
@@ -52,6 +53,7 @@ class Imported:
         return "; ".join([*parts, *self.notes])
 
 
+@acts("import verdicts", lambda path, run=None: Path(path).name)
 def import_verdicts(path: str | Path, run: str | Run | None = None) -> Imported:
     """Take verdicts from a file of `export_verdicts`, or from any table with gene, reviewer and verdict.
 

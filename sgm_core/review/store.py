@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from sgm_core.access import acts
 from sgm_core.errors import InputError
 from sgm_core.review import kinds
 from sgm_core.review.database import reading, writing
@@ -74,6 +75,11 @@ class Verdict:
         return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
 
 
+@acts(
+    "review",
+    lambda run, gene, verdict, *_, **__: f"{_id(run)} {gene}: {verdict}",
+    lambda run, gene, verdict, reviewer, *_, **__: reviewer,
+)
 def record(
     run: str | Run,
     gene: str,
@@ -127,6 +133,11 @@ def record(
     return step
 
 
+@acts(
+    "review",
+    lambda run, reviewer, gene=None: f"{_id(run)} {gene or 'the last gene'}: taken back",
+    lambda run, reviewer, gene=None: reviewer,
+)
 def undo(run: str | Run, reviewer: str, gene: str | None = None) -> Verdict | None:
     """Take back a reviewer's latest verdict that holds, of one gene or any; returns it, None without one.
 

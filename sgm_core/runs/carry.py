@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from sgm_core import home
+from sgm_core.access import acts
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.runs.run import Run, now
 from sgm_core.runs.states import ACTIVE
@@ -56,6 +57,7 @@ def export_size(run: Run) -> int:
     return sum(path.stat().st_size for path in _exported(run))
 
 
+@acts("import a run", lambda file: Path(file).name)
 def import_run(file: Path) -> Run:
     """Unpack a run that `export_run` packed; it can be shown, resumed and built on as it was there.
 

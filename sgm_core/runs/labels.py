@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sgm_core import home
+from sgm_core.access import acts
 from sgm_core.documents import document
 from sgm_core.errors import InputError
 from sgm_core.runs.run import Run
@@ -29,6 +30,7 @@ def labels_of(run: Run) -> Labels:
         return Labels()
 
 
+@acts("tag")
 def tag_run(run_id: str, add: Iterable[str] = (), remove: Iterable[str] = ()) -> Labels:
     """Give a run tags and take others away, whatever its state; returns what it has then.
 
@@ -41,6 +43,8 @@ def tag_run(run_id: str, add: Iterable[str] = (), remove: Iterable[str] = ()) ->
 
     Raises
     ------
+    Forbidden
+        If the role of who asks does not allow it.
     NotFoundError
         If there is no such run.
     InputError
@@ -56,11 +60,14 @@ def tag_run(run_id: str, add: Iterable[str] = (), remove: Iterable[str] = ()) ->
         return _write(run, Labels(tags, before.note))
 
 
+@acts("note")
 def note_run(run_id: str, text: str) -> Labels:
     """Replace the note on a run, whatever its state; an empty text takes it away.
 
     Raises
     ------
+    Forbidden
+        If the role of who asks does not allow it.
     NotFoundError
         If there is no such run.
     InputError

@@ -12,6 +12,7 @@ from typing import TextIO
 
 import sgm_core
 from sgm_core import home
+from sgm_core.access import acts
 from sgm_core.device import device_name
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
@@ -28,6 +29,7 @@ _STOPPING_S = 10.0
 _LOCK = ".lock"
 
 
+@acts("launch")
 def launch(run: Run) -> None:
     """Queue `run` and start its worker, a detached process that outlives this one.
 
@@ -36,6 +38,8 @@ def launch(run: Run) -> None:
 
     Raises
     ------
+    Forbidden
+        If the role of who asks does not allow it.
     InputError
         If an earlier worker of the run is still ending, or the run's folder can't be written.
     """

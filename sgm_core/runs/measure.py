@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sgm_core import home
+from sgm_core.access import acts
 from sgm_core.cells.dataset import Dataset
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.errors import InputError
@@ -63,6 +64,7 @@ def wait_for(config: Settings, dataset: Dataset) -> None:
         raise
 
 
+@acts("measure", lambda config, dataset: dataset.name)
 def start_measuring(config: Settings, dataset: Dataset) -> None:
     """Start measuring in a detached process, unless it runs, or is done and need not be done again.
 

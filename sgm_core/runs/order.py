@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sgm_core import home
+from sgm_core.access import acts
 from sgm_core.errors import InputError
 from sgm_core.runs.run import Run
 from sgm_core.runs.states import MOVES, check_priority
@@ -39,11 +40,14 @@ def run_of(ticket: Path) -> str:
     return ticket.name.split("~", 1)[1]
 
 
+@acts("move")
 def set_priority(run_id: str, priority: int) -> Run:
     """Change a run's priority: of one that waits its place too, of another how it queues when resumed.
 
     Raises
     ------
+    Forbidden
+        If the role of who asks does not allow it.
     NotFoundError
         If there is no such run.
     InputError
@@ -59,6 +63,7 @@ def set_priority(run_id: str, priority: int) -> Run:
     return run
 
 
+@acts("move")
 def move_run(run_id: str, where: str) -> Run:
     """Move a run that waits within its queue; it takes the priority of its new place.
 
@@ -71,6 +76,8 @@ def move_run(run_id: str, where: str) -> Run:
 
     Raises
     ------
+    Forbidden
+        If the role of who asks does not allow it.
     NotFoundError
         If there is no such run.
     InputError

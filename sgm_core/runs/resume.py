@@ -3,6 +3,7 @@
 import shutil
 
 from sgm_core import home
+from sgm_core.access import acts
 from sgm_core.errors import InputError
 from sgm_core.runs.launch import launch
 from sgm_core.runs.run import Run
@@ -12,6 +13,7 @@ from sgm_core.saved import FOLDER as STATE
 from sgm_core.saved.code import deciding_code
 
 
+@acts("resume")
 def resume_run(run_id: str, anew: bool = False, other_code: bool = False) -> Run:
     """Start a run again that has ended before it was done; returns at once.
 

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from sgm_core import home, temporary
+from sgm_core.access import acts, require
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.model.bundle import weights_hash
 from sgm_core.runs.plain import plain
@@ -48,7 +49,7 @@ KINDS = (
     "model",
     "annotate",
 )
-_FROM_FILES = ("import", "annotate")
+FROM_FILES = ("import", "annotate")
 """Kinds that need no dataset: an import makes it, an annotation's stands for its model."""
 CANCEL_GRACE_S = 10.0  # from the wish to the signal
 
@@ -70,23 +71,26 @@ def create_run(
 
     Raises
     ------
+    Forbidden
+        If the role of who asks does not allow it.
     InputError
         If the kind is unknown, the name or ID can't be a folder's name, or the priority is out of range.
     NotFoundError
         If the dataset does not exist (imports and annotations need none).
     """
+    require("launch", f"{kind} of {dataset}")
     if kind not in KINDS:
         raise InputError(f"unknown kind of run {kind!r}: the kinds are {', '.join(KINDS)}")
     home.check_name(dataset, "dataset name")
     check_priority(priority)
     parameters = plain(parameters)
-    if kind in _FROM_FILES:
+    if kind in FROM_FILES:
         # The worker has another working directory. An alias table may be a registered name instead of a file.
         for key in ("path", "genes", "aliases", "cells"):
             value = parameters.get(key)
             if value and (key == "path" or Path(value).expanduser().exists()):
                 parameters[key] = str(Path(value).expanduser().resolve())
-    content_hash = None if kind in _FROM_FILES else _dataset_hash(dataset, kind)
+    content_hash = None if kind in FROM_FILES else _dataset_hash(dataset, kind)
     corpus = {name: _dataset_hash(name, kind) for name in corpus_of(parameters)}
     run_id = check_id(run_id or _new_id(kind, dataset, parameters, content_hash, corpus))
     created = now()
@@ -193,6 +197,7 @@ def list_runs() -> list[Run]:
     return [run for _, run in sorted(runs, key=lambda pair: (pair[0], pair[1].id), reverse=True)]
 
 
+@acts("cancel")
 def cancel_run(run_id: str) -> Run:
     """Ask a queued or running run to stop; returns at once.
 
@@ -217,6 +222,7 @@ def cancel_run(run_id: str) -> Run:
     return run
 
 
+@acts("pause")
 def pause_run(run_id: str) -> Run:
     """Ask a queued or running training to stop and keep its checkpoint; returns at once.
 

@@ -60,9 +60,8 @@ def telling() -> Telling:
     """
     said = read_configuration().get(SECTION, {})
     where = f"{configuration_file()}, [{SECTION}]"
-    unknown = sorted(set(said) - set(_FIELDS)) if isinstance(said, dict) else [str(said)]
-    if unknown:
-        raise InputError(f"{where}: {unknown[0]!r} is no field of it: there are {', '.join(_FIELDS)}")
+    if not isinstance(said, dict) or set(said) - set(_FIELDS):
+        raise InputError(f"{where} is a table with the fields {', '.join(_FIELDS)} and no others")
     states = texts(said, "states", "done") or _ENDS
     wrong = [state for state in states if state not in _ENDS]
     if wrong:

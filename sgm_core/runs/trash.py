@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sgm_core import home
+from sgm_core.access import acts
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.runs.run import Run
 from sgm_core.runs.store import check_id, link_latest, list_runs, open_run
@@ -14,6 +15,7 @@ from sgm_core.runs.store import check_id, link_latest, list_runs, open_run
 KEPT_DAYS = 7
 
 
+@acts("delete")
 def delete_run(run_id: str) -> None:
     """Move a run to the trash, from which `restore_run` takes it back within a week.
 
@@ -37,6 +39,7 @@ def built_on(run_id: str) -> list[str]:
     return [other.id for other in list_runs() if other.id != run_id and other.parameters.get("run") == run_id]
 
 
+@acts("restore")
 def restore_run(run_id: str) -> Run:
     """Take a run back from the trash; of several deletions, the last.
 

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from sgm_core.access import acts, part_of_an_action
 from sgm_core.errors import Cancelled, InputError, Paused, SGMError, Stopped
 from sgm_core.progress import Observer
+from sgm_core.roots import check_unmoved
 from sgm_core.runs.ends import reason
 from sgm_core.runs.launch import enqueue, turn
 from sgm_core.runs.process import end_helpers, identity
 from sgm_core.runs.provenance import code_version
 from sgm_core.runs.run import STOP, Run
 from sgm_core.runs.states import ACTIVE
-from sgm_core.runs.store import CANCEL_GRACE_S, open_run
+from sgm_core.runs.store import CANCEL_GRACE_S, FROM_FILES, open_run
 from sgm_core.runs.sweep import sweep
 from sgm_core.runs.tell import tell_of_end, told
 from sgm_core.saved import FOLDER as STATE
@@ -78,6 +80,9 @@ def execute(run: Run, observer: Observer | None = None) -> None:
     watcher = observer or run
     run.check_dataset()  # another file may have got the name since the run was asked for
     run.check_corpus()
+    for key in ("path", "cells", "genes", "aliases"):
+        if run.kind in FROM_FILES and str(run.parameters.get(key) or "").startswith("/"):
+            check_unmoved(run.parameters[key])
     if run.kind in ("pretrain", "finetune", "compare", "model"):
         from sgm_core.training.memory import keep_freed_memory
 
@@ -175,6 +180,7 @@ def _stopped(run: Run, stop: BaseException) -> None:
     run.finish("paused", why)
 
 
+@acts("launch")
 def run_in_foreground(run: Run, echo: Observer) -> Run:
     """Carry out `run` in this process, telling `echo` as well; a finished run is returned as it is.
 
@@ -211,7 +217,7 @@ def main(argv: list[str]) -> int:
         sweep()
     threading.Thread(target=_insist_on_cancelling, args=(run,), daemon=True).start()
     try:
-        with _terminable(run):
+        with part_of_an_action(), _terminable(run):  # whoever launched it is on record
             carry_out(run, run)
     except (Exception, Cancelled):
         return 1

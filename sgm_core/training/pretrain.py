@@ -276,6 +276,7 @@ class Pretraining(Task[Batch]):
             self._calls = 0
         self._calls += 1
         self._set_progress(self._epoch + min(1.0, self._step / self._steps))
+        self.model.backbone.steps = self._epoch * self._steps + self._step
         self._step += 1
         with autocast(self.device, self.config.precision), self._measured(batch.rows) as lacking:
             drawn = self.model.draw(batch.x, batch.noise, batch.subset)

@@ -53,10 +53,12 @@ def refused(path: Path, genes, message: str, home: Path, kind=InputError) -> Non
 
 def test_every_tensor_of_scgpt_arrives_under_any_of_its_names(scgpt: Path) -> None:
     watcher, stored = Keep(), torch.load(scgpt / "best_model.pt", weights_only=True)
+    torch.save({**stored, "cls_decoder.out_layer.bias": torch.ones(4)}, scgpt / "best_model.pt")
     bundle = import_weights(scgpt, None, "flash", watcher)
     assert bundle.genes == tuple(GENES) and bundle.keys == ("model",) and bundle.kind == "scgpt"
-    assert "No licence is stated" in watcher.said[0] and "flag_encoder.weight" in watcher.said[1]
+    assert "No licence is stated" in watcher.said[0] and "left out: cls_decoder.out" in watcher.said[1]
     flash = load_backbone("flash", "gene").state_dict()
+    assert torch.equal(flash["values.flag"], stored.pop("flag_encoder.weight")[1])  # which a file may lack
     assert torch.equal(flash["positions.weight"], stored["encoder.embedding.weight"][[*range(40), 41, 40]])
     assert torch.equal(
         flash["blocks.1.qkv.weight"], stored["transformer_encoder.layers.1.self_attn.Wqkv.weight"]
@@ -71,6 +73,7 @@ def test_every_tensor_of_scgpt_arrives_under_any_of_its_names(scgpt: Path) -> No
         import_weights(scgpt / "best_model.pt", None, kind)
         for name, tensor in load_backbone(kind).state_dict().items():
             assert torch.equal(tensor, flash[name]), name
+        assert set(flash) - set(load_backbone(kind).state_dict()) == {"values.flag"}
 
 
 def test_half_precision_becomes_single_and_it_is_said(scgpt: Path) -> None:
@@ -113,6 +116,17 @@ def test_a_vocabulary_in_another_order_moves_the_rows(scgpt: Path) -> None:
         ),
         ("best_model.pt", lambda s: {**s, "decoder.fc.4.bias": torch.tensor([torch.nan])}, "holds NaN"),
         ("best_model.pt", lambda s: [1, 2], "no weights by name"),
+        ("best_model.pt", lambda s: {"fc.bias": torch.ones(2)}, "is not of a scGPT model; it holds fc.bias"),
+        (
+            "best_model.pt",
+            lambda s: {**s, "dsbn.bns.0.running_mean": torch.ones(32)},
+            "no other cell has one",
+        ),
+        (
+            "best_model.pt",
+            lambda s: {**s, "decoder.fc.0.weight": s["decoder.fc.0.weight"].to_sparse()},
+            "decoder.fc.0.weight is stored as sparse_coo",
+        ),
     ],
 )
 def test_files_of_scgpt_that_do_not_fit(

@@ -1,15 +1,18 @@
 """Parity with the public scGPT modules: tensors that they gave for random weights, through the import."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sgm_core.model.head import DeepHead
 from sgm_core.model.masking import pack
 from sgm_core.model.scgpt import ScGPT
 from sgm_core.model.scgpt_file import plain_name, scgpt_names
+from sgm_core.model.scgpt_losses import similarity_loss
 from sgm_core.model.scgpt_padded import pool_with_padding
 from sgm_core.model.weights import import_weights, load_backbone
 
@@ -77,7 +80,9 @@ def test_encoder_and_cell_embedding(folder: Path, case) -> None:
         encoded = model.through(encoded, i, i + 1)
         assert_close(encoded.tokens, of_tokens(expected[f"layer{i}_output"], where), tolerance, f"layer {i}")
     assert_close(encoded.tokens, of_tokens(expected["encoder_output"], where), tolerance)
-    assert_close(model.pool(encoded, codes), expected["cell_emb_cls"], tolerance, "cls")
+    cells = model.pool(encoded, codes)
+    assert_close(cells, expected["cell_emb_cls"], tolerance, "cls")
+    assert_close(similarity_loss(cells), expected["loss_ecs"], tolerance, "similarity of cells")
     predicted = model.decode(encoded, hidden)
     rows = encoded.cell, encoded.at
     assert_close(predicted[rows], of_tokens(expected["mlm_output"], where), tolerance, "expression")
@@ -107,6 +112,22 @@ def test_padding_that_the_official_code_pools(folder: Path, case, part: str, the
         assert (real - ours).abs().max() > 0.1 * ours.abs().max()
 
 
+@torch.no_grad()
+def test_padding_of_flash_attention(folder: Path) -> None:
+    """Padding holds something else there, which the two pools take along as well."""
+    torch_s = torch.load(folder / "expected_fp64.pt", weights_only=True)
+    expected = torch.load(folder / "expected_flash_padding_fp64.pt", weights_only=True)
+    model, where = load(folder, torch.float64, "official"), placed(folder)
+    codes, hidden = where["codes"].double(), where["loss_mask"]
+    for part, name in (("mean", "cell_emb_avgpool"), ("weighted", "cell_emb_wpool")):
+        ours = pool_with_padding(model, codes, where["visible"] & ~hidden, hidden, part, flash=True)
+        assert_close(ours, expected[name], 1e-10, part)
+        assert (expected[name] - torch_s[name]).abs().max() > 0.1 * expected[name].abs().max()
+    # where there is no padding, both kernels say the same
+    encoded = model.encode(codes, where["visible"] & ~hidden, None, hidden)
+    assert_close(encoded.tokens, of_tokens(expected["encoder_output"], where), 1e-10)
+
+
 @pytest.mark.parametrize("recompute", (False, True), ids=("kept", "recomputed"))
 def test_losses_and_every_gradient(folder: Path, case, recompute: bool) -> None:
     expected, dtype, tolerance = case
@@ -130,7 +151,7 @@ def test_losses_and_every_gradient(folder: Path, case, recompute: bool) -> None:
     encoded, result = scored()
     logits = head(model.pool(encoded, codes))
     assert_close(logits, expected["cls_output"], tolerance)
-    named = torch.nn.functional.cross_entropy(logits, where["celltype"])
+    named = F.cross_entropy(logits, where["celltype"])
     assert_close(named, expected["loss_cls"], tolerance)
     total = result.loss + named
     assert_close(total, expected["loss_total"], tolerance)
@@ -185,4 +206,24 @@ def test_the_zero_shot_embedding(folder: Path, case) -> None:
     assert_close(encoded.tokens, of_tokens(expected["embed_encoder_output"], where), tolerance)
     cells = model.pool(encoded, codes)
     assert_close(cells, expected["embed_cls_raw"], tolerance)
-    assert_close(torch.nn.functional.normalize(cells), expected["embed_cell_emb"], tolerance)
+    assert_close(F.normalize(cells), expected["embed_cell_emb"], tolerance)
+
+
+@torch.no_grad()
+def test_the_tokens_of_binned_cells(folder: Path) -> None:
+    """Expressed genes and <cls>, each with its bin; of a long cell as many as the limit, none twice."""
+    steps, model = torch.load(folder / "preprocess.pt", weights_only=True), load(folder, torch.float64)
+    codes = F.pad(steps["binned_seeded"].double(), (0, 1))
+    for limit, name in ((None, "tok_nocut"), (steps["tok_cut_maxlen"], "tok_cut")):
+        model.config = replace(model.config, max_length=limit)
+        shown = model.shown(codes)
+        for i, (ids, values) in enumerate(zip(steps[f"{name}_genes"], steps[f"{name}_values"], strict=True)):
+            real = ids != 40
+            at = torch.where(ids == 41, 40, ids)[real]
+            assert len(at) == shown[i].sum() and shown[i, -1]
+            if limit is None:
+                assert set(at.tolist()) == set(shown[i].nonzero()[:, 0].tolist())
+            assert torch.equal(codes[i, at], values[real].double())
+        encoded = model.embed_tokens(codes, shown)
+        value = encoded.tokens - model.gene_norm(model.positions(encoded.at))
+        assert torch.allclose(value, model.values(codes[encoded.cell, encoded.at]), atol=1e-12)

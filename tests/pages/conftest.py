@@ -15,15 +15,20 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 @pytest.fixture
 def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., AppTest]:
-    """Open a page of the dashboard, as a link with query parameters would; it may open the test's files."""
+    """Open a page of the dashboard, as a link with query parameters would; it may open the test's files.
+
+    With `user`, as somebody who has logged in.
+    """
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("SGM_DATA", str(tmp_path))
     st.cache_data.clear()
     st.cache_resource.clear()
 
-    def open_it(name: str = "home", **query: str) -> AppTest:
+    def open_it(name: str = "home", user: dict[str, object] | None = None, **query: str) -> AppTest:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
         app.query_params.update(query)
+        if user is not None:
+            app.user = user
         if name != "home":
             app.switch_page(f"pages/{name}.py")
         return app.run()

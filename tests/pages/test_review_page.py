@@ -228,13 +228,9 @@ def test_the_session_remembers_the_gene_in_view(open_page, compare_run, first_ge
     assert gene_in_view(page) == first_genes[1], "the session remembers where it was"
 
 
-def test_with_a_login_nobody_is_asked_for_a_name(open_page, compare_run, first_genes, monkeypatch):
-    from types import SimpleNamespace
-
-    from pages.components import review_who
-
-    login = SimpleNamespace(to_dict=lambda: {"is_logged_in": True, "email": "ada@lab.test"})
-    monkeypatch.setattr(review_who.st, "user", login)
-    page = press(open_page("review"), "verdict-known")
-    assert verdicts(compare_run)["reviewer"].tolist() == ["ada@lab.test"]
+def test_with_a_login_nobody_is_asked_for_a_name(open_page, compare_run, first_genes, sgm_home):
+    (sgm_home / "config.toml").write_text('[access]\nviewers = ["@lab.test"]\n')
+    user = {"is_logged_in": True, "email": "ada@lab.test", "name": "Ada"}
+    page = press(open_page("review", user=user), "verdict-known")
+    assert verdicts(compare_run)["reviewer"].tolist() == ["Ada (ada@lab.test)"]
     assert not [button for button in page.button if button.key == "review-leave"]

@@ -76,7 +76,7 @@ def test_bad_files_leave_nothing_behind(tmp_path, sgm_home, kind, name, content,
     file.write_text(content)
     with pytest.raises(InputError, match=message):
         add_resource(kind, file, name)
-    assert _files(sgm_home) == []
+    assert _files(sgm_home) == [sgm_home / "actions.jsonl"]  # that it was tried
 
 
 def test_absent_things_are_named(tmp_path):

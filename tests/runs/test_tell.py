@@ -154,7 +154,7 @@ def test_who_is_refused_a_run_tells_nobody(run, server, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('webhok = "https://a"', "'webhok' is no field of it"),
+        ('webhok = "https://a"', "command, webhook, states, seconds and no others"),
         ('webhook = "ftp://a"', "begins with https://"),
         ('states = ["running"]', "'running' is no end of a run"),
         ("seconds = 0", "up to 60"),

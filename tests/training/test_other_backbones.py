@@ -13,8 +13,9 @@ from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import donor_folds
 from sgm_core.comparison.config import ARMS
 from sgm_core.errors import InputError
-from sgm_core.model.checkpoint import load_model
+from sgm_core.model.checkpoint import load_model, save_model
 from sgm_core.model.reconstruction import MaskedModel
+from sgm_core.model.scgpt import ScGPT
 from sgm_core.model.strategies import NEED_VALUES
 from sgm_core.model.weights import load_backbone
 from sgm_core.progress import Observer
@@ -204,9 +205,44 @@ def test_a_scheme_changes_its_own_parameters_alone(few_cells: Dataset, kind: str
         "official": ("blocks.", *embeddings) if kind == "scgpt" else ("blocks.0.", "norm."),
     }[scheme]
     trained = {name for name in before if name.startswith(tuple(f"backbone.{one}" for one in own))}
-    trained -= {name for name in before if name.endswith(".projection")}
+    # random features, and what stands for a gene to generate
+    trained -= {name for name in before if name.endswith((".projection", "values.flag"))}
     state = model.state_dict()
     assert {name for name in before if not torch.equal(state[name], before[name])} == trained
+
+
+@pytest.mark.parametrize("masker", ("self-guided", "programmes"))
+def test_generation_trains(
+    few_cells: Dataset, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, masker: str
+) -> None:
+    other_bundle("scgpt", list(map(str, few_cells.genes[:GENES])), shared, tmp_path / "files")
+    fields = {**QUICK, **RATES, "backbone": "scgpt", "masker": masker, "n_folds": 3}
+    config, watcher = pretrain_config(**fields, objective="generative"), Keep()
+    monkeypatch.setattr(ScGPT, "feedback_after", 3)  # of a dozen steps an epoch
+    result = pretrain.pretrain(few_cells, config, donor_folds(few_cells, n_folds=3)[0], watcher)
+    model, losses = result.model, [row["validation_loss"] for row in watcher.metrics]
+    assert np.isfinite(losses).all() and losses[1] < losses[0]
+    assert model.backbone.generative and model.backbone.steps > 3
+    weights = load_backbone("scgpt").state_dict()
+    moved = {name for name, one in model.backbone.state_dict().items() if not torch.equal(one, weights[name])}
+    assert {"values.flag", "by_cell.match.weight", "expression.fc1.weight"} <= moved
+    counted = result.masks[result.masks["by"] == "all"]
+    assert counted["masked"].sum() == counted["masked_nonzero"].sum() > 0
+    save_model(tmp_path / "kept", model, result.names, masker)
+    again = load_model(tmp_path / "kept")[0]
+    x = model_values(few_cells, model, result.names, CPU).batch(np.arange(4))
+    masked = (x > 0) & model.eligible & (torch.arange(x.shape[1]) % 2 == 0)
+    with torch.no_grad():
+        found, expected = (one.eval().predict(x, masked) for one in (again, model))
+    assert torch.allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", ("scbert", "tiny"))
+def test_only_scgpt_generates(few_cells: Dataset, shared: Path, tmp_path: Path, backbone: str) -> None:
+    if backbone == "scbert":
+        other_bundle("scbert", list(map(str, few_cells.genes[:GENES])), shared, tmp_path)
+    with pytest.raises(InputError, match="how scGPT was pretrained, and backbone is"):
+        pretrain_config(data="few", backbone=backbone, objective="generative")
 
 
 def test_a_long_cell_is_cut_and_it_is_said(

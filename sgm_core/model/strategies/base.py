@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from sgm_core.model.interface import CellBackbone
 from sgm_core.model.latents import Latents
-from sgm_core.model.masking import Stratum, share_of_draw
+from sgm_core.model.masking import Stratum, cell_uniform, share_of_draw
+from sgm_core.model.sizes import GENERATED
 
 
 class Seen(NamedTuple):
@@ -93,6 +94,9 @@ class Strategy(nn.Module):
 
     def ratios(self, noise: Tensor) -> tuple[float | Tensor, float | Tensor]:
         """Return the shares that are hidden: of the first stratum and of the zeros, each one or (B,)."""
+        if self.options.get("objective") == "generative":
+            drawn = (cell_uniform(noise, 1, purpose=2)[:, 0] * len(GENERATED)).long()
+            return noise.new_tensor(GENERATED)[drawn.clamp(max=len(GENERATED) - 1)], 0.0
         return self.options["mask_ratio"], self.options["zero_ratio"]
 
     def log_importance(self, seen: Seen) -> Tensor:

@@ -42,7 +42,8 @@ def _of_rows(rows: pd.DataFrame, prefix: str, place: str) -> Iterator[Point]:
     if rows.empty:
         return
     times = pd.to_datetime(rows["time"], format="ISO8601")
-    for row, time in zip(rows.to_dict("records"), times, strict=True):
+    records: list[dict[str, Any]] = [dict(row) for row in rows.to_dict("records")]  # type: ignore[arg-type]
+    for row, time in zip(records, times, strict=True):
         part = "/".join(filter(None, [str(_given(row, "phase")), _whose(row)]))
         step = row.get(place)
         for name, value in row.items():
@@ -89,8 +90,9 @@ def scores(run: Run) -> dict[str, float]:
     folds = run.read_table("folds")
     if folds is None or folds.empty:
         return {}
-    means = folds.groupby(["arm", "scheme"], sort=False)["macro_f1"].mean()
-    return {f"macro_f1/{arm}/{scheme}": float(mean) for (arm, scheme), mean in means.items()}
+    means = folds.groupby(["arm", "scheme"], sort=False)["macro_f1"].mean().reset_index()
+    names = zip(means["arm"], means["scheme"], means["macro_f1"].tolist(), strict=True)
+    return {f"macro_f1/{arm}/{scheme}": mean for arm, scheme, mean in names}
 
 
 def end_tables(run: Run) -> dict[str, pd.DataFrame]:

@@ -153,6 +153,14 @@ class PretrainConfig(Settings):
         range=Range(0.0, 1.0, open_high=True),
     )
     # masking
+    objective: str = option(
+        "masked",
+        "masking",
+        "masked: hidden genes are tokens that all others see; generative: as scGPT was pretrained, they are "
+        "generated from the others, a quarter, half or three quarters of a cell's genes in place of "
+        "`mask_ratio`",
+        choices=("masked", "generative"),
+    )
     mask_ratio: float = option(
         0.3,
         "masking",
@@ -313,7 +321,8 @@ class PretrainConfig(Settings):
         "corrected",
         "model",
         "official: imported weights run as in the released code: keys stabilised across the batch, T or S "
-        "lost when not positive, features redrawn every 1,000 steps, counted on from the weights",
+        "lost when not positive, features redrawn every 1,000 steps, counted on from the weights; scBERT "
+        "leaves a tenth of the genes to predict in sight, scGPT hides the token of the cell like a gene",
         choices=("corrected", "official"),
     )
     # machine
@@ -364,6 +373,11 @@ class PretrainConfig(Settings):
                     "of their own, leave it at none"
                 )
         kind = bundle_kind(self.backbone) if bundle else "transformer"
+        if self.objective == "generative" and kind != "scgpt":
+            raise InputError(
+                f"objective is 'generative', which is how scGPT was pretrained, and backbone is "
+                f"{self.backbone!r}: choose imported weights of scGPT, or objective=masked"
+            )
         if kind in CELL_TOKEN and self.masker in NEED_VALUES:
             raise InputError(
                 f"masker is {self.masker!r}, which knows the noise of values, and {self.backbone!r} predicts "
