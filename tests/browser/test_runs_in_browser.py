@@ -16,7 +16,7 @@ WATCH = """() => {
   const marks = [list(), plot()], seen = { removed: [], shifts: 0, changed: 0 };
   new MutationObserver((all) => all.forEach((one) => {
     if (one.type === 'characterData') seen.changed += 1;
-    one.removedNodes.forEach((node) => node.dataset?.testid && seen.removed.push(node.dataset.testid));
+    one.removedNodes.forEach((node) => node.dataset?.testid && seen.removed.push(node.outerHTML.slice(0, 400)));
   })).observe(document.querySelector('[data-testid="stMain"]'),
               { subtree: true, childList: true, characterData: true });
   new PerformanceObserver((all) => all.getEntries().forEach((one) => { seen.shifts += one.value; }))
@@ -61,6 +61,7 @@ def test_a_run_is_watched_without_flicker_to_its_end(browser, server, home, monk
     page.get_by_role("button", name="Tell me when a run ends").click()
     page.get_by_role("button", name="You are told when a run ends").wait_for()
     page.wait_for_timeout(1500)
+    tab.wait()
     page.evaluate(WATCH)
     epoch(run, 3)
     page.wait_for_function(f"{POINTS} === 3")
