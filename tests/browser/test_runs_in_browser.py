@@ -16,7 +16,8 @@ WATCH = """() => {
   const marks = [list(), plot()], seen = { removed: [], shifts: 0, changed: 0 };
   new MutationObserver((all) => all.forEach((one) => {
     if (one.type === 'characterData') seen.changed += 1;
-    one.removedNodes.forEach((node) => node.dataset?.testid && seen.removed.push(node.outerHTML.slice(0, 400)));
+    for (const node of one.removedNodes)
+      if (node.dataset?.testid) seen.removed.push(node.outerHTML.slice(0, 400));
   })).observe(document.querySelector('[data-testid="stMain"]'),
               { subtree: true, childList: true, characterData: true });
   new PerformanceObserver((all) => all.getEntries().forEach((one) => { seen.shifts += one.value; }))
