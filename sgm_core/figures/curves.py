@@ -146,7 +146,6 @@ def curves(
         legend={"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0},
         margin={"b": 50 + 22 * rows_of_names},
         height=height + 22 * rows_of_names,
-        uirevision=f"{quantity} {phase} {over} {log_x} {log_y}",  # a person's zoom outlives new points
     )
     if log_x:
         fig.update_xaxes(type="log")
