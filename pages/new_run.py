@@ -4,7 +4,19 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components import clone, cost_view, fields, frame, permit, recipe, show, state, weights_note, words
+from pages.components import (
+    clone,
+    cost_view,
+    fields,
+    frame,
+    permit,
+    recipe,
+    show,
+    state,
+    weights_note,
+    where,
+    words,
+)
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
 from sgm_core.escape import escape
@@ -168,14 +180,14 @@ def show_differences(kind: str, parameters: dict[str, Any], dataset: Dataset) ->
     show.table(table, "differences")
 
 
-def start(kind: str, config: Any, dataset: Dataset, priority: int) -> str:
+def start(kind: str, config: Any, dataset: Dataset, place: where.Where, priority: int) -> str:
     """Queue the run and return its ID."""
     source = getattr(config, "run", "")
     title = run_title(kind, dataset.name, config.to_dict(), open_run(source).title if source else "")
     run = create_run(
         kind, dataset.name, config.to_dict(), title=title, device=config.device, priority=priority
     )
-    launch(run)
+    launch(run, place.launcher, place.processes)
     return run.id
 
 
@@ -208,12 +220,14 @@ with top:
         frame.refusal(error)
         st.stop()
 can_start = False
+place = where.draw(kind)
 with frame.guard():
-    can_start = cost_view.show(kind, config, dataset)
+    can_start = cost_view.show(kind, config, dataset, place.launcher) and place.ready
 if can_start:
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center"), frame.guard():
         if permit.button("launch", "Start the run", type="primary", icon=":material/play_arrow:"):
-            state.go("pages/runs.py", run=start(kind, config, dataset, st.session_state.get("priority", 0)))
+            priority = st.session_state.get("priority", 0)
+            state.go("pages/runs.py", run=start(kind, config, dataset, place, priority))
         with frame.guard():
             cost_view.offer_to_measure(config, dataset)
         if places():
@@ -226,4 +240,5 @@ if can_start:
                 width=130,
                 help="Other runs wait: higher ones are served sooner, equal ones as they came",
             )
+    permit.note("launch")
 show_differences(kind, config.to_dict(), dataset)

@@ -24,6 +24,7 @@ from sgm_core.figures.curves import MOST_RUNS
 from sgm_core.runs import EXPORTED
 from sgm_core.runs import parameters as run_parameters
 from sgm_core.runs.carry import export_size, packed_run
+from sgm_core.runs.launchers import launcher_of
 from sgm_core.runs.resume import resume_run
 from sgm_core.runs.run import PAUSE, TRAININGS
 from sgm_core.runs.store import ACTIVE, ENDED, Run, cancel_run, open_run, pause_run
@@ -138,6 +139,8 @@ def _head(run_id: str) -> None:
             if run.state not in ACTIVE:
                 stamp = words.ago(run.status.get("finished"))
                 st.caption(f"{stamp} · {words.size(run_facts.summary(run).bytes)} on disk · {escape(run.id)}")
+            elif run.state == "running" and (who := launcher_of(run.status).named(run.status)):
+                st.caption(escape(who))
         run_facts.progress_bar(run)
         if run.state == "running" and (facts := run_facts.right_now(run)):
             st.caption(facts)
@@ -194,8 +197,8 @@ def listed() -> None:
         # what is below changes with the state of its runs, and how often this is drawn, too
         if any(before.get(run.id) != run.state for run in chosen(runs)) or active(before) != active(states):
             st.rerun()
-        if not complete:
-            st.rerun(scope="fragment")
+        if not complete:  # each time some more is read
+            st.rerun()
 
 
 def active(states: dict[str, str]) -> bool:

@@ -46,16 +46,21 @@ def pretrain(
     data: str | Dataset,
     preset: str = "sgm",
     observer: Observer | None = None,
+    launcher: str = "local",
+    processes: int | None = None,
     priority: int = 0,
     **fields: Any,
 ) -> Run:
-    """Pretrain a backbone in this process, as ``sgm pretrain`` does.
+    """Pretrain a backbone, as ``sgm pretrain`` does.
 
     Parameters
     ----------
     data : a dataset or its name
     preset : ``sgm``, ``paper`` or ``authors``
     observer : is told messages, progress and metrics
+    launcher : ``local`` (this process), ``torchrun`` (several of this machine train one model) or ``slurm``,
+        which returns the queued run
+    processes : how many train it
     priority : of its waiting for the device, -100 to 100; higher is sooner
     fields : of `sgm_core.training.config.PretrainConfig`, such as ``masker="uniform"``, ``fold=0``
 
@@ -80,7 +85,9 @@ def pretrain(
 
     dataset = _dataset(data)
     config = pretrain_config(preset, data=dataset.name, **fields)
-    return carry_out("pretrain", config, dataset, observer, priority=priority)
+    return carry_out(
+        "pretrain", config, dataset, observer, launcher=launcher, processes=processes, priority=priority
+    )
 
 
 def finetune(
@@ -88,16 +95,18 @@ def finetune(
     data: str | Dataset | None = None,
     preset: str = "sgm",
     observer: Observer | None = None,
+    launcher: str = "local",
+    processes: int | None = None,
     priority: int = 0,
     **fields: Any,
 ) -> Run:
-    """Train a cell-type classifier in this process, as ``sgm finetune`` does.
+    """Train a cell-type classifier, as ``sgm finetune`` does.
 
     Parameters
     ----------
     source : a pretraining run or its ID; with `data`, the name of imported weights
     data : the dataset, for imported weights; a run has its own
-    preset, observer, priority : as in `pretrain`
+    preset, observer, launcher, processes, priority : as in `pretrain`
     fields : of `sgm_core.training.config.FinetuneConfig`, such as ``scheme="partial"``
 
     Returns
@@ -122,15 +131,24 @@ def finetune(
         run = _run(source)
         dataset = _dataset(run.dataset_name)
         config = finetune_config(run.parameters.get("backbone", ""), preset, run=run.id, **fields)
-        return carry_out("finetune", config, dataset, observer, run.title, priority)
+        return carry_out("finetune", config, dataset, observer, run.title, launcher, processes, priority)
     if not isinstance(source, str):
         raise InputError(f"run {source.id} has a dataset of its own: leave `data` out")
     dataset = _dataset(data)
     config = finetune_config(source, preset, data=dataset.name, **fields)
-    return carry_out("finetune", config, dataset, observer, priority=priority)
+    return carry_out(
+        "finetune", config, dataset, observer, launcher=launcher, processes=processes, priority=priority
+    )
 
 
-def compare(data: str | Dataset, observer: Observer | None = None, priority: int = 0, **fields: Any) -> Run:
+def compare(
+    data: str | Dataset,
+    observer: Observer | None = None,
+    launcher: str = "local",
+    processes: int | None = None,
+    priority: int = 0,
+    **fields: Any,
+) -> Run:
     """Compare every arm, scheme and baseline over donor folds, as ``sgm compare`` does.
 
     The same call goes on where an earlier one was stopped. It starts processes: a script needs
@@ -140,6 +158,7 @@ def compare(data: str | Dataset, observer: Observer | None = None, priority: int
     ----------
     data : a dataset or its name
     observer, priority : as in `pretrain`
+    launcher, processes : ``local`` works on as many tasks at once; ``slurm`` makes each a job
     fields : of `sgm_core.comparison.config.CompareConfig`, such as ``folds=5``, ``seeds=3``,
         ``pretrain={"epochs": 2}``
 
@@ -156,7 +175,9 @@ def compare(data: str | Dataset, observer: Observer | None = None, priority: int
 
     dataset = _dataset(data)
     config = CompareConfig.from_dict({"data": dataset.name, **fields})
-    return carry_out("compare", config, dataset, observer, priority=priority)
+    return carry_out(
+        "compare", config, dataset, observer, launcher=launcher, processes=processes, priority=priority
+    )
 
 
 def masks(
@@ -616,9 +637,13 @@ def carry_out(
     dataset: Dataset,
     observer: Observer | None = None,
     source: str = "",
+    launcher: str = "local",
+    processes: int | None = None,
     priority: int = 0,
 ) -> Run:
-    """Carry out a configuration in this process, for the functions above and the command line.
+    """Carry out a configuration, for the functions above and the command line.
+
+    In this process, in several under torchrun, or under Slurm: then it returns as soon as that is asked for.
 
     Parameters
     ----------
@@ -627,33 +652,49 @@ def carry_out(
     dataset : what it works on
     observer : is told messages, progress and metrics
     source : title of the pretraining that a finetuning starts from
+    launcher : ``local``, ``torchrun`` or ``slurm``
+    processes : how many work on it; by default what pays on this machine, and one under Slurm
     priority : of its waiting for the device, -100 to 100; higher is sooner
 
     Raises
     ------
     InputError
-        If it can't fit into this machine's memory, with what would; it is not started then.
+        If it can't fit into this machine's memory, or that of a job, with what would; it is not started then.
+        If the launcher is not at hand here, or does not go with the run.
     """
     from sgm_core.estimate.fit import require_fit, warnings
     from sgm_core.estimate.measured import kept
+    from sgm_core.runs.follow import follow
+    from sgm_core.runs.launch import launch
+    from sgm_core.runs.launchers import check_launcher
     from sgm_core.runs.store import create_run
     from sgm_core.runs.titles import run_title
 
     observer = observer or _silent()
-    for warning in warnings(require_fit(config, dataset, kept(config, dataset))):
-        observer.message(warning)
+    check_launcher(launcher, processes, kind)
+    if launcher == "slurm":  # another machine's memory
+        from sgm_core.runs.launchers.slurm_settings import require_job_memory
+
+        require_job_memory(config, dataset)
+    else:
+        for warning in warnings(require_fit(config, dataset, kept(config, dataset))):
+            observer.message(warning)
     parameters = config.to_dict()
     title = run_title(kind, dataset.name, parameters, source)
     run = create_run(kind, dataset.name, parameters, title, device=parameters["device"], priority=priority)
-    return _finished(run, observer)
+    if launcher == "local":
+        return _finished(run, observer, processes)
+    observer.message(f"run {run.id}")
+    launch(run, launcher, processes)
+    return run if launcher == "slurm" else follow(run, observer)
 
 
-def _finished(run: Run, observer: Observer | None) -> Run:
+def _finished(run: Run, observer: Observer | None, processes: int | None = None) -> Run:
     from sgm_core.runs.worker import run_in_foreground
 
     observer = observer or _silent()
     observer.message(f"run {run.id}")
-    return run_in_foreground(run, observer)
+    return run_in_foreground(run, observer, processes)
 
 
 def _silent() -> Observer:

@@ -28,6 +28,7 @@ class Memory:
     total: int
     free: int
     what: str
+    whose: str = "this machine"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,13 @@ def gpus() -> tuple[Gpu, ...]:
     if not _torch_knows_gpus():
         return ()
     return _visible(os.environ.get("CUDA_VISIBLE_DEVICES"), int(time.monotonic() // _FRESH_S))
+
+
+def visible_cards() -> list[str]:
+    """Return the names under which ``CUDA_VISIBLE_DEVICES`` shows one of the cards each to a process."""
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [part.strip() for part in wanted.split(",")] if wanted is not None else []
+    return [names[number] if wanted is not None else str(number) for number in range(len(gpus()))]
 
 
 def device_name(device: str) -> str:

@@ -9,6 +9,7 @@ from pages.components import words
 from pages.components.kept import kept
 from sgm_core.escape import escape
 from sgm_core.figures.palette import arm_name
+from sgm_core.runs.launchers import launcher_of
 from sgm_core.runs.store import STATES, Run
 from sgm_core.runs.summaries import Summary, summaries
 
@@ -17,25 +18,26 @@ _STILL_S = 120.0  # a pulse that old still tells how it goes; the pauses between
 
 def metrics(run: Run) -> pd.DataFrame:
     """Return the metrics of `run`, read again only when they grew."""
-    return _grown(run, "metrics.jsonl")
+    return _grown(run, "metrics")
 
 
 def pulses(run: Run) -> pd.DataFrame:
     """Return what was measured of `run` within its epochs, read again only when there is more."""
-    return _grown(run, "pulse.jsonl")
+    return _grown(run, "pulse")
 
 
-def _grown(run: Run, name: str) -> pd.DataFrame:
-    path = run.path / name
-    if not path.exists():
+def _grown(run: Run, kind: str) -> pd.DataFrame:
+    paths = run.told_paths(kind)
+    if not paths:
         return pd.DataFrame()
-    return _rows((str(run.path), name), (path.stat().st_size, run.status.get("attempt", 0)))
+    written = sum(path.stat().st_size for path in paths)
+    return _rows((str(run.path), kind), (written, run.status.get("attempt", 0)))
 
 
 @kept()
 def _rows(file: tuple[str, str], stamp: tuple[int, int]) -> pd.DataFrame:
     run = Run(Path(file[0]))
-    return run.metrics() if file[1] == "metrics.jsonl" else run.pulses()
+    return run.metrics() if file[1] == "metrics" else run.pulses()
 
 
 def summary(run: Run) -> Summary:
@@ -70,7 +72,7 @@ def progress_words(run: Run) -> str:
     """Return where it is and how long it still takes."""
     state, progress = run.state, run.status.get("progress")
     if state == "queued":
-        return "waits for its turn"
+        return f"waits for {launcher_of(run.status).waits_for(run.status) or 'its turn'}"
     if state == "running" and progress and progress["total"]:
         share = progress["done"] / progress["total"]
         left = f", about {words.duration(progress['eta_s'])} left" if progress.get("eta_s") else ""
@@ -82,7 +84,9 @@ def progress_bar(run: Run) -> None:
     """Draw the progress of an unfinished run, with the step under way and the time left."""
     progress = run.status.get("progress")
     if run.state == "queued":
-        st.progress(0.0, text="Waits for its turn: one run at a time uses a device")
+        elsewhere = launcher_of(run.status).waits_for(run.status)
+        here = "Waits for its turn: one run at a time uses a device"
+        st.progress(0.0, text=escape(f"Waits for {elsewhere}") if elsewhere else here)
     elif run.state == "running":
         share = min(1.0, progress["done"] / progress["total"]) if progress and progress["total"] else 0.0
         what = progress["what"] if progress else "Starts"

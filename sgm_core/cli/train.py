@@ -133,6 +133,7 @@ def _add_machine(parser: argparse.ArgumentParser, example: str = "epochs=2 mask_
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--seed", type=int, default=0)
+    add_launcher(parser)
     parser.add_argument(
         "--priority",
         type=int,
@@ -149,6 +150,24 @@ def _add_machine(parser: argparse.ArgumentParser, example: str = "epochs=2 mask_
         help="check everything, measure three steps, and say what the run would take",
     )
     parser.add_argument("--no-probe", action="store_true", help="with --dry-run: measure nothing")
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher`` and ``--processes``."""
+    from sgm_core.runs.launchers import LAUNCHERS
+
+    parser.add_argument(
+        "--launcher",
+        choices=list(LAUNCHERS),
+        help="local (default), torchrun (several processes train one model), or slurm ([slurm] of "
+        "config.toml in the home folder says what its jobs ask for; a comparison is an array of jobs)",
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        metavar="N",
+        help="processes that train one model, or that work on a comparison's tasks at once",
+    )
 
 
 def _changes(pairs: list[str]) -> dict[str, str]:
@@ -258,7 +277,9 @@ def _try_or_run(
 
     if args.dry_run:
         return _dry_run(config, dataset, not args.no_probe, observer)
-    return _result(carry_out(kind, config, dataset, observer, source, args.priority))
+    launcher = args.launcher or "local"
+    run = carry_out(kind, config, dataset, observer, source, launcher, args.processes, args.priority)
+    return _result(run) if run.state == "done" else _submitted(run)
 
 
 def _dry_run(config: Settings, dataset: Dataset, measures: bool, observer: Observer) -> Output:
@@ -276,6 +297,18 @@ def _dry_run(config: Settings, dataset: Dataset, measures: bool, observer: Obser
     estimate = require_fit(config, dataset, parts)
     said = {**asdict(estimate), "warnings": warnings(estimate), "parts": parts}
     return Output({"parameters": config.to_dict(), "estimate": said}, report(estimate))
+
+
+def _submitted(run: Run) -> Output:
+    """Say where a run is that another machine carries out."""
+    from sgm_core.runs.launchers import launcher_of
+
+    status = run.status
+    who = launcher_of(status).named(status)
+    text = f"run {run.id}: {status['state']}, {who}; `sgm runs show {run.id}` follows it"
+    return Output(
+        {"run": run.id, "state": status["state"], "path": str(run.path), "jobs": status["jobs"]}, text
+    )
 
 
 def _result(run: Run) -> Output:

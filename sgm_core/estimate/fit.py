@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,10 +29,31 @@ def problem(estimate: Estimate) -> str | None:
         )
     if estimate.memory_bytes > _SHARE * host.total:
         return (
-            f"it needs about {estimate.memory_bytes / 1e9:,.1f} GB of {host.what} and this machine has "
+            f"it needs about {estimate.memory_bytes / 1e9:,.1f} GB of {host.what} and {host.whose} has "
             f"{host.total / 1e9:,.1f} GB"
         )
     return None
+
+
+def in_job(estimate: Estimate, memory: int | None) -> Estimate:
+    """Return an estimate as one of a job of a cluster; a comparison has a job for each task.
+
+    Parameters
+    ----------
+    estimate
+        Of this machine.
+    memory
+        Bytes that a job has, if that is known. The memory of the cluster's graphics cards is not.
+    """
+    known = memory is not None and "GPU" not in estimate.machine.what
+    room = memory if known and memory is not None else sys.maxsize
+    return dataclasses.replace(
+        estimate,
+        machine=dataclasses.replace(estimate.machine, total=room, free=room, whose="a job"),
+        memory_bytes=estimate.memory_bytes // (1 if "GPU" in estimate.machine.what else estimate.processes),
+        seconds=estimate.seconds * estimate.processes,
+        processes=1,
+    )
 
 
 def warnings(estimate: Estimate) -> list[str]:

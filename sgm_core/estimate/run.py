@@ -295,12 +295,13 @@ def _comparison(config: CompareConfig, dataset: Dataset, measured: Measured, thr
             seconds += models * config.label_draws * sum(_few_seconds(one, estimate, test, n) for n in few)
             disk = max(disk, estimate.disk_bytes)
             largest = max(largest, estimate, key=lambda each: each.memory_bytes)
-    gathers = 0 if machine.on_gpu(config.device) else _GATHERS
+    on_gpu = machine.on_gpu(config.device)
+    gathers, share_memory = (0, 1) if on_gpu else (_GATHERS, processes)  # of several cards each has a process
     return replace(
         first,
         seconds=seconds / processes,
         memory=largest.memory,
-        memory_bytes=int(processes * max(largest.memory_bytes, baselines) + gathers),
+        memory_bytes=int(share_memory * max(largest.memory_bytes, baselines) + gathers),
         processes=processes,
         pretrainings=pretrainings,
         folds=n_folds,

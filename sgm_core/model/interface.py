@@ -70,7 +70,7 @@ class BackboneConfig:
         by value; with depth tokens also S, T, and max or mean over the genes without them; with a token of
         the cell also that, ``cls``; ``genes``: the values of the genes themselves, G numbers
     compat : "corrected", or "official" for what the released code does: keys stabilised across the batch, T
-        or S lost when not positive
+        or S lost when not positive, and what `CellBackbone.as_released` says of masks
     kind : "transformer", scFoundation's architecture; "scgpt" or "scbert" (see the files of these names); or
         "dense" (see `sgm_core.model.dense`), whose decoder width is that of its bottleneck and which has no
         heads
@@ -180,14 +180,15 @@ class Encoded(NamedTuple):
     """Packed tokens of a batch of cells.
 
     `tokens` (T, D), the `cell` (T,) and the position `at` (T,) of each, in ascending order, and how many
-    each cell has, `lengths`. Where hidden genes are generated, which tokens see which, `split`, and the
-    tokens (T, D) that `entered` the first block.
+    each cell has, `lengths`. Of scGPT also the genes' part (T, D) of what entered the first block; and where
+    hidden genes are generated, which tokens see which, `split`, and all that `entered` it (T, D).
     """
 
     tokens: Tensor
     cell: Tensor
     at: Tensor
     lengths: list[int]
+    genes: Tensor | None = None
     split: Apart | None = None
     entered: Tensor | None = None
 

@@ -230,10 +230,11 @@ class ScGPT(CellBackbone):
         cell, at = present.nonzero(as_tuple=True)
         own = codes if hidden is None else codes.masked_fill(hidden, MASK_CODE)
         vectors = self.dropout(self.values.look_up(own[cell, at]))
-        tokens = self.join(self.gene_norm(self.positions(at)), vectors)
+        genes = self.gene_norm(self.positions(at))
+        tokens = self.join(genes, vectors)
         if added is not None:
             tokens = tokens + added.index_select(0, cell)
-        encoded = Encoded(tokens, cell, at, present.sum(1).tolist())
+        encoded = Encoded(tokens, cell, at, present.sum(1).tolist(), genes)
         if not self.generative or hidden is None or not hidden.any():
             return encoded
         apart = hidden[cell, at]
@@ -338,20 +339,20 @@ class ScGPT(CellBackbone):
         squared = (predicted - own).square()
         error = squared.sum() / count
         matched = self.by_cell.matched(self.cells(encoded)).index_select(0, cell)
-        genes = self.gene_norm(self.positions(at[real]))
+        assert encoded.genes is not None
+        # looked up once, for a gradient of the whole vocabulary comes back from each look-up
+        genes = encoded.genes.index_select(0, place)
         by_cell = full_precision((torch.sigmoid(self.by_cell.query(genes)) * matched).sum(-1))
         loss = error + (by_cell - own).square().sum() / count
-        if self.generative and torch.is_grad_enabled() and self.steps >= self.feedback_after:
-            again = self._with_cells(encoded).tokens.index_select(0, place)
+        if encoded.entered is not None and torch.is_grad_enabled() and self.steps >= self.feedback_after:
+            again = self._with_cells(encoded, encoded.entered).tokens.index_select(0, place)
             again = full_precision(self.expression(self._moved(again, cell, added)))
             loss = loss + (again - own).square().sum() / count
         empty = torch.zeros(at.shape, device=at.device)
         filled = (empty.masked_scatter(real, part.detach().float()) for part in (predicted, squared))
         return Scored(loss, error, *filled)
 
-    def _with_cells(self, encoded: Encoded) -> Encoded:
+    def _with_cells(self, encoded: Encoded, entered: Tensor) -> Encoded:
         """Encode again with each cell's vector, without a gradient, in place of its token <cls>."""
-        assert encoded.entered is not None
-        cells = self.cells(encoded).detach().to(encoded.entered.dtype)
-        tokens = encoded.entered.index_copy(0, self._last(encoded), cells)
-        return self.through(encoded._replace(tokens=tokens))
+        cells = self.cells(encoded).detach().to(entered.dtype)
+        return self.through(encoded._replace(tokens=entered.index_copy(0, self._last(encoded), cells)))

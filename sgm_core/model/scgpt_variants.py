@@ -218,7 +218,8 @@ class ScGPTVariant(ScGPT):
 
     def _by_cell(self, encoded: Encoded, asked: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return what the cells' vectors (B, D or 2 D) say of every token's gene: bins and chances (T,)."""
-        genes = self.gene_norm(self.positions(encoded.at))
+        genes = encoded.genes
+        assert genes is not None
         if not isinstance(self.by_cell, CellHead):
             return None if self.by_cell is None else self.by_cell(genes, asked[encoded.cell]), None
         query = torch.sigmoid(self.by_cell.query(genes))

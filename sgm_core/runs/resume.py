@@ -14,7 +14,13 @@ from sgm_core.saved.code import deciding_code
 
 
 @acts("resume")
-def resume_run(run_id: str, anew: bool = False, other_code: bool = False) -> Run:
+def resume_run(
+    run_id: str,
+    anew: bool = False,
+    other_code: bool = False,
+    launcher: str | None = None,
+    processes: int | None = None,
+) -> Run:
     """Start a run again that has ended before it was done; returns at once.
 
     It goes on from its last checkpoint where it has one. One that other code made is refused, as the run says
@@ -28,6 +34,8 @@ def resume_run(run_id: str, anew: bool = False, other_code: bool = False) -> Run
         Forget the checkpoints and start over.
     other_code
         Go on with checkpoints that other code made.
+    launcher, processes
+        As in `sgm_core.runs.launch.launch`: a run may go on elsewhere than where it began.
 
     Raises
     ------
@@ -47,5 +55,5 @@ def resume_run(run_id: str, anew: bool = False, other_code: bool = False) -> Run
                 shutil.rmtree(run.path / STATE, ignore_errors=True)
             if other_code and (run.path / STATE).is_dir():
                 home.write_json(run.path / STATE / ACCEPTED, {"code": deciding_code()})
-    launch(run)
+    launch(run, launcher, processes)
     return run

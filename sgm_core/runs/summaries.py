@@ -23,6 +23,7 @@ from sgm_core.runs.states import ACTIVE
 
 _VERSION = 1  # of what a summary holds
 _WAIT_S = 0.5  # for another process that writes
+_made: dict[str, tuple[str, str]] = {}  # by folder: what this process has made, where no index can be written
 _SIZE_EVERY_S = 60.0  # a run that is under way grows: its size is looked up again after this long
 
 
@@ -62,7 +63,7 @@ def summaries(runs: Sequence[Run], at_most_s: float | None = None) -> list[Summa
     for run in runs:
         try:
             stamp = _stamp(run)
-            kept, text = known.get(run.id, ("", ""))
+            kept, text = known.get(run.id) or _made.get(str(run.path), ("", ""))
             summary = _loaded(text) if kept == stamp else None
             if summary is None and (at_most_s is None or time.monotonic() - begun < at_most_s):
                 summary = _summary(run)
@@ -70,8 +71,9 @@ def summaries(runs: Sequence[Run], at_most_s: float | None = None) -> list[Summa
         except (OSError, ValueError, KeyError, TypeError, SGMError):
             summary = Summary()  # deleted meanwhile, or damaged: it must not hide the others
         found.append(summary)
-    if new:
-        _write(new)
+    if new and not _write(new):
+        folder = home.folder("runs")
+        _made.update({str(folder / run_id): entry for run_id, entry in new.items()})
     return found
 
 
@@ -80,7 +82,7 @@ def _stamp(run: Run) -> str:
     status = run.status
     active = status["state"] in ACTIVE
     parts = [_VERSION, status["state"], status.get("attempt", 0), _mark(run.path / "config.json")]
-    parts += [_mark(run.path / "metrics.jsonl"), tables.stamp(run.table_path("folds"))]
+    parts += [*map(_mark, run.told_paths("metrics")), tables.stamp(run.table_path("folds"))]
     # a running worker replaces its status twice a second, and with it the time of the folder
     parts.append(int(time.time() // _SIZE_EVERY_S) if active else run.path.stat().st_mtime_ns)
     return json.dumps(parts)
@@ -120,7 +122,7 @@ def _losses(run: Run) -> tuple[tuple[float, ...], float | None]:
 def _rows(run: Run) -> list[dict[str, Any]]:
     """Return the metrics that count; a table of them (`Run.metrics`) takes several times as long to make."""
     try:
-        lines = (run.path / "metrics.jsonl").read_bytes().splitlines()
+        lines = [line for path in run.told_paths("metrics") for line in path.read_bytes().splitlines()]
         rows = [json.loads(line) for line in lines]
     except (OSError, ValueError):  # none, or a torn line
         return _records(run)
@@ -180,11 +182,15 @@ def _read() -> dict[str, tuple[str, str]]:
     return {run: (stamp, summary) for run, stamp, summary in rows}
 
 
-def _write(new: dict[str, tuple[str, str]]) -> None:
-    """Keep summaries, and forget those of runs that are gone."""
-    with suppress(sqlite3.Error, OSError), closing(_open()) as index, index:
-        rows = [(run, stamp, summary) for run, (stamp, summary) in new.items()]
-        index.executemany("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?)", rows)
-        known = [run for (run,) in index.execute("SELECT run FROM summaries")]
-        gone = [(run,) for run in known if not (_path().parent / run).is_dir()]
-        index.executemany("DELETE FROM summaries WHERE run = ?", gone)
+def _write(new: dict[str, tuple[str, str]]) -> bool:
+    """Keep summaries, and forget those of runs that are gone; returns whether that was possible."""
+    try:
+        with closing(_open()) as index, index:
+            rows = [(run, stamp, summary) for run, (stamp, summary) in new.items()]
+            index.executemany("INSERT OR REPLACE INTO summaries VALUES (?, ?, ?)", rows)
+            known = [run for (run,) in index.execute("SELECT run FROM summaries")]
+            gone = [(run,) for run in known if not (_path().parent / run).is_dir()]
+            index.executemany("DELETE FROM summaries WHERE run = ?", gone)
+    except (sqlite3.Error, OSError):
+        return False
+    return True

@@ -27,7 +27,6 @@ from sgm_core.configuration import configuration_file, read_configuration, texts
 from sgm_core.errors import InputError, SGMError
 from sgm_core.runs.labels import labels_of
 from sgm_core.runs.plain import plain
-from sgm_core.runs.process import identity
 from sgm_core.runs.states import ACTIVE, STATES
 from sgm_core.runs.summaries import summaries
 
@@ -76,15 +75,14 @@ def telling() -> Telling:
 
 @contextmanager
 def told(run: Run) -> Iterator[None]:
-    """Tell of the run's end when the block, the work of this process on it, is over, however it ends.
+    """Tell of the run's end when the block, the work of who holds it, is over, however it ends.
 
     What goes wrong in telling is a line of the run's log and changes nothing else.
     """
     try:
         yield
     finally:
-        # another process may have the run, and this one was refused it
-        if run.status["pid"] == identity()["pid"] and run.status["state"] not in ACTIVE:
+        if run.status["state"] not in ACTIVE:
             tell_of_end(run)
 
 

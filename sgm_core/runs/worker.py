@@ -21,11 +21,10 @@ from sgm_core.errors import Cancelled, InputError, Paused, SGMError, Stopped
 from sgm_core.progress import Observer
 from sgm_core.roots import check_unmoved
 from sgm_core.runs.ends import reason
-from sgm_core.runs.launch import enqueue, turn
+from sgm_core.runs.launch import enqueue, is_started, turn
 from sgm_core.runs.process import end_helpers, identity
 from sgm_core.runs.provenance import code_version
 from sgm_core.runs.run import STOP, Run
-from sgm_core.runs.states import ACTIVE
 from sgm_core.runs.store import CANCEL_GRACE_S, FROM_FILES, open_run
 from sgm_core.runs.sweep import sweep
 from sgm_core.runs.tell import tell_of_end, told
@@ -99,9 +98,13 @@ def execute(run: Run, observer: Observer | None = None) -> None:
         finetune_run(FinetuneConfig.from_dict(run.parameters), run.path, watcher)
     elif run.kind == "compare":
         from sgm_core.comparison.config import CompareConfig
-        from sgm_core.comparison.protocol import compare_run
+        from sgm_core.comparison.protocol import compare_run, gather_run
 
-        compare_run(CompareConfig.from_dict(run.parameters), run.path, watcher)
+        config, status = CompareConfig.from_dict(run.parameters), run.status
+        if status.get("launcher") == "slurm":  # its tasks were jobs of their own
+            gather_run(config, run.path, watcher)
+        else:
+            compare_run(config, run.path, watcher, status.get("processes"))
     elif run.kind == "umap":
         from sgm_core.analysis.embedding import umap_run
 
@@ -146,7 +149,7 @@ def carry_out(run: Run, observer: Observer) -> None:
     InputError
         If another process works on it; nothing is recorded then.
     """
-    with told(run), run.held():
+    with run.held(), told(run):
         try:
             with turn(run, observer):
                 run.begin()
@@ -181,8 +184,10 @@ def _stopped(run: Run, stop: BaseException) -> None:
 
 
 @acts("launch")
-def run_in_foreground(run: Run, echo: Observer) -> Run:
+def run_in_foreground(run: Run, echo: Observer, processes: int | None = None) -> Run:
     """Carry out `run` in this process, telling `echo` as well; a finished run is returned as it is.
+
+    A comparison's tasks are shared between `processes` of its own, as many as pay here by default.
 
     Raises
     ------
@@ -196,12 +201,12 @@ def run_in_foreground(run: Run, echo: Observer) -> Run:
         if status["state"] == "done":
             echo.message(f"run {run.id} is done already: its results are used")
             return run
-        if status["state"] in ACTIVE and status["pid"]:
+        if is_started(status):
             raise InputError(
                 f"run {run.id} is {status['state']} already: "
                 f"`sgm runs show {run.id}` follows it, `sgm runs cancel {run.id}` stops it"
             )
-        enqueue(run)
+        enqueue(run, "local", processes)
         run.update(**identity())
     with _terminable(run):
         carry_out(run, Both(run, echo))
@@ -212,7 +217,8 @@ def main(argv: list[str]) -> int:
     """Carry out the run named on the command line; returns the exit code."""
     run = open_run(argv[0])
     faulthandler.enable()
-    os.nice(_NICE)
+    if run.status.get("launcher") != "slurm":  # there nobody waits for this machine
+        os.nice(_NICE)
     with suppress(OSError):  # what can't be cleaned up must not keep a run from its work
         sweep()
     threading.Thread(target=_insist_on_cancelling, args=(run,), daemon=True).start()
