@@ -65,6 +65,10 @@ def actions(run: Run) -> None:
     compared = run.kind == "compare" and run.table_path("folds").exists()
     if compared and st.button("Open in Compare", icon=":material/balance:"):
         state.go("pages/compare.py", run=run.id)
+    searched = run.kind == "sweep" and run.table_path("trials").exists()
+    if searched and st.button("Open in Sweep", icon=":material/tune:"):
+        st.session_state["sweep"] = run.id
+        state.go("pages/sweep.py", dataset=run.dataset_name)
     if run.kind in run_parameters.CONFIGS and st.button(
         "Clone",
         icon=":material/content_copy:",
@@ -227,7 +231,7 @@ def details(runs: list[Run]) -> None:
         selected = chosen(runs)
         if len(selected) == 1:
             one_run(selected[0], runs)
-        trained = [run for run in selected if run.kind in run_parameters.CONFIGS]
+        trained = [run for run in selected if run.kind in state.RESULT_KINDS]
         run_list.too_many(trained, MOST_RUNS)
         trained = trained[:MOST_RUNS]
         if trained:

@@ -180,6 +180,41 @@ def compare(
     )
 
 
+def sweep(
+    data: str | Dataset,
+    space: Iterable[str],
+    observer: Observer | None = None,
+    launcher: str = "local",
+    **fields: Any,
+) -> Run:
+    """Search over settings, scored on validation donors alone, as ``sgm sweep`` does.
+
+    Parameters
+    ----------
+    data : a dataset or its name
+    space : what is searched, a field each: ``"pretrain.lr_backbone=1e-4..1e-2:log"``, ``"R=1,2,4"``
+    observer : as in `pretrain`
+    launcher : ``local``, or ``slurm`` for one job
+    fields : of `sgm_core.sweeps.config.SweepConfig`, such as ``arm="uniform"``, ``trials=30``
+
+    Returns
+    -------
+    Run
+        Its tables: trials, fold_scores, importance.
+
+    Examples
+    --------
+    >>> run = sgm_core.sweep("aml", ["R=1,2,4"], trials=3, sampler="grid")  # doctest: +SKIP
+    >>> run.read_table("trials").sort_values("score")  # doctest: +SKIP
+    """
+    from sgm_core.sweeps.config import SweepConfig
+
+    dataset = _dataset(data)
+    config = SweepConfig.from_dict({"data": dataset.name, "space": tuple(space), **fields})
+    config.require_space()
+    return carry_out("sweep", config, dataset, observer, launcher=launcher)
+
+
 def masks(
     run: str | Run, arm: str | None = None, fold: int = -1, by: str = "all", level: str = ""
 ) -> pd.DataFrame:
@@ -647,7 +682,7 @@ def carry_out(
 
     Parameters
     ----------
-    kind : pretrain, finetune or compare
+    kind : pretrain, finetune, compare or sweep
     config : its configuration
     dataset : what it works on
     observer : is told messages, progress and metrics

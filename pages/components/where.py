@@ -48,7 +48,7 @@ def draw(kind: str) -> Where:
             required=True,
         )
         processes = None
-        if launcher == "torchrun" or (launcher == "slurm" and kind != "compare"):
+        if launcher == "torchrun" or (launcher == "slurm" and kind not in ("compare", "sweep")):
             usual = max(2, len(gpus())) if launcher == "torchrun" else 1
             processes = st.number_input(
                 "Processes",

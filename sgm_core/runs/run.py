@@ -33,8 +33,10 @@ from sgm_core.saved import WHOLE
 if TYPE_CHECKING:
     import pandas as pd
 
-TRAININGS = ("pretrain", "finetune", "compare")
+TRAININGS = ("pretrain", "finetune", "compare", "sweep")
 """Kinds that keep checkpoints."""
+IN_PARTS = ("compare", "sweep")
+"""Those of many trainings, whose finished ones are kept."""
 _START_GRACE_S = 60.0  # a queued run may be without a process for this long: it is being launched
 _WRITE_EVERY_S = 0.5
 SCHEMA = 1
@@ -110,8 +112,11 @@ class Run(Observer):
     def when_resumed(self) -> str:
         """What resuming does with what an earlier attempt did, in one sentence."""
         where = self.checkpoint
-        if self.kind == "compare":
-            return "resuming goes on: finished tasks are kept, those under way go on from their checkpoints"
+        if self.kind in IN_PARTS:
+            parts = "tasks" if self.kind == "compare" else "trials"
+            return (
+                f"resuming goes on: finished {parts} are kept, those under way go on from their checkpoints"
+            )
         if where is not None:
             return f"resuming goes on from its checkpoint: {where}"
         if self.kind in TRAININGS:
@@ -239,7 +244,7 @@ class Run(Observer):
         self._attempt = None
         status = self._read_status()
         attempt = status.get("attempt", 0) + 1
-        goes_on = self.kind == "compare" or self.checkpoint is not None
+        goes_on = self.kind in IN_PARTS or self.checkpoint is not None
         self.move(
             "queued",
             attempt=attempt,
@@ -510,7 +515,7 @@ class Run(Observer):
             return found
         found["attempt"] = found["attempt"].fillna(0)
         status = self._read_status()
-        since = status.get("since", 0 if self.kind == "compare" else status.get("attempt", 0))
+        since = status.get("since", 0 if self.kind in IN_PARTS else status.get("attempt", 0))
         return worked(standing(found[found["attempt"] >= since])).drop(columns=["attempt", "elapsed"])
 
     def told_paths(self, kind: str) -> list[Path]:

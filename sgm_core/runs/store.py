@@ -40,6 +40,7 @@ KINDS = (
     "pretrain",
     "finetune",
     "compare",
+    "sweep",
     "import",
     "umap",
     "differential",

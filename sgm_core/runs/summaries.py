@@ -36,7 +36,8 @@ class Summary:
     curve : mean loss per epoch over folds and seeds, of pretraining where there is any; validation before
         training
     loss : the smallest validation loss of a pretraining, None where there is none
-    macro_f1, arm : the best mean macro F1 over folds and whose it is, None and empty before there are scores
+    macro_f1, arm : the best mean macro F1 over folds and whose it is, None and empty before there are scores;
+        of a sweep that of its best trial, on validation donors
     bytes : what its folder takes
     """
 
@@ -82,7 +83,10 @@ def _stamp(run: Run) -> str:
     status = run.status
     active = status["state"] in ACTIVE
     parts = [_VERSION, status["state"], status.get("attempt", 0), _mark(run.path / "config.json")]
-    parts += [*map(_mark, run.told_paths("metrics")), tables.stamp(run.table_path("folds"))]
+    parts += [
+        *map(_mark, run.told_paths("metrics")),
+        *(tables.stamp(run.table_path(name)) for name in ("folds", "trials")),
+    ]
     # a running worker replaces its status twice a second, and with it the time of the folder
     parts.append(int(time.time() // _SIZE_EVERY_S) if active else run.path.stat().st_mtime_ns)
     return json.dumps(parts)
@@ -135,6 +139,8 @@ def _records(run: Run) -> list[dict[str, Any]]:
 
 
 def _best_score(run: Run) -> tuple[float | None, str]:
+    if run.kind == "sweep":
+        return _best_trial(run)
     path = run.table_path("folds")
     if run.kind not in ("compare", "finetune") or not tables.stamp(path):
         return None, ""
@@ -145,6 +151,18 @@ def _best_score(run: Run) -> tuple[float | None, str]:
     means = (folds if trained.empty else trained).groupby(["arm", "scheme"])["macro_f1"].mean()
     top = means.reset_index().sort_values("macro_f1").iloc[-1]
     return float(top["macro_f1"]), str(top["arm"])
+
+
+def _best_trial(run: Run) -> tuple[float | None, str]:
+    path = run.table_path("trials")
+    if not tables.stamp(path):
+        return None, ""
+    trials = tables.read(path, ["number", "state", "score"])
+    done = trials[trials["state"] == "done"]
+    if done.empty:
+        return None, ""
+    best = done.iloc[int(done["score"].to_numpy().argmax())]
+    return float(best["score"]), f"trial {best['number']}, validation donors"
 
 
 def _loaded(text: str) -> Summary | None:

@@ -226,7 +226,6 @@ def test_of_several_graphics_cards_each_process_of_a_comparison_sees_one(monkeyp
 
 def test_torchrun_is_followed_to_its_end(few_cells) -> None:
     # Long, for it starts three processes with torch.
-    pytest.importorskip("sgm_core.runs.ranks", reason="the worker does not share a training yet")
     heard: list[str] = []
     listener = Observer()
     listener.message = heard.append  # type: ignore[method-assign]
