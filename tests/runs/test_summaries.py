@@ -98,3 +98,10 @@ def test_what_takes_long_is_left_for_the_next_time(run) -> None:
     assert summaries([run, other], at_most_s=0.0) == [None, None]
     assert None not in summaries([run, other])
     assert None not in summaries(list_runs(), at_most_s=0.0), "what is known takes no time"
+
+
+def test_what_parts_of_a_run_say_counts_too(run) -> None:
+    before = summaries([run])[0]
+    run.part("other-machine").metric(phase="pretrain", fold=2, epoch=1, validation_loss=0.1)
+    (after,) = summaries([run])
+    assert before.loss == 0.4 and after.loss == 0.1 and after.curve[0] == pytest.approx((0.8 + 0.6 + 0.1) / 3)
