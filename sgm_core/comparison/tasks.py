@@ -106,6 +106,10 @@ class TaskObserver(Observer):
         """Pass it on."""
         self.observer.metric(**values)
 
+    def pulse(self, **values: Any) -> None:
+        """Pass it on."""
+        self.observer.pulse(**values)
+
     def check(self) -> None:
         """Ask whom it stands for, and whether the system asked this process to end."""
         if _parent is not None and os.getppid() != _parent:
