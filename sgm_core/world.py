@@ -63,6 +63,9 @@ class World:
 
 ALONE = World()
 _here: World = ALONE
+_left: list[object] = []
+"""Groups that ended. One that is deleted waits for its threads with Python's lock in hand, for which one of
+them may wait: seen. So none is, and a process that was in a group ends by `os._exit`."""
 
 
 class Group(World):
@@ -143,4 +146,5 @@ def leave() -> None:
 
         _here = ALONE
         if distributed.is_initialized():
+            _left.append(distributed.group.WORLD)
             distributed.destroy_process_group()

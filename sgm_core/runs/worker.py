@@ -328,4 +328,7 @@ def _self() -> tuple[int, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if launched()[1] > 1:
+        os._exit(code)  # see `sgm_core.world`
+    sys.exit(code)
