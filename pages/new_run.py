@@ -24,11 +24,13 @@ from sgm_core.figures.palette import SCHEMES, arm_name
 from sgm_core.resources.store import list_resources
 from sgm_core.runs import parameters as run_parameters
 from sgm_core.runs.launch import launch
+from sgm_core.runs.order import places
+from sgm_core.runs.states import HIGHEST
 from sgm_core.runs.store import create_run, open_run
 from sgm_core.runs.titles import run_title
 from sgm_core.training.backbones import backbone_names, is_bundle
 
-_WIDE = ("arms", "schemes")
+_WIDE = ("arms", "schemes", "space")
 _LABELS = ("labels", "label_draws")
 _VISIBLE = {
     "compare": (
@@ -42,12 +44,23 @@ _VISIBLE = {
         "schemes",
     ),
     "pretrain": ("backbone", "weights_key", "masker", "mask_ratio", "epochs"),
+    "sweep": (
+        "backbone",
+        "pretrain.weights_key",
+        "arm",
+        "scheme",
+        "trials",
+        "sampler",
+        "folds",
+        "space",
+    ),
     "finetune": ("run", "backbone", "weights_key", "scheme", "fold", "epochs", "probe_epochs"),
 }
 _WHAT = {
     "compare": "Compare all arms",
     "pretrain": "Pretrain one model",
     "finetune": "Finetune a pretrained model",
+    "sweep": "Search over settings",
 }
 
 
@@ -64,6 +77,8 @@ def form(kind: str, dataset: Dataset) -> dict[str, Any]:
             backbone = values["backbone"] = choose_backbone(controls["backbone"], list(backbone_names()))
         hidden = fields.hidden(backbone)
         options |= {name: all_ for name, all_ in fields.options_of(kind, backbone).items() if name in _WIDE}
+        if kind == "sweep":
+            options["arm"] = fields.options_of(kind, backbone)["arms"]
         options |= further_datasets(controls, dataset) | programme_libraries(controls)
         if not any(options.get(path) for path in ("corpus", "pretrain.corpus")):
             hidden |= set(fields.CORPUS)
@@ -74,11 +89,12 @@ def form(kind: str, dataset: Dataset) -> dict[str, Any]:
         for path in _VISIBLE[kind]:
             if path in shown and path not in (*_WIDE, *_LABELS):
                 values[path] = fields.draw(shown[path], options.get(path), backbone)
-            if path == "scheme":  # a linear probe has epochs of its own
+            if path == "scheme" and kind == "finetune":  # a linear probe has epochs of its own
                 shown.pop("epochs" if values[path] == "linear-probe" else "probe_epochs")
     for path in _WIDE:
         if path in _VISIBLE[kind]:
-            values[path] = fields.draw(shown[path], options[path], backbone, format_func=wide_name)
+            named = {} if path == "space" else {"format_func": wide_name}
+            values[path] = fields.draw(shown[path], options.get(path), backbone, **named)
     if "labels" in shown:
         how_many, draws = st.columns([3, 1], gap="medium")
         with how_many:
@@ -178,11 +194,13 @@ def show_differences(kind: str, parameters: dict[str, Any], dataset: Dataset) ->
     show.table(table, "differences")
 
 
-def start(kind: str, config: Any, dataset: Dataset, place: where.Where) -> str:
+def start(kind: str, config: Any, dataset: Dataset, place: where.Where, priority: int) -> str:
     """Queue the run and return its ID."""
     source = getattr(config, "run", "")
     title = run_title(kind, dataset.name, config.to_dict(), open_run(source).title if source else "")
-    run = create_run(kind, dataset.name, config.to_dict(), title=title, device=config.device)
+    run = create_run(
+        kind, dataset.name, config.to_dict(), title=title, device=config.device, priority=priority
+    )
     launch(run, place.launcher, place.processes)
     return run.id
 
@@ -211,6 +229,9 @@ values = form(kind, dataset)
 with top:
     try:
         config: Any = run_parameters.CONFIGS[kind].from_dict(fields.collect(kind, values, dataset.name))
+        if kind == "sweep" and not config.axes:
+            st.info("Choose or type at least one field under **What is searched**.", icon=":material/tune:")
+            st.stop()
         frame.answer(recipe.sentence(config, dataset))
     except InputError as error:
         frame.refusal(error)
@@ -222,8 +243,22 @@ with frame.guard():
 if can_start:
     with st.container(horizontal=True, vertical_alignment="center"), frame.guard():
         if permit.button("launch", "Start the run", type="primary", icon=":material/play_arrow:"):
-            state.go("pages/runs.py", run=start(kind, config, dataset, place))
+            run_id = start(kind, config, dataset, place, st.session_state.get("priority", 0))
+            if kind == "sweep":
+                st.session_state["sweep"] = run_id
+                state.go("pages/sweep.py")
+            state.go("pages/runs.py", run=run_id)
         with frame.guard():
             cost_view.offer_to_measure(config, dataset)
+        if places():
+            st.number_input(
+                "Priority",
+                -HIGHEST,
+                HIGHEST,
+                0,
+                key="priority",
+                width=130,
+                help="Other runs wait: higher ones are served sooner, equal ones as they came",
+            )
     permit.note("launch")
 show_differences(kind, config.to_dict(), dataset)

@@ -48,6 +48,7 @@ def pretrain(
     observer: Observer | None = None,
     launcher: str = "local",
     processes: int | None = None,
+    priority: int = 0,
     **fields: Any,
 ) -> Run:
     """Pretrain a backbone, as ``sgm pretrain`` does.
@@ -60,6 +61,7 @@ def pretrain(
     launcher : ``local`` (this process), ``torchrun`` (several of this machine train one model) or ``slurm``,
         which returns the queued run
     processes : how many train it
+    priority : of its waiting for the device, -100 to 100; higher is sooner
     fields : of `sgm_core.training.config.PretrainConfig`, such as ``masker="uniform"``, ``fold=0``
 
     Returns
@@ -83,7 +85,9 @@ def pretrain(
 
     dataset = _dataset(data)
     config = pretrain_config(preset, data=dataset.name, **fields)
-    return carry_out("pretrain", config, dataset, observer, launcher=launcher, processes=processes)
+    return carry_out(
+        "pretrain", config, dataset, observer, launcher=launcher, processes=processes, priority=priority
+    )
 
 
 def finetune(
@@ -93,6 +97,7 @@ def finetune(
     observer: Observer | None = None,
     launcher: str = "local",
     processes: int | None = None,
+    priority: int = 0,
     **fields: Any,
 ) -> Run:
     """Train a cell-type classifier, as ``sgm finetune`` does.
@@ -101,7 +106,7 @@ def finetune(
     ----------
     source : a pretraining run or its ID; with `data`, the name of imported weights
     data : the dataset, for imported weights; a run has its own
-    preset, observer, launcher, processes : as in `pretrain`
+    preset, observer, launcher, processes, priority : as in `pretrain`
     fields : of `sgm_core.training.config.FinetuneConfig`, such as ``scheme="partial"``
 
     Returns
@@ -126,12 +131,14 @@ def finetune(
         run = _run(source)
         dataset = _dataset(run.dataset_name)
         config = finetune_config(run.parameters.get("backbone", ""), preset, run=run.id, **fields)
-        return carry_out("finetune", config, dataset, observer, run.title, launcher, processes)
+        return carry_out("finetune", config, dataset, observer, run.title, launcher, processes, priority)
     if not isinstance(source, str):
         raise InputError(f"run {source.id} has a dataset of its own: leave `data` out")
     dataset = _dataset(data)
     config = finetune_config(source, preset, data=dataset.name, **fields)
-    return carry_out("finetune", config, dataset, observer, launcher=launcher, processes=processes)
+    return carry_out(
+        "finetune", config, dataset, observer, launcher=launcher, processes=processes, priority=priority
+    )
 
 
 def compare(
@@ -139,6 +146,7 @@ def compare(
     observer: Observer | None = None,
     launcher: str = "local",
     processes: int | None = None,
+    priority: int = 0,
     **fields: Any,
 ) -> Run:
     """Compare every arm, scheme and baseline over donor folds, as ``sgm compare`` does.
@@ -149,7 +157,7 @@ def compare(
     Parameters
     ----------
     data : a dataset or its name
-    observer : as in `pretrain`
+    observer, priority : as in `pretrain`
     launcher, processes : ``local`` works on as many tasks at once; ``slurm`` makes each a job
     fields : of `sgm_core.comparison.config.CompareConfig`, such as ``folds=5``, ``seeds=3``,
         ``pretrain={"epochs": 2}``
@@ -167,7 +175,44 @@ def compare(
 
     dataset = _dataset(data)
     config = CompareConfig.from_dict({"data": dataset.name, **fields})
-    return carry_out("compare", config, dataset, observer, launcher=launcher, processes=processes)
+    return carry_out(
+        "compare", config, dataset, observer, launcher=launcher, processes=processes, priority=priority
+    )
+
+
+def sweep(
+    data: str | Dataset,
+    space: Iterable[str],
+    observer: Observer | None = None,
+    launcher: str = "local",
+    **fields: Any,
+) -> Run:
+    """Search over settings, scored on validation donors alone, as ``sgm sweep`` does.
+
+    Parameters
+    ----------
+    data : a dataset or its name
+    space : what is searched, a field each: ``"pretrain.lr_backbone=1e-4..1e-2:log"``, ``"R=1,2,4"``
+    observer : as in `pretrain`
+    launcher : ``local``, or ``slurm`` for one job
+    fields : of `sgm_core.sweeps.config.SweepConfig`, such as ``arm="uniform"``, ``trials=30``
+
+    Returns
+    -------
+    Run
+        Its tables: trials, fold_scores, importance.
+
+    Examples
+    --------
+    >>> run = sgm_core.sweep("aml", ["R=1,2,4"], trials=3, sampler="grid")  # doctest: +SKIP
+    >>> run.read_table("trials").sort_values("score")  # doctest: +SKIP
+    """
+    from sgm_core.sweeps.config import SweepConfig
+
+    dataset = _dataset(data)
+    config = SweepConfig.from_dict({"data": dataset.name, "space": tuple(space), **fields})
+    config.require_space()
+    return carry_out("sweep", config, dataset, observer, launcher=launcher)
 
 
 def masks(
@@ -629,6 +674,7 @@ def carry_out(
     source: str = "",
     launcher: str = "local",
     processes: int | None = None,
+    priority: int = 0,
 ) -> Run:
     """Carry out a configuration, for the functions above and the command line.
 
@@ -636,13 +682,14 @@ def carry_out(
 
     Parameters
     ----------
-    kind : pretrain, finetune or compare
+    kind : pretrain, finetune, compare or sweep
     config : its configuration
     dataset : what it works on
     observer : is told messages, progress and metrics
     source : title of the pretraining that a finetuning starts from
     launcher : ``local``, ``torchrun`` or ``slurm``
     processes : how many work on it; by default what pays on this machine, and one under Slurm
+    priority : of its waiting for the device, -100 to 100; higher is sooner
 
     Raises
     ------
@@ -669,7 +716,7 @@ def carry_out(
             observer.message(warning)
     parameters = config.to_dict()
     title = run_title(kind, dataset.name, parameters, source)
-    run = create_run(kind, dataset.name, parameters, title, device=parameters["device"])
+    run = create_run(kind, dataset.name, parameters, title, device=parameters["device"], priority=priority)
     if launcher == "local":
         return _finished(run, observer, processes)
     observer.message(f"run {run.id}")

@@ -48,7 +48,7 @@ def draw(kind: str) -> Where:
             required=True,
         )
         processes = None
-        if launcher == "torchrun" or (launcher == "slurm" and kind != "compare"):
+        if launcher == "torchrun" or (launcher == "slurm" and kind not in ("compare", "sweep")):
             usual = max(2, len(gpus())) if launcher == "torchrun" else 1
             processes = st.number_input(
                 "Processes",
@@ -62,7 +62,7 @@ def draw(kind: str) -> Where:
     st.caption((_HOW_COMPARED if kind == "compare" else _HOW)[launcher])
     missing = LAUNCHERS[launcher].missing()
     if missing is not None:
-        st.info(escape(f"{missing[0].upper()}{missing[1:]}."), icon=":material/lan:")
+        st.info(escape(f"{LAUNCHERS[launcher].label} can't be used here: {missing}."), icon=":material/lan:")
     elif launcher == "slurm":
         return Where(launcher, processes, _settings())
     return Where(launcher, processes, missing is None)

@@ -6,7 +6,7 @@ from sgm_core import home
 from sgm_core.access import acts
 from sgm_core.errors import InputError
 from sgm_core.runs.launch import launch
-from sgm_core.runs.run import Run
+from sgm_core.runs.run import IN_PARTS, Run
 from sgm_core.runs.store import open_run
 from sgm_core.saved import ACCEPTED
 from sgm_core.saved import FOLDER as STATE
@@ -40,15 +40,15 @@ def resume_run(
     Raises
     ------
     InputError
-        If the run is active or done, or `anew` is asked of a comparison, whose tasks are kept or made again
-        by themselves.
+        If the run is active or done, or `anew` is asked of a comparison or a sweep, whose parts are kept or
+        made again by themselves.
     """
     run = open_run(run_id)
     state = run.state
     if state == "done":
         raise InputError(f"run {run.id} is done: there is nothing to resume")
-    if anew and run.kind == "compare":
-        raise InputError("a comparison keeps its finished tasks: to start over, delete it and ask again")
+    if anew and run.kind in IN_PARTS:
+        raise InputError(f"a {run.kind} run keeps its finished parts: to start over, delete it and ask again")
     if (anew or other_code) and not run.active:
         with run.locked("launch"):
             if anew:

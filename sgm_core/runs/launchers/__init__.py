@@ -41,7 +41,9 @@ def check_launcher(name: str, processes: int | None, kind: str) -> None:
         raise InputError(f"a run of kind {kind!r} can't be launched by {name}: {launcher.why_not(kind)}")
     if name == "local" and processes not in (None, 1) and kind != "compare":
         raise InputError(f"{processes} processes train one model under --launcher torchrun, or slurm")
-    if name == "slurm" and processes not in (None, 1) and kind == "compare":
-        raise InputError("the tasks of a comparison are jobs of their own under Slurm: leave processes out")
+    if processes not in (None, 1) and kind == "sweep":
+        raise InputError("the trials of a sweep are done one after the other: leave processes out")
+    if name == "slurm" and processes not in (None, 1) and kind not in LAUNCHERS["torchrun"].kinds:
+        raise InputError(f"a run of kind {kind!r} has one process a job under Slurm: leave processes out")
     if missing := launcher.missing():
         raise InputError(missing)

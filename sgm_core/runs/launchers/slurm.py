@@ -40,7 +40,7 @@ class Slurm(Launcher):
 
     name = "slurm"
     label = "Slurm"
-    kinds = ("pretrain", "finetune", "compare")
+    kinds = ("pretrain", "finetune", "compare", "sweep")
     queues = False
 
     def missing(self) -> str | None:
