@@ -236,7 +236,7 @@ class Loop(Generic[_Made]):
             took = time.perf_counter() - self._started
             return self.together.measure(self.task.end_epoch, self.epoch, took)
         except Cancelled:
-            if self.keeper is not None:
+            if self.keeper is not None and self.world.size == 1:  # else the others are elsewhere
                 self.step = steps
                 self._keep()
             raise
