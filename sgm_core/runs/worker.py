@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _STOP_GRACE_S = 8.0  # for a step; Docker kills after 10 s, Slurm after 30 s, systemd after 90 s
+_TWICE_S = 2.0  # one stop is told twice by Slurm, or torchrun: to all processes, and by who started them
 _SET_UP_GRACE_S = 1.0
 _NICE = 10  # the dashboard answers at once while a run computes
 
@@ -193,7 +194,9 @@ def _stopped(run: Run, stop: BaseException) -> None:
         return
     why = f"{'paused' if isinstance(stop, Paused) else stop}; {run.when_resumed}"
     run.message(why)
-    run.finish("paused", why)
+    if isinstance(stop, Paused) or run.status.get("launcher") != "slurm":
+        run.finish("paused", why)
+    # else its job knows whether it is queued again
 
 
 @acts("launch")
@@ -280,7 +283,8 @@ def _terminable(run: Run) -> Iterator[None]:
     def stop(number: int, _: object) -> None:
         if run.cancel_asked() is not None:
             raise Cancelled(f"run {run.id} was cancelled")
-        if run.asked(STOP) is None and number == signal.SIGTERM:
+        said = run.asked(STOP)
+        if number == signal.SIGTERM and (said is None or said < _TWICE_S):
             with suppress(OSError):
                 run.ask(STOP)  # the work, in all its processes, sees it as its step is done
                 signal.setitimer(signal.ITIMER_REAL, _STOP_GRACE_S)

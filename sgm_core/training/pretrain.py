@@ -372,6 +372,8 @@ class Pretraining(Task[Batch]):
 
     def counted(self) -> list[Tensor]:
         """Return the sums of the epoch, and the counts of the masks."""
+        # a process that had none of the cells so far has not moved its counts yet
+        self.counter.sums = self.counter.sums.to(self.device)
         return [self._sums, self._counted, self.counter.sums]
 
     def cell_names(self, rows: np.ndarray) -> list[str]:
