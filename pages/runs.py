@@ -192,6 +192,8 @@ def listed() -> None:
     """Draw the headline and the list; drawn again now and then, and nothing else of the page with it."""
     with frame.guard():
         runs = state.runs(kinds=None)
+        if not runs:  # somebody has deleted the last one
+            st.rerun()
         frame.answer(run_facts.headline(runs))
         found = run_list.filters(runs)
         complete = run_list.table(found, chosen(runs))
