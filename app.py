@@ -13,6 +13,7 @@ pages = {
     "Train": [
         st.Page("pages/new_run.py", title="New run", icon=":material/add_circle:"),
         st.Page("pages/runs.py", title="Runs", icon=":material/monitoring:"),
+        st.Page("pages/sweep.py", title="Sweep", icon=":material/tune:"),
         st.Page("pages/compare.py", title="Compare", icon=":material/balance:"),
     ],
     "Explore": [

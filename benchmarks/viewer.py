@@ -1,6 +1,7 @@
 """One person's session with a running dashboard, without a browser: its WebSocket and its messages."""
 
 import json
+import socket
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -28,6 +29,7 @@ class Drawn:
     n_bytes : all messages together
     text : all of them as text, to look for something in
     uploaders : the widgets that take files
+    sent_to : the address that the browser is to open, for a login
     pages : names in the address of the pages that the navigation shows, by their titles
     """
 
@@ -35,6 +37,7 @@ class Drawn:
     n_bytes: int = 0
     text: str = ""
     uploaders: list[str] = field(default_factory=list)
+    sent_to: str = ""
     pages: dict[str, str] = field(default_factory=dict)
 
 
@@ -51,12 +54,22 @@ class Viewer:
         A signed login (`login_cookie`), if any.
     origin
         Where the page that asks says it comes from; by default the dashboard itself.
+    through
+        Host and port to connect to in place of those of `url`, as a proxy would.
     """
 
-    def __init__(self, url: str, query: str = "", cookie: str = "", origin: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        query: str = "",
+        cookie: str = "",
+        origin: str | None = None,
+        through: tuple[str, int] | None = None,
+    ) -> None:
         where = urlparse(url)
         self.query, self.session_id = query, ""
         self.hashes: dict[str, str] = {}
+        self.buttons: dict[str, str] = {}
         self.token = generate_xsrf_token_string()
         cookies = f"{XSRF_COOKIE_NAME}={self.token}" + (f"; {USER_COOKIE_NAME}={cookie}" if cookie else "")
         self.cookies = cookies
@@ -65,12 +78,20 @@ class Viewer:
             origin=origin or f"{where.scheme}://{where.netloc}",
             subprotocols=["streamlit", self.token],
             additional_headers={"Cookie": cookies},
+            sock=socket.create_connection(through) if through else None,
             max_size=None,
             open_timeout=PATIENCE_S,
             compression=None,
             proxy=None,
         )
         self.first = self.open("")
+
+    def press(self, label: str) -> str:
+        """Press a button of the page drawn last; returns where the browser is sent to, if anywhere."""
+        wish = BackMsg()
+        wish.rerun_script.query_string = self.query
+        wish.rerun_script.widget_states.widgets.add(id=self.buttons[label], trigger_value=True)
+        return self._wait(wish).sent_to
 
     def open(self, page: str, query: str | None = None, uploaded: tuple[str, str] | None = None) -> Drawn:
         """Go to a page by its name in the address (``masked_genes``), and wait until its script has ended.
@@ -111,6 +132,10 @@ class Viewer:
                 texts.append(str(message.delta))
                 if message.delta.new_element.HasField("file_uploader"):
                     drawn.uploaders.append(message.delta.new_element.file_uploader.id)
+                if message.delta.new_element.HasField("button"):
+                    self.buttons[message.delta.new_element.button.label] = message.delta.new_element.button.id
+            elif kind == "auth_redirect":
+                drawn.sent_to = message.auth_redirect.url
             elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                 break
         drawn.seconds = time.perf_counter() - began

@@ -26,7 +26,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 rows = read_actions(_MOST, (who or "").strip(), (action or "").strip())
 with answer_line:
     if not rows:
-        frame.answer("Nothing of that was done yet.")
+        frame.answer("Nothing of that kind was done yet." if who or action else "Nothing was done yet.")
     else:
         refused = sum(row["outcome"] == "refused" for row in rows)
         people = len({row["who"] for row in rows})

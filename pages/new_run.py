@@ -4,7 +4,19 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components import clone, cost_view, fields, frame, permit, recipe, show, state, weights_note, words
+from pages.components import (
+    clone,
+    cost_view,
+    fields,
+    frame,
+    permit,
+    recipe,
+    show,
+    state,
+    weights_note,
+    where,
+    words,
+)
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
 from sgm_core.escape import escape
@@ -16,7 +28,7 @@ from sgm_core.runs.store import create_run, open_run
 from sgm_core.runs.titles import run_title
 from sgm_core.training.backbones import backbone_names, is_bundle
 
-_WIDE = ("arms", "schemes")
+_WIDE = ("arms", "schemes", "space")
 _LABELS = ("labels", "label_draws")
 _VISIBLE = {
     "compare": (
@@ -30,12 +42,23 @@ _VISIBLE = {
         "schemes",
     ),
     "pretrain": ("backbone", "weights_key", "masker", "mask_ratio", "epochs"),
+    "sweep": (
+        "backbone",
+        "pretrain.weights_key",
+        "arm",
+        "scheme",
+        "trials",
+        "sampler",
+        "folds",
+        "space",
+    ),
     "finetune": ("run", "backbone", "weights_key", "scheme", "fold", "epochs", "probe_epochs"),
 }
 _WHAT = {
     "compare": "Compare all arms",
     "pretrain": "Pretrain one model",
     "finetune": "Finetune a pretrained model",
+    "sweep": "Search over settings",
 }
 
 
@@ -52,6 +75,8 @@ def form(kind: str, dataset: Dataset) -> dict[str, Any]:
             backbone = values["backbone"] = choose_backbone(controls["backbone"], list(backbone_names()))
         hidden = fields.hidden(backbone)
         options |= {name: all_ for name, all_ in fields.options_of(kind, backbone).items() if name in _WIDE}
+        if kind == "sweep":
+            options["arm"] = fields.options_of(kind, backbone)["arms"]
         options |= further_datasets(controls, dataset) | programme_libraries(controls)
         if not any(options.get(path) for path in ("corpus", "pretrain.corpus")):
             hidden |= set(fields.CORPUS)
@@ -62,11 +87,12 @@ def form(kind: str, dataset: Dataset) -> dict[str, Any]:
         for path in _VISIBLE[kind]:
             if path in shown and path not in (*_WIDE, *_LABELS):
                 values[path] = fields.draw(shown[path], options.get(path), backbone)
-            if path == "scheme":  # a linear probe has epochs of its own
+            if path == "scheme" and kind == "finetune":  # a linear probe has epochs of its own
                 shown.pop("epochs" if values[path] == "linear-probe" else "probe_epochs")
     for path in _WIDE:
         if path in _VISIBLE[kind]:
-            values[path] = fields.draw(shown[path], options[path], backbone, format_func=wide_name)
+            named = {} if path == "space" else {"format_func": wide_name}
+            values[path] = fields.draw(shown[path], options.get(path), backbone, **named)
     if "labels" in shown:
         how_many, draws = st.columns([3, 1], gap="medium")
         with how_many:
@@ -166,12 +192,12 @@ def show_differences(kind: str, parameters: dict[str, Any], dataset: Dataset) ->
     show.table(table, "differences")
 
 
-def start(kind: str, config: Any, dataset: Dataset) -> str:
+def start(kind: str, config: Any, dataset: Dataset, place: where.Where) -> str:
     """Queue the run and return its ID."""
     source = getattr(config, "run", "")
     title = run_title(kind, dataset.name, config.to_dict(), open_run(source).title if source else "")
     run = create_run(kind, dataset.name, config.to_dict(), title=title, device=config.device)
-    launch(run)
+    launch(run, place.launcher, place.processes)
     return run.id
 
 
@@ -199,17 +225,26 @@ values = form(kind, dataset)
 with top:
     try:
         config: Any = run_parameters.CONFIGS[kind].from_dict(fields.collect(kind, values, dataset.name))
+        if kind == "sweep" and not config.axes:
+            st.info("Choose or type at least one field under **What is searched**.", icon=":material/tune:")
+            st.stop()
         frame.answer(recipe.sentence(config, dataset))
     except InputError as error:
         frame.refusal(error)
         st.stop()
 can_start = False
+place = where.draw(kind)
 with frame.guard():
-    can_start = cost_view.show(kind, config, dataset)
+    can_start = cost_view.show(kind, config, dataset, place.launcher) and place.ready
 if can_start:
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center"), frame.guard():
         if permit.button("launch", "Start the run", type="primary", icon=":material/play_arrow:"):
-            state.go("pages/runs.py", run=start(kind, config, dataset))
+            run_id = start(kind, config, dataset, place)
+            if kind == "sweep":
+                st.session_state["sweep"] = run_id
+                state.go("pages/sweep.py")
+            state.go("pages/runs.py", run=run_id)
         with frame.guard():
             cost_view.offer_to_measure(config, dataset)
+    permit.note("launch")
 show_differences(kind, config.to_dict(), dataset)

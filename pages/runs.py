@@ -10,6 +10,7 @@ from sgm_core.escape import escape
 from sgm_core.runs import EXPORTED
 from sgm_core.runs import parameters as run_parameters
 from sgm_core.runs.carry import export_size, packed_run
+from sgm_core.runs.launchers import launcher_of
 from sgm_core.runs.resume import resume_run
 from sgm_core.runs.run import PAUSE, TRAININGS
 from sgm_core.runs.store import ACTIVE, ENDED, Run, cancel_run, pause_run
@@ -109,6 +110,10 @@ def actions(run: Run) -> None:
         compared = run.kind == "compare" and run.table_path("folds").exists()
         if compared and st.button("Open in Compare", icon=":material/balance:"):
             state.go("pages/compare.py", run=run.id)
+        searched = run.kind == "sweep" and run.table_path("trials").exists()
+        if searched and st.button("Open in Sweep", icon=":material/tune:"):
+            st.session_state["sweep"] = run.id
+            state.go("pages/sweep.py", dataset=run.dataset_name)
         if run.kind in run_parameters.CONFIGS and st.button(
             "Clone",
             icon=":material/content_copy:",
@@ -171,6 +176,8 @@ def one_run(run: Run) -> None:
         if run.state not in ACTIVE:
             stamp = words.ago(run.status.get("finished"))
             st.caption(f"{stamp} · {words.size(run.size())} on disk · {escape(run.id)}")
+        elif run.state == "running" and (who := launcher_of(run.status).named(run.status)):
+            st.caption(escape(who))
     run_facts.progress_bar(run)
     if run.state in ("failed", "lost"):
         st.error(escape(run.status.get("error") or "It ended without saying why; the log may tell."))
@@ -221,7 +228,7 @@ def body() -> None:
             st.caption(f"{words.size(sum(run_facts.sizes(tuple(run.id for run in runs))))} on disk in all")
         if len(selected) == 1:
             one_run(selected[0])
-        trained = [run for run in selected if run.kind in run_parameters.CONFIGS]
+        trained = [run for run in selected if run.kind in state.RESULT_KINDS]
         if trained:
             live.curves_with_controls(trained)
             st.subheader("Are the masks guided at all?", anchor=False)
@@ -236,6 +243,9 @@ def body() -> None:
             name = f"Log of {escape(words.run_label(run))}" if len(selected) > 1 else "Log"
             with st.expander(name, expanded=run.state == "failed"):
                 st.code(run.log_tail(200) or "Nothing yet.", None, height=260)
+                for path in launcher_of(run.status).logs(run):
+                    if run.state in ("failed", "lost") and path.stat().st_size:
+                        st.caption(f"What its job printed: {escape(str(path))}")
         deleted()
         if not any(run.state in ACTIVE for run in runs) and st.session_state.pop("runs-live", False):
             st.rerun()

@@ -20,6 +20,7 @@ _PUBLIC = {
             "pretrain",
             "review_queue",
             "split",
+            "sweep",
             "umap",
             "verdict",
             "write_report",

@@ -43,15 +43,23 @@ def split(data: str | Dataset, folds: int = 5, label: str | None = None, scheme:
 
 
 def pretrain(
-    data: str | Dataset, preset: str = "sgm", observer: Observer | None = None, **fields: Any
+    data: str | Dataset,
+    preset: str = "sgm",
+    observer: Observer | None = None,
+    launcher: str = "local",
+    processes: int | None = None,
+    **fields: Any,
 ) -> Run:
-    """Pretrain a backbone in this process, as ``sgm pretrain`` does.
+    """Pretrain a backbone, as ``sgm pretrain`` does.
 
     Parameters
     ----------
     data : a dataset or its name
     preset : ``sgm``, ``paper`` or ``authors``
     observer : is told messages, progress and metrics
+    launcher : ``local`` (this process), ``torchrun`` (several of this machine train one model) or ``slurm``,
+        which returns the queued run
+    processes : how many train it
     fields : of `sgm_core.training.config.PretrainConfig`, such as ``masker="uniform"``, ``fold=0``
 
     Returns
@@ -74,7 +82,8 @@ def pretrain(
     from sgm_core.training.config import pretrain_config
 
     dataset = _dataset(data)
-    return carry_out("pretrain", pretrain_config(preset, data=dataset.name, **fields), dataset, observer)
+    config = pretrain_config(preset, data=dataset.name, **fields)
+    return carry_out("pretrain", config, dataset, observer, launcher=launcher, processes=processes)
 
 
 def finetune(
@@ -82,15 +91,17 @@ def finetune(
     data: str | Dataset | None = None,
     preset: str = "sgm",
     observer: Observer | None = None,
+    launcher: str = "local",
+    processes: int | None = None,
     **fields: Any,
 ) -> Run:
-    """Train a cell-type classifier in this process, as ``sgm finetune`` does.
+    """Train a cell-type classifier, as ``sgm finetune`` does.
 
     Parameters
     ----------
     source : a pretraining run or its ID; with `data`, the name of imported weights
     data : the dataset, for imported weights; a run has its own
-    preset, observer : as in `pretrain`
+    preset, observer, launcher, processes : as in `pretrain`
     fields : of `sgm_core.training.config.FinetuneConfig`, such as ``scheme="partial"``
 
     Returns
@@ -115,15 +126,21 @@ def finetune(
         run = _run(source)
         dataset = _dataset(run.dataset_name)
         config = finetune_config(run.parameters.get("backbone", ""), preset, run=run.id, **fields)
-        return carry_out("finetune", config, dataset, observer, run.title)
+        return carry_out("finetune", config, dataset, observer, run.title, launcher, processes)
     if not isinstance(source, str):
         raise InputError(f"run {source.id} has a dataset of its own: leave `data` out")
     dataset = _dataset(data)
     config = finetune_config(source, preset, data=dataset.name, **fields)
-    return carry_out("finetune", config, dataset, observer)
+    return carry_out("finetune", config, dataset, observer, launcher=launcher, processes=processes)
 
 
-def compare(data: str | Dataset, observer: Observer | None = None, **fields: Any) -> Run:
+def compare(
+    data: str | Dataset,
+    observer: Observer | None = None,
+    launcher: str = "local",
+    processes: int | None = None,
+    **fields: Any,
+) -> Run:
     """Compare every arm, scheme and baseline over donor folds, as ``sgm compare`` does.
 
     The same call goes on where an earlier one was stopped. It starts processes: a script needs
@@ -133,6 +150,7 @@ def compare(data: str | Dataset, observer: Observer | None = None, **fields: Any
     ----------
     data : a dataset or its name
     observer : as in `pretrain`
+    launcher, processes : ``local`` works on as many tasks at once; ``slurm`` makes each a job
     fields : of `sgm_core.comparison.config.CompareConfig`, such as ``folds=5``, ``seeds=3``,
         ``pretrain={"epochs": 2}``
 
@@ -148,7 +166,43 @@ def compare(data: str | Dataset, observer: Observer | None = None, **fields: Any
     from sgm_core.comparison.config import CompareConfig
 
     dataset = _dataset(data)
-    return carry_out("compare", CompareConfig.from_dict({"data": dataset.name, **fields}), dataset, observer)
+    config = CompareConfig.from_dict({"data": dataset.name, **fields})
+    return carry_out("compare", config, dataset, observer, launcher=launcher, processes=processes)
+
+
+def sweep(
+    data: str | Dataset,
+    space: Iterable[str],
+    observer: Observer | None = None,
+    launcher: str = "local",
+    **fields: Any,
+) -> Run:
+    """Search over settings, scored on validation donors alone, as ``sgm sweep`` does.
+
+    Parameters
+    ----------
+    data : a dataset or its name
+    space : what is searched, a field each: ``"pretrain.lr_backbone=1e-4..1e-2:log"``, ``"R=1,2,4"``
+    observer : as in `pretrain`
+    launcher : ``local``, or ``slurm`` for one job
+    fields : of `sgm_core.sweeps.config.SweepConfig`, such as ``arm="uniform"``, ``trials=30``
+
+    Returns
+    -------
+    Run
+        Its tables: trials, fold_scores, importance.
+
+    Examples
+    --------
+    >>> run = sgm_core.sweep("aml", ["R=1,2,4"], trials=3, sampler="grid")  # doctest: +SKIP
+    >>> run.read_table("trials").sort_values("score")  # doctest: +SKIP
+    """
+    from sgm_core.sweeps.config import SweepConfig
+
+    dataset = _dataset(data)
+    config = SweepConfig.from_dict({"data": dataset.name, "space": tuple(space), **fields})
+    config.require_space()
+    return carry_out("sweep", config, dataset, observer, launcher=launcher)
 
 
 def masks(
@@ -603,42 +657,67 @@ def _there(run: Run, name: str, found: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def carry_out(
-    kind: str, config: Settings, dataset: Dataset, observer: Observer | None = None, source: str = ""
+    kind: str,
+    config: Settings,
+    dataset: Dataset,
+    observer: Observer | None = None,
+    source: str = "",
+    launcher: str = "local",
+    processes: int | None = None,
 ) -> Run:
-    """Carry out a configuration in this process, for the functions above and the command line.
+    """Carry out a configuration, for the functions above and the command line.
+
+    In this process, in several under torchrun, or under Slurm: then it returns as soon as that is asked for.
 
     Parameters
     ----------
-    kind : pretrain, finetune or compare
+    kind : pretrain, finetune, compare or sweep
     config : its configuration
     dataset : what it works on
     observer : is told messages, progress and metrics
     source : title of the pretraining that a finetuning starts from
+    launcher : ``local``, ``torchrun`` or ``slurm``
+    processes : how many work on it; by default what pays on this machine, and one under Slurm
 
     Raises
     ------
     InputError
-        If it can't fit into this machine's memory, with what would; it is not started then.
+        If it can't fit into this machine's memory, or that of a job, with what would; it is not started then.
+        If the launcher is not at hand here, or does not go with the run.
     """
     from sgm_core.estimate.fit import require_fit, warnings
     from sgm_core.estimate.measured import kept
+    from sgm_core.runs.follow import follow
+    from sgm_core.runs.launch import launch
+    from sgm_core.runs.launchers import check_launcher
     from sgm_core.runs.store import create_run
     from sgm_core.runs.titles import run_title
 
     observer = observer or _silent()
-    for warning in warnings(require_fit(config, dataset, kept(config, dataset))):
-        observer.message(warning)
+    check_launcher(launcher, processes, kind)
+    if launcher == "slurm":  # another machine's memory
+        from sgm_core.runs.launchers.slurm_settings import require_job_memory
+
+        require_job_memory(config, dataset)
+    else:
+        for warning in warnings(require_fit(config, dataset, kept(config, dataset))):
+            observer.message(warning)
     parameters = config.to_dict()
     title = run_title(kind, dataset.name, parameters, source)
-    return _finished(create_run(kind, dataset.name, parameters, title, device=parameters["device"]), observer)
+    run = create_run(kind, dataset.name, parameters, title, device=parameters["device"])
+    if launcher == "local":
+        return _finished(run, observer, processes)
+    observer.message(f"run {run.id}")
+    launch(run, launcher, processes)
+    return run if launcher == "slurm" else follow(run, observer)
 
 
-def _finished(run: Run, observer: Observer | None) -> Run:
+def _finished(run: Run, observer: Observer | None, processes: int | None = None) -> Run:
     from sgm_core.runs.worker import run_in_foreground
 
     observer = observer or _silent()
     observer.message(f"run {run.id}")
-    return run_in_foreground(run, observer)
+    return run_in_foreground(run, observer, processes)
 
 
 def _silent() -> Observer:

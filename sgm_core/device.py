@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from sgm_core.errors import InputError
+from sgm_core.world import world
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,7 @@ class Memory:
     total: int
     free: int
     what: str
+    whose: str = "this machine"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ def gpus() -> tuple[Gpu, ...]:
     if not _torch_knows_gpus():
         return ()
     return _visible(os.environ.get("CUDA_VISIBLE_DEVICES"), int(time.monotonic() // _FRESH_S))
+
+
+def visible_cards() -> list[str]:
+    """Return the names under which ``CUDA_VISIBLE_DEVICES`` shows one of the cards each to a process."""
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [part.strip() for part in wanted.split(",")] if wanted is not None else []
+    return [names[number] if wanted is not None else str(number) for number in range(len(gpus()))]
 
 
 def device_name(device: str) -> str:
@@ -88,10 +97,12 @@ def memory(device: str) -> Memory:
 def pick_device(name: str) -> torch.device:
     """Return the torch device that `name` (auto, cpu, cuda, cuda:N) means here.
 
+    Of processes that train together each has the GPU of its number on the machine.
+
     Raises
     ------
     InputError
-        If a GPU is asked for that this machine does not have.
+        If a GPU is asked for that this machine does not have, or one for several processes.
     """
     import torch
 
@@ -99,6 +110,12 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(device_name(name))
     except RuntimeError as error:
         raise InputError(f"device {name!r} is not known: use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and world().size > 1:
+        if name not in ("auto", "cuda"):
+            raise InputError(
+                f"device is {name!r} and {world().size} processes train: give cuda, one GPU for each"
+            )
+        device = torch.device("cuda", world().local_rank)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(
             f"device {name!r} is not on this machine ({torch.cuda.device_count()} GPUs): use auto or cpu"

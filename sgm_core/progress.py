@@ -41,3 +41,25 @@ class Observer:
 
     def check(self) -> None:
         """Raise `sgm_core.errors.Cancelled` if the user asked for the work to stop."""
+
+
+class Part(Observer):
+    """Passes on the progress of one part out of several, and whether to stop; nothing else.
+
+    Parameters
+    ----------
+    observer : who is told
+    number, count : which part it is, counted from 0, and of how many
+    what : what is said of it; by default what the part itself says
+    """
+
+    def __init__(self, observer: Observer, number: int, count: int, what: str = "") -> None:
+        self.observer, self.number, self.count, self.what = observer, number, count, what
+
+    def progress(self, done: float, total: float, what: str = "") -> None:
+        """Say what is done of all parts."""
+        self.observer.progress(self.number + done / max(total, 1e-9), self.count, self.what or what)
+
+    def check(self) -> None:
+        """Ask whom it stands for."""
+        self.observer.check()

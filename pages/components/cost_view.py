@@ -1,5 +1,7 @@
 """What a run will take, on New run: by a formula at once, measured on request, refused if it can't fit."""
 
+import sys
+
 import streamlit as st
 
 from pages.components import fields, frame, permit, words
@@ -9,16 +11,27 @@ from sgm_core.estimate import fit
 from sgm_core.estimate.measured import kept, worth_again
 from sgm_core.estimate.run import Estimate, estimate_run
 from sgm_core.runs import measure
+from sgm_core.runs.launchers.slurm_settings import more_memory, slurm_settings
 from sgm_core.training.config import Settings
 
 
-def show(kind: str, config: Settings, dataset: Dataset) -> bool:
+def show(kind: str, config: Settings, dataset: Dataset, launcher: str = "local") -> bool:
     """Show the estimate of a run; return whether it can start."""
     estimate = estimate_run(config, dataset, kept(config, dataset))
+    jobs = launcher == "slurm"
+    if jobs:
+        estimate = fit.in_job(estimate, slurm_settings().memory_bytes)
     time, memory = words.duration(estimate.seconds), words.size(estimate.memory_bytes)
-    st.markdown(f"Takes about **{time}** and **{memory}** of memory: {escape(estimate.basis)}.")
+    if jobs and kind == "compare":
+        basis = f"all its tasks, one after the other at this machine's speed; {estimate.basis}"
+        st.markdown(f"Takes about **{time}** of jobs and **{memory}** of memory in each: {escape(basis)}.")
+    else:
+        st.markdown(f"Takes about **{time}** and **{memory}** of memory: {escape(estimate.basis)}.")
     _numbers(estimate)
     reason = fit.problem(estimate)
+    if reason is not None and jobs:
+        st.error(f"This run would not fit: {escape(f'{reason}; {more_memory()}')}.", icon=":material/block:")
+        return False
     if reason is not None:
         _refuse(kind, config, dataset, estimate, reason)
         return False
@@ -33,6 +46,8 @@ def _numbers(estimate: Estimate) -> None:
     several = estimate.processes
     processes = f", in {several} processes" if several > 1 else ""
     free = f"of {words.size(host.total)}, {words.size(host.free)} free now{processes}"
+    if host.whose != "this machine":
+        free = f"of {words.size(host.total)} that {host.whose} has" if host.total < sys.maxsize else ""
     cells = f"{estimate.cells:,} cells at {_rate(estimate.cells_per_s)}"
     disk = f", {words.size(estimate.disk_bytes)} of disk" if estimate.disk_bytes else ""
     with st.grid(4, min_column_width=180, gap="medium"):
@@ -48,7 +63,8 @@ def _numbers(estimate: Estimate) -> None:
 def _number(label: str, value: str, detail: str) -> None:
     with st.container(gap="xxsmall"):
         st.metric(label, value)
-        st.caption(detail)
+        if detail:
+            st.caption(detail)
 
 
 def _what(estimate: Estimate) -> str:

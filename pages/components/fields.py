@@ -47,9 +47,18 @@ _LABELS = {
     "label_draws": "Draws of the labelled cells",
     "subset": "Latents that score a cell",
     "subset_per": "Subset drawn per",
+    "space": "What is searched",
 }
 
 
+SPACE = (
+    "pretrain.lr_backbone=1e-4..1e-2:log",
+    "pretrain.mask_ratio=0.15..0.6",
+    "pretrain.epochs=2..12",
+    "pretrain.subset=1,2,4",
+    "finetune.lr=1e-4..1e-2:log",
+)
+"""Fields and ranges that the form of a sweep suggests; others can be typed."""
 LABELS = ("10", "30", "100", "all")
 """Numbers of labelled cells a class that the form offers; others can be typed."""
 CORPUS = ("corpus", "corpus_genes")
@@ -193,6 +202,20 @@ def draw(control: Control, options: list[Any] | None = None, backbone: str = "",
                 "A lab has few labelled cells of its own: Compare shows F1 against their number. "
                 "Choose numbers or type them."
             )
+        elif control.path == "space":
+            typed = st.multiselect(
+                options=[
+                    *SPACE,
+                    *(one for one in st.session_state.get(control.key) or () if one not in SPACE),
+                ],
+                default=list(default),
+                accept_new_options=True,
+                select_all=False,
+                placeholder="FIELD=LOW..HIGH, FIELD=LOW..HIGH:log or FIELD=A,B,C",
+                **common,
+            )
+            value = tuple(one.strip() for one in typed)
+            st.caption("Choose fields or type them, a range or a list of values each.")
         elif kind.startswith("tuple"):
             options = choices or list(default)
             value = tuple(st.pills(options=options, selection_mode="multi", default=list(default), **common))
@@ -243,7 +266,12 @@ def _none(control: Control) -> str:
     if name in SHAPE_FIELDS:
         return "the backbone's own"
     everyone = "every fold" if control.kind == "finetune" else "shared by all"
-    return {"fold": everyone, "patience": "no early stopping", "label": "the cell type"}.get(name, "none")
+    return {
+        "fold": everyone,
+        "patience": "no early stopping",
+        "label": "the cell type",
+        "folds": "all others",
+    }.get(name, "none")
 
 
 def collect(kind: str, values: dict[str, Any], data: str) -> dict[str, Any]:

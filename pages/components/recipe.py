@@ -8,6 +8,8 @@ from sgm_core.errors import SGMError
 from sgm_core.escape import escape
 from sgm_core.model.sizes import CELL_TOKEN, GENERATED
 from sgm_core.runs.store import open_run
+from sgm_core.sweeps.config import SweepConfig
+from sgm_core.sweeps.folds import sweep_folds
 from sgm_core.training.backbones import bundle_kind, is_bundle
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, fold_count, pretrain_config
 from sgm_core.training.folds import run_fold
@@ -23,10 +25,12 @@ SCHEMES = {
 """Ways of finetuning, in words."""
 
 
-def sentence(config: CompareConfig | PretrainConfig | FinetuneConfig, dataset: Dataset) -> str:
+def sentence(config: CompareConfig | PretrainConfig | FinetuneConfig | SweepConfig, dataset: Dataset) -> str:
     """Return what `config` will do, in words."""
     if isinstance(config, CompareConfig):
         return _compare(config, dataset)
+    if isinstance(config, SweepConfig):
+        return _sweep(config, dataset)
     return _pretrain(config, dataset) if isinstance(config, PretrainConfig) else _finetune(config)
 
 
@@ -51,6 +55,16 @@ def _compare(config: CompareConfig, dataset: Dataset) -> str:
         f"{_masks(pretrain)}, {_epochs(pretrain.epochs, pretrain.patience)}"
         f"{_drawn(config.train_cells, dataset)}; "
         f"none sees the test donors of its fold.{_labels(config)}"
+    )
+
+
+def _sweep(config: SweepConfig, dataset: Dataset) -> str:
+    donors = sweep_folds(dataset, config)
+    return (
+        f"Try **{words.count(config.n_trials, 'setting')}** of `{escape(config.backbone)}` with the arm "
+        f"**{escape(config.arm)}**, the default one first, and score each by {SCHEMES[config.scheme]} on the "
+        f"validation donors of **{words.count(len(donors.folds), 'fold')}** of {escape(dataset.name)}. "
+        f"{escape(', '.join(donors.held_back))} are held back: no trial looks at them."
     )
 
 

@@ -11,15 +11,17 @@ from sgm_core import tables as run_tables
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
 from sgm_core.figures.palette import arm_name
+from sgm_core.runs.launchers import launcher_of
 from sgm_core.runs.store import STATES, Run, open_run
 
 
 def metrics(run: Run) -> pd.DataFrame:
     """Return the metrics of `run`, read again only when they grew."""
-    path = run.path / "metrics.jsonl"
-    if not path.exists():
+    paths = run.metrics_paths()
+    if not paths:
         return pd.DataFrame()
-    return _metrics(str(run.path), (path.stat().st_size, run.status.get("attempt", 0)))
+    written = sum(path.stat().st_size for path in paths)
+    return _metrics(str(run.path), (written, run.status.get("attempt", 0)))
 
 
 @kept()
@@ -46,6 +48,10 @@ def best(run: Run) -> str:
         path = run.table_path("folds")
         stamp = run_tables.stamp(path)
         return _best_f1(str(path), stamp) if stamp else ""
+    if run.kind == "sweep":
+        path = run.table_path("trials")
+        stamp = run_tables.stamp(path)
+        return _best_trial(str(path), stamp) if stamp else ""
     if run.kind == "pretrain":
         rows = metrics(run)
         if "validation_loss" in rows and rows["validation_loss"].notna().any():
@@ -62,6 +68,16 @@ def _best_f1(path: str, stamp: int) -> str:
     means = (folds if trained.empty else trained).groupby(["arm", "scheme"])["macro_f1"].mean()
     top = means.reset_index().sort_values("macro_f1").iloc[-1]
     return f"macro F1 {top['macro_f1']:.3f}, {arm_name(str(top['arm']))}"
+
+
+@kept()
+def _best_trial(path: str, stamp: int) -> str:
+    trials = run_tables.read(Path(path), ["number", "state", "score"])
+    done = trials[trials["state"] == "done"]
+    if done.empty:
+        return ""
+    best = done.iloc[int(done["score"].to_numpy().argmax())]
+    return f"macro F1 {best['score']:.3f}, trial {best['number']}, validation donors"
 
 
 @st.cache_data(ttl=60, show_spinner=False)
@@ -91,7 +107,7 @@ def progress_words(run: Run) -> str:
     """Return where it is and how long it still takes."""
     state, progress = run.state, run.status.get("progress")
     if state == "queued":
-        return "waits for its turn"
+        return f"waits for {launcher_of(run.status).waits_for(run.status) or 'its turn'}"
     if state == "running" and progress and progress["total"]:
         share = progress["done"] / progress["total"]
         left = f", about {words.duration(progress['eta_s'])} left" if progress.get("eta_s") else ""
@@ -103,7 +119,9 @@ def progress_bar(run: Run) -> None:
     """Draw the progress of an unfinished run, with the step under way and the time left."""
     progress = run.status.get("progress")
     if run.state == "queued":
-        st.progress(0.0, text="Waits for its turn: one run at a time uses a device")
+        elsewhere = launcher_of(run.status).waits_for(run.status)
+        here = "Waits for its turn: one run at a time uses a device"
+        st.progress(0.0, text=escape(f"Waits for {elsewhere}") if elsewhere else here)
     elif run.state == "running":
         share = min(1.0, progress["done"] / progress["total"]) if progress and progress["total"] else 0.0
         what = progress["what"] if progress else "Starts"

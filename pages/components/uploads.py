@@ -47,7 +47,9 @@ def uploader(label: str, key: str, **options: Any) -> Any:
     refused = permit.refused("upload")
     (_may.discard if refused else _may.add)(_session())
     _tidy()
-    return st.file_uploader(label, key=key, **(options | refused))
+    given = st.file_uploader(label, key=key, **(options | refused))
+    permit.note("upload")
+    return given
 
 
 def save(file: Any, path: Path) -> None:

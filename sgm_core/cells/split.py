@@ -119,9 +119,22 @@ def fold_cells(ds: Dataset, fold: Fold) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def scored_classes(
-    ds: Dataset, label: str | None = None, min_cells: int = MIN_CELLS, min_donors: int = MIN_DONORS
+    ds: Dataset,
+    label: str | None = None,
+    min_cells: int = MIN_CELLS,
+    min_donors: int = MIN_DONORS,
+    donors: Sequence[str] | None = None,
 ) -> tuple[list[str], pd.DataFrame]:
     """Return the classes that the primary score covers, and the others with the reason.
+
+    Parameters
+    ----------
+    ds, label
+        The cells and their label column.
+    min_cells, min_donors
+        What a class must have.
+    donors
+        Those that are counted; by default all.
 
     Returns
     -------
@@ -131,10 +144,12 @@ def scored_classes(
         Columns cell_type, n_cells, n_donors, reason.
     """
     counts, _ = _donor_tables(ds, label)
-    cells, donors = counts.sum(), (counts > 0).sum()
-    enough = (cells >= min_cells) & (donors >= min_donors)
+    if donors is not None:
+        counts = counts.loc[list(donors)]
+    cells, of_donors = counts.sum(), (counts > 0).sum()
+    enough = (cells >= min_cells) & (of_donors >= min_donors)
     others = pd.DataFrame(
-        {"cell_type": cells.index, "n_cells": cells.to_numpy(), "n_donors": donors.to_numpy()}
+        {"cell_type": cells.index, "n_cells": cells.to_numpy(), "n_donors": of_donors.to_numpy()}
     )
     others["reason"] = [
         "; ".join(
@@ -145,7 +160,7 @@ def scored_classes(
             )
             if few
         )
-        for n, d in zip(cells, donors, strict=True)
+        for n, d in zip(cells, of_donors, strict=True)
     ]
     return sorted(cells.index[enough]), others[~enough.to_numpy()].reset_index(drop=True)
 

@@ -29,6 +29,7 @@ PARTS = (
     "weights",
     "embed",
     "train",
+    "sweep",
     "annotate",
     "analysis",
     "enrich",

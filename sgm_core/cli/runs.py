@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sgm_core.cli import app
 from sgm_core.cli.frame import Output, add_command
+from sgm_core.cli.train import add_launcher
 from sgm_core.errors import InputError
 from sgm_core.runs import EXPORTED
 from sgm_core.units import size
@@ -50,6 +51,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
             how.add_argument(
                 "--other-code", action="store_true", help="go on with a checkpoint that other code made"
             )
+            add_launcher(parser)
         elif name == "delete":
             parser.add_argument("--yes", action="store_true", help="don't ask")
     parser = add_command(group, "import", "unpack a run that was exported, on another machine too", _import)
@@ -79,6 +81,7 @@ def _list(args: argparse.Namespace, observer: Observer) -> Output:
 
 
 def _show(args: argparse.Namespace, observer: Observer) -> Output:
+    from sgm_core.runs.launchers import launcher_of
     from sgm_core.runs.store import open_run
 
     run = open_run(args.run)
@@ -88,6 +91,7 @@ def _show(args: argparse.Namespace, observer: Observer) -> Output:
     facts = {
         "run": f"{run.id}  ({run.title})",
         "state": f"{status['state']}  {_advance(status)}".strip(),
+        **({"launcher": who} if (who := launcher_of(status).named(status)) else {}),
         "dataset": run.dataset_name,
         "folder": f"{run.path}  ({size(run.size())})",
         "made with": f"sgm-core {run.config['code_version']} on {run.config['hardware']['cpu']}",
@@ -117,7 +121,7 @@ def _pause(args: argparse.Namespace, observer: Observer) -> Output:
 def _resume(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.runs.resume import resume_run
 
-    run = resume_run(args.run, args.anew, args.other_code)
+    run = resume_run(args.run, args.anew, args.other_code, args.launcher, args.processes)
     return Output(
         {"id": run.id, "state": run.state, "resuming": run.when_resumed},
         f"{run.id} is {run.state}: `sgm runs show {run.id}` follows it; {run.when_resumed}",
@@ -176,6 +180,11 @@ def _trash(args: argparse.Namespace, observer: Observer) -> Output:
 def _advance(status: dict[str, Any]) -> str:
     """Say how far an active run is, or why another one ended."""
     progress = status.get("progress")
+    if status["state"] == "queued":
+        from sgm_core.runs.launchers import launcher_of
+
+        waits = launcher_of(status).waits_for(status)
+        return f"waits for {waits}" if waits else ""
     if status["state"] != "running" or not progress:
         return status.get("error") or ""
     share = 100 * progress["done"] / progress["total"] if progress["total"] else 0.0

@@ -132,6 +132,7 @@ def _add_machine(parser: argparse.ArgumentParser, example: str = "epochs=2 mask_
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--seed", type=int, default=0)
+    add_launcher(parser)
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="FIELD=VALUE", help=f"change any field, for example {example}"
     )
@@ -143,17 +144,47 @@ def _add_machine(parser: argparse.ArgumentParser, example: str = "epochs=2 mask_
     parser.add_argument("--no-probe", action="store_true", help="with --dry-run: measure nothing")
 
 
-def _changes(pairs: list[str]) -> dict[str, str]:
-    changes = {}
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher`` and ``--processes``."""
+    from sgm_core.runs.launchers import LAUNCHERS
+
+    parser.add_argument(
+        "--launcher",
+        choices=list(LAUNCHERS),
+        help="local (default), torchrun (several processes train one model), or slurm ([slurm] of "
+        "config.toml in the home folder says what its jobs ask for; a comparison is an array of jobs)",
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        metavar="N",
+        help="processes that train one model, or that work on a comparison's tasks at once",
+    )
+
+
+def changes(pairs: list[str]) -> dict[str, str]:
+    """Return what ``--set`` was given, by field."""
+    found = {}
     for pair in pairs:
         field, sign, value = pair.partition("=")
         if not sign or not field:
             raise InputError(f"--set {pair!r} can't be read: write FIELD=VALUE, for example epochs=2")
-        changes[field] = value
-    return changes
+        found[field] = value
+    return found
 
 
-def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+def nested_changes(fields: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Return fields of pretraining and finetuning by part."""
+    nested: dict[str, dict[str, Any]] = {"pretrain": {}, "finetune": {}}
+    for field, value in fields.items():
+        part, _, name = field.partition(".")
+        if part not in nested or not name:
+            raise InputError(f"--set {field}: write pretrain.FIELD=VALUE or finetune.FIELD=VALUE")
+        nested[part][name] = value
+    return nested
+
+
+def given_of(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Return the arguments that were given; one that was not leaves the field's default."""
     values = {name: getattr(args, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
@@ -164,7 +195,7 @@ def _pretrain(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.training.config import pretrain_config
 
     dataset = open_dataset(args.data)
-    given = _given(
+    given = given_of(
         args,
         "data",
         "corpus",
@@ -179,7 +210,7 @@ def _pretrain(args: argparse.Namespace, observer: Observer) -> Output:
         "seed",
         "train_cells",
     )
-    config = pretrain_config(args.preset, **{**given, **_changes(args.set)})
+    config = pretrain_config(args.preset, **{**given, **changes(args.set)})
     return _try_or_run("pretrain", config, dataset, args, observer)
 
 
@@ -189,7 +220,7 @@ def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.training.config import finetune_config
 
     names = ("run", "scheme", "split", "fold", "label", "device", "precision", "seed", "train_cells")
-    given = {**_given(args, *names), **_changes(args.set)}
+    given = {**given_of(args, *names), **changes(args.set)}
     if bool(args.run) == bool(args.backbone):
         raise InputError("give one: --run ID (a pretraining run) or --backbone NAME --data DATASET")
     if args.run:
@@ -208,7 +239,7 @@ def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
         if not args.data:
             raise InputError(f"--backbone {args.backbone} needs --data DATASET: cells to finetune it on")
         backbone, title, data = args.backbone, "", args.data
-        given |= _given(args, "data", "weights_key")
+        given |= given_of(args, "data", "weights_key")
     config = finetune_config(backbone, **{"preset": args.preset, **given})
     return _try_or_run("finetune", config, open_dataset(data), args, observer, title)
 
@@ -224,14 +255,13 @@ def _compare(args: argparse.Namespace, observer: Observer) -> Output:
     if args.preset:
         for fields in nested.values():
             fields["preset"] = args.preset
-    nested["pretrain"] |= _given(args, "corpus", "corpus_genes", "weights_key")
-    for field, value in _changes(args.set).items():
-        part, _, name = field.partition(".")
-        if part not in nested or not name:
-            raise InputError(f"--set {field}: write pretrain.FIELD=VALUE or finetune.FIELD=VALUE")
-        nested[part][name] = value
-    given = _given(args, "data", "backbone", "split", "folds", "label", "arms", "schemes", "seeds", "seeded")
-    given |= _given(args, "device", "seed", "train_cells", "labels", "label_draws")
+    nested["pretrain"] |= given_of(args, "corpus", "corpus_genes", "weights_key")
+    for part, fields in nested_changes(changes(args.set)).items():
+        nested[part] |= fields
+    given = given_of(
+        args, "data", "backbone", "split", "folds", "label", "arms", "schemes", "seeds", "seeded"
+    )
+    given |= given_of(args, "device", "seed", "train_cells", "labels", "label_draws")
     config = CompareConfig.from_dict({**given, **nested})
     return _try_or_run("compare", config, dataset, args, observer)
 
@@ -248,11 +278,13 @@ def _try_or_run(
     from sgm_core.api import carry_out
 
     if args.dry_run:
-        return _dry_run(config, dataset, not args.no_probe, observer)
-    return _result(carry_out(kind, config, dataset, observer, source))
+        return dry_run(config, dataset, not args.no_probe, observer)
+    run = carry_out(kind, config, dataset, observer, source, args.launcher or "local", args.processes)
+    return _result(run) if run.state == "done" else submitted(run)
 
 
-def _dry_run(config: Settings, dataset: Dataset, measures: bool, observer: Observer) -> Output:
+def dry_run(config: Settings, dataset: Dataset, measures: bool, observer: Observer) -> Output:
+    """Say what a run would take."""
     from dataclasses import asdict
 
     from sgm_core.estimate.fit import require_fit, warnings
@@ -267,6 +299,18 @@ def _dry_run(config: Settings, dataset: Dataset, measures: bool, observer: Obser
     estimate = require_fit(config, dataset, parts)
     said = {**asdict(estimate), "warnings": warnings(estimate), "parts": parts}
     return Output({"parameters": config.to_dict(), "estimate": said}, report(estimate))
+
+
+def submitted(run: Run) -> Output:
+    """Say where a run is that another machine carries out."""
+    from sgm_core.runs.launchers import launcher_of
+
+    status = run.status
+    who = launcher_of(status).named(status)
+    text = f"run {run.id}: {status['state']}, {who}; `sgm runs show {run.id}` follows it"
+    return Output(
+        {"run": run.id, "state": status["state"], "path": str(run.path), "jobs": status["jobs"]}, text
+    )
 
 
 def _result(run: Run) -> Output:

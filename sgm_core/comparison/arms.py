@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from sgm_core.comparison.config import ARMS, SEEDED, CompareConfig
-from sgm_core.device import on_gpu, usable_cores
+from sgm_core.device import on_gpu, usable_cores, visible_cards
 from sgm_core.errors import InputError
 from sgm_core.training.backbones import is_bundle
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, finetune_config, pretrain_config
@@ -27,10 +27,21 @@ def process_count(config: CompareConfig, tasks: int) -> int:
     """Return how many processes share the `tasks` of a comparison.
 
     On a CPU two processes of one thread do more than one of two; two full-size models don't fit beside each
-    other, so imported weights have one process with all cores.
+    other, so imported weights have one process with all cores. Of several graphics cards each has a process.
     """
-    alone = is_bundle(config.backbone) or on_gpu(config.device)
-    return 1 if alone else max(1, min(usable_cores(), tasks))
+    if on_gpu(config.device):
+        return max(1, min(len(cards_for(config)), tasks))
+    return 1 if is_bundle(config.backbone) else max(1, min(usable_cores(), tasks))
+
+
+def cards_for(config: CompareConfig) -> list[str]:
+    """Return what ``CUDA_VISIBLE_DEVICES`` is for each process, in turn; empty if they need not share cards.
+
+    They need not on a CPU, or where the comparison names its card.
+    """
+    if not on_gpu(config.device) or ":" in config.device:
+        return []
+    return visible_cards()
 
 
 def settings(

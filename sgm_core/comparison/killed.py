@@ -1,5 +1,6 @@
 """Say what it means when a process of a comparison was killed."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -16,10 +17,21 @@ _ENDING_S = 5.0
 _pids: Any = None  # a shared array in the worker processes: who works on every task
 
 
-def start_noting(pids: Any, progress: Any, workers: int) -> None:
-    """Prepare a process for tasks (see `start_worker`), and for `run_noted`."""
+def start_noting(pids: Any, progress: Any, workers: int, cards: Sequence[str] = ()) -> None:
+    """Prepare a process for tasks (see `start_worker`), and for `run_noted`.
+
+    Parameters
+    ----------
+    pids, progress : shared arrays, with a place for each task
+    workers : how many processes there are
+    cards : graphics cards; each process sees one, before anything here has asked for any
+    """
     global _pids
     _pids = pids
+    if cards:
+        # a pool's processes have numbers that follow each other, and none comes in place of a dead one
+        number = int(multiprocessing.current_process().name.rpartition("-")[2])
+        os.environ["CUDA_VISIBLE_DEVICES"] = cards[(number - 1) % len(cards)]
     start_worker(progress, workers)
 
 

@@ -2,8 +2,9 @@
 
 The work is cut into tasks, one per arm, seed and fold (and one per fold for the baselines). A finished task
 is a folder under ``RUN/tasks``, whole or absent, so asking again continues where the last attempt ended; what
-other code made is made again. Tasks run in as many processes as there are cores: on a CPU, two processes of
-one thread do more than one process of two threads.
+other code made is made again. Tasks run in as many processes as there are cores, or graphics cards: on a CPU,
+two processes of one thread do more than one process of two threads. Under Slurm each is a job of its own
+(`unfinished`, then `gather_run`).
 """
 
 import multiprocessing
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import Fold, scored_classes
-from sgm_core.comparison.arms import process_count, seeds_of, settings
+from sgm_core.comparison.arms import cards_for, process_count, seeds_of, settings
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.comparison.killed import run_noted, start_noting, why_broken
 from sgm_core.comparison.publish import Publisher
@@ -54,18 +55,16 @@ def tasks_of(config: CompareConfig) -> list[Task]:
     ]
 
 
-def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None:
-    """Run (or continue) a comparison in the run's `folder`; tables are published as tasks finish.
+def unfinished(config: CompareConfig, folder: Path, observer: Observer) -> list[Task]:
+    """Return the tasks that have no result yet, after what other code made is deleted.
 
     Raises
     ------
     InputError
-        If the dataset can't be split or has fewer than two classes to score.
-    Cancelled
-        If the user asked for it.
+        If the dataset can't be split or has fewer than two classes to score, or the backbone does not fit.
     """
     dataset = open_dataset(config.data)
-    folds = run_folds(dataset, config)
+    run_folds(dataset, config)
     scored, _ = scored_classes(dataset, config.label)
     if len(scored) < 2:
         raise InputError(
@@ -74,8 +73,7 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
             "label column"
         )
     _refuse_misfits(dataset, config)
-    code = deciding_code()
-    if drop_what_other_code_made(folder, code):
+    if drop_what_other_code_made(folder, deciding_code()):
         observer.message("another version of the program made what was done: all tasks start again")
     everything = tasks_of(config)
     todo = [task for task in everything if not is_done(folder, task)]
@@ -83,20 +81,44 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
         observer.message(f"{len(everything) - len(todo)} of {len(everything)} tasks are done already")
     if is_bundle(config.backbone):
         say_of_weights(dataset, config.backbone, observer)
-    workers = process_count(config, len(todo))
+    return todo
+
+
+def compare_run(
+    config: CompareConfig, folder: Path, observer: Observer, processes: int | None = None
+) -> None:
+    """Run (or continue) a comparison in the run's `folder`; tables are published as tasks finish.
+
+    Parameters
+    ----------
+    config : the comparison
+    folder : the run's
+    observer : is told what happens, and says when to stop
+    processes : how many work on tasks at once, by default as many as pay (`process_count`)
+
+    Raises
+    ------
+    InputError
+        As in `unfinished`.
+    Cancelled
+        If the user asked for it.
+    """
+    todo, everything, code = unfinished(config, folder, observer), tasks_of(config), deciding_code()
+    workers = min(processes or process_count(config, len(todo)), max(1, len(todo)))
     observer.message(f"{len(todo)} tasks in {workers} processes; folds never share a donor")
     context = multiprocessing.get_context("spawn")
     progress, pids = context.Array("d", max(1, len(todo))), context.Array("q", max(1, len(todo)))
     finished = len(everything) - len(todo)
-    publisher = Publisher(dataset, config.schemes, everything, folder, observer)
+    publisher = Publisher(open_dataset(config.data), config.schemes, everything, folder, observer)
+    cards = cards_for(config)
     with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=start_noting, initargs=(pids, progress, workers)
+        workers, mp_context=context, initializer=start_noting, initargs=(pids, progress, workers, cards)
     ) as pool:
         waiting = {
             pool.submit(run_noted, config, task, folder, code, TaskObserver(observer, slot)): task
             for slot, task in enumerate(todo)
         }
-        processes = list(pool._processes.values())
+        workers_of = list(pool._processes.values())
         try:
             while waiting:
                 done, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
@@ -115,21 +137,45 @@ def compare_run(config: CompareConfig, folder: Path, observer: Observer) -> None
                     f"{finished} of {len(everything)} tasks",
                 )
         except BrokenProcessPool as error:
-            raise why_broken(processes, pids[:], todo) from error
+            raise why_broken(workers_of, pids[:], todo) from error
         except BaseException:
             under_way = [future for future in waiting if future.running()]
             pool.shutdown(wait=False, cancel_futures=True)
             try:
-                for process in processes:
+                for process in workers_of:
                     process.terminate()  # after its step, with its checkpoint kept
                 wait(under_way, timeout=STEP_S)
             finally:
-                for process in processes:
+                for process in workers_of:
                     process.kill()
             publisher.wait()
             raise
+    _finish(config, folder, observer, publisher)
+
+
+def gather_run(config: CompareConfig, folder: Path, observer: Observer) -> None:
+    """Publish the tables of a comparison whose tasks were worked out elsewhere.
+
+    Raises
+    ------
+    InputError
+        If a task has no result.
+    """
+    missing = unfinished(config, folder, observer)
+    everything = tasks_of(config)
+    if missing:
+        named = ", ".join(task.name for task in missing[:3]) + (" ..." if len(missing) > 3 else "")
+        raise InputError(
+            f"{len(missing)} of {len(everything)} tasks have no result ({named}): the log says why; resuming "
+            "works out these alone"
+        )
+    publisher = Publisher(open_dataset(config.data), config.schemes, everything, folder, observer)
+    _finish(config, folder, observer, publisher)
+
+
+def _finish(config: CompareConfig, folder: Path, observer: Observer, publisher: Publisher) -> None:
     publisher.publish()
-    _report_folds(folds, observer)
+    _report_folds(run_folds(open_dataset(config.data), config), observer)
     if config.umap:
         from sgm_core.analysis.embedding import embed_pooled
 

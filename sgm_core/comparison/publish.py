@@ -137,7 +137,8 @@ class Publisher:
             when = tables.stamp(path)
             if self._counted.get(path.name, (0,))[0] != when:
                 self._counted[path.name] = (when, tally(tables.read(path, categories=True), self._donors))
-        frames = [table for _, table in self._counted.values()]
+        # in one order, whichever task came first
+        frames = [self._counted[name][1] for name in sorted(self._counted)]
         return pd.concat(frames, ignore_index=True) if frames else None
 
     def _sum_masks(self, arm: str) -> None:

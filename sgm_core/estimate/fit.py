@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from sgm_core.cells.dataset import Dataset
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.errors import InputError
-from sgm_core.estimate.run import Estimate, Measured, costliest, estimate_run
+from sgm_core.estimate.measured import pretraining_of
+from sgm_core.estimate.run import Estimate, Measured, estimate_run
 from sgm_core.model.sizes import SIZES
+from sgm_core.sweeps.config import SweepConfig
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, Settings
 from sgm_core.units import duration
 
@@ -28,10 +31,31 @@ def problem(estimate: Estimate) -> str | None:
         )
     if estimate.memory_bytes > _SHARE * host.total:
         return (
-            f"it needs about {estimate.memory_bytes / 1e9:,.1f} GB of {host.what} and this machine has "
+            f"it needs about {estimate.memory_bytes / 1e9:,.1f} GB of {host.what} and {host.whose} has "
             f"{host.total / 1e9:,.1f} GB"
         )
     return None
+
+
+def in_job(estimate: Estimate, memory: int | None) -> Estimate:
+    """Return an estimate as one of a job of a cluster; a comparison has a job for each task.
+
+    Parameters
+    ----------
+    estimate
+        Of this machine.
+    memory
+        Bytes that a job has, if that is known. The memory of the cluster's graphics cards is not.
+    """
+    known = memory is not None and "GPU" not in estimate.machine.what
+    room = memory if known and memory is not None else sys.maxsize
+    return dataclasses.replace(
+        estimate,
+        machine=dataclasses.replace(estimate.machine, total=room, free=room, whose="a job"),
+        memory_bytes=estimate.memory_bytes // (1 if "GPU" in estimate.machine.what else estimate.processes),
+        seconds=estimate.seconds * estimate.processes,
+        processes=1,
+    )
 
 
 def warnings(estimate: Estimate) -> list[str]:
@@ -93,7 +117,7 @@ def as_options(config: Settings, changes: dict[str, Any]) -> str:
         text = str(value).lower() if isinstance(value, bool) else str(value)
         if name == "backbone":
             rest.append(f"--backbone {text}")
-        elif isinstance(config, CompareConfig):
+        elif isinstance(config, CompareConfig | SweepConfig):
             sets += [f"{part}.{name}={text}" for part, kind in _PARTS.items() if name in _names(kind)]
         else:
             sets.append(f"{name}={text}")
@@ -105,17 +129,17 @@ def with_changes(config: Settings, changes: dict[str, Any]) -> Settings:
 
     With another backbone, a comparison that has the original weights has the usual arms of that backbone.
     """
-    if not isinstance(config, CompareConfig):
+    if not isinstance(config, CompareConfig | SweepConfig):
         return type(config).from_dict({**config.to_dict(), **changes})
     values = config.to_dict()
     if "backbone" in changes:
         values["backbone"] = changes["backbone"]
-        if "original" in config.arms:
+        if "original" in values.get("arms", ()):
             del values["arms"]
     for part, kind in _PARTS.items():
         own = {name: value for name, value in changes.items() if name in _names(kind) - {"backbone"}}
         values[part] = {**values[part], **own}
-    return CompareConfig.from_dict(values)
+    return type(config).from_dict(values)
 
 
 def _names(kind: type[Settings]) -> set[str]:
@@ -124,7 +148,7 @@ def _names(kind: type[Settings]) -> set[str]:
 
 def _candidates(config: Settings) -> Iterator[dict[str, Any]]:
     changes: dict[str, Any] = {}
-    now = (costliest(config) if isinstance(config, CompareConfig) else config).to_dict()
+    now = (config if isinstance(config, FinetuneConfig) else pretraining_of(config)).to_dict()
     if not now.get("recompute", True):
         yield (changes := {"recompute": True})
     batch, accumulation = now["batch_size"], now["accumulation"]

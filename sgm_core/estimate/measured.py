@@ -16,6 +16,7 @@ from sgm_core.comparison.config import CompareConfig
 from sgm_core.device import on_gpu, usable_cores
 from sgm_core.estimate.formula import shape_of
 from sgm_core.estimate.run import costliest, source_of, threads_of
+from sgm_core.sweeps.config import SweepConfig
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, Settings
 
 # Fields that change what is learned or how often, but neither a step's time nor its memory.
@@ -37,6 +38,8 @@ def pretraining_of(config: Settings) -> PretrainConfig:
         return costliest(config)
     if isinstance(config, FinetuneConfig):
         return source_of(config)
+    if isinstance(config, SweepConfig):
+        return config.recipes()[0]
     assert isinstance(config, PretrainConfig)
     return config
 

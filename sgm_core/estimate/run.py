@@ -20,6 +20,7 @@ from sgm_core.comparison.config import ARMS, KEPT_BYTES, N_VARIABLE, CompareConf
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.estimate import formula
 from sgm_core.model.sizes import CELL_TOKEN, parameters
+from sgm_core.sweeps.config import SweepConfig
 from sgm_core.training.config import FinetuneConfig, PretrainConfig, Settings, fold_count
 from sgm_core.training.corpus import corpus_datasets
 from sgm_core.training.few_recipe import few_recipe
@@ -111,6 +112,8 @@ def estimate_run(config: Settings, dataset: Dataset, measured: Measured | None =
     threads = threads_of(config)
     if isinstance(config, CompareConfig):
         return _comparison(config, dataset, measured or {}, threads)
+    if isinstance(config, SweepConfig):
+        return _sweep(config, dataset, measured or {}, threads)
     if isinstance(config, FinetuneConfig):
         return _finetuning(config, dataset, measured or {}, threads, source_of(config))
     assert isinstance(config, PretrainConfig)
@@ -295,16 +298,38 @@ def _comparison(config: CompareConfig, dataset: Dataset, measured: Measured, thr
             seconds += models * config.label_draws * sum(_few_seconds(one, estimate, test, n) for n in few)
             disk = max(disk, estimate.disk_bytes)
             largest = max(largest, estimate, key=lambda each: each.memory_bytes)
-    gathers = 0 if machine.on_gpu(config.device) else _GATHERS
+    on_gpu = machine.on_gpu(config.device)
+    gathers, share_memory = (0, 1) if on_gpu else (_GATHERS, processes)  # of several cards each has a process
     return replace(
         first,
         seconds=seconds / processes,
         memory=largest.memory,
-        memory_bytes=int(processes * max(largest.memory_bytes, baselines) + gathers),
+        memory_bytes=int(share_memory * max(largest.memory_bytes, baselines) + gathers),
         processes=processes,
         pretrainings=pretrainings,
         folds=n_folds,
         disk_bytes=processes * disk,
+    )
+
+
+def _sweep(config: SweepConfig, dataset: Dataset, measured: Measured, threads: int) -> Estimate:
+    """Estimate a sweep by the default setting: a trial that is given up takes less, a larger model more."""
+    pretraining, finetuning = config.recipes()
+    folds = config.n_scored
+    trained = _pretraining(pretraining, dataset, measured, threads)
+    named = _finetuning(finetuning, dataset, measured, threads, pretraining)
+    pretrainings = 0
+    if ARMS[config.arm]:
+        pretrainings = folds * (1 if config.pretrains_once else config.n_trials)
+    largest = max(trained, named, key=lambda each: each.memory_bytes)
+    return replace(
+        trained,
+        seconds=pretrainings * trained.seconds + config.n_trials * folds * named.seconds,
+        memory=largest.memory,
+        memory_bytes=largest.memory_bytes,
+        pretrainings=pretrainings,
+        folds=folds,
+        disk_bytes=named.disk_bytes,
     )
 
 

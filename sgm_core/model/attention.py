@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgm_core.model.features import feature_count, linear_attention, orthogonal_features
+from sgm_core.model.parts import Dropout, own_random
 
 _PAD_BELOW = 512
 """Cells with fewer tokens than this share one padded call of the attention; longer ones have one each."""
@@ -120,17 +121,18 @@ class EncoderBlock(nn.Module):
         self.ff1 = nn.Linear(width, round(ff * width))
         self.ff2 = nn.Linear(round(ff * width), width)
         self.norm2 = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.attention_dropout = attention_dropout
 
     def forward(self, x: Tensor, lengths: Sequence[int], split: Apart | None = None) -> Tensor:
         """Map the tokens (T, D) of cells of these `lengths` to (T, D); all attend to all, or by `split`."""
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
         dropout = self.attention_dropout if self.training else 0.0
-        if split is None:
-            parts = attend_in_parts(qkv, lengths, dropout) or [qkv[:, 0]]
-        else:
-            parts = [attend_apart(qkv, split, dropout)]
+        with own_random(x.device, dropout > 0):
+            if split is None:
+                parts = attend_in_parts(qkv, lengths, dropout) or [qkv[:, 0]]
+            else:
+                parts = [attend_apart(qkv, split, dropout)]
         attended = [self.out(part.flatten(1)) for part in parts]
         x = self.norm1(x + self.dropout(attended[0] if len(attended) == 1 else torch.cat(attended)))
         return self.norm2(x + self.dropout(self.ff2(self.dropout(F.relu_(self.ff1(x))))))

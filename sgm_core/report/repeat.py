@@ -78,13 +78,14 @@ def run_commands(run: Run) -> list[str]:
     """Return the commands that ask for a run again."""
     values = dict(run.parameters)
     if run.kind == "compare":
-        return [_compare(values)]
+        return [compare_command(values)]
     if run.kind == "pretrain":
         return [_pretrain(values)]
     return [*_source_commands(values), _finetune(values)]
 
 
-def _compare(values: dict[str, Any]) -> str:
+def compare_command(values: dict[str, Any]) -> str:
+    """Return the command of a comparison, from its parameters."""
     config = CompareConfig.from_dict(values)
     usual = CompareConfig.from_dict({"data": config.data, "backbone": config.backbone})
     words = ["sgm", "compare", "--data", config.data, "--backbone", config.backbone]

@@ -102,7 +102,7 @@ def _unpack(archive: zipfile.ZipFile, source: str) -> Run:
         state = home.read_json(folder / "status.json")["state"]
         if state in ACTIVE:
             why = f"packed while it was {state} on another machine; {run.when_resumed}"
-            run.move("paused", error=why, pid=None, process_started=None)
+            run.move("paused", error=why, pid=None, process_started=None, jobs=None, launcher="local")
         for marker in _MARKERS:
             (folder / marker).unlink(missing_ok=True)
     return open_run(run_id)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import sgm_core
 from sgm_core import home
@@ -16,9 +16,8 @@ from sgm_core.access import acts
 from sgm_core.device import device_name
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
-from sgm_core.runs.detach import start_detached
 from sgm_core.runs.ends import reason
-from sgm_core.runs.process import identity
+from sgm_core.runs.launchers import LAUNCHERS, check_launcher, launcher_of
 from sgm_core.runs.run import Run
 from sgm_core.runs.states import ACTIVE
 from sgm_core.runs.store import open_run
@@ -29,34 +28,50 @@ _LOCK = ".lock"
 
 
 @acts("launch")
-def launch(run: Run) -> None:
-    """Queue `run` and start its worker, a detached process that outlives this one.
+def launch(run: Run, launcher: str | None = None, processes: int | None = None) -> None:
+    """Queue `run` and start its worker, which outlives this process.
 
     A run that is active or done is left as it is; one that ended otherwise starts again (see
     `Run.when_resumed`).
+
+    Parameters
+    ----------
+    run
+        The run.
+    launcher
+        One of `sgm_core.runs.launchers.LAUNCHERS`; None is the one that the run was last asked for with.
+    processes
+        How many work on it; None, with a `launcher`, leaves that to the launcher.
 
     Raises
     ------
     Forbidden
         If the role of who asks does not allow it.
     InputError
-        If an earlier worker of the run is still ending, or the run's folder can't be written.
+        If an earlier worker of the run is still ending, the run's folder can't be written, or the launcher is
+        not at hand here, does not go with the run, or is refused its job.
     """
     try:
         with run.locked("launch"):
             status = run.status
-            if status["state"] != "done" and not (status["state"] in ACTIVE and status["pid"]):
-                enqueue(run)
-                _start_worker(run)
+            if status["state"] == "done" or is_started(status):
+                return
+            if launcher is None:
+                launcher, processes = launcher_of(status).name, processes or status.get("processes")
+            check_launcher(launcher, processes, run.kind)
+            enqueue(run, launcher, processes)
+            try:
+                run.update(**LAUNCHERS[launcher].start(run, worker_environment()))
+            except InputError as error:
+                run.finish("failed", str(error))
+                raise
     except OSError as error:
         raise InputError(f"run {run.id} can't start: {reason(error)}") from error
 
 
-def _start_worker(run: Run) -> None:
-    with (run.path / "log.txt").open("ab") as log:
-        arguments = ("-P", "-m", "sgm_core.runs.worker", run.id)
-        pid = start_detached(arguments, log, home.home(), worker_environment())
-    run.update(**identity(pid))
+def is_started(status: dict[str, Any]) -> bool:
+    """Say whether a run of this status has a worker that waits or works."""
+    return status["state"] in ACTIVE and launcher_of(status).started(status)
 
 
 def worker_environment() -> dict[str, str]:
@@ -65,13 +80,14 @@ def worker_environment() -> dict[str, str]:
     limit_threads(environment)
     environment["SGM_HOME"] = str(home.home())
     environment["PYTHONUNBUFFERED"] = "1"
+    environment["PYTHONSAFEPATH"] = "1"  # nothing is imported from the working directory
     environment.setdefault("PYTHONWARNINGS", "ignore")
     package_root = str(Path(sgm_core.__file__).resolve().parents[1])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, environment.get("PYTHONPATH")]))
     return environment
 
 
-def enqueue(run: Run) -> None:
+def enqueue(run: Run, launcher: str = "local", processes: int | None = None) -> None:
     """Put `run` at the end of its queue, with a fresh status."""
     deadline = time.monotonic() + _STOPPING_S
     while (
@@ -80,8 +96,11 @@ def enqueue(run: Run) -> None:
         if time.monotonic() > deadline:
             raise InputError(f"run {run.id} is still stopping: try again in a moment")
         time.sleep(0.1)
-    run.requeue()
-    run.update(device=_device(run))
+    queues = LAUNCHERS[launcher].queues
+    device = {"device": _device(run)} if queues else {}
+    run.requeue(launcher=launcher, processes=processes, **device)
+    if not queues:
+        return
     folder = _queue(run)
     for stale in folder.glob(f"*~{run.id}"):
         stale.unlink(missing_ok=True)
@@ -92,6 +111,8 @@ def enqueue(run: Run) -> None:
 def turn(run: Run, observer: Observer) -> Iterator[None]:
     """Wait until the queue lets `run` go, and hold the device until the block ends.
 
+    A run whose launcher has a queue of its own does not wait again.
+
     Tickets keep the order; that one run at a time has the device is kept by a lock, which ends with its
     process. (Tickets alone let two pass: one whose earlier number appears after the other has looked.)
 
@@ -100,6 +121,11 @@ def turn(run: Run, observer: Observer) -> Iterator[None]:
     Cancelled
         If it is cancelled while it waits.
     """
+    if not launcher_of(run.status).queues:
+        run.check()
+        run.update(device=_device(run))
+        yield
+        return
     folder = _queue(run)
     try:
         with (folder / _LOCK).open("a") as lock:

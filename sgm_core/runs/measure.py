@@ -20,6 +20,7 @@ from sgm_core.estimate.run import Measured, estimate_run, threads_of
 from sgm_core.runs.detach import start_detached
 from sgm_core.runs.launch import worker_environment
 from sgm_core.runs.process import alive, identity
+from sgm_core.sweeps.config import SweepConfig
 from sgm_core.training.config import Settings
 
 _LONGEST_S = 1200
@@ -102,7 +103,7 @@ def measuring(config: Settings, dataset: Dataset) -> Measuring:
 def _require_room(config: Settings, dataset: Dataset) -> None:
     """Refuse steps that could end what runs beside them, for they wait in no queue."""
     estimate = require_fit(config, dataset)
-    if isinstance(config, CompareConfig):
+    if isinstance(config, CompareConfig | SweepConfig):
         estimate = estimate_run(pretraining_of(config), dataset)  # it is measured in one process
     for warning in warnings(estimate):
         raise InputError(f"measuring has to wait (--no-probe measures nothing): {warning}")

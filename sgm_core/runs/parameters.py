@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sgm_core.comparison.config import CompareConfig
+from sgm_core.sweeps.config import SweepConfig
 from sgm_core.training.config import FINETUNE_PRESETS, PRESETS, FinetuneConfig, PretrainConfig
 from sgm_core.units import written
 
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
 
     from sgm_core.runs.run import Run
 
-CONFIGS: dict[str, type[CompareConfig] | type[PretrainConfig] | type[FinetuneConfig]] = {
+CONFIGS: dict[str, type[CompareConfig | PretrainConfig | FinetuneConfig | SweepConfig]] = {
     "compare": CompareConfig,
     "pretrain": PretrainConfig,
     "finetune": FinetuneConfig,
+    "sweep": SweepConfig,
 }
 NESTED: dict[str, type[PretrainConfig] | type[FinetuneConfig]] = {
     "pretrain": PretrainConfig,

@@ -22,9 +22,10 @@ from sgm_core import home, tables
 from sgm_core.documents import document
 from sgm_core.errors import Cancelled, InputError, NotFoundError, Paused, Stopped
 from sgm_core.progress import Observer, Pace
-from sgm_core.runs.ends import evidence, is_full, why_silent
+from sgm_core.runs.ends import evidence, is_full
+from sgm_core.runs.launchers import launcher_of
 from sgm_core.runs.plain import plain
-from sgm_core.runs.process import alive, end_helpers, identity
+from sgm_core.runs.process import identity
 from sgm_core.runs.states import ACTIVE, check_move
 from sgm_core.saved import FOLDER as STATE
 from sgm_core.saved import WHOLE
@@ -32,8 +33,10 @@ from sgm_core.saved import WHOLE
 if TYPE_CHECKING:
     import pandas as pd
 
-TRAININGS = ("pretrain", "finetune", "compare")
+TRAININGS = ("pretrain", "finetune", "compare", "sweep")
 """Kinds that keep checkpoints."""
+IN_PARTS = ("compare", "sweep")
+"""Those of many trainings, whose finished ones are kept."""
 _START_GRACE_S = 60.0  # a queued run may be without a process for this long: it is being launched
 _WRITE_EVERY_S = 0.5
 SCHEMA = 1
@@ -58,6 +61,18 @@ class Run(Observer):
         self._written = 0.0
         self._pace = Pace()
         self._attempt: int | None = None
+        self._told = ""  # a part's name
+
+    def part(self, name: str) -> Run:
+        """Return this run with a log and metrics of their own, for one of several machines that work on it.
+
+        A file on a shared disk loses lines when two machines append to it.
+        """
+        part = Run(self.path)
+        part._told = home.check_name(name, "part")
+        for kind in ("log", "metrics"):
+            (self.path / kind).mkdir(exist_ok=True)
+        return part
 
     def __repr__(self) -> str:
         return f"Run({self.id!r})"
@@ -93,8 +108,11 @@ class Run(Observer):
     def when_resumed(self) -> str:
         """What resuming does with what an earlier attempt did, in one sentence."""
         where = self.checkpoint
-        if self.kind == "compare":
-            return "resuming goes on: finished tasks are kept, those under way go on from their checkpoints"
+        if self.kind in IN_PARTS:
+            parts = "tasks" if self.kind == "compare" else "trials"
+            return (
+                f"resuming goes on: finished {parts} are kept, those under way go on from their checkpoints"
+            )
         if where is not None:
             return f"resuming goes on from its checkpoint: {where}"
         if self.kind in TRAININGS:
@@ -164,21 +182,21 @@ class Run(Observer):
     def status(self) -> dict[str, Any]:
         """``status.json``, put right first if the worker died without saying so."""
         status = self._read_status()
-        if self._ended_silently(status):
+        if self._ended_silently(status) or self._waits_again(status):
             with self.locked():
                 status = self._read_status()
                 if self._ended_silently(status):
-                    if status["pid"] is not None and status["process_started"] is not None:
-                        end_helpers(status["pid"], status["process_started"])
-                    asked = self._marker(CANCEL).exists()
-                    why = why_silent(status.get("evidence"))
-                    status |= {
-                        "state": "cancelled" if asked else "lost",
-                        "finished": now(),
-                        "error": None if asked else f"{why}; {self.when_resumed}",
-                    }
-                    with suppress(OSError):  # on a full or a closed disk it is told again when it is asked
-                        home.write_json(self.path / "status.json", status)
+                    launcher = launcher_of(status)
+                    launcher.tidy(status)
+                    cancelled = self._marker(CANCEL).exists()
+                    state, why = ("cancelled", None) if cancelled else launcher.outcome(self, status)
+                    status |= {"state": state, "finished": now(), "error": why}
+                elif self._waits_again(status):
+                    status |= {"state": "queued", "queued": now(), "started": None, "progress": None}
+                else:
+                    return status
+                with suppress(OSError):  # on a full or a closed disk it is told again when it is asked
+                    home.write_json(self.path / "status.json", status)
         return status
 
     @property
@@ -209,14 +227,20 @@ class Run(Observer):
             check_move(self.id, status["state"], state)
             home.write_json(self.path / "status.json", status | {"state": state} | plain(changes))
 
-    def requeue(self) -> None:
-        """Make it a queued run (again), as if it had just been asked for; its next attempt begins."""
+    def requeue(self, **changes: Any) -> None:
+        """Make it a queued run (again), as if it had just been asked for; its next attempt begins.
+
+        Parameters
+        ----------
+        changes
+            Further fields of the status, such as the jobs that will carry it out.
+        """
         for name in (CANCEL, PAUSE, STOP):
             self._marker(name).unlink(missing_ok=True)
         self._attempt = None
         status = self._read_status()
         attempt = status.get("attempt", 0) + 1
-        goes_on = self.kind == "compare" or self.checkpoint is not None
+        goes_on = self.kind in IN_PARTS or self.checkpoint is not None
         self.move(
             "queued",
             attempt=attempt,
@@ -228,11 +252,13 @@ class Run(Observer):
             process_started=None,
             progress=None,
             error=None,
+            **{"jobs": None, **changes},
         )
 
     def begin(self) -> None:
-        """Mark it as running in this process."""
-        self.move("running", started=now(), finished=None, error=None, evidence=evidence(), **identity())
+        """Mark it as running in this process; one of several is known by torchrun's, which watches them."""
+        who = identity(os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None)
+        self.move("running", started=now(), finished=None, error=None, evidence=evidence(), **who)
         with suppress(OSError):
             (self.path / ".spare").write_bytes(bytes(_SPARE))
 
@@ -282,9 +308,10 @@ class Run(Observer):
         return False
 
     def process_alive(self) -> bool:
-        """Say whether the process that carries it out still exists."""
+        """Say whether the process or job that carries it out still exists."""
         status = self._read_status()
-        return alive(status.get("pid"), status.get("process_started"))
+        launcher = launcher_of(status)
+        return launcher.started(status) and launcher.alive(status)
 
     @contextmanager
     def locked(self, what: str = "status") -> Iterator[None]:
@@ -299,9 +326,13 @@ class Run(Observer):
     def _ended_silently(self, status: dict[str, Any]) -> bool:
         if status["state"] not in ACTIVE:
             return False
-        if status.get("pid") is None:
+        launcher = launcher_of(status)
+        if not launcher.started(status):
             return _age(status["queued"]) > _START_GRACE_S
-        return not alive(status["pid"], status["process_started"]) and not self.is_held()
+        return not launcher.alive(status) and not self.is_held()
+
+    def _waits_again(self, status: dict[str, Any]) -> bool:
+        return status["state"] == "running" and launcher_of(status).waiting(status)
 
     def _marker(self, name: str) -> Path:
         return self.path / name
@@ -331,7 +362,8 @@ class Run(Observer):
     def message(self, text: str) -> None:
         """Append to ``log.txt``, each line with the time in UTC; what a full disk refuses is left out."""
         stamp = now()
-        with suppress(OSError), (self.path / "log.txt").open("a") as stream:
+        path = self.path / (f"log/{self._told}.txt" if self._told else "log.txt")
+        with suppress(OSError), path.open("a") as stream:
             stream.write("".join(f"{stamp} {line}\n" for line in text.splitlines() or [""]))
 
     def progress(self, done: float, total: float, what: str = "") -> None:
@@ -344,11 +376,11 @@ class Run(Observer):
             self.update(progress={"done": done, "total": total, "what": what, "eta_s": eta, "updated": now()})
 
     def metric(self, **values: Any) -> None:
-        """Append one row to ``metrics.jsonl``, with the number of the attempt."""
+        """Append one row to its metrics, with the number of the attempt."""
         if self._attempt is None:
             self._attempt = self._read_status().get("attempt", 0)
         row = json.dumps({"time": now(), "attempt": self._attempt, **plain(values)}, allow_nan=False)
-        path = self.path / "metrics.jsonl"
+        path = self.path / (f"metrics/{self._told}.jsonl" if self._told else "metrics.jsonl")
         with path.open("a+b") as stream:
             # A line torn by a crash must not swallow this one.
             torn = False
@@ -414,7 +446,7 @@ class Run(Observer):
         return tables.read(path, columns, filters, equal, categories) if path.exists() else None
 
     def metrics(self) -> pd.DataFrame:
-        """Return the rows of ``metrics.jsonl`` that count; a torn line is left out.
+        """Return the rows of its metrics that count; a torn line is left out.
 
         What an attempt did again counts once (`sgm_core.runs.attempts`); nothing of an attempt counts after
         which the run started over.
@@ -424,8 +456,7 @@ class Run(Observer):
         from sgm_core.runs.attempts import standing
 
         rows = []
-        path = self.path / "metrics.jsonl"
-        if path.exists():
+        for path in self.metrics_paths():
             for line in path.read_bytes().splitlines():
                 try:
                     rows.append(json.loads(line))
@@ -436,8 +467,13 @@ class Run(Observer):
             return found
         found["attempt"] = found["attempt"].fillna(0)
         status = self._read_status()
-        since = status.get("since", 0 if self.kind == "compare" else status.get("attempt", 0))
+        since = status.get("since", 0 if self.kind in IN_PARTS else status.get("attempt", 0))
         return standing(found[found["attempt"] >= since]).drop(columns="attempt")
+
+    def metrics_paths(self) -> list[Path]:
+        """Return the files that metrics are in, those of parts of the run after its own."""
+        own = [self.path / "metrics.jsonl"]
+        return [path for path in [*own, *sorted(self.path.glob("metrics/*.jsonl"))] if path.exists()]
 
     def size(self) -> int:
         """Return the bytes that its folder takes, checkpoints included."""
@@ -449,14 +485,31 @@ class Run(Observer):
         return total
 
     def log_tail(self, n: int = 200) -> str:
-        """Return the last `n` lines of the log."""
-        path = self.path / "log.txt"
-        if not path.exists():
-            return ""
-        with path.open("rb") as stream:
-            size = stream.seek(0, 2)
-            stream.seek(max(0, size - 400 * n))
-            return "\n".join(stream.read().decode(errors="replace").splitlines()[-n:])
+        """Return the last `n` lines of the log, those of parts of the run in the order of their times."""
+        own = self.path / "log.txt"
+        lines = _tail(own, n) if own.exists() else []
+        parts = sorted(self.path.glob("log/*.txt"))
+        if not parts:
+            return "\n".join(lines)
+        stamped = [pair for path in [own, *parts] if path.exists() for pair in _stamped(_tail(path, n))]
+        return "\n".join(line for _, line in sorted(stamped, key=lambda pair: pair[0])[-n:])
+
+
+def _tail(path: Path, n: int) -> list[str]:
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - 400 * n))
+        return stream.read().decode(errors="replace").splitlines()[-n:]
+
+
+def _stamped(lines: list[str]) -> list[tuple[str, str]]:
+    """Return each line with its time; one that has none has that of the line before."""
+    found, when = [], ""
+    for line in lines:
+        stamp = line.partition(" ")[0]
+        when = stamp if stamp.endswith("Z") and stamp[:1].isdigit() else when
+        found.append((when, line))
+    return found
 
 
 def _age(stamp: str) -> float:

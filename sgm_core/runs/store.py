@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from sgm_core import home
 from sgm_core.access import acts, require
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.model.bundle import weights_hash
+from sgm_core.runs.launchers import launcher_of
 from sgm_core.runs.plain import plain
 from sgm_core.runs.provenance import code_version, hardware
 from sgm_core.runs.run import PAUSE, SCHEMA, TRAININGS, Run, now
@@ -36,6 +35,7 @@ KINDS = (
     "pretrain",
     "finetune",
     "compare",
+    "sweep",
     "import",
     "umap",
     "differential",
@@ -153,7 +153,8 @@ def cancel_run(run_id: str) -> Run:
     """Ask a queued or running run to stop; returns at once.
 
     A queued run is cancelled right away. A running one sees the wish at its next `Run.check`; when that takes
-    longer than `CANCEL_GRACE_S` its worker turns to a signal, and so does asking again.
+    longer than `CANCEL_GRACE_S` its worker turns to a signal, and so does asking again. Jobs that wait in
+    Slurm's queue are taken back.
 
     Raises
     ------
@@ -166,10 +167,13 @@ def cancel_run(run_id: str) -> Run:
         raise InputError(f"run {run_id} is {status['state']}: there is nothing to cancel")
     asked = run.cancel_asked()
     run.ask_cancel()
+    launcher = launcher_of(status)
+    if launcher.started(status):
+        launcher.withdraw(status)
     if status["state"] == "queued":
         run.finish("cancelled")
     elif asked is not None and asked > CANCEL_GRACE_S and run.process_alive():
-        psutil.Process(status["pid"]).terminate()
+        launcher.stop(status)
     return run
 
 
@@ -185,12 +189,15 @@ def pause_run(run_id: str) -> Run:
         If the run has ended already, or is of a kind that keeps nothing of what is half done.
     """
     run = open_run(run_id)
-    state = run.state
+    status = run.status
+    state, launcher = status["state"], launcher_of(status)
     if state not in ACTIVE:
         raise InputError(f"run {run_id} is {state}: there is nothing to pause")
     if run.kind not in TRAININGS:
         raise InputError(f"a run of kind {run.kind!r} keeps nothing of what is half done: cancel it instead")
     run.ask(PAUSE)
+    if launcher.started(status):
+        launcher.withdraw(status)
     if state == "queued":
         run.finish("paused", f"paused before it began; {run.when_resumed}")
     return run

@@ -28,6 +28,9 @@ def run_title(kind: str, dataset: str, parameters: Mapping[str, Any], source: st
         dataset = " + ".join([dataset, *corpus])
     if kind == "compare":
         return f"Compare {backbone or 'the arms'} on {dataset}"
+    if kind == "sweep":
+        what = " ".join(filter(None, [backbone, str(parameters.get("arm") or "")]))
+        return f"Sweep {what} on {dataset}"
     if kind == "pretrain":
         what = " ".join(filter(None, ["Pretrain", backbone, str(parameters.get("masker") or "")]))
         fold = parameters.get("fold")

@@ -11,21 +11,21 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from sgm_core.access import acts, part_of_an_action
-from sgm_core.errors import Cancelled, InputError, Paused, SGMError, Stopped
+from sgm_core.errors import Cancelled, InputError, Paused, SGMError, Stopped, TrainingError
 from sgm_core.progress import Observer
 from sgm_core.roots import check_unmoved
 from sgm_core.runs.ends import reason
-from sgm_core.runs.launch import enqueue, turn
+from sgm_core.runs.launch import enqueue, is_started, turn
 from sgm_core.runs.process import end_helpers, identity
 from sgm_core.runs.provenance import code_version
-from sgm_core.runs.run import STOP, Run
-from sgm_core.runs.states import ACTIVE
+from sgm_core.runs.ranks import Ranks, launched
+from sgm_core.runs.run import STOP, TRAININGS, Run
 from sgm_core.runs.store import CANCEL_GRACE_S, FROM_FILES, open_run
 from sgm_core.runs.sweep import sweep
 from sgm_core.saved import FOLDER as STATE
@@ -76,7 +76,7 @@ def execute(run: Run, observer: Observer | None = None) -> None:
     for key in ("path", "cells", "genes", "aliases"):
         if run.kind in FROM_FILES and str(run.parameters.get(key) or "").startswith("/"):
             check_unmoved(run.parameters[key])
-    if run.kind in ("pretrain", "finetune", "compare", "model"):
+    if run.kind in (*TRAININGS, "model"):
         from sgm_core.training.memory import keep_freed_memory
 
         keep_freed_memory()
@@ -92,9 +92,18 @@ def execute(run: Run, observer: Observer | None = None) -> None:
         finetune_run(FinetuneConfig.from_dict(run.parameters), run.path, watcher)
     elif run.kind == "compare":
         from sgm_core.comparison.config import CompareConfig
-        from sgm_core.comparison.protocol import compare_run
+        from sgm_core.comparison.protocol import compare_run, gather_run
 
-        compare_run(CompareConfig.from_dict(run.parameters), run.path, watcher)
+        config, status = CompareConfig.from_dict(run.parameters), run.status
+        if status.get("launcher") == "slurm":  # its tasks were jobs of their own
+            gather_run(config, run.path, watcher)
+        else:
+            compare_run(config, run.path, watcher, status.get("processes"))
+    elif run.kind == "sweep":
+        from sgm_core.sweeps.config import SweepConfig
+        from sgm_core.sweeps.search import sweep_run
+
+        sweep_run(SweepConfig.from_dict(run.parameters), run.path, watcher)
     elif run.kind == "umap":
         from sgm_core.analysis.embedding import umap_run
 
@@ -131,8 +140,14 @@ def execute(run: Run, observer: Observer | None = None) -> None:
         import_dataset(**run.parameters, observer=watcher)
 
 
-def carry_out(run: Run, observer: Observer) -> None:
+def carry_out(run: Run, observer: Observer, ranks: Ranks | None = None) -> None:
     """Wait for the run's turn, do its work and record how it ended; what went wrong is raised again.
+
+    Parameters
+    ----------
+    run : the run
+    observer : is told how it goes
+    ranks : the processes that train together, of which this is the first; None = this one alone
 
     Raises
     ------
@@ -144,7 +159,8 @@ def carry_out(run: Run, observer: Observer) -> None:
             with turn(run, observer):
                 run.begin()
                 run.message(f"started on {run.status['device']} with sgm-core {code_version()}")
-                execute(run, observer)
+                with ranks.joined(run) if ranks else nullcontext():
+                    execute(run, observer)
         except (Cancelled, KeyboardInterrupt) as stop:
             _stopped(run, stop)
             raise
@@ -174,8 +190,10 @@ def _stopped(run: Run, stop: BaseException) -> None:
 
 
 @acts("launch")
-def run_in_foreground(run: Run, echo: Observer) -> Run:
+def run_in_foreground(run: Run, echo: Observer, processes: int | None = None) -> Run:
     """Carry out `run` in this process, telling `echo` as well; a finished run is returned as it is.
+
+    A comparison's tasks are shared between `processes` of its own, as many as pay here by default.
 
     Raises
     ------
@@ -189,12 +207,12 @@ def run_in_foreground(run: Run, echo: Observer) -> Run:
         if status["state"] == "done":
             echo.message(f"run {run.id} is done already: its results are used")
             return run
-        if status["state"] in ACTIVE and status["pid"]:
+        if is_started(status):
             raise InputError(
                 f"run {run.id} is {status['state']} already: "
                 f"`sgm runs show {run.id}` follows it, `sgm runs cancel {run.id}` stops it"
             )
-        enqueue(run)
+        enqueue(run, "local", processes)
         run.update(**identity())
     with _terminable(run):
         carry_out(run, Both(run, echo))
@@ -202,21 +220,47 @@ def run_in_foreground(run: Run, echo: Observer) -> Run:
 
 
 def main(argv: list[str]) -> int:
-    """Carry out the run named on the command line; returns the exit code."""
+    """Carry out the run named on the command line, or its part of it; returns the exit code."""
     run = open_run(argv[0])
     faulthandler.enable()
-    os.nice(_NICE)
+    if run.status.get("launcher") != "slurm":  # there nobody waits for this machine
+        os.nice(_NICE)
+    ranks = Ranks() if launched()[1] > 1 else None
+    if ranks and ranks.rank:
+        return _follow(run, ranks)
     with suppress(OSError):  # what can't be cleaned up must not keep a run from its work
         sweep()
     threading.Thread(target=_insist_on_cancelling, args=(run,), daemon=True).start()
     try:
         with part_of_an_action(), _terminable(run):  # whoever launched it is on record
-            carry_out(run, run)
+            carry_out(run, run, ranks)
     except (Exception, Cancelled):
         return 1
     finally:
+        if ranks:
+            ranks.end()
         end_helpers(*_self())
     return 0
+
+
+def _follow(run: Run, ranks: Ranks) -> int:
+    """Do this process's part of a training that the first process carries out; it writes nothing."""
+    why = ""
+    try:
+        with part_of_an_action(), _terminable(run):
+            if ranks.begun():
+                with ranks.joined(run):
+                    execute(run, Observer())
+    except (Cancelled, TrainingError):
+        pass  # the first process knows
+    except Exception as error:
+        why = reason(error)
+        if not isinstance(error, SGMError):
+            run.message(f"process {ranks.rank + 1} of {ranks.size}: {traceback.format_exc()}")
+    finally:
+        ranks.end(why)
+        end_helpers(*_self())
+    return 1 if why else 0
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sgm_core.model.head import Head
-from sgm_core.progress import Observer
+from sgm_core.progress import Observer, Part
 from sgm_core.training.classifier import chosen_epoch, class_loss, class_weights
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.loop import Loop, Task
@@ -31,6 +31,7 @@ class Probe(Task[np.ndarray]):
     """
 
     phase, rates = "the linear probe", "lr"
+    shared = False  # it takes seconds: every process trains it alike
 
     def __init__(
         self,
@@ -82,19 +83,6 @@ class Probe(Task[np.ndarray]):
         return self.head(torch.from_numpy(vectors)).softmax(1).numpy()  # type: ignore[no-any-return]
 
 
-class _Share(Observer):
-    """Passes on the progress of one training out of several, and whether to stop."""
-
-    def __init__(self, observer: Observer, number: int, count: int) -> None:
-        self.observer, self.number, self.count = observer, number, count
-
-    def progress(self, done: float, total: float, what: str = "") -> None:
-        self.observer.progress(self.number + done / total, self.count, what)
-
-    def check(self) -> None:
-        self.observer.check()
-
-
 def probe(
     train: np.ndarray,
     codes: np.ndarray,
@@ -137,7 +125,7 @@ def probe(
     for number, decay in enumerate(decays):
         task = Probe(train, codes, validation, validation_codes, n_classes, config)
         recipe = replace(config, epochs=config.probe_epochs, accumulation=1, weight_decay=decay)
-        loop = Loop(task, recipe, _Share(observer or Observer(), number, len(decays)))
+        loop = Loop(task, recipe, Part(observer or Observer(), number, len(decays)))
         loop.run()
         score = loop.best.score if loop.best is not None else None
         if number == 0 or (score is not None and score > best_score):

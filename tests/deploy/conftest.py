@@ -22,7 +22,8 @@ def group(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     (home / ".streamlit").mkdir()
     secrets = home / ".streamlit" / "secrets.toml"
     secrets.touch(mode=0o600)
-    secrets.write_text(SECRETS)
+    provider = f"http://localhost:{free_port()}"
+    secrets.write_text(SECRETS.replace("PROVIDER", provider))
     port, log = free_port(), home.parent / "server.log"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SGM_HOME", str(home))
@@ -34,7 +35,7 @@ def group(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             cwd=ROOT, env={**os.environ, "SGM_HOME": str(home), "SGM_DATA": str(home.parent / "data")},
             stdout=stream, stderr=subprocess.STDOUT,
         )  # fmt: skip
-    found = Group(home, port, log, process.pid)
+    found = Group(home, port, log, process.pid, provider)
     try:
         wait_for(f"{found.url}/_stcore/health")
         yield found

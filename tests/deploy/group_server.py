@@ -26,7 +26,7 @@ redirect_uri = "https://{HOST}/sgm/oauth2callback"
 cookie_secret = "{SECRET}"
 client_id = "sgm"
 client_secret = "{CLIENT_SECRET}"
-server_metadata_url = "http://127.0.0.1:9/.well-known/openid-configuration"
+server_metadata_url = "PROVIDER/.well-known/openid-configuration"
 """
 
 
@@ -38,6 +38,7 @@ class Group:
     port: int
     log: Path
     pid: int
+    provider: str
 
     @property
     def url(self) -> str:

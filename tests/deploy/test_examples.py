@@ -137,7 +137,7 @@ def test_a_session_and_an_upload_go_through_the_proxy(proxy, group):
     with Viewer(proxy, "dataset=small&view=Import&from=Upload", group.login("ada", origin)) as ada:
         drawn = ada.open("datasets")
         assert "small" in drawn.text and drawn.uploaders
-        behind = Group(group.home, port, group.log, group.pid)
+        behind = Group(group.home, port, group.log, group.pid, "")
         assert put(behind, ada, bytes(2 * MB - 1000))[0] == 204
         assert put(behind, ada, CELLS, token="")[0] == 403
         assert put(behind, ada, bytes(3 * MB))[0] == 413

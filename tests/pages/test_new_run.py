@@ -27,7 +27,7 @@ from sgm_core.training.folds import run_folds
 @pytest.fixture
 def queued(monkeypatch: pytest.MonkeyPatch):
     """Leave what the page launches in the queue."""
-    monkeypatch.setattr("sgm_core.runs.launch.launch", lambda run: None)
+    monkeypatch.setattr("sgm_core.runs.launch.launch", lambda run, *_: None)
 
 
 def labels(page):

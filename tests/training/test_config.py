@@ -14,6 +14,7 @@ from sgm_core.comparison.config import DECIDED, CompareConfig
 from sgm_core.errors import InputError
 from sgm_core.model.backbone import Backbone
 from sgm_core.model.interface import BackboneConfig
+from sgm_core.sweeps.config import SweepConfig
 from sgm_core.training.backbones import shape_of_size
 from sgm_core.training.classifier import class_weights
 from sgm_core.training.config import (
@@ -28,7 +29,7 @@ from sgm_core.training.config.pretrain import FAULTS
 from sgm_core.training.config.settings import Range
 from sgm_core.training.schemes import scheme
 
-KINDS = (PretrainConfig, FinetuneConfig, CompareConfig)
+KINDS = (PretrainConfig, FinetuneConfig, CompareConfig, SweepConfig)
 NUMBERS = [
     (kind, field)
     for kind in KINDS

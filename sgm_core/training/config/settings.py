@@ -134,7 +134,7 @@ class Settings:
             raise InputError(
                 f"unknown field {unknown[0]!r} in {cls.__name__}: the fields are {', '.join(known)}"
             )
-        return cls(**{name: _convert(name, value, known[name].type) for name, value in values.items()})
+        return cls(**{name: convert(name, value, known[name].type) for name, value in values.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain JSON values."""
@@ -172,7 +172,7 @@ def check_field(f: Any, value: Any) -> None:
         raise InputError(f"{f.name} is {_number(value)}: it must be {span}")
 
 
-def _convert(name: str, value: Any, kind: Any) -> Any:
+def convert(name: str, value: Any, kind: Any) -> Any:
     """Convert text from the command line (and JSON's ints for floats) to the field's type."""
     kind = str(getattr(kind, "__name__", kind))
     if value is None or (isinstance(value, str) and value.lower() in ("none", "null") and "None" in kind):
