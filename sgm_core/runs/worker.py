@@ -28,12 +28,15 @@ from sgm_core.runs.ranks import Ranks, launched
 from sgm_core.runs.run import STOP, TRAININGS, Run
 from sgm_core.runs.store import CANCEL_GRACE_S, FROM_FILES, open_run
 from sgm_core.runs.sweep import sweep
+from sgm_core.runs.tell import tell_of_end, told
 from sgm_core.saved import FOLDER as STATE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _STOP_GRACE_S = 8.0  # for a step; Docker kills after 10 s, Slurm after 30 s, systemd after 90 s
+_TWICE_S = 2.0  # one stop is told twice by Slurm, or torchrun: to all processes, and by who started them
+_SET_UP_GRACE_S = 1.0
 _NICE = 10  # the dashboard answers at once while a run computes
 
 
@@ -57,6 +60,11 @@ class Both(Observer):
         """Tell both."""
         self._first.metric(**values)
         self._second.metric(**values)
+
+    def pulse(self, **values: Any) -> None:
+        """Tell both."""
+        self._first.pulse(**values)
+        self._second.pulse(**values)
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Tell both."""
@@ -154,7 +162,7 @@ def carry_out(run: Run, observer: Observer, ranks: Ranks | None = None) -> None:
     InputError
         If another process works on it; nothing is recorded then.
     """
-    with run.held():
+    with run.held(), told(run):
         try:
             with turn(run, observer):
                 run.begin()
@@ -186,7 +194,9 @@ def _stopped(run: Run, stop: BaseException) -> None:
         return
     why = f"{'paused' if isinstance(stop, Paused) else stop}; {run.when_resumed}"
     run.message(why)
-    run.finish("paused", why)
+    if isinstance(stop, Paused) or run.status.get("launcher") != "slurm":
+        run.finish("paused", why)
+    # else its job knows whether it is queued again
 
 
 @acts("launch")
@@ -273,7 +283,8 @@ def _terminable(run: Run) -> Iterator[None]:
     def stop(number: int, _: object) -> None:
         if run.cancel_asked() is not None:
             raise Cancelled(f"run {run.id} was cancelled")
-        if run.asked(STOP) is None and number == signal.SIGTERM:
+        said = run.asked(STOP)
+        if number == signal.SIGTERM and (said is None or said < _TWICE_S):
             with suppress(OSError):
                 run.ask(STOP)  # the work, in all its processes, sees it as its step is done
                 signal.setitimer(signal.ITIMER_REAL, _STOP_GRACE_S)
@@ -293,15 +304,23 @@ def _terminable(run: Run) -> Iterator[None]:
 
 
 def _insist_on_cancelling(run: Run) -> None:
-    """Interrupt work that does not look at the cancel marker; end the process if even that does not help."""
-    while (asked := run.cancel_asked()) is None or asked < CANCEL_GRACE_S:
-        time.sleep(1.0)
+    """Interrupt work that does not look at the cancel marker; end the process if even that does not help.
+
+    A step may take its time, for its checkpoint is kept; before there is any progress nothing is to be kept.
+    """
+    while (asked := run.cancel_asked()) is None or asked < _grace(run):
+        time.sleep(0.5)
     run.message("the work did not stop by itself: interrupting it")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(CANCEL_GRACE_S)
     run.finish("cancelled")
+    tell_of_end(run)
     end_helpers(*_self())
     os._exit(1)
+
+
+def _grace(run: Run) -> float:
+    return CANCEL_GRACE_S if run.status.get("progress") else _SET_UP_GRACE_S
 
 
 def _self() -> tuple[int, float]:

@@ -101,7 +101,8 @@ class Finetuning(Task[_Batch]):
     ) -> None:
         self.classifier, self.config, self.store = classifier, classifier.config, store
         self.cells, self.validation, self.validation_codes = cells, validation, validation_codes
-        self.observer, self.where = observer, where
+        self.observer = observer
+        self.facts = {"phase": "finetune", "scheme": self.config.scheme, **where}
         self.values = classifier.values
         self.device, self.modules = self.values.device, classifier.modules()
         self.n_batches = -(-cells.size // self.config.batch_size)
@@ -147,13 +148,14 @@ class Finetuning(Task[_Batch]):
     def end_epoch(self, epoch: int, seconds: float) -> tuple[float, float] | None:
         """Score and report the epoch."""
         n_cells = self.cells.size
-        row = {"epoch": epoch + 1, "train_loss": float(self._total) / n_cells}
+        row: dict[str, float] = {"epoch": epoch + 1, "step": (epoch + 1) * self.n_batches}
+        row["train_loss"] = float(self._total) / n_cells
         row["cells_per_s"] = n_cells / seconds
         score = None
         if len(self.validation):
             score = validation_score(self.validation_codes, self.classify(self.validation))
             row |= {"validation_f1": score[0], "validation_loss": -score[1]}
-        self.observer.metric(phase="finetune", scheme=self.config.scheme, **row, **self.where)
+        self.observer.metric(**self.facts, **row)
         return score
 
     def probe(self, scaled_by: np.ndarray) -> tuple[Scale, Linear]:

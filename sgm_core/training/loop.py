@@ -9,8 +9,9 @@ same updates. The first asks whether to stop and writes; the others do as it say
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -29,6 +30,7 @@ from sgm_core.world import ALONE, world
 
 _Made = TypeVar("_Made")
 Recipe = PretrainConfig | FinetuneConfig
+_PULSE_S = 2.0  # between two looks at how it goes, each of which waits for a GPU
 _STEPS_UNSEEN = 50  # between two looks at the losses on a GPU, each of which waits for it
 _NAMED = 5  # cells of a batch that an error names
 _STOPS = (Cancelled, Paused, Stopped)
@@ -44,6 +46,7 @@ class Task(Generic[_Made]):
     device : where the batches go
     modules : what is trained; the best epoch's weights and the saved state are theirs
     n_batches : batches an epoch
+    facts : what its metrics bear: phase, arm, fold ...; none = its pulse tells nobody
     order : random numbers that `start_epoch` orders the cells by, where it draws any
     shared : whether processes that train together each take a part of its batches; else each does all of it
     """
@@ -53,6 +56,7 @@ class Task(Generic[_Made]):
     device: torch.device
     modules: Sequence[nn.Module]
     n_batches: int
+    facts: Mapping[str, Any] = MappingProxyType({})
     order: np.random.Generator | None = None
     shared: bool = True
 
@@ -211,7 +215,7 @@ class Loop(Generic[_Made]):
         self._started = time.perf_counter() - earlier
         self.steps(order)
         self.world.collect(task.counted())
-        score = self.together.measure(task.end_epoch, self.epoch, time.perf_counter() - self._started)
+        score = self._measure(len(order))
         if score is not None:
             score = tuple(self.world.tell(score))
         if not np.isfinite(score or 0).all() or not self.together.finite(self.parameters):
@@ -226,6 +230,17 @@ class Loop(Generic[_Made]):
         if self.keeper is not None and self._told(last or self.keeper.due(ends_epoch=True)):
             self._keep()
 
+    def _measure(self, steps: int) -> Score | None:
+        """Let the task measure the epoch; a wish to stop meanwhile keeps the state after its last step."""
+        try:
+            took = time.perf_counter() - self._started
+            return self.together.measure(self.task.end_epoch, self.epoch, took)
+        except Cancelled:
+            if self.keeper is not None:
+                self.step = steps
+                self._keep()
+            raise
+
     def steps(self, order: Sequence[np.ndarray]) -> None:
         """Train on some batches, each the row numbers of its cells, as an epoch does on its own.
 
@@ -239,6 +254,7 @@ class Loop(Generic[_Made]):
         """
         task, recipe, epoch, last_said = self.task, self.recipe, self.epoch, 0.0
         begun = self.step
+        n_cells, last_pulse = 0, time.perf_counter()
         for number, batch in enumerate(ahead(partial(task.make, epoch), order[begun:], task.device), begun):
             if number % recipe.accumulation == 0:
                 self.step = number
@@ -258,6 +274,12 @@ class Loop(Generic[_Made]):
                 last_said = time.perf_counter()
                 done = epoch + (number + 1) / len(order)
                 self.observer.progress(done, recipe.epochs, f"{task.phase}, epoch {epoch + 1}")
+            n_cells += len(order[number])
+            if task.facts and (seconds := time.perf_counter() - last_pulse) > _PULSE_S:
+                step = epoch * task.n_batches + number + 1
+                now = {"step": step, "loss": float(whole), "cells_per_s": n_cells / seconds}
+                self.observer.pulse(**task.facts, epoch=epoch + (number + 1) / len(order), **now)
+                n_cells, last_pulse = 0, time.perf_counter()
         self._require_finite(len(order))
         self.step = 0
 

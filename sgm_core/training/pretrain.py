@@ -236,6 +236,7 @@ class Pretraining(Task[Batch]):
         self.model, self.values = start.model, start.values
         self.device, self.modules, self.arm = start.values.device, [start.model], arm_name(config)
         self.corpus = self.values if isinstance(self.values, CorpusValues) else None
+        self.facts = {"phase": "pretrain", "arm": self.arm, "fold": fold, "seed": config.seed}
         self.n_batches = sum(-(-len(rows) // config.batch_size) for rows in self._together(cells.epoch(0)))
         measured = None if self.values.measured.all() else np.flatnonzero(self.values.measured)
         counted = start.names if measured is None else start.names[measured]
@@ -345,11 +346,14 @@ class Pretraining(Task[Batch]):
         self._set_progress(epoch + 1)
         # where each process has a part of the weights, all go through the same cells
         among = ALONE if self.config.parallel == "fsdp" else world()
-        loss = validation_loss(self.model, self.values, self.validation, self.config, epoch, among)
+        # of several processes none may stop alone: they ask between two steps
+        asked = self.observer if world() is ALONE else Observer()
+        loss = validation_loss(self.model, self.values, self.validation, self.config, epoch, among, asked)
         n_cells = self.cells.size
         counted = max(1, int(self._counted))
         row = {
             "epoch": epoch + 1,
+            "step": (epoch + 1) * self.n_batches,
             "train_loss": error / n_cells,
             "validation_loss": loss,
             "cells_per_s": n_cells / seconds,
@@ -357,7 +361,7 @@ class Pretraining(Task[Batch]):
             "rank_correlation": self.counter.rank_correlation(epoch),
         }
         self.history.append(row | {"cells": counted})
-        self.observer.metric(phase="pretrain", arm=self.arm, fold=self.fold, seed=self.config.seed, **row)
+        self.observer.metric(**self.facts, **row)
         return (-loss,)
 
     def take(self, modules: Sequence[nn.Module]) -> None:
@@ -368,6 +372,8 @@ class Pretraining(Task[Batch]):
 
     def counted(self) -> list[Tensor]:
         """Return the sums of the epoch, and the counts of the masks."""
+        # a process that had none of the cells so far has not moved its counts yet
+        self.counter.sums = self.counter.sums.to(self.device)
         return [self._sums, self._counted, self.counter.sums]
 
     def cell_names(self, rows: np.ndarray) -> list[str]:
@@ -436,18 +442,21 @@ def validation_loss(
     config: PretrainConfig,
     epoch: int,
     among: World = ALONE,
+    observer: Observer | None = None,
 ) -> float:
     """Return the mean squared error on the masked genes of the validation cells.
 
     The processes `among` which it is shared each compute a part of it, and all have the same.
     """
     model.eval()
+    observer = observer or Observer()
     key = epoch if config.validation_masks == "redrawn" else 0
     size = max(1, min(64, _POSITIONS // values.n_positions))
     order = list(token_batches(rows, values.lengths, size))
     errors = torch.zeros(len(order), dtype=torch.float64, device=values.device)
     make, own = partial(prepare, values, config, _VALIDATE, key), among.deal(range(len(order)))
     for number, batch in zip(own, ahead(make, (order[i] for i in own), values.device), strict=True):
+        observer.check()
         with autocast(values.device, config.precision):
             drawn = model.draw(batch.x, batch.noise, batch.subset)
             error = model(batch.x, drawn.masked, batch.target).error

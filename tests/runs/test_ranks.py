@@ -24,7 +24,7 @@ from sgm_core.runs.ranks import Ranks, check_shared
 from sgm_core.runs.store import Run, create_run, pause_run
 from sgm_core.runs.worker import carry_out, main
 from sgm_core.training.config import PretrainConfig
-from sgm_core.world import world
+from sgm_core.world import Group, within, world
 
 QUICK = {"n_genes": 60, "latents": 4, "latent_width": 8, "subset": 2, "device": "cpu", "batch_size": 8}
 QUICK |= {"data": "few", "fold": 0, "n_folds": 3, "dropout": 0.1, "accumulation": 2, "patience": 50}
@@ -142,6 +142,26 @@ def test_a_process_that_is_gone_is_noticed(two: list[Ranks]) -> None:
     child.kill()
     child.wait()
     assert "process 2 of 2 ended without a word: it was killed (SIGKILL)" in first._fallen()
+
+
+def test_who_waits_for_one_that_is_gone_and_does_not_notice_ends_itself(
+    few_cells, two: list[Ranks], monkeypatch
+) -> None:
+    """As a process may that waits for a GPU: only a thread of it still runs."""
+
+    def leave_at_once(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(ranks_module, "_GRACE_S", 0)
+    monkeypatch.setattr(os, "_exit", leave_at_once)
+    first, second = two
+    run = create_run("pretrain", "few", PretrainConfig(**QUICK).to_dict())
+    second._put("process1", json.dumps([second._host, 2**22 + 1, 0.0]))
+    first._watch(run)
+    assert run.state == "queued", "the group was left in good order"
+    with within(Group(0, 2, 0)), pytest.raises(SystemExit):
+        first._watch(run)
+    assert run.state == "failed" and "process 2 of 2 ended without a word" in run.status["error"]
 
 
 def test_what_several_processes_cannot_share_is_refused() -> None:
