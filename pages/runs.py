@@ -32,7 +32,7 @@ from sgm_core.runs.trash import KEPT_DAYS, built_on, delete_run, deleted_runs, r
 
 _LARGEST_EXPORT = 1_000_000_000
 _MANY = 100  # runs from which on the list is drawn again less often
-_STATES = "runs-states"
+_STATES, _READING = "runs-states", "runs-reading"
 
 
 def actions(run: Run) -> None:
@@ -192,6 +192,8 @@ def listed() -> None:
     """Draw the headline and the list; drawn again now and then, and nothing else of the page with it."""
     with frame.guard():
         runs = state.runs(kinds=None)
+        if not runs:  # somebody has deleted the last one
+            st.rerun()
         frame.answer(run_facts.headline(runs))
         found = run_list.filters(runs)
         complete = run_list.table(found, chosen(runs))
@@ -201,7 +203,8 @@ def listed() -> None:
         # what is below changes with the state of its runs, and how often this is drawn, too
         if any(before.get(run.id) != run.state for run in chosen(runs)) or active(before) != active(states):
             st.rerun()
-        if not complete:  # each time some more is read
+        if complete == st.session_state.get(_READING, False):  # how often this is drawn changes
+            st.session_state[_READING] = not complete
             st.rerun()
 
 
@@ -253,5 +256,6 @@ if not state.runs(kinds=None):
     )
 every = state.runs(kinds=None)
 interval = 2 if any(run.state in ACTIVE for run in every) else 10  # a run may be started elsewhere
-st.fragment(listed, run_every=interval * (1 if len(every) <= _MANY else 3))()
+interval *= 1 if len(every) <= _MANY else 3
+st.fragment(listed, run_every=1 if st.session_state.get(_READING) else interval)()
 details(every)

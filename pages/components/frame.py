@@ -24,7 +24,8 @@ from pages.components import login, notices, state, words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
-from sgm_core.runs.store import ACTIVE, Run
+from sgm_core.runs.states import LATEST
+from sgm_core.runs.store import ACTIVE, Run, latest_run
 
 _APP = Path(__file__).resolve().parents[2] / "app.py"
 _FRAMED = "framed"
@@ -146,6 +147,8 @@ def context_bar() -> None:
     """Draw the bar with dataset, run and palette; they are part of the link and kept across pages."""
     st.session_state[_FRAMED] = True
     st.html(_NO_RAW_CSV)
+    if st.query_params.get(state.RUN) == LATEST and (newest := latest_run()) is not None:
+        state.choose(run=newest.id)
     state.apply_choice()
     with st.sidebar:  # on every page, so that a run's end is told on any
         notices.bell()

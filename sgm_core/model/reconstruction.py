@@ -135,14 +135,18 @@ class MaskedModel(nn.Module):
 
     def predict(self, values: Tensor, masked: Tensor) -> Tensor:
         """Predict every position's code (B, G) of cells with `masked` genes hidden."""
-        encoded, added, _ = self._encode_masked(self.backbone.codes(values), masked, masked & self.eligible)
+        encoded, added, _ = self._encode_masked(self.backbone.codes(values), masked)
         return self.backbone.decode(encoded, masked, None, added, self._context(encoded, values))
 
     def _encode_masked(
-        self, codes: Tensor, masked: Tensor, hidden: Tensor
+        self, codes: Tensor, masked: Tensor, hidden: Tensor | None = None
     ) -> tuple[Encoded, Tensor | None, Tensor]:
-        """Return the tokens of cells with `masked` genes out of sight, of which those `hidden` have tokens of
-        their own where the encoder knows such, the decoder's summary and the penalty."""
+        """Return the tokens of cells with `masked` genes out of sight, the decoder's summary and the penalty.
+
+        Of the masked genes those `hidden` have tokens of their own where the encoder knows such, by default
+        the eligible ones.
+        """
+        hidden = masked & self.eligible if hidden is None else hidden
         to_encoder, to_decoder, penalty = self._summarise(codes, masked)
         visible = self.backbone.shown(codes) & ~masked
         return self.backbone.encode(codes, visible, to_encoder, hidden), to_decoder, penalty

@@ -236,7 +236,7 @@ class ScGPT(CellBackbone):
         if added is not None:
             tokens = tokens + added.index_select(0, cell)
         encoded = Encoded(tokens, cell, at, present.sum(1).tolist(), genes)
-        if not self.generative or hidden is None or not hidden.any():
+        if not self.generative or hidden is None:
             return encoded
         apart = hidden[cell, at]
         places = apart.nonzero()[:, 0], (~apart).nonzero()[:, 0]

@@ -94,9 +94,10 @@ def test_the_log_is_read_by_the_command(sgm_home, capsys):
 
     from sgm_core.cli import main
 
-    assert main(["runs", "cancel", "no-such-run"]) == 2
+    assert main(["resources", "add", "genesets", "no-such-file.gmt"]) == 2
     assert main(["log", "--json"]) == 0
     failed, allowed = json.loads(capsys.readouterr().out)["actions"]
-    assert (failed["action"], failed["outcome"], allowed["outcome"]) == ("cancel", "failed", "allowed")
+    assert (failed["action"], failed["outcome"]) == ("add a resource", "failed")
+    assert (allowed["what"], allowed["outcome"]) == ("genesets no-such-file.gmt", "allowed")
     assert main(["log", "--who", "nobody-of-that-name"]) == 0
     assert capsys.readouterr().out == "nothing was done yet\n"

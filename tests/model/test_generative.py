@@ -136,6 +136,8 @@ def test_what_is_generated_is_seen_by_nothing_else(folder: Path) -> None:
     model.generate()
     generated = model.encode(codes, visible, None, hidden)
     assert torch.allclose(generated.tokens[seen], without.tokens, atol=1e-12)
+    none = model.encode(codes, visible, None, torch.zeros_like(hidden))
+    assert torch.allclose(none.tokens, without.tokens, atol=1e-12)
     # half of the hidden genes alone: each is generated as it was beside the others
     fewer = hidden & (torch.arange(41) % 2 == 0)
     part = model.encode(codes, visible, None, fewer)

@@ -135,6 +135,12 @@ def test_runs_are_found_and_labelled(open_page, demo_dataset):
     assert "1 of 2 runs" in text_of(page) and page.subheader[0].value == "One", "what was chosen stays"
 
 
+def test_a_link_to_the_latest_run_leads_to_it(open_page, demo_dataset):
+    runs = [create_run("pretrain", "small", {"data": "small"}, title=name) for name in ("One", "Two")]
+    page = open_page("runs", run="latest")
+    assert page.session_state["run"] == runs[1].id and page.subheader[0].value == "Two"
+
+
 def test_a_waiting_run_is_moved_and_given_a_priority(open_page, demo_dataset):
     runs = [create_run("pretrain", "small", {"data": "small"}, title=name) for name in ("One", "Two")]
     for run in runs:

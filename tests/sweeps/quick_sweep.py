@@ -20,7 +20,7 @@ QUICK: dict[str, Any] = {
     "space": ["finetune.lr=1e-3..1e-1:log", "head_hidden=4,16"],
     "trials": 4,
     "n_folds": 3,
-    "pretrain": {"n_genes": 40, "epochs": 1},
+    "pretrain": {"n_genes": 20, "epochs": 1},
     "finetune": {"head": "mlp", "choose_decay": False, "probe_epochs": 4},
     "device": "cpu",
 }
