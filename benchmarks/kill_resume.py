@@ -26,7 +26,7 @@ from typing import Any
 
 QUICK = {"n_genes": 60, "latents": 4, "latent_width": 8, "subset": 2, "device": "cpu", "batch_size": 16}
 QUICK |= {"fold": 0, "n_folds": 3, "dropout": 0.1, "accumulation": 2, "patience": 9, "redraw_interval": 2}
-TIMES = ("time", "cells_per_s")
+TIMES = ("time", "worked", "cells_per_s")
 
 
 def attempt(run_id: str, after: int | None) -> None:

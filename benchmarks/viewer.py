@@ -70,6 +70,7 @@ class Viewer:
         self.query, self.session_id = query, ""
         self.hashes: dict[str, str] = {}
         self.buttons: dict[str, str] = {}
+        self.downloads: dict[str, str] = {}
         self.token = generate_xsrf_token_string()
         cookies = f"{XSRF_COOKIE_NAME}={self.token}" + (f"; {USER_COOKIE_NAME}={cookie}" if cookie else "")
         self.cookies = cookies
@@ -92,6 +93,18 @@ class Viewer:
         wish.rerun_script.query_string = self.query
         wish.rerun_script.widget_states.widgets.add(id=self.buttons[label], trigger_value=True)
         return self._wait(wish).sent_to
+
+    def download(self, label: str) -> str:
+        """Ask for the file of a download button; returns its address."""
+        wish = BackMsg()
+        wish.backend_operation_request.request_id = "1"
+        wish.backend_operation_request.session_id = self.session_id
+        wish.backend_operation_request.deferred_file.file_id = self.downloads[label]
+        self.socket.send(wish.SerializeToString())
+        while True:
+            message = ForwardMsg.FromString(self.socket.recv(timeout=PATIENCE_S))
+            if message.WhichOneof("type") == "backend_operation_response":
+                return message.backend_operation_response.deferred_file.url
 
     def open(self, page: str, query: str | None = None, uploaded: tuple[str, str] | None = None) -> Drawn:
         """Go to a page by its name in the address (``masked_genes``), and wait until its script has ended.
@@ -134,6 +147,9 @@ class Viewer:
                     drawn.uploaders.append(message.delta.new_element.file_uploader.id)
                 if message.delta.new_element.HasField("button"):
                     self.buttons[message.delta.new_element.button.label] = message.delta.new_element.button.id
+                if message.delta.new_element.HasField("download_button"):
+                    button = message.delta.new_element.download_button
+                    self.downloads[button.label] = button.deferred_file_id
             elif kind == "auth_redirect":
                 drawn.sent_to = message.auth_redirect.url
             elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:

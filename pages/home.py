@@ -75,7 +75,7 @@ def evidence(run: Run) -> None:
         title = f"Macro F1 of each arm, {SCHEMES[scheme].lower()}"
         simulated = any(d.name == run.dataset_name and d.simulated for d in state.datasets())
         show.figure(fig, "home-scores", tables.cached(*key), alt=title, simulated=simulated)
-    elif run.kind in ("pretrain", "finetune") and run_facts.sparkline(run):
+    elif run.kind in ("pretrain", "finetune") and run_facts.summary(run).curve:
         live.curve([run], "home-curve", height=240)
 
 

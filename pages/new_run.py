@@ -24,6 +24,8 @@ from sgm_core.figures.palette import SCHEMES, arm_name
 from sgm_core.resources.store import list_resources
 from sgm_core.runs import parameters as run_parameters
 from sgm_core.runs.launch import launch
+from sgm_core.runs.order import places
+from sgm_core.runs.states import HIGHEST
 from sgm_core.runs.store import create_run, open_run
 from sgm_core.runs.titles import run_title
 from sgm_core.training.backbones import backbone_names, is_bundle
@@ -192,11 +194,13 @@ def show_differences(kind: str, parameters: dict[str, Any], dataset: Dataset) ->
     show.table(table, "differences")
 
 
-def start(kind: str, config: Any, dataset: Dataset, place: where.Where) -> str:
+def start(kind: str, config: Any, dataset: Dataset, place: where.Where, priority: int) -> str:
     """Queue the run and return its ID."""
     source = getattr(config, "run", "")
     title = run_title(kind, dataset.name, config.to_dict(), open_run(source).title if source else "")
-    run = create_run(kind, dataset.name, config.to_dict(), title=title, device=config.device)
+    run = create_run(
+        kind, dataset.name, config.to_dict(), title=title, device=config.device, priority=priority
+    )
     launch(run, place.launcher, place.processes)
     return run.id
 
@@ -239,12 +243,22 @@ with frame.guard():
 if can_start:
     with st.container(horizontal=True, vertical_alignment="center"), frame.guard():
         if permit.button("launch", "Start the run", type="primary", icon=":material/play_arrow:"):
-            run_id = start(kind, config, dataset, place)
+            run_id = start(kind, config, dataset, place, st.session_state.get("priority", 0))
             if kind == "sweep":
                 st.session_state["sweep"] = run_id
                 state.go("pages/sweep.py")
             state.go("pages/runs.py", run=run_id)
         with frame.guard():
             cost_view.offer_to_measure(config, dataset)
+        if places():
+            st.number_input(
+                "Priority",
+                -HIGHEST,
+                HIGHEST,
+                0,
+                key="priority",
+                width=130,
+                help="Other runs wait: higher ones are served sooner, equal ones as they came",
+            )
     permit.note("launch")
 show_differences(kind, config.to_dict(), dataset)

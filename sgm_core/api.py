@@ -48,6 +48,7 @@ def pretrain(
     observer: Observer | None = None,
     launcher: str = "local",
     processes: int | None = None,
+    priority: int = 0,
     **fields: Any,
 ) -> Run:
     """Pretrain a backbone, as ``sgm pretrain`` does.
@@ -60,6 +61,7 @@ def pretrain(
     launcher : ``local`` (this process), ``torchrun`` (several of this machine train one model) or ``slurm``,
         which returns the queued run
     processes : how many train it
+    priority : of its waiting for the device, -100 to 100; higher is sooner
     fields : of `sgm_core.training.config.PretrainConfig`, such as ``masker="uniform"``, ``fold=0``
 
     Returns
@@ -83,7 +85,9 @@ def pretrain(
 
     dataset = _dataset(data)
     config = pretrain_config(preset, data=dataset.name, **fields)
-    return carry_out("pretrain", config, dataset, observer, launcher=launcher, processes=processes)
+    return carry_out(
+        "pretrain", config, dataset, observer, launcher=launcher, processes=processes, priority=priority
+    )
 
 
 def finetune(
@@ -93,6 +97,7 @@ def finetune(
     observer: Observer | None = None,
     launcher: str = "local",
     processes: int | None = None,
+    priority: int = 0,
     **fields: Any,
 ) -> Run:
     """Train a cell-type classifier, as ``sgm finetune`` does.
@@ -101,7 +106,7 @@ def finetune(
     ----------
     source : a pretraining run or its ID; with `data`, the name of imported weights
     data : the dataset, for imported weights; a run has its own
-    preset, observer, launcher, processes : as in `pretrain`
+    preset, observer, launcher, processes, priority : as in `pretrain`
     fields : of `sgm_core.training.config.FinetuneConfig`, such as ``scheme="partial"``
 
     Returns
@@ -126,12 +131,14 @@ def finetune(
         run = _run(source)
         dataset = _dataset(run.dataset_name)
         config = finetune_config(run.parameters.get("backbone", ""), preset, run=run.id, **fields)
-        return carry_out("finetune", config, dataset, observer, run.title, launcher, processes)
+        return carry_out("finetune", config, dataset, observer, run.title, launcher, processes, priority)
     if not isinstance(source, str):
         raise InputError(f"run {source.id} has a dataset of its own: leave `data` out")
     dataset = _dataset(data)
     config = finetune_config(source, preset, data=dataset.name, **fields)
-    return carry_out("finetune", config, dataset, observer, launcher=launcher, processes=processes)
+    return carry_out(
+        "finetune", config, dataset, observer, launcher=launcher, processes=processes, priority=priority
+    )
 
 
 def compare(
@@ -139,6 +146,7 @@ def compare(
     observer: Observer | None = None,
     launcher: str = "local",
     processes: int | None = None,
+    priority: int = 0,
     **fields: Any,
 ) -> Run:
     """Compare every arm, scheme and baseline over donor folds, as ``sgm compare`` does.
@@ -149,7 +157,7 @@ def compare(
     Parameters
     ----------
     data : a dataset or its name
-    observer : as in `pretrain`
+    observer, priority : as in `pretrain`
     launcher, processes : ``local`` works on as many tasks at once; ``slurm`` makes each a job
     fields : of `sgm_core.comparison.config.CompareConfig`, such as ``folds=5``, ``seeds=3``,
         ``pretrain={"epochs": 2}``
@@ -167,7 +175,9 @@ def compare(
 
     dataset = _dataset(data)
     config = CompareConfig.from_dict({"data": dataset.name, **fields})
-    return carry_out("compare", config, dataset, observer, launcher=launcher, processes=processes)
+    return carry_out(
+        "compare", config, dataset, observer, launcher=launcher, processes=processes, priority=priority
+    )
 
 
 def sweep(
@@ -664,6 +674,7 @@ def carry_out(
     source: str = "",
     launcher: str = "local",
     processes: int | None = None,
+    priority: int = 0,
 ) -> Run:
     """Carry out a configuration, for the functions above and the command line.
 
@@ -678,6 +689,7 @@ def carry_out(
     source : title of the pretraining that a finetuning starts from
     launcher : ``local``, ``torchrun`` or ``slurm``
     processes : how many work on it; by default what pays on this machine, and one under Slurm
+    priority : of its waiting for the device, -100 to 100; higher is sooner
 
     Raises
     ------
@@ -704,7 +716,7 @@ def carry_out(
             observer.message(warning)
     parameters = config.to_dict()
     title = run_title(kind, dataset.name, parameters, source)
-    run = create_run(kind, dataset.name, parameters, title, device=parameters["device"])
+    run = create_run(kind, dataset.name, parameters, title, device=parameters["device"], priority=priority)
     if launcher == "local":
         return _finished(run, observer, processes)
     observer.message(f"run {run.id}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from sgm_core.errors import InputError
+from sgm_core.world import world
 
 if TYPE_CHECKING:
     import torch
@@ -96,10 +97,12 @@ def memory(device: str) -> Memory:
 def pick_device(name: str) -> torch.device:
     """Return the torch device that `name` (auto, cpu, cuda, cuda:N) means here.
 
+    Of processes that train together each has the GPU of its number on the machine.
+
     Raises
     ------
     InputError
-        If a GPU is asked for that this machine does not have.
+        If a GPU is asked for that this machine does not have, or one for several processes.
     """
     import torch
 
@@ -107,6 +110,12 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(device_name(name))
     except RuntimeError as error:
         raise InputError(f"device {name!r} is not known: use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and world().size > 1:
+        if name not in ("auto", "cuda"):
+            raise InputError(
+                f"device is {name!r} and {world().size} processes train: give cuda, one GPU for each"
+            )
+        device = torch.device("cuda", world().local_rank)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(
             f"device {name!r} is not on this machine ({torch.cuda.device_count()} GPUs): use auto or cpu"

@@ -36,6 +36,9 @@ class Observer:
     def metric(self, **values: Any) -> None:
         """Append one row to the metrics (scalars only)."""
 
+    def pulse(self, **values: Any) -> None:
+        """Say how a training goes at this moment (scalars only); most of it may be left out."""
+
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Keep a finished table under `name`, replacing the earlier one."""
 

@@ -32,6 +32,19 @@ settings.load_profile("suite")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    needy = [item for item in items if item.get_closest_marker("cuda")]
+    if not needy or os.environ.get("SGM_TEST_DEVICE") == "cpu":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        skip = pytest.mark.skip(reason="needs a GPU, and torch sees none here")
+        for item in needy:
+            item.add_marker(skip)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of the reference data: ``$SGM_SHARED`` or ``shared`` beside the repository."""

@@ -40,7 +40,10 @@ def bring() -> None:
     """Draw the form that imports a model."""
     file = uploads.uploader("A model that was exported (zip)", type="zip", key="model-upload")
     name = st.text_input("Another name for it", key="model-upload-name", placeholder="its own", width=300)
-    if file is None or not permit.button("import a model", "Import the model", icon=":material/upload:"):
+    pressed = permit.button(
+        "import a model", "Import the model", icon=":material/upload:", disabled=file is None
+    )
+    if file is None or not pressed:
         return
     try:
         with home.scratch(home.folder("uploads") / "model") as folder:

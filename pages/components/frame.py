@@ -20,7 +20,7 @@ from typing import NoReturn
 import streamlit as st
 
 from pages.components import confidence as sure
-from pages.components import login, state, words
+from pages.components import login, notices, state, words
 from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
@@ -147,6 +147,8 @@ def context_bar() -> None:
     st.session_state[_FRAMED] = True
     st.html(_NO_RAW_CSV)
     state.apply_choice()
+    with st.sidebar:  # on every page, so that a run's end is told on any
+        notices.bell()
     datasets = state.datasets()
     names = [dataset.name for dataset in datasets]
     settle(state.DATASET, names, lambda: state.preferred_dataset(datasets))

@@ -4,17 +4,19 @@ The engine asks here who acts (`sgm_core.access`). `gate` keeps out who may see 
 """
 
 import importlib.util
+from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from sgm_core import access
-from sgm_core.access import NOBODY, OPERATOR, Person
+from sgm_core.access import OPERATOR, Person
 from sgm_core.errors import InputError, SGMError
 from sgm_core.escape import escape
 
 MISSING = "Login needs the package Authlib, which is not installed: pip install 'sgm-core[login]'"
-_NOBODY = Person("nobody", NOBODY)
+NOBODY = Person("nobody", access.NOBODY)
 
 
 def person() -> Person:
@@ -26,8 +28,12 @@ def person() -> Person:
         If the configuration names roles and there is no login, or it can't be read.
     """
     if get_script_run_ctx(suppress_warning=True) is None:
-        return _NOBODY if wanted() else access.local_person()
-    claims = st.user.to_dict()
+        return NOBODY if wanted() else access.local_person()
+    return person_with(st.user.to_dict())
+
+
+def person_with(claims: Mapping[str, Any]) -> Person:
+    """Return who it is of whom `st.user` says this; raises as `person` does."""
     if "is_logged_in" in claims:
         return access.person_of(claims)
     if access.read_access() is not None:
@@ -53,7 +59,7 @@ def gate() -> bool:
     except SGMError as error:
         st.error(escape(error), icon=":material/lock:")
         return False
-    if who.role != NOBODY:
+    if who.role != access.NOBODY:
         return True
     st.title("SGM", anchor=False)
     if st.user.to_dict().get("is_logged_in") is True:
@@ -75,7 +81,7 @@ def gate() -> bool:
 def inside() -> bool:
     """Say whether the person may see anything."""
     try:
-        return person().role != NOBODY
+        return person().role != access.NOBODY
     except SGMError:
         return False
 
@@ -88,7 +94,7 @@ def check() -> None:
     Forbidden
         If the person may not.
     """
-    if person().role == NOBODY:
+    if person().role == access.NOBODY:
         raise access.Forbidden("You are not admitted to this dashboard (any more): load the page again.")
 
 

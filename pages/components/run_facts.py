@@ -7,89 +7,54 @@ import streamlit as st
 
 from pages.components import words
 from pages.components.kept import kept
-from sgm_core import tables as run_tables
-from sgm_core.errors import SGMError
 from sgm_core.escape import escape
 from sgm_core.figures.palette import arm_name
 from sgm_core.runs.launchers import launcher_of
-from sgm_core.runs.store import STATES, Run, open_run
+from sgm_core.runs.store import STATES, Run
+from sgm_core.runs.summaries import Summary, summaries
+
+_STILL_S = 120.0  # a pulse that old still tells how it goes; the pauses between them grow to that in a day
 
 
 def metrics(run: Run) -> pd.DataFrame:
     """Return the metrics of `run`, read again only when they grew."""
-    paths = run.metrics_paths()
+    return _grown(run, "metrics")
+
+
+def pulses(run: Run) -> pd.DataFrame:
+    """Return what was measured of `run` within its epochs, read again only when there is more."""
+    return _grown(run, "pulse")
+
+
+def _grown(run: Run, kind: str) -> pd.DataFrame:
+    paths = run.told_paths(kind)
     if not paths:
         return pd.DataFrame()
     written = sum(path.stat().st_size for path in paths)
-    return _metrics(str(run.path), (written, run.status.get("attempt", 0)))
+    return _rows((str(run.path), kind), (written, run.status.get("attempt", 0)))
 
 
 @kept()
-def _metrics(path: str, stamp: tuple[int, int]) -> pd.DataFrame:
-    return Run(Path(path)).metrics()
+def _rows(file: tuple[str, str], stamp: tuple[int, int]) -> pd.DataFrame:
+    run = Run(Path(file[0]))
+    return run.metrics() if file[1] == "metrics" else run.pulses()
 
 
-def sparkline(run: Run) -> list[float]:
-    """Return the mean loss per epoch, validation before training, for a small curve."""
-    rows = metrics(run)
-    if "epoch" not in rows:
-        return []
-    if "phase" in rows and (rows["phase"] == "pretrain").any():
-        rows = rows[rows["phase"] == "pretrain"]
-    for column in ("validation_loss", "train_loss"):
-        if column in rows and rows[column].notna().any():
-            return [float(mean) for mean in rows.groupby("epoch")[column].mean().dropna()]
-    return []
+def summary(run: Run) -> Summary:
+    """Return what a list says of one run."""
+    return summaries([run])[0] or Summary()
+
+
+def best_words(run: Run, found: Summary) -> str:
+    """Return a run's best number in words, empty while there is none."""
+    if found.macro_f1 is not None:
+        return f"macro F1 {found.macro_f1:.3f}, {arm_name(found.arm)}"
+    return f"validation loss {found.loss:.4g}" if found.loss is not None else ""
 
 
 def best(run: Run) -> str:
     """Return the run's best number in words, empty while there is none."""
-    if run.kind in ("compare", "finetune"):
-        path = run.table_path("folds")
-        stamp = run_tables.stamp(path)
-        return _best_f1(str(path), stamp) if stamp else ""
-    if run.kind == "sweep":
-        path = run.table_path("trials")
-        stamp = run_tables.stamp(path)
-        return _best_trial(str(path), stamp) if stamp else ""
-    if run.kind == "pretrain":
-        rows = metrics(run)
-        if "validation_loss" in rows and rows["validation_loss"].notna().any():
-            return f"validation loss {rows['validation_loss'].min():.4g}"
-    return ""
-
-
-@kept()
-def _best_f1(path: str, stamp: int) -> str:
-    folds = run_tables.read(Path(path), ["arm", "scheme", "macro_f1"])
-    if folds.empty:
-        return ""
-    trained = folds[folds["scheme"] != "baseline"]
-    means = (folds if trained.empty else trained).groupby(["arm", "scheme"])["macro_f1"].mean()
-    top = means.reset_index().sort_values("macro_f1").iloc[-1]
-    return f"macro F1 {top['macro_f1']:.3f}, {arm_name(str(top['arm']))}"
-
-
-@kept()
-def _best_trial(path: str, stamp: int) -> str:
-    trials = run_tables.read(Path(path), ["number", "state", "score"])
-    done = trials[trials["state"] == "done"]
-    if done.empty:
-        return ""
-    best = done.iloc[int(done["score"].to_numpy().argmax())]
-    return f"macro F1 {best['score']:.3f}, trial {best['number']}, validation donors"
-
-
-@st.cache_data(ttl=60, show_spinner=False)
-def sizes(ids: tuple[str, ...]) -> list[int]:
-    """Return the bytes that runs take on the disk, looked up once a minute; 0 for one that is gone."""
-    found = []
-    for run_id in ids:
-        try:
-            found.append(open_run(run_id).size())
-        except SGMError:
-            found.append(0)
-    return found
+    return best_words(run, summary(run))
 
 
 def headline(runs: list[Run]) -> str:
@@ -126,3 +91,22 @@ def progress_bar(run: Run) -> None:
         share = min(1.0, progress["done"] / progress["total"]) if progress and progress["total"] else 0.0
         what = progress["what"] if progress else "Starts"
         st.progress(share, text=escape(" · ".join(filter(None, [what or "Runs", progress_words(run)]))))
+
+
+def right_now(run: Run) -> str:
+    """Return what a run under way does and takes at this moment: cells a second, memory, time."""
+    progress, rows = run.status.get("progress") or {}, pulses(run)
+    facts = []
+    if len(rows):
+        last = rows.iloc[-1]
+        since = (pd.Timestamp.now("UTC") - pd.Timestamp(last["time"])).total_seconds()
+        if since < _STILL_S:  # what was trained an hour ago says nothing of now
+            facts.append(f"{last['cells_per_s']:,.0f} cells/s")
+            if pd.notna(last.get("gpu_memory")):
+                facts.append(f"{words.size(last['gpu_memory'])} on the GPU")
+    if progress.get("memory"):
+        facts.append(f"{words.size(progress['memory'])} of memory")
+    took = words.took(run)
+    if took is not None:
+        facts.append(f"since {words.duration(took)}")
+    return " · ".join(facts)

@@ -25,8 +25,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config, runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from pages.components import permit
+from pages.components import login, permit
 from sgm_core import home
+from sgm_core.access import record_action
 from sgm_core.errors import InputError
 
 _ROUTE = "/_stcore/upload_file/"
@@ -38,16 +39,17 @@ _AWAY_S = 3600.0
 _process = ExitStack()
 atexit.register(_process.close)
 _folders: list[Path] = []
-_may: set[str] = set()
+_asking: dict[str, dict[str, Any]] = {}
+"""What the login says of the sessions that were shown where to bring a file."""
 _received: dict[tuple[str, str], Path] = {}
+_streaming: list[bool] = []
 
 
 def uploader(label: str, key: str, **options: Any) -> Any:
     """Draw `st.file_uploader`; disabled, with the reason, for who may bring no files."""
-    refused = permit.refused("upload")
-    (_may.discard if refused else _may.add)(_session())
     _tidy()
-    given = st.file_uploader(label, key=key, **(options | refused))
+    _asking[_session()] = dict(st.user.to_dict())
+    given = st.file_uploader(label, key=key, **(options | permit.refused("upload")))
     permit.note("upload")
     return given
 
@@ -60,7 +62,7 @@ def save(file: Any, path: Path) -> None:
     InputError
         If it is not there any more.
     """
-    source = _received.get((_session(), file.file_id))
+    source = _place(file)
     with home.whole_file(path) as temporary:
         if source is None:
             temporary.write_bytes(file.getvalue())
@@ -68,8 +70,6 @@ def save(file: Any, path: Path) -> None:
         temporary.unlink()
         try:
             os.link(source, temporary)  # the same disk: nothing is copied
-        except FileNotFoundError:
-            raise InputError(f"The upload {file.name} is gone: choose the file again.") from None
         except OSError:
             shutil.copyfile(source, temporary)
 
@@ -80,13 +80,21 @@ def content(file: Any, most: int) -> bytes:
     Raises
     ------
     InputError
-        If it has more than `most` bytes.
+        If it has more than `most` bytes, or is not there any more.
     """
-    source = _received.get((_session(), file.file_id))
+    source = _place(file)
     size = source.stat().st_size if source else file.size
     if size > most:
         raise InputError(f"{file.name} has {size:,} bytes, and {most:,} are the most here.")
     return source.read_bytes() if source else bytes(file.getvalue())
+
+
+def _place(file: Any) -> Path | None:
+    """Return where the content is; None where Streamlit holds it in memory."""
+    place = _received.get((_session(), file.file_id))
+    if _streaming and (place is None or not place.is_file()):
+        raise InputError(f"The upload {file.name} is gone: choose the file again.")
+    return place
 
 
 class Streamed:
@@ -98,6 +106,7 @@ class Streamed:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        _streaming.append(True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -106,11 +115,16 @@ class Streamed:
             await self.app(scope, receive, send)
             return
         session, _, file_id = path.partition(_ROUTE)[2].partition("/")
-        if scope["method"] == "DELETE":
-            _forget([(session, file_id)])
+
+        async def forgetting(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 300:
+                _forget([(session, file_id)])
+            await send(message)
+
         if scope["method"] == "PUT":
-            receive = _Taken(scope, receive, session, file_id)
-        await self.app(scope, receive, send)
+            await self.app(scope, _Taken(scope, receive, session, file_id), send)
+        else:
+            await self.app(scope, receive, forgetting if scope["method"] == "DELETE" else send)
 
 
 class _Taken:
@@ -127,14 +141,17 @@ class _Taken:
         if self.given:
             return {"type": "http.disconnect"}
         self.given = True
-        if self.key[0] not in _may:
+        claims = _asking.get(self.key[0])
+        who = login.person_with(claims) if claims is not None else login.NOBODY
+        if not who.may("upload"):
             raise HTTPException(403, "uploads are for operators of this dashboard")
         folder = Path(tempfile.mkdtemp(dir=_folder()))
         try:
             name, content_type, file = await self._take(folder)
+            record_action(who, "upload", name.decode(errors="replace"), "allowed")
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, ValueError):
+            if isinstance(error, ValueError | AssertionError):
                 raise HTTPException(400, "this is no upload of a browser") from error
             if isinstance(error, OSError):
                 raise HTTPException(507, f"the upload can't be kept: {error.strerror}") from error
@@ -211,7 +228,8 @@ def _tidy() -> None:
     if not runtime.exists():
         return
     here = runtime.get_instance().is_active_session
-    _may.difference_update([session for session in _may if not here(session)])
+    for session in [session for session in _asking if not here(session)]:
+        _asking.pop(session, None)
     for key, place in list(_received.items()):
         with suppress(OSError):
             if not here(key[0]) and time.time() - place.stat().st_mtime > _AWAY_S:

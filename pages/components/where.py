@@ -62,7 +62,7 @@ def draw(kind: str) -> Where:
     st.caption((_HOW_COMPARED if kind == "compare" else _HOW)[launcher])
     missing = LAUNCHERS[launcher].missing()
     if missing is not None:
-        st.info(escape(f"{missing[0].upper()}{missing[1:]}."), icon=":material/lan:")
+        st.info(escape(f"{LAUNCHERS[launcher].label} can't be used here: {missing}."), icon=":material/lan:")
     elif launcher == "slurm":
         return Where(launcher, processes, _settings())
     return Where(launcher, processes, missing is None)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from sgm_core.escape import escape
+from sgm_core.figures.style import short
 from sgm_core.runs.store import Run
 from sgm_core.units import count as count
 from sgm_core.units import size as size
@@ -16,12 +17,15 @@ __all__ = [
     "moment",
     "plain_column",
     "run_label",
+    "run_names",
     "short_id",
     "size",
     "took",
     "value",
     "when",
 ]
+
+_LONGEST_NAME = 50
 
 
 def duration(seconds: float | None) -> str:
@@ -73,6 +77,16 @@ def run_label(run: Run) -> str:
     """Return a run as selectors name it, e.g. 'Compare tiny on demo · 26 Nov 14:45 · 7a7b387'."""
     title = run.title.removesuffix(" (SIMULATED)")  # a badge on the page says so
     return f"{title} · {when(run.config['created'])} · {short_id(run)}"
+
+
+def run_names(runs: list[Run]) -> list[str]:
+    """Return names that tell runs from each other: titles, times where these agree, and IDs where both do."""
+    titles = [short(run.title.removesuffix(" (SIMULATED)"), _LONGEST_NAME) for run in runs]
+    names = [when(run.config["created"]) for run in runs] if len(set(titles)) == 1 else titles
+    return [
+        f"{name} · {short_id(run)}" if names.count(name) > 1 else name
+        for name, run in zip(names, runs, strict=True)
+    ]
 
 
 def column(name: str) -> str:

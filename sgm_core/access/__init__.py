@@ -11,6 +11,7 @@ from sgm_core.access.acting import (
 )
 from sgm_core.access.person import NOBODY, OPERATOR, VIEWER, Forbidden, Person, local_person
 from sgm_core.access.reading import read_actions
+from sgm_core.access.record import record_action
 from sgm_core.access.roles import Access, person_of, read_access
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "person_of",
     "read_access",
     "read_actions",
+    "record_action",
     "require",
     "why_not",
 ]

@@ -46,7 +46,7 @@ def _list(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.runs.store import open_run
 
     if args.run:
-        open_run(args.run)  # a wrong ID is an error, not a run without verdicts
+        args.run = open_run(args.run).id  # a wrong ID is an error, not a run without verdicts
     if args.gene:
         steps = history(args.run, args.gene)
         text = _text(steps.drop(columns=["id", "gene", "statistics_version"])) if len(steps) else ""
@@ -87,7 +87,7 @@ def _export(args: argparse.Namespace, observer: Observer) -> Output:
     from sgm_core.runs.store import open_run
 
     if args.run:
-        open_run(args.run)
+        args.run = open_run(args.run).id
     path = export_verdicts(args.out, args.run)
     what, rows = ("steps", history) if path.suffix.lower() == ".json" else ("verdicts", verdicts)
     n = len(rows(args.run))

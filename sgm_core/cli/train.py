@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sgm_core.cli.frame import Output, add_command
 from sgm_core.errors import InputError
+from sgm_core.runs.states import HIGHEST
 
 if TYPE_CHECKING:
     from sgm_core.cells.dataset import Dataset
@@ -134,6 +135,13 @@ def _add_machine(parser: argparse.ArgumentParser, example: str = "epochs=2 mask_
     parser.add_argument("--seed", type=int, default=0)
     add_launcher(parser)
     parser.add_argument(
+        "--priority",
+        type=int,
+        default=0,
+        metavar="N",
+        help=f"of its waiting for the device, {-HIGHEST} to {HIGHEST}; higher is sooner",
+    )
+    parser.add_argument(
         "--set", nargs="+", default=[], metavar="FIELD=VALUE", help=f"change any field, for example {example}"
     )
     parser.add_argument(
@@ -225,6 +233,7 @@ def _finetune(args: argparse.Namespace, observer: Observer) -> Output:
         raise InputError("give one: --run ID (a pretraining run) or --backbone NAME --data DATASET")
     if args.run:
         source = open_run(args.run)
+        args.run = given["run"] = source.id  # the latest run is another one as soon as this one is made
         if args.weights_key:
             raise InputError(f"--weights-key goes with --backbone: run {args.run} has weights of its own")
         if args.data not in (None, source.dataset_name):
@@ -279,7 +288,8 @@ def _try_or_run(
 
     if args.dry_run:
         return dry_run(config, dataset, not args.no_probe, observer)
-    run = carry_out(kind, config, dataset, observer, source, args.launcher or "local", args.processes)
+    launcher = args.launcher or "local"
+    run = carry_out(kind, config, dataset, observer, source, launcher, args.processes, args.priority)
     return _result(run) if run.state == "done" else submitted(run)
 
 

@@ -42,7 +42,8 @@ BASELINE, MAP = "baselines", "dataset-map"
 MAPPED = ("self-guided", "uniform+summary")  # arms whose pooled vectors of fold 0 get a UMAP
 FOLDER = "tasks"
 STEP_S = 5.0  # that a process has for its step when it is to end
-_asked_to_end = False
+_TWICE_S = 2.0  # Slurm tells all processes of a job, and who started one passes it on
+_asked_to_end: float | None = None  # when
 _parent: int | None = None  # of a worker process: who hands out the tasks
 _progress: Any = None  # a shared array in the worker processes: the share done of every task
 
@@ -105,13 +106,17 @@ class TaskObserver(Observer):
         """Pass it on."""
         self.observer.metric(**values)
 
+    def pulse(self, **values: Any) -> None:
+        """Pass it on."""
+        self.observer.pulse(**values)
+
     def check(self) -> None:
         """Ask whom it stands for, and whether the system asked this process to end."""
         if _parent is not None and os.getppid() != _parent:
             os._exit(
                 1
             )  # killed: a resumed run may be at this task already, and nothing may be written beside it
-        if _asked_to_end:
+        if _asked_to_end is not None:
             raise Stopped("the system stopped a process of it (SIGTERM), as a shutdown does")
         self.observer.check()
 
@@ -137,9 +142,12 @@ def start_worker(progress: Any, workers: int) -> None:
 def _end_after_step(*_: object) -> None:
     """Let the training keep its checkpoint; who is asked again, or takes long, ends at once."""
     global _asked_to_end
-    if _asked_to_end:
-        os._exit(128 + signal.SIGTERM)
-    _asked_to_end = True
+    now = time.monotonic()
+    if _asked_to_end is not None:
+        if now - _asked_to_end > _TWICE_S:
+            os._exit(128 + signal.SIGTERM)
+        return
+    _asked_to_end = now
     last = threading.Timer(STEP_S, os._exit, [128 + signal.SIGTERM])
     last.daemon = True
     last.start()

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgm_core.model.features import feature_count, linear_attention, orthogonal_features
+from sgm_core.model.parts import Dropout, own_random
 
 _PAD_BELOW = 512
 """Cells with fewer tokens than this share one padded call of the attention; longer ones have one each."""
@@ -26,6 +27,16 @@ def attend(qkv: Tensor, lengths: Sequence[int], dropout: float = 0.0) -> Tensor:
     -------
     (T, H, d)
     """
+    parts = attend_in_parts(qkv, lengths, dropout)
+    return torch.cat(parts) if parts else qkv[:, 0]
+
+
+def attend_in_parts(qkv: Tensor, lengths: Sequence[int], dropout: float = 0.0) -> list[Tensor]:
+    """Return what `attend` does in the parts that it was computed in, one after the other.
+
+    The attention keeps each for its gradient; a layer that reads them as they are keeps nothing more, where
+    put together they would be kept a second time.
+    """
     lengths = [length for length in lengths if length]
     if len(lengths) > 1 and max(lengths) < _PAD_BELOW:
         steps = torch.arange(max(lengths), device=qkv.device)
@@ -35,13 +46,13 @@ def attend(qkv: Tensor, lengths: Sequence[int], dropout: float = 0.0) -> Tensor:
         q, k, v = padded.unflatten(0, valid.shape).permute(2, 0, 3, 1, 4)
         mask = valid[:, None, None, :]
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
-        return out.transpose(1, 2).flatten(0, 1).index_select(0, slots)
+        return [out.transpose(1, 2).flatten(0, 1).index_select(0, slots)]
     outputs = []
     for cell in qkv.split(lengths):
         q, k, v = cell.permute(1, 2, 0, 3).unsqueeze(1)
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
         outputs.append(out.squeeze(0).transpose(0, 1))
-    return torch.cat(outputs) if outputs else qkv[:, 0]
+    return outputs
 
 
 class Apart(NamedTuple):
@@ -110,16 +121,20 @@ class EncoderBlock(nn.Module):
         self.ff1 = nn.Linear(width, round(ff * width))
         self.ff2 = nn.Linear(round(ff * width), width)
         self.norm2 = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.attention_dropout = attention_dropout
 
     def forward(self, x: Tensor, lengths: Sequence[int], split: Apart | None = None) -> Tensor:
         """Map the tokens (T, D) of cells of these `lengths` to (T, D); all attend to all, or by `split`."""
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
         dropout = self.attention_dropout if self.training else 0.0
-        made = attend(qkv, lengths, dropout) if split is None else attend_apart(qkv, split, dropout)
-        attended = made.flatten(1)
-        x = self.norm1(x + self.dropout(self.out(attended)))
+        with own_random(x.device, dropout > 0):
+            if split is None:
+                parts = attend_in_parts(qkv, lengths, dropout) or [qkv[:, 0]]
+            else:
+                parts = [attend_apart(qkv, split, dropout)]
+        attended = [self.out(part.flatten(1)) for part in parts]
+        x = self.norm1(x + self.dropout(attended[0] if len(attended) == 1 else torch.cat(attended)))
         return self.norm2(x + self.dropout(self.ff2(self.dropout(F.relu_(self.ff1(x))))))
 
     def padded(self, x: Tensor, keys: Tensor, flash: bool = False) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sgm_core.model.head import CLIP
 from sgm_core.model.interface import BackboneConfig, CellBackbone, Encoded, ValueEmbedding
+from sgm_core.model.parts import Dropout
 
 
 class DenseBlock(nn.Module):
@@ -27,7 +28,7 @@ class DenseBlock(nn.Module):
         self.ff1, self.ff2 = _lecun(width, inner), nn.Linear(inner, width)
         nn.init.zeros_(self.ff2.weight)
         nn.init.zeros_(self.ff2.bias)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, h: Tensor) -> Tensor:
         """Map the cells' vectors (B, D) to (B, D)."""
@@ -66,7 +67,7 @@ class DenseBackbone(CellBackbone):
         # what maskers know of a value: fixed features, which nothing trains
         self.values = ValueEmbedding(config.bins, width, config.bin_alpha).requires_grad_(False)
         self.blocks = nn.ModuleList(DenseBlock(width, config.ff, config.dropout) for _ in range(config.depth))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.bottleneck = _lecun(width, config.decoder_width)
         self.up = _lecun(config.decoder_width, width)
         # zero at first: the prediction starts at each gene's mean, and leaves it by learning alone

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sgm_core.model.parts import Dropout, cells, whole
+
 CLIP = 10.0
 """The largest standardised value, of either sign."""
 _MOMENTUM = 0.01  # of the running statistics, where a batch is one cell
@@ -28,7 +30,7 @@ class LinearHead(nn.Module):
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("spread", spread)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(len(mean), n_classes)
 
     def forward(self, pooled: Tensor) -> Tensor:
@@ -111,7 +113,7 @@ class Head(nn.Module):
     def __init__(self, width: int, n_classes: int, hidden: int = 256, dropout: float = 0.0) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(width, affine=False, eps=1e-6)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.hidden = nn.Linear(width, hidden)
         self.output = nn.Linear(hidden, n_classes)
 
@@ -120,6 +122,9 @@ class Head(nn.Module):
         return self.output(self.dropout(F.relu(self.hidden(self.dropout(self._standardise(pooled))))))
 
     def _standardise(self, pooled: Tensor) -> Tensor:
+        n_cells = cells(len(pooled))
+        if self.training and n_cells != len(pooled) and n_cells > 1:
+            return self._standardise_part(pooled, n_cells)
         if not self.training or len(pooled) > 1:
             return self.norm(pooled)  # type: ignore[no-any-return]
         mean, variance, seen = self.norm.running_mean, self.norm.running_var, self.norm.num_batches_tracked
@@ -132,3 +137,17 @@ class Head(nn.Module):
             variance.copy_((1 - share) * (variance + share * off.square()))
             seen += 1
         return F.batch_norm(pooled, mean.clone(), variance.clone(), eps=self.norm.eps)
+
+    def _standardise_part(self, pooled: Tensor, n_cells: int) -> Tensor:
+        """Standardise a part of a batch by the whole of it (torch's own does so on GPUs alone)."""
+        mean = whole(pooled.sum(0)) / n_cells
+        off = pooled - mean
+        variance = whole(off.square().sum(0)) / n_cells
+        running = self.norm.running_mean, self.norm.running_var, self.norm.num_batches_tracked
+        assert running[0] is not None and running[1] is not None and running[2] is not None
+        with torch.no_grad():
+            share = self.norm.momentum or 0.0
+            running[0].lerp_(mean.to(running[0].dtype), share)
+            running[1].lerp_((variance * n_cells / (n_cells - 1)).to(running[1].dtype), share)
+            running[2].add_(1)
+        return off * (variance + self.norm.eps).rsqrt()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sgm_core.errors import InputError
 from sgm_core.model.attention import Apart
+from sgm_core.model.parts import whole
 from sgm_core.model.sizes import CELL_TOKEN, GENES
 
 POOL_PARTS = ("S", "T", "cls", "gene-max", "gene-mean", "max", "mean", "weighted", GENES)
@@ -377,7 +378,7 @@ class CellBackbone(nn.Module):
         off = full_precision(predicted - target.gather(1, at))
         unit = self.error_unit()
         measured = off if unit is None else off / unit[at]
-        error = (measured.square() * real).sum() / real.sum().clamp(min=1)
+        error = (measured.square() * real).sum() / whole(real.sum()).clamp(min=1)
         # in the values' own unit, as the noise of counts is
         return Scored(error, error, predicted.detach().float(), off.detach().square().float())
 

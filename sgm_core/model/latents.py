@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sgm_core.model.interface import CellBackbone
 from sgm_core.model.masking import pack
+from sgm_core.model.parts import whole_mean
 
 
 class Summary(NamedTuple):
@@ -155,7 +156,7 @@ class Latents(nn.Module):
             unit = F.normalize(maps.mean(1), dim=-1)
             count = unit.shape[1]
             overlap = (unit @ unit.transpose(-1, -2)).sum((1, 2)) - count
-            return overlap.mean() / max(1, count * (count - 1))
+            return whole_mean(overlap) / max(1, count * (count - 1))
         if self.penalty == "output-norm":
-            return output.flatten(1).norm(dim=1).mean()
+            return whole_mean(output.flatten(1).norm(dim=1))
         return output.new_zeros(())

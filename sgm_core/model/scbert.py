@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from sgm_core.model.attention import DecoderBlock
 from sgm_core.model.interface import BackboneConfig, CellBackbone, Encoded, Scored, full_precision
 from sgm_core.model.masking import content_uniform, pack
+from sgm_core.model.parts import whole
 
 LEFT = 0.1
 """Share of the drawn genes that the released code leaves as they are, and scores all the same."""
@@ -218,7 +219,7 @@ class ScBERT(CellBackbone):
         logits = full_precision(self._logits(encoded, at, added))
         each = F.cross_entropy(logits.flatten(0, 1), target.gather(1, at).long().flatten(), reduction="none")
         each = each.unflatten(0, at.shape) * real
-        loss = each.sum() / real.sum().clamp(min=1)
+        loss = each.sum() / whole(real.sum()).clamp(min=1)
         scale = torch.arange(self.config.bins, device=logits.device, dtype=logits.dtype)
         predicted = logits[..., :-1].softmax(-1) @ scale
         return Scored(loss, loss, predicted.detach().float(), each.detach().float())

@@ -24,6 +24,7 @@ from sgm_core.model.attention import Apart, EncoderBlock
 from sgm_core.model.binning import bin_values, kept_genes
 from sgm_core.model.interface import BackboneConfig, CellBackbone, Encoded, Scored, full_precision
 from sgm_core.model.masking import content_uniform, pack
+from sgm_core.model.parts import Dropout, whole
 
 PAD_CODE, MASK_CODE, CLS_CODE = -2.0, -1.0, 0.0
 """What stands in place of a bin: padding (and <cls> where cells are embedded), a hidden gene, <cls>."""
@@ -153,7 +154,7 @@ class ScGPT(CellBackbone):
         # the genes, <cls>, and padding, which nothing here reads
         self.positions = nn.Embedding(config.n_positions + 1, width)
         self.gene_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(
             EncoderBlock(width, config.heads, config.ff, config.dropout, config.attention_dropout)
             for _ in range(config.depth)
@@ -329,7 +330,7 @@ class ScGPT(CellBackbone):
         Only hidden genes go through the heads. `error` and `squared` are those of the tokens. In generative
         training the tokens of a second pass count too, once `feedback_after` steps are done.
         """
-        wanted, count = target.gather(1, at), real.sum().clamp(min=1)
+        wanted, count = target.gather(1, at), whole(real.sum()).clamp(min=1)
         cell, _ = real.nonzero(as_tuple=True)
         place, _ = self._places(encoded, at)
         place = place.unflatten(0, at.shape)[real]

@@ -41,6 +41,26 @@ def standing(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.iloc[sorted(i for one in kept.values() for i in one)].reset_index(drop=True)
 
 
+def worked(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add the column ``worked``: seconds of work since the run began, without the pauses between attempts.
+
+    Parameters
+    ----------
+    rows
+        From `standing`, with the column ``elapsed``, the seconds since the attempt began; rows of an older
+        version have the column ``time`` alone, and pauses can't be told.
+    """
+    import pandas as pd
+
+    times = pd.to_datetime(rows["time"], format="ISO8601")
+    since_first = (times - times.min()).dt.total_seconds()
+    if "elapsed" not in rows or rows["elapsed"].isna().any():
+        return rows.assign(worked=since_first, elapsed=None)
+    lasted = rows.groupby("attempt")["elapsed"].max()
+    before = lasted.cumsum() - lasted
+    return rows.assign(worked=rows["elapsed"] + rows["attempt"].map(before))
+
+
 def _does_again(new: tuple[str, str, float], old: tuple[str, str, float]) -> bool:
     """Say whether the row `new` (phase, scheme, epoch) stands for the row `old` of an earlier attempt."""
     if new[:2] == old[:2]:

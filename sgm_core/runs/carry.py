@@ -13,7 +13,7 @@ from sgm_core.access import acts
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.runs.run import Run, now
 from sgm_core.runs.states import ACTIVE
-from sgm_core.runs.store import open_run
+from sgm_core.runs.store import check_id, link_latest, open_run
 
 MANIFEST = "manifest.json"
 _DENSE = (".safetensors", ".parquet", ".npy")  # deflating them takes minutes and gains little
@@ -84,7 +84,7 @@ def _unpack(archive: zipfile.ZipFile, source: str) -> Run:
     if MANIFEST not in archive.namelist():
         raise InputError(f"{source} has no {MANIFEST}: `sgm runs export` of this version writes one")
     manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
-    run_id, files = home.check_name(str(manifest["run"]), "run ID"), dict(manifest["files"])
+    run_id, files = check_id(str(manifest["run"])), dict(manifest["files"])
     extra = set(archive.namelist()) - {f"{run_id}/{name}" for name in files} - {MANIFEST}
     if extra:
         raise InputError(f"{source} holds {sorted(extra)[0]!r}, which its manifest does not name")
@@ -105,6 +105,7 @@ def _unpack(archive: zipfile.ZipFile, source: str) -> Run:
             run.move("paused", error=why, pid=None, process_started=None, jobs=None, launcher="local")
         for marker in _MARKERS:
             (folder / marker).unlink(missing_ok=True)
+    link_latest()
     return open_run(run_id)
 
 

@@ -1,4 +1,4 @@
-"""Start runs in processes of their own, one at a time per device, first come first served."""
+"""Start runs in processes of their own, one at a time per device, in the order of `sgm_core.runs.order`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sgm_core.errors import InputError, NotFoundError
 from sgm_core.progress import Observer
 from sgm_core.runs.ends import reason
 from sgm_core.runs.launchers import LAUNCHERS, check_launcher, launcher_of
+from sgm_core.runs.order import give_back, run_of, take_ticket, tickets
 from sgm_core.runs.run import Run
 from sgm_core.runs.states import ACTIVE
 from sgm_core.runs.store import open_run
@@ -88,7 +89,7 @@ def worker_environment() -> dict[str, str]:
 
 
 def enqueue(run: Run, launcher: str = "local", processes: int | None = None) -> None:
-    """Put `run` at the end of its queue, with a fresh status."""
+    """Put `run` at the end of its queue, behind all of its priority, with a fresh status."""
     deadline = time.monotonic() + _STOPPING_S
     while (
         run.process_alive() and run.status["pid"] != os.getpid()
@@ -99,12 +100,8 @@ def enqueue(run: Run, launcher: str = "local", processes: int | None = None) -> 
     queues = LAUNCHERS[launcher].queues
     device = {"device": _device(run)} if queues else {}
     run.requeue(launcher=launcher, processes=processes, **device)
-    if not queues:
-        return
-    folder = _queue(run)
-    for stale in folder.glob(f"*~{run.id}"):
-        stale.unlink(missing_ok=True)
-    (folder / f"{time.time_ns():020d}~{run.id}").touch()
+    if queues:
+        take_ticket(_queue(run), run)
 
 
 @contextmanager
@@ -139,8 +136,7 @@ def turn(run: Run, observer: Observer) -> Iterator[None]:
             run.check()
             yield
     finally:
-        for ticket in folder.glob(f"*~{run.id}"):
-            ticket.unlink(missing_ok=True)
+        give_back(folder, run)
 
 
 def limit_threads(environment: MutableMapping[str, str]) -> None:
@@ -154,8 +150,8 @@ def limit_threads(environment: MutableMapping[str, str]) -> None:
 def _ahead(folder: Path, run_id: str) -> str | None:
     """Name the run that has to end first: an earlier live one, or one that runs already."""
     mine = False
-    for ticket in sorted(folder.glob("*~*")):
-        other = ticket.name.split("~", 1)[1]
+    for ticket in tickets(folder):
+        other = run_of(ticket)
         if other == run_id:
             mine = True
             continue

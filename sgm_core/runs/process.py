@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 
 import psutil
@@ -31,6 +32,33 @@ def alive(pid: int | None, started: float | None) -> bool:
         )
     except psutil.NoSuchProcess:
         return False
+
+
+def memory_taken(helpers: bool = False) -> int:
+    """Return the bytes of memory that this process has for itself, without files that it has mapped.
+
+    What libraries and memory-mapped counts take is shared with others, or given back when it is wanted.
+
+    Parameters
+    ----------
+    helpers
+        Add what the processes take that it started.
+    """
+    this = psutil.Process()
+    total = 0
+    for process in [this, *(this.children(recursive=True) if helpers else ())]:
+        with suppress(psutil.Error):
+            used = process.memory_info()
+            total += used.rss - getattr(used, "shared", 0)  # Linux alone tells what is shared
+    return total
+
+
+def gpu_memory_taken() -> int | None:
+    """Return the bytes that torch holds of the GPUs in this process, None where it uses none."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return sum(torch.cuda.memory_reserved(number) for number in range(torch.cuda.device_count()))
 
 
 def end_helpers(pid: int, started: float) -> None:

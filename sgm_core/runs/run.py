@@ -25,7 +25,7 @@ from sgm_core.progress import Observer, Pace
 from sgm_core.runs.ends import evidence, is_full
 from sgm_core.runs.launchers import launcher_of
 from sgm_core.runs.plain import plain
-from sgm_core.runs.process import identity
+from sgm_core.runs.process import gpu_memory_taken, identity, memory_taken
 from sgm_core.runs.states import ACTIVE, check_move
 from sgm_core.saved import FOLDER as STATE
 from sgm_core.saved import WHOLE
@@ -43,6 +43,8 @@ SCHEMA = 1
 """Version of a run's folder; one without a number is older, and read as well."""
 _SPARE = 65_536  # bytes that a running run sets aside, so that a full disk leaves room to say so
 _TAKE_S = 2.0
+_MEMORY_EVERY_S = 5.0
+_PULSE_S, _PULSES = 2.0, 300  # the shortest pause between two pulses; and how it grows with the time
 CANCEL, PAUSE, STOP = "cancel", "pause", "stop"
 """Markers in the folder: a person wants it to end, or to go on later, or the system ends its process."""
 
@@ -60,7 +62,9 @@ class Run(Observer):
         self.id = path.name
         self._written = 0.0
         self._pace = Pace()
-        self._attempt: int | None = None
+        self._attempt: tuple[int, float] | None = None
+        self._next_pulse = self._next_memory = 0.0
+        self._memory = 0
         self._told = ""  # a part's name
 
     def part(self, name: str) -> Run:
@@ -70,7 +74,7 @@ class Run(Observer):
         """
         part = Run(self.path)
         part._told = home.check_name(name, "part")
-        for kind in ("log", "metrics"):
+        for kind in ("log", "metrics", "pulse"):
             (self.path / kind).mkdir(exist_ok=True)
         return part
 
@@ -373,14 +377,30 @@ class Run(Observer):
             return
         self._written = clock
         with suppress(OSError):  # what is lost on a full disk is said again soon
-            self.update(progress={"done": done, "total": total, "what": what, "eta_s": eta, "updated": now()})
+            facts = {"done": done, "total": total, "what": what, "eta_s": eta, "updated": now()}
+            self.update(progress={**facts, "memory": self._memory_now()})
 
     def metric(self, **values: Any) -> None:
-        """Append one row to its metrics, with the number of the attempt."""
-        if self._attempt is None:
-            self._attempt = self._read_status().get("attempt", 0)
-        row = json.dumps({"time": now(), "attempt": self._attempt, **plain(values)}, allow_nan=False)
-        path = self.path / (f"metrics/{self._told}.jsonl" if self._told else "metrics.jsonl")
+        """Append one row to its metrics, with the attempt's number and the seconds since it began."""
+        self._append("metrics", values)
+
+    def pulse(self, **values: Any) -> None:
+        """Append one row to ``pulse.jsonl``, with this process's memory; what comes too soon is left out.
+
+        The pause grows with the attempt: a day has about 2,000 rows.
+        """
+        clock = time.monotonic()
+        if clock < self._next_pulse:
+            return
+        self._next_pulse = clock + max(_PULSE_S, (time.time() - self._attempt_now()[1]) / _PULSES)
+        with suppress(OSError):  # a full disk: a training does not end for want of its pulse
+            self._append("pulse", {**values, "memory": memory_taken(), "gpu_memory": gpu_memory_taken()})
+
+    def _append(self, kind: str, values: dict[str, Any]) -> None:
+        attempt, begun = self._attempt_now()
+        facts = {"time": now(), "attempt": attempt, "elapsed": round(max(0.0, time.time() - begun), 1)}
+        row = json.dumps({**facts, **plain(values)}, allow_nan=False)
+        path = self.path / (f"{kind}/{self._told}.jsonl" if self._told else f"{kind}.jsonl")
         with path.open("a+b") as stream:
             # A line torn by a crash must not swallow this one.
             torn = False
@@ -388,6 +408,21 @@ class Run(Observer):
                 stream.seek(-1, 2)
                 torn = stream.read(1) != b"\n"
             stream.write((b"\n" if torn else b"") + row.encode() + b"\n")
+
+    def _attempt_now(self) -> tuple[int, float]:
+        """Return the number of the attempt under way, and when it began, in seconds since 1970."""
+        if self._attempt is None:
+            status = self._read_status()
+            begun = status.get("started") or status.get("queued") or now()
+            self._attempt = status.get("attempt", 0), datetime.fromisoformat(begun).timestamp()
+        return self._attempt
+
+    def _memory_now(self) -> int:
+        """Return the bytes of memory that this process and its helpers take, looked up every few seconds."""
+        if time.monotonic() >= self._next_memory:
+            self._next_memory = time.monotonic() + _MEMORY_EVERY_S
+            self._memory = memory_taken(helpers=True)
+        return self._memory
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Keep `frame` as ``NAME.parquet``."""
@@ -448,15 +483,28 @@ class Run(Observer):
     def metrics(self) -> pd.DataFrame:
         """Return the rows of its metrics that count; a torn line is left out.
 
-        What an attempt did again counts once (`sgm_core.runs.attempts`); nothing of an attempt counts after
-        which the run started over.
+        The column ``worked`` has the seconds of work since the run began, pauses left out. What an attempt
+        did again counts once (`sgm_core.runs.attempts`); nothing of an attempt counts after which the run
+        started over.
         """
+        return self._rows("metrics")
+
+    def pulses(self) -> pd.DataFrame:
+        """Return the rows of ``pulse.jsonl`` that count: how trainings went within their epochs.
+
+        Columns: those of the metrics that say whose training, ``epoch`` with its fraction, ``step``, ``loss``
+        (of that step, as it was trained), ``cells_per_s`` since the row before, ``memory`` and ``gpu_memory``
+        in bytes, and ``worked``. Empty for what was trained before there were any.
+        """
+        return self._rows("pulse")
+
+    def _rows(self, kind: str) -> pd.DataFrame:
         import pandas as pd
 
-        from sgm_core.runs.attempts import standing
+        from sgm_core.runs.attempts import standing, worked
 
         rows = []
-        for path in self.metrics_paths():
+        for path in self.told_paths(kind):
             for line in path.read_bytes().splitlines():
                 try:
                     rows.append(json.loads(line))
@@ -468,12 +516,12 @@ class Run(Observer):
         found["attempt"] = found["attempt"].fillna(0)
         status = self._read_status()
         since = status.get("since", 0 if self.kind in IN_PARTS else status.get("attempt", 0))
-        return standing(found[found["attempt"] >= since]).drop(columns="attempt")
+        return worked(standing(found[found["attempt"] >= since])).drop(columns=["attempt", "elapsed"])
 
-    def metrics_paths(self) -> list[Path]:
-        """Return the files that metrics are in, those of parts of the run after its own."""
-        own = [self.path / "metrics.jsonl"]
-        return [path for path in [*own, *sorted(self.path.glob("metrics/*.jsonl"))] if path.exists()]
+    def told_paths(self, kind: str) -> list[Path]:
+        """Return the files of ``metrics`` or ``pulse``, those of parts of the run after its own."""
+        own = [self.path / f"{kind}.jsonl"]
+        return [path for path in [*own, *sorted(self.path.glob(f"{kind}/*.jsonl"))] if path.exists()]
 
     def size(self) -> int:
         """Return the bytes that its folder takes, checkpoints included."""

@@ -1,12 +1,14 @@
-"""All runs: make, open, list, cancel and pause them."""
+"""All runs: make, open, list, cancel and pause them; which one is the latest."""
 
 import hashlib
 import json
+import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sgm_core import home
+from sgm_core import home, temporary
 from sgm_core.access import acts, require
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.model.bundle import weights_hash
@@ -14,7 +16,7 @@ from sgm_core.runs.launchers import launcher_of
 from sgm_core.runs.plain import plain
 from sgm_core.runs.provenance import code_version, hardware
 from sgm_core.runs.run import PAUSE, SCHEMA, TRAININGS, Run, now
-from sgm_core.runs.states import ACTIVE, ENDED, STATES
+from sgm_core.runs.states import ACTIVE, ENDED, LATEST, STATES, check_priority
 from sgm_core.runs.titles import corpus_of, run_title
 from sgm_core.saved.code import deciding_code
 
@@ -22,10 +24,13 @@ __all__ = [
     "ACTIVE",
     "ENDED",
     "KINDS",
+    "LATEST",
     "STATES",
     "Run",
     "cancel_run",
     "create_run",
+    "latest_run",
+    "link_latest",
     "list_runs",
     "open_run",
     "pause_run",
@@ -56,6 +61,7 @@ def create_run(
     title: str | None = None,
     run_id: str | None = None,
     device: str = "auto",
+    priority: int = 0,
 ) -> Run:
     """Make the folder of a new run in the state ``queued``; nothing is started.
 
@@ -68,7 +74,7 @@ def create_run(
     Forbidden
         If the role of who asks does not allow it.
     InputError
-        If the kind is unknown, or the name or ID can't be a folder's name.
+        If the kind is unknown, the name or ID can't be a folder's name, or the priority is out of range.
     NotFoundError
         If the dataset does not exist (imports and annotations need none).
     """
@@ -76,6 +82,7 @@ def create_run(
     if kind not in KINDS:
         raise InputError(f"unknown kind of run {kind!r}: the kinds are {', '.join(KINDS)}")
     home.check_name(dataset, "dataset name")
+    check_priority(priority)
     parameters = plain(parameters)
     if kind in FROM_FILES:
         # The worker has another working directory. An alias table may be a registered name instead of a file.
@@ -85,7 +92,7 @@ def create_run(
                 parameters[key] = str(Path(value).expanduser().resolve())
     content_hash = None if kind in FROM_FILES else _dataset_hash(dataset, kind)
     corpus = {name: _dataset_hash(name, kind) for name in corpus_of(parameters)}
-    run_id = home.check_name(run_id or _new_id(kind, dataset, parameters, content_hash, corpus), "run ID")
+    run_id = check_id(run_id or _new_id(kind, dataset, parameters, content_hash, corpus))
     created = now()
     path = home.folder("runs") / run_id
     try:
@@ -106,17 +113,34 @@ def create_run(
                     "created": created,
                 },
             )
-            state = {"state": "queued", "created": created, "queued": created, "device": device, "pid": None}
+            times = {"created": created, "queued": created}
+            state = {"state": "queued", **times, "device": device, "priority": priority, "pid": None}
             rest = dict.fromkeys(("process_started", "started", "finished", "progress", "error"))
             home.write_json(folder / "status.json", state | rest)
     except (InputError, OSError):
         if kind not in ("compare", "differential", "prerank") or not (path / "config.json").exists():
             raise
+        if Run(path).state != "done":
+            Run(path).update(priority=priority)  # it is asked for again, and queues as it is asked for now
+    link_latest()
     return Run(path)
 
 
+def check_id(run_id: str) -> str:
+    """Return `run_id` if a run's folder can have it.
+
+    Raises
+    ------
+    InputError
+        If it can't be a folder's name, or is `LATEST`.
+    """
+    if run_id == LATEST:
+        raise InputError(f"run ID {run_id!r} can't be used: it stands for the newest training")
+    return home.check_name(run_id, "run ID")
+
+
 def open_run(run_id: str) -> Run:
-    """Return the run with this ID.
+    """Return the run with this ID; ``latest`` is the training that was asked for last.
 
     Raises
     ------
@@ -125,6 +149,11 @@ def open_run(run_id: str) -> Run:
     InputError
         If a later version of the program made it.
     """
+    if run_id == LATEST:
+        newest = latest_run()
+        if newest is None:
+            raise NotFoundError("no training yet: `sgm pretrain --help` says how to start one")
+        run_id = newest.id
     path = home.folder("runs") / home.check_name(run_id, "run ID")
     if not (path / "status.json").exists():
         raise NotFoundError(f"no run {run_id!r} in {path.parent}: `sgm runs list` shows the runs that exist")
@@ -133,11 +162,31 @@ def open_run(run_id: str) -> Run:
     return run
 
 
+def latest_run() -> Run | None:
+    """Return the training that was asked for last: maps, imports and questions are asides."""
+    return next((run for run in list_runs() if run.kind in TRAININGS), None)
+
+
+def link_latest() -> None:
+    """Let the symbolic link ``runs/latest`` lead to the latest run's folder, for people and their scripts.
+
+    Nothing here reads it. Where the disk knows no links, or is full, there is none.
+    """
+    link, newest = home.folder("runs") / LATEST, latest_run()
+    with suppress(OSError):
+        if newest is None:
+            link.unlink(missing_ok=True)
+        elif not link.is_symlink() or os.readlink(link) != newest.id:
+            new = temporary.reserve(link, home.home())
+            new.symlink_to(newest.id)
+            new.replace(link)
+
+
 def list_runs() -> list[Run]:
     """Return all runs, newest first; those whose process died are marked lost."""
     runs = []
     for path in home.folder("runs").iterdir():
-        if path.name.startswith(".") or not path.is_dir():
+        if path.name.startswith(".") or path.name == LATEST or not path.is_dir():
             continue
         run = Run(path)
         try:
@@ -164,7 +213,7 @@ def cancel_run(run_id: str) -> Run:
     run = open_run(run_id)
     status = run.status
     if status["state"] not in ACTIVE:
-        raise InputError(f"run {run_id} is {status['state']}: there is nothing to cancel")
+        raise InputError(f"run {run.id} is {status['state']}: there is nothing to cancel")
     asked = run.cancel_asked()
     run.ask_cancel()
     launcher = launcher_of(status)
@@ -192,7 +241,7 @@ def pause_run(run_id: str) -> Run:
     status = run.status
     state, launcher = status["state"], launcher_of(status)
     if state not in ACTIVE:
-        raise InputError(f"run {run_id} is {state}: there is nothing to pause")
+        raise InputError(f"run {run.id} is {state}: there is nothing to pause")
     if run.kind not in TRAININGS:
         raise InputError(f"a run of kind {run.kind!r} keeps nothing of what is half done: cancel it instead")
     run.ask(PAUSE)

@@ -10,7 +10,7 @@ from sgm_core import home
 from sgm_core.access import acts
 from sgm_core.errors import InputError, NotFoundError
 from sgm_core.runs.run import Run
-from sgm_core.runs.store import list_runs, open_run
+from sgm_core.runs.store import check_id, link_latest, list_runs, open_run
 
 KEPT_DAYS = 7
 
@@ -29,8 +29,9 @@ def delete_run(run_id: str) -> None:
     run = open_run(run_id)
     with run.locked("launch"):
         if run.active or run.is_held():
-            raise InputError(f"run {run_id} is {run.state}: cancel it before you delete it")
-        run.path.replace(home.folder("trash") / f"{int(time.time()):010d}~{run_id}")
+            raise InputError(f"run {run.id} is {run.state}: cancel it before you delete it")
+        run.path.replace(home.folder("trash") / f"{int(time.time()):010d}~{run.id}")
+    link_latest()
 
 
 def built_on(run_id: str) -> list[str]:
@@ -52,10 +53,11 @@ def restore_run(run_id: str) -> Run:
     found = [path for path in _deleted() if path.name.split("~", 1)[1] == run_id]
     if not found:
         raise NotFoundError(f"no run {run_id!r} in the trash, which keeps them for {KEPT_DAYS} days")
-    target = home.folder("runs") / home.check_name(run_id, "run ID")
+    target = home.folder("runs") / check_id(run_id)
     if target.exists():
         raise InputError(f"there is a run {run_id!r} again: delete that one first")
     found[-1].replace(target)
+    link_latest()
     return open_run(run_id)
 
 

@@ -11,28 +11,32 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from sgm_core.access import acts, part_of_an_action
-from sgm_core.errors import Cancelled, InputError, Paused, SGMError, Stopped
+from sgm_core.errors import Cancelled, InputError, Paused, SGMError, Stopped, TrainingError
 from sgm_core.progress import Observer
 from sgm_core.roots import check_unmoved
 from sgm_core.runs.ends import reason
 from sgm_core.runs.launch import enqueue, is_started, turn
 from sgm_core.runs.process import end_helpers, identity
 from sgm_core.runs.provenance import code_version
+from sgm_core.runs.ranks import Ranks, launched
 from sgm_core.runs.run import STOP, TRAININGS, Run
 from sgm_core.runs.store import CANCEL_GRACE_S, FROM_FILES, open_run
 from sgm_core.runs.sweep import sweep
+from sgm_core.runs.tell import tell_of_end, told
 from sgm_core.saved import FOLDER as STATE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _STOP_GRACE_S = 8.0  # for a step; Docker kills after 10 s, Slurm after 30 s, systemd after 90 s
+_TWICE_S = 2.0  # one stop is told twice by Slurm, or torchrun: to all processes, and by who started them
+_SET_UP_GRACE_S = 1.0
 _NICE = 10  # the dashboard answers at once while a run computes
 
 
@@ -56,6 +60,11 @@ class Both(Observer):
         """Tell both."""
         self._first.metric(**values)
         self._second.metric(**values)
+
+    def pulse(self, **values: Any) -> None:
+        """Tell both."""
+        self._first.pulse(**values)
+        self._second.pulse(**values)
 
     def table(self, name: str, frame: pd.DataFrame) -> None:
         """Tell both."""
@@ -139,20 +148,27 @@ def execute(run: Run, observer: Observer | None = None) -> None:
         import_dataset(**run.parameters, observer=watcher)
 
 
-def carry_out(run: Run, observer: Observer) -> None:
+def carry_out(run: Run, observer: Observer, ranks: Ranks | None = None) -> None:
     """Wait for the run's turn, do its work and record how it ended; what went wrong is raised again.
+
+    Parameters
+    ----------
+    run : the run
+    observer : is told how it goes
+    ranks : the processes that train together, of which this is the first; None = this one alone
 
     Raises
     ------
     InputError
         If another process works on it; nothing is recorded then.
     """
-    with run.held():
+    with run.held(), told(run):
         try:
             with turn(run, observer):
                 run.begin()
                 run.message(f"started on {run.status['device']} with sgm-core {code_version()}")
-                execute(run, observer)
+                with ranks.joined(run) if ranks else nullcontext():
+                    execute(run, observer)
         except (Cancelled, KeyboardInterrupt) as stop:
             _stopped(run, stop)
             raise
@@ -178,7 +194,9 @@ def _stopped(run: Run, stop: BaseException) -> None:
         return
     why = f"{'paused' if isinstance(stop, Paused) else stop}; {run.when_resumed}"
     run.message(why)
-    run.finish("paused", why)
+    if isinstance(stop, Paused) or run.status.get("launcher") != "slurm":
+        run.finish("paused", why)
+    # else its job knows whether it is queued again
 
 
 @acts("launch")
@@ -212,22 +230,47 @@ def run_in_foreground(run: Run, echo: Observer, processes: int | None = None) ->
 
 
 def main(argv: list[str]) -> int:
-    """Carry out the run named on the command line; returns the exit code."""
+    """Carry out the run named on the command line, or its part of it; returns the exit code."""
     run = open_run(argv[0])
     faulthandler.enable()
     if run.status.get("launcher") != "slurm":  # there nobody waits for this machine
         os.nice(_NICE)
+    ranks = Ranks() if launched()[1] > 1 else None
+    if ranks and ranks.rank:
+        return _follow(run, ranks)
     with suppress(OSError):  # what can't be cleaned up must not keep a run from its work
         sweep()
     threading.Thread(target=_insist_on_cancelling, args=(run,), daemon=True).start()
     try:
         with part_of_an_action(), _terminable(run):  # whoever launched it is on record
-            carry_out(run, run)
+            carry_out(run, run, ranks)
     except (Exception, Cancelled):
         return 1
     finally:
+        if ranks:
+            ranks.end()
         end_helpers(*_self())
     return 0
+
+
+def _follow(run: Run, ranks: Ranks) -> int:
+    """Do this process's part of a training that the first process carries out; it writes nothing."""
+    why = ""
+    try:
+        with part_of_an_action(), _terminable(run):
+            if ranks.begun():
+                with ranks.joined(run):
+                    execute(run, Observer())
+    except (Cancelled, TrainingError):
+        pass  # the first process knows
+    except Exception as error:
+        why = reason(error)
+        if not isinstance(error, SGMError):
+            run.message(f"process {ranks.rank + 1} of {ranks.size}: {traceback.format_exc()}")
+    finally:
+        ranks.end(why)
+        end_helpers(*_self())
+    return 1 if why else 0
 
 
 @contextmanager
@@ -240,7 +283,8 @@ def _terminable(run: Run) -> Iterator[None]:
     def stop(number: int, _: object) -> None:
         if run.cancel_asked() is not None:
             raise Cancelled(f"run {run.id} was cancelled")
-        if run.asked(STOP) is None and number == signal.SIGTERM:
+        said = run.asked(STOP)
+        if number == signal.SIGTERM and (said is None or said < _TWICE_S):
             with suppress(OSError):
                 run.ask(STOP)  # the work, in all its processes, sees it as its step is done
                 signal.setitimer(signal.ITIMER_REAL, _STOP_GRACE_S)
@@ -260,15 +304,23 @@ def _terminable(run: Run) -> Iterator[None]:
 
 
 def _insist_on_cancelling(run: Run) -> None:
-    """Interrupt work that does not look at the cancel marker; end the process if even that does not help."""
-    while (asked := run.cancel_asked()) is None or asked < CANCEL_GRACE_S:
-        time.sleep(1.0)
+    """Interrupt work that does not look at the cancel marker; end the process if even that does not help.
+
+    A step may take its time, for its checkpoint is kept; before there is any progress nothing is to be kept.
+    """
+    while (asked := run.cancel_asked()) is None or asked < _grace(run):
+        time.sleep(0.5)
     run.message("the work did not stop by itself: interrupting it")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(CANCEL_GRACE_S)
     run.finish("cancelled")
+    tell_of_end(run)
     end_helpers(*_self())
     os._exit(1)
+
+
+def _grace(run: Run) -> float:
+    return CANCEL_GRACE_S if run.status.get("progress") else _SET_UP_GRACE_S
 
 
 def _self() -> tuple[int, float]:

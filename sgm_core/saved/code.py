@@ -9,7 +9,7 @@ import sgm_core
 
 _DECIDES = (
     *(f"cells/{name}.py" for name in ("balance", "compressed", "dataset", "facts", "split", "vocabulary")),
-    *("analysis/pca.py", "model/**/*.py", "training/**/*.py"),
+    *("analysis/pca.py", "model/**/*.py", "training/**/*.py", "world.py"),
 )
 _COMPARISON = ("arms.py", "baselines.py", "tasks.py")
 

@@ -122,7 +122,7 @@ class Keeper:
             self.observer.message(
                 f"other code ({code}) made the checkpoint, and goes on with {self.made_of['code']} as asked"
             )
-        before, now = facts["machine"], machine()
+        before, now = {"processes": 1} | facts["machine"], machine()
         changed = [
             f"{name} {before.get(name)} then, {now[name]} now"
             for name in now

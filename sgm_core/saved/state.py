@@ -18,6 +18,7 @@ from torch import Tensor
 from sgm_core.errors import InputError
 from sgm_core.home import read_json, whole_folder
 from sgm_core.saved import WHOLE
+from sgm_core.world import world
 
 SCHEMA = 1
 TENSORS, PLAIN = "tensors.safetensors", "plain.json"
@@ -128,5 +129,5 @@ def _first_line(error: Exception) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the last digits of a training depend on, beside its code: PyTorch and its threads."""
-    return {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    """Return what the last digits of a training depend on, beside its code: PyTorch, threads, processes."""
+    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "processes": world().size}

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sgm_core.model.head import LinearHead
+from sgm_core.model.parts import cells as cells_of_batch
+from sgm_core.model.parts import idle, whole_mean
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.saved.keeper import Keeper
@@ -21,6 +23,7 @@ from sgm_core.training.prefix import Entered, Store, stored
 from sgm_core.training.schemes import Classifier
 from sgm_core.training.train_cells import TrainCells
 from sgm_core.training.validation import validation_score
+from sgm_core.world import world
 
 FLAT_BELOW = 50
 """The imbalance up to which the authors' class weights are equal."""
@@ -53,7 +56,7 @@ def class_loss(logits: Tensor, codes: Tensor, weights: Tensor | None) -> Tensor:
     codes : (B,) class numbers
     weights : (C,), None = 1
     """
-    return F.cross_entropy(logits, codes, weights, reduction="none").mean()
+    return whole_mean(F.cross_entropy(logits, codes, weights, reduction="none"))
 
 
 def chosen_epoch(loop: Loop[Any]) -> str:
@@ -98,7 +101,8 @@ class Finetuning(Task[_Batch]):
     ) -> None:
         self.classifier, self.config, self.store = classifier, classifier.config, store
         self.cells, self.validation, self.validation_codes = cells, validation, validation_codes
-        self.observer, self.where = observer, where
+        self.observer = observer
+        self.facts = {"phase": "finetune", "scheme": self.config.scheme, **where}
         self.values = classifier.values
         self.device, self.modules = self.values.device, classifier.modules()
         self.n_batches = -(-cells.size // self.config.batch_size)
@@ -123,26 +127,35 @@ class Finetuning(Task[_Batch]):
         return self.classifier.batches(self.cells.epoch(epoch), self.order)
 
     def make(self, epoch: int, rows: np.ndarray) -> _Batch:
-        """Read the cells, and what is kept of them."""
+        """Read the cells of a batch, or this process's part of it, and what is kept of them."""
+        return self._read(world().part(rows))
+
+    def _read(self, rows: np.ndarray) -> _Batch:
         return _Batch(rows, *self.classifier.entered(rows, self.store))
 
     def loss(self, batch: _Batch) -> Tensor:
         """Return the weighted cross-entropy."""
         known = to_device(torch.from_numpy(self._codes[batch.rows]), self.device)
         loss = class_loss(self.classifier.logits(batch.x, batch.entered), known, self._weights)
-        self._total += loss.detach() * len(batch.rows)
+        if not idle():
+            self._total += loss.detach() * cells_of_batch(len(batch.rows))
         return loss
+
+    def counted(self) -> list[Tensor]:
+        """Return the loss of the epoch."""
+        return [self._total]
 
     def end_epoch(self, epoch: int, seconds: float) -> tuple[float, float] | None:
         """Score and report the epoch."""
         n_cells = self.cells.size
-        row = {"epoch": epoch + 1, "train_loss": float(self._total) / n_cells}
+        row: dict[str, float] = {"epoch": epoch + 1, "step": (epoch + 1) * self.n_batches}
+        row["train_loss"] = float(self._total) / n_cells
         row["cells_per_s"] = n_cells / seconds
         score = None
         if len(self.validation):
             score = validation_score(self.validation_codes, self.classify(self.validation))
             row |= {"validation_f1": score[0], "validation_loss": -score[1]}
-        self.observer.metric(phase="finetune", scheme=self.config.scheme, **row, **self.where)
+        self.observer.metric(**self.facts, **row)
         return score
 
     def probe(self, scaled_by: np.ndarray) -> tuple[Scale, Linear]:
@@ -176,18 +189,20 @@ class Finetuning(Task[_Batch]):
 
     @torch.no_grad()
     def _of_cells(self, rows: np.ndarray, function: Callable[[Tensor, Entered | None], Tensor]) -> np.ndarray:
-        """Return what `function` says of cells (n, ...), without dropout, float32."""
+        """Return what `function` says of cells (n, ...), without dropout, float32.
+
+        Processes that train together each ask it of some of the batches, and all have the same answer.
+        """
         self.classifier.train(False)
         output = self.classifier.head.output
         width = output.out_features if function == self.classifier.logits else output.in_features
-        made = np.empty((len(rows), width), np.float32)
+        made = np.zeros((len(rows), width), np.float32)
         place = np.empty(len(self.values.lengths), np.int64)
         place[rows] = np.arange(len(rows))
-        for batch in ahead(
-            lambda cells: self.make(0, cells), self.classifier.batches(rows, None), self.device
-        ):
+        for batch in ahead(self._read, world().deal(self.classifier.batches(rows, None)), self.device):
             self.observer.check()
             made[place[batch.rows]] = function(batch.x, batch.entered).float().cpu().numpy()
+        world().sum(torch.from_numpy(made))
         return made
 
     def cell_names(self, rows: np.ndarray) -> list[str]:

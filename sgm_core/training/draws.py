@@ -19,11 +19,19 @@ def random_numbers(
     rows: np.ndarray,
     n_positions: int,
     device: torch.device,
+    lead: np.ndarray | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return each cell's noise (B, L) and subset of latents (B, R), keyed by (purpose, epoch, cell)."""
-    noise = cell_noise(config.seed, purpose, epoch, rows, n_positions + config.latents)
-    subset = noise[:, n_positions:].topk(min(config.subset, config.latents), dim=1).indices
+    """Return each cell's noise (B, L) and subset of latents (B, R), keyed by (purpose, epoch, cell).
+
+    Where a subset is drawn once a batch it is that of the cell `lead` (1,), by default the first of `rows`.
+    """
+    width, n_subset = n_positions + config.latents, min(config.subset, config.latents)
+    noise = cell_noise(config.seed, purpose, epoch, rows, width)
+    subset = noise[:, n_positions:].topk(n_subset, dim=1).indices
     if config.subset_per == "batch":
+        if lead is not None and lead[0] != rows[0]:
+            first = cell_noise(config.seed, purpose, epoch, lead, width)
+            subset = first[:, n_positions:].topk(n_subset, dim=1).indices
         subset = subset[:1].expand(len(rows), -1)
     return to_device(noise[:, :n_positions].contiguous(), device), to_device(subset.contiguous(), device)
 

@@ -11,6 +11,8 @@ from sgm_core.progress import Observer
 from sgm_core.saved.keeper import Keeper
 from sgm_core.training.config import FinetuneConfig, PretrainConfig
 
+_NO_NUMBER = ("checkpoint_minutes", "parallel")
+
 
 def keeper_of(
     config: PretrainConfig | FinetuneConfig,
@@ -24,13 +26,13 @@ def keeper_of(
 
     Parameters
     ----------
-    config : its recipe; how often it is kept changes no number
+    config : its recipe; how often it is kept and how processes share it change no number
     folder : of this training alone
     dataset, fold : its cells; None = all donors
     observer : is told what could not be written or read
     more : what else it follows from, as plain values
     """
-    recipe = {name: value for name, value in config.to_dict().items() if name != "checkpoint_minutes"}
+    recipe = {name: value for name, value in config.to_dict().items() if name not in _NO_NUMBER}
     text = json.dumps([recipe, more], sort_keys=True)
     donors = None if fold is None else [list(fold.train), list(fold.validation), list(fold.test)]
     made_of = {

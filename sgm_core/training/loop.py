@@ -3,11 +3,15 @@
 A `Task` says what is trained: its modules and parameter groups, the batches of an epoch, the loss of a batch,
 and what an epoch's end measures. The `Loop` does the rest, the same for pretraining, finetuning and a probe.
 With a `Keeper` it writes its state now and then, and goes on from it after whatever ended the process.
+
+Several processes (`sgm_core.world`) go through the same batches, each with a part of every one, and take the
+same updates. The first asks whether to stop and writes; the others do as it says.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -15,17 +19,21 @@ import torch
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
-from sgm_core.errors import Cancelled, TrainingError
+from sgm_core.errors import Cancelled, Paused, Stopped, TrainingError
 from sgm_core.progress import Observer
 from sgm_core.saved.keeper import Keeper
 from sgm_core.training.config import FinetuneConfig, PretrainConfig
 from sgm_core.training.data import ahead, group_size
 from sgm_core.training.stopping import BestEpoch, Score
+from sgm_core.training.together import Alone, Together
+from sgm_core.world import ALONE, world
 
 _Made = TypeVar("_Made")
 Recipe = PretrainConfig | FinetuneConfig
+_PULSE_S = 2.0  # between two looks at how it goes, each of which waits for a GPU
 _STEPS_UNSEEN = 50  # between two looks at the losses on a GPU, each of which waits for it
 _NAMED = 5  # cells of a batch that an error names
+_STOPS = (Cancelled, Paused, Stopped)
 
 
 class Task(Generic[_Made]):
@@ -38,7 +46,9 @@ class Task(Generic[_Made]):
     device : where the batches go
     modules : what is trained; the best epoch's weights and the saved state are theirs
     n_batches : batches an epoch
+    facts : what its metrics bear: phase, arm, fold ...; none = its pulse tells nobody
     order : random numbers that `start_epoch` orders the cells by, where it draws any
+    shared : whether processes that train together each take a part of its batches; else each does all of it
     """
 
     phase: str
@@ -46,7 +56,9 @@ class Task(Generic[_Made]):
     device: torch.device
     modules: Sequence[nn.Module]
     n_batches: int
+    facts: Mapping[str, Any] = MappingProxyType({})
     order: np.random.Generator | None = None
+    shared: bool = True
 
     def groups(self) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups, each with its ``lr``."""
@@ -57,11 +69,17 @@ class Task(Generic[_Made]):
         raise NotImplementedError
 
     def make(self, epoch: int, rows: np.ndarray) -> _Made:
-        """Make the batch of the cells `rows`; on a GPU this runs in a thread beside the step before."""
+        """Make this process's part of the batch of the cells `rows`, all of them where it is alone.
+
+        On a GPU this runs in a thread beside the step before.
+        """
         raise NotImplementedError
 
     def loss(self, batch: _Made) -> Tensor:
-        """Return the loss of a batch, a scalar, and count what is to be counted."""
+        """Return the loss of a batch, a scalar, and count what is to be counted.
+
+        Of a part of a batch it is the part of the loss (see `sgm_core.model.parts`).
+        """
         raise NotImplementedError
 
     def end_epoch(self, epoch: int, seconds: float) -> Score | None:
@@ -70,6 +88,13 @@ class Task(Generic[_Made]):
         None where there is nothing to judge it by: the last epoch is then kept.
         """
         raise NotImplementedError
+
+    def take(self, modules: Sequence[nn.Module]) -> None:
+        """Go on, after the training, with its modules as one process has them; none but in the first."""
+
+    def counted(self) -> list[Tensor]:
+        """Return what is counted over batches; where processes share these, each counts its part."""
+        return []
 
     def cell_names(self, rows: np.ndarray) -> Sequence[str]:
         """Return the names of cells, or nothing where they have none."""
@@ -126,6 +151,8 @@ class Loop(Generic[_Made]):
         keeper: Keeper | None = None,
     ) -> None:
         self.task, self.recipe, self.observer, self.keeper = task, recipe, observer or Observer(), keeper
+        self.world = world() if task.shared else ALONE
+        self.together = self._shared_out()
         self.parameters = [p for module in task.modules for p in module.parameters()]
         self.optimiser = torch.optim.Adam(
             task.groups(), weight_decay=recipe.weight_decay, amsgrad=recipe.amsgrad
@@ -151,16 +178,28 @@ class Loop(Generic[_Made]):
         Cancelled
             If the user asked for it; where there is a keeper, it has the state of that moment.
         """
-        epochs = self.recipe.epochs
+        task, epochs = self.task, self.recipe.epochs
         if self.keeper is not None and (state := self.keeper.load()) is not None:
             self.load_state_dict(state)
+            self._leave_counts_to_the_first()
             self.observer.message(f"{self.task.phase} goes on from its checkpoint: {self._where()}")
         while self.epoch < min(epochs, until or epochs) and not self._ended:
             self._train_epoch()
-        if self.best is not None and (self._ended or self.epoch == epochs):
-            self.best.restore()
+        if self._ended or self.epoch == epochs:
+            if self.best is not None:
+                self.best.restore()
+            task.take(self.together.plain())
         if self.keeper is not None:
             self.keeper.say_cost()
+
+    def _shared_out(self) -> Alone:
+        if self.world.size == 1:
+            return Alone(self.task.modules)
+        if getattr(self.recipe, "parallel", "ddp") == "fsdp":
+            from sgm_core.training.sharded import Sharded  # its import takes a second
+
+            return Sharded(self.task.modules, self.world, self.task.device)
+        return Together(self.task.modules, self.world)
 
     @property
     def _ended(self) -> bool:
@@ -172,10 +211,14 @@ class Loop(Generic[_Made]):
         order = task.start_epoch(self.epoch)
         if self.step:
             task.go_on_within(self._within)
+            self._leave_counts_to_the_first()
         self._started = time.perf_counter() - earlier
         self.steps(order)
-        score = task.end_epoch(self.epoch, time.perf_counter() - self._started)
-        if not np.isfinite(score or 0).all() or not self._weights_are_finite():
+        self.world.collect(task.counted())
+        score = self._measure(len(order))
+        if score is not None:
+            score = tuple(self.world.tell(score))
+        if not np.isfinite(score or 0).all() or not self.together.finite(self.parameters):
             raise self._error("a weight or the validation loss is not finite at its end")
         self.epoch += 1
         self._ordered_by = self._order_now()
@@ -184,8 +227,19 @@ class Loop(Generic[_Made]):
                 f"stopped after epoch {self.epoch}: no improvement for {self.recipe.patience} epochs"
             )
         last = self._ended or self.epoch == self.recipe.epochs
-        if self.keeper is not None and (last or self.keeper.due(ends_epoch=True)):
+        if self.keeper is not None and self._told(last or self.keeper.due(ends_epoch=True)):
             self._keep()
+
+    def _measure(self, steps: int) -> Score | None:
+        """Let the task measure the epoch; a wish to stop meanwhile keeps the state after its last step."""
+        try:
+            took = time.perf_counter() - self._started
+            return self.together.measure(self.task.end_epoch, self.epoch, took)
+        except Cancelled:
+            if self.keeper is not None:
+                self.step = steps
+                self._keep()
+            raise
 
     def steps(self, order: Sequence[np.ndarray]) -> None:
         """Train on some batches, each the row numbers of its cells, as an epoch does on its own.
@@ -200,14 +254,17 @@ class Loop(Generic[_Made]):
         """
         task, recipe, epoch, last_said = self.task, self.recipe, self.epoch, 0.0
         begun = self.step
+        n_cells, last_pulse = 0, time.perf_counter()
         for number, batch in enumerate(ahead(partial(task.make, epoch), order[begun:], task.device), begun):
             if number % recipe.accumulation == 0:
                 self.step = number
                 self._between_updates(len(order))
-            loss = task.loss(batch)
-            self._guard(number, order[number], loss.detach(), len(order))
-            (loss / group_size(number, len(order), recipe.accumulation)).backward()
-            if (number + 1) % recipe.accumulation == 0 or number + 1 == len(order):
+            last = (number + 1) % recipe.accumulation == 0 or number + 1 == len(order)
+            with self.together.part(len(order[number]), last):
+                loss, whole = self.together.loss(task.loss, batch)
+                self._guard(number, order[number], whole, len(order))
+                (loss / group_size(number, len(order), recipe.accumulation)).backward()
+            if last:
                 if recipe.clip:
                     torch.nn.utils.clip_grad_norm_(self.parameters, recipe.clip)
                 self.optimiser.step()
@@ -217,25 +274,47 @@ class Loop(Generic[_Made]):
                 last_said = time.perf_counter()
                 done = epoch + (number + 1) / len(order)
                 self.observer.progress(done, recipe.epochs, f"{task.phase}, epoch {epoch + 1}")
+            n_cells += len(order[number])
+            if task.facts and (seconds := time.perf_counter() - last_pulse) > _PULSE_S:
+                step = epoch * task.n_batches + number + 1
+                now = {"step": step, "loss": float(whole), "cells_per_s": n_cells / seconds}
+                self.observer.pulse(**task.facts, epoch=epoch + (number + 1) / len(order), **now)
+                n_cells, last_pulse = 0, time.perf_counter()
         self._require_finite(len(order))
         self.step = 0
 
     def _between_updates(self, steps: int) -> None:
         """Ask whether to stop, and keep the state where it is time, or the work is to stop."""
+        stop: Cancelled | None = None
         try:
             self.observer.check()
-        except Cancelled:
-            if self.keeper is not None and (self.epoch or self.step):
-                self._require_finite(steps)
-                self._keep()
-            raise
-        if self.keeper is not None and self.step and self.keeper.due():
+        except Cancelled as asked:
+            stop = asked
+        begun = self.keeper is not None and bool(self.epoch or self.step)
+        due = self.keeper is not None and bool(self.step) and self.keeper.due()
+        kind = max((n for n, each in enumerate(_STOPS, 1) if isinstance(stop, each)), default=0)
+        kind, keep = map(int, self.world.tell([kind, due or (begun and kind > 0)]))
+        if keep:
             self._require_finite(steps)
             self._keep()
+        if kind:
+            raise stop or _STOPS[kind - 1]("the first process was asked to stop")
 
     def _keep(self) -> None:
         assert self.keeper is not None
-        self.keeper.save(self.state_dict(), self._where())
+        self.world.collect(self.task.counted())
+        state = self.together.whole(self.state_dict())
+        if self.world.first:
+            self.keeper.save(state, self._where())
+
+    def _told(self, answer: bool) -> bool:
+        """Return the first process's answer."""
+        return bool(self.world.tell([answer])[0])
+
+    def _leave_counts_to_the_first(self) -> None:
+        if not self.world.first:
+            for tensor in self.task.counted():
+                tensor.zero_()
 
     def _where(self) -> str:
         """Say how far it is."""
@@ -261,11 +340,6 @@ class Loop(Generic[_Made]):
         wrong = int((~losses.isfinite()).nonzero()[0])
         step, rows, loss = unseen[wrong]
         raise self._error(f"the loss of step {step + 1} of {steps} is {float(loss)}, on {self._cells(rows)}")
-
-    def _weights_are_finite(self) -> bool:
-        with torch.no_grad():
-            # a sum is not finite where a term is not, and needs no second tensor
-            return bool(torch.stack([p.sum().isfinite() for p in self.parameters]).all())
 
     def _cells(self, rows: np.ndarray) -> str:
         names = self.task.cell_names(rows[:_NAMED])
@@ -311,11 +385,14 @@ class Loop(Generic[_Made]):
         if self.task.order is not None:
             self.task.order.bit_generator.state = state["order"]
         for module, weights in zip(self.task.modules, state["modules"], strict=True):
-            module.load_state_dict(weights)
+            module.load_state_dict(self.together.parts_of(weights, module))
         self.optimiser.load_state_dict(state["optimiser"])
+        self.together.loaded(self.optimiser)
         self.schedule.load_state_dict(state["schedule"])
         if self.best is not None:
-            self.best.load_state_dict(state["best"])
+            best = zip(state["best"]["states"], self.task.modules, strict=False)
+            parts = [self.together.parts_of(weights, module) for weights, module in best]
+            self.best.load_state_dict({**state["best"], "states": parts})
         torch.set_rng_state(state["random"])
         if state["random_gpu"] is not None:
             torch.cuda.set_rng_state(state["random_gpu"], self.task.device)

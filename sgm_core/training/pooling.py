@@ -13,6 +13,7 @@ from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.data import Values, ahead, token_batches
 from sgm_core.training.logistic import Linear, Scale
+from sgm_core.world import world
 
 
 @torch.no_grad()
@@ -26,7 +27,7 @@ def pooled_vectors(
     out: np.ndarray | None = None,
     parts: Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Encode each of the cells `rows` once.
+    """Encode each of the cells `rows` once; processes that work together share them, and all have the same.
 
     Parameters
     ----------
@@ -45,19 +46,21 @@ def pooled_vectors(
     model.eval()
     config = model.backbone.config
     shape = (len(rows), config.width_of(config.pool if parts is None else parts))
-    vectors = np.empty(shape, np.float32) if out is None else out
+    vectors = np.zeros(shape, np.float32) if out is None else out
     place = np.empty(len(values.lengths), np.int64)
     place[rows] = np.arange(len(rows))
     done = 0
-    order = list(token_batches(rows, values.lengths, 128))
+    order = world().deal(list(token_batches(rows, values.lengths, 128)))
     for batch, x in zip(order, ahead(values.batch, order, values.device), strict=True):
         if observer is not None:
             observer.check()
-            observer.progress(done, len(rows), "encoding cells")
+            observer.progress(done * world().size, len(rows), "encoding cells")
         with autocast(values.device, precision):
             _, pooled = model.encode(x, keep_summary, parts)
         vectors[place[batch]] = pooled.float().cpu().numpy()
         done += len(batch)
+    if world().size > 1:
+        world().sum(torch.from_numpy(vectors))
     return vectors
 
 

@@ -22,6 +22,7 @@ from sgm_core.model.padded import Padded, pad, pad_token, through_padded
 from sgm_core.model.reconstruction import MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.training.data import Values, ahead, token_batches
+from sgm_core.world import world
 
 _SPARE = 1 << 30  # bytes of disk that stay free
 
@@ -129,7 +130,8 @@ def stored(prefix: Prefix, rows: np.ndarray, observer: Observer | None = None) -
         If the disk has too little room.
     """
     tokens = int((prefix.lengths() + prefix.padded)[rows].sum())
-    needed = 2 * tokens * prefix.model.backbone.config.width
+    # processes that train together each keep all of it: every epoch has other cells for each
+    needed = 2 * tokens * prefix.model.backbone.config.width * world().size
     parent = home.folder("tmp")
     free = shutil.disk_usage(parent).free
     if needed + _SPARE > free:

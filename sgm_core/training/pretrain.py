@@ -1,16 +1,17 @@
 """Masked pretraining: what is masked, what the loss is, what an epoch measures; the loop is `loop.py`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.seen import keep_donors
@@ -18,6 +19,8 @@ from sgm_core.cells.split import Fold, fold_cells
 from sgm_core.device import autocast, pick_device
 from sgm_core.model.checkpoint import save_model
 from sgm_core.model.interface import BackboneConfig
+from sgm_core.model.parts import cells as cells_of_batch
+from sgm_core.model.parts import idle
 from sgm_core.model.reconstruction import Drawn, MaskedModel
 from sgm_core.progress import Observer
 from sgm_core.saved import FOLDER as STATE
@@ -39,6 +42,7 @@ from sgm_core.training.pooling import write_pooled
 from sgm_core.training.reconstruction_check import check_reconstruction
 from sgm_core.training.start import Start, initial_state, with_corpus
 from sgm_core.training.train_cells import PRETRAINING, TrainCells, train_cells
+from sgm_core.world import ALONE, World, leave, world
 
 _TRAIN, _VALIDATE, _ORDER, _THIN, _FEATURES = range(5)  # purposes of random numbers
 VALIDATION_CELLS = 512
@@ -113,12 +117,22 @@ class Batch:
     subset: Tensor
 
 
-def prepare(values: Values, config: PretrainConfig, purpose: int, epoch: int, rows: np.ndarray) -> Batch:
-    """Make the batch of the cells `rows`; in training, a share of them may be thinned."""
+def prepare(
+    values: Values,
+    config: PretrainConfig,
+    purpose: int,
+    epoch: int,
+    rows: np.ndarray,
+    lead: np.ndarray | None = None,
+) -> Batch:
+    """Make the batch of the cells `rows`; in training, a share of them may be thinned.
+
+    Where they are a part of a batch, `lead` (1,) is the first cell of the whole.
+    """
     target = x = values.batch(rows)
     if config.downsample and purpose == _TRAIN:
         x = values.thinned(rows, config.downsample, (config.seed, _THIN, epoch))
-    noise, subset = random_numbers(config, purpose, epoch, rows, values.n_positions, values.device)
+    noise, subset = random_numbers(config, purpose, epoch, rows, values.n_positions, values.device, lead)
     return Batch(rows, x, target, noise, subset)
 
 
@@ -222,6 +236,7 @@ class Pretraining(Task[Batch]):
         self.model, self.values = start.model, start.values
         self.device, self.modules, self.arm = start.values.device, [start.model], arm_name(config)
         self.corpus = self.values if isinstance(self.values, CorpusValues) else None
+        self.facts = {"phase": "pretrain", "arm": self.arm, "fold": fold, "seed": config.seed}
         self.n_batches = sum(-(-len(rows) // config.batch_size) for rows in self._together(cells.epoch(0)))
         measured = None if self.values.measured.all() else np.flatnonzero(self.values.measured)
         counted = start.names if measured is None else start.names[measured]
@@ -240,7 +255,8 @@ class Pretraining(Task[Batch]):
         self._calls = int(self.model.backbone.redraw_calls) if self._official else 0
         self._epoch, self._sums = 0, torch.zeros(6, dtype=torch.float64, device=self.device)
         self._step, self._steps = 0, self.n_batches  # batches of this epoch: done, and all
-        self._counted = 0  # cells of `data` in this epoch, whose masks the tables count
+        # cells of `data` in this epoch, whose masks the tables count
+        self._counted = torch.zeros((), dtype=torch.int64)
 
     def groups(self) -> list[dict[str, Any]]:
         """Return the backbone's group and that of all others."""
@@ -249,7 +265,8 @@ class Pretraining(Task[Batch]):
     def start_epoch(self, epoch: int) -> list[np.ndarray]:
         """Return cells of similar length, in random order."""
         self.model.train()
-        self._epoch, self._counted = epoch, 0
+        self._epoch = epoch
+        self._counted.zero_()
         self._sums.zero_()
         lengths, size = self.values.lengths, self.config.batch_size
         parts = self._together(self.cells.epoch(epoch))
@@ -265,8 +282,8 @@ class Pretraining(Task[Batch]):
         return [rows[part == number] for number in np.unique(part)]
 
     def make(self, epoch: int, rows: np.ndarray) -> Batch:
-        """Make a batch of training cells."""
-        return prepare(self.values, self.config, _TRAIN, epoch, rows)
+        """Make a batch of training cells, or this process's part of it."""
+        return prepare(self.values, self.config, _TRAIN, epoch, world().part(rows), rows[:1])
 
     def loss(self, batch: Batch) -> Tensor:
         """Draw the masks, reconstruct, and count what was masked."""
@@ -281,8 +298,9 @@ class Pretraining(Task[Batch]):
             drawn = self.model.draw(batch.x, batch.noise, batch.subset)
             hidden = drawn.masked if lacking is None else drawn.masked | lacking
             result = self.model(batch.x, hidden, batch.target)
-        self._sums[0] += (result.error.detach() * len(batch.x)).double()
-        self._count(batch, drawn)
+        if not idle():
+            self._sums[0] += (result.error.detach() * cells_of_batch(len(batch.x))).double()
+            self._count(batch, drawn)
         return result.loss  # type: ignore[no-any-return]
 
     def _set_progress(self, epochs: float) -> None:
@@ -326,11 +344,16 @@ class Pretraining(Task[Batch]):
         """Measure the validation loss and report the epoch."""
         error, *sums = self._sums.tolist()
         self._set_progress(epoch + 1)
-        loss = validation_loss(self.model, self.values, self.validation, self.config, epoch)
+        # where each process has a part of the weights, all go through the same cells
+        among = ALONE if self.config.parallel == "fsdp" else world()
+        # of several processes none may stop alone: they ask between two steps
+        asked = self.observer if world() is ALONE else Observer()
+        loss = validation_loss(self.model, self.values, self.validation, self.config, epoch, among, asked)
         n_cells = self.cells.size
-        counted = max(1, self._counted)
+        counted = max(1, int(self._counted))
         row = {
             "epoch": epoch + 1,
+            "step": (epoch + 1) * self.n_batches,
             "train_loss": error / n_cells,
             "validation_loss": loss,
             "cells_per_s": n_cells / seconds,
@@ -338,8 +361,20 @@ class Pretraining(Task[Batch]):
             "rank_correlation": self.counter.rank_correlation(epoch),
         }
         self.history.append(row | {"cells": counted})
-        self.observer.metric(phase="pretrain", arm=self.arm, fold=self.fold, seed=self.config.seed, **row)
+        self.observer.metric(**self.facts, **row)
         return (-loss,)
+
+    def take(self, modules: Sequence[nn.Module]) -> None:
+        """Go on with the model as one process has it."""
+        for module in modules:
+            assert isinstance(module, MaskedModel)
+            self.model, self.modules = module, [module]
+
+    def counted(self) -> list[Tensor]:
+        """Return the sums of the epoch, and the counts of the masks."""
+        # a process that had none of the cells so far has not moved its counts yet
+        self.counter.sums = self.counter.sums.to(self.device)
+        return [self._sums, self._counted, self.counter.sums]
 
     def cell_names(self, rows: np.ndarray) -> list[str]:
         """Return the names of cells."""
@@ -362,12 +397,13 @@ class Pretraining(Task[Batch]):
 
     def within_epoch(self) -> dict[str, Any]:
         """Return the sums of the epoch under way."""
-        return {"sums": self._sums, "step": self._step, "counted": self._counted}
+        return {"sums": self._sums, "step": self._step, "counted": int(self._counted)}
 
     def go_on_within(self, state: dict[str, Any]) -> None:
         """Go back to what `within_epoch` returned."""
         self._sums.copy_(state["sums"])
-        self._step, self._counted = state["step"], state["counted"]
+        self._step = state["step"]
+        self._counted.fill_(state["counted"])
 
     def result(self) -> Pretrained:
         """Return the trained model and the tables of its masks."""
@@ -384,6 +420,8 @@ class Pretraining(Task[Batch]):
         return Pretrained(self.model, *names, masks, mask_cells, masks_start, self._reconstruction())
 
     def _reconstruction(self) -> pd.DataFrame:
+        if not world().first:
+            return pd.DataFrame()
         if not self.model.backbone.predicts_values:
             self.observer.message(
                 "no comparison with simple predictors: this backbone predicts classes of values, of which "
@@ -398,26 +436,43 @@ class Pretraining(Task[Batch]):
 
 @torch.no_grad()
 def validation_loss(
-    model: MaskedModel, values: Values, rows: np.ndarray, config: PretrainConfig, epoch: int
+    model: MaskedModel,
+    values: Values,
+    rows: np.ndarray,
+    config: PretrainConfig,
+    epoch: int,
+    among: World = ALONE,
+    observer: Observer | None = None,
 ) -> float:
-    """Return the mean squared error on the masked genes of the validation cells."""
+    """Return the mean squared error on the masked genes of the validation cells.
+
+    The processes `among` which it is shared each compute a part of it, and all have the same.
+    """
     model.eval()
+    observer = observer or Observer()
     key = epoch if config.validation_masks == "redrawn" else 0
-    total = torch.zeros((), dtype=torch.float64, device=values.device)
     size = max(1, min(64, _POSITIONS // values.n_positions))
-    order = token_batches(rows, values.lengths, size)
-    for batch in ahead(partial(prepare, values, config, _VALIDATE, key), order, values.device):
+    order = list(token_batches(rows, values.lengths, size))
+    errors = torch.zeros(len(order), dtype=torch.float64, device=values.device)
+    make, own = partial(prepare, values, config, _VALIDATE, key), among.deal(range(len(order)))
+    for number, batch in zip(own, ahead(make, (order[i] for i in own), values.device), strict=True):
+        observer.check()
         with autocast(values.device, config.precision):
             drawn = model.draw(batch.x, batch.noise, batch.subset)
-            total += model(batch.x, drawn.masked, batch.target).error.double() * len(batch.rows)
-    return float(total) / max(1, len(rows))
+            error = model(batch.x, drawn.masked, batch.target).error
+        errors[number] = error.double() * len(batch.rows)
+    return reduce(add, among.sum(errors).tolist(), 0.0) / max(1, len(rows))
 
 
 def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> None:
-    """Pretrain as a run: tables through `observer`, the model under ``folder/checkpoint``."""
+    """Pretrain as a run: tables through `observer`, the model under ``folder/checkpoint``.
+
+    Processes that train together part as the training ends; what follows the first does alone.
+    """
     dataset = open_dataset(config.data)
     fold = run_fold(dataset, config)
-    keep_donors(folder, fold, dataset)
+    if world().first:
+        keep_donors(folder, fold, dataset)
     if fold is None:
         observer.message("shared pretraining: every donor is seen, so a test on any donor is optimistic")
     else:
@@ -425,6 +480,10 @@ def pretrain_run(config: PretrainConfig, folder: Path, observer: Observer) -> No
     if is_bundle(config.backbone):
         say_of_weights(dataset, config.backbone, observer)
     result = pretrain(dataset, config, fold, observer, state=folder / STATE / "pretrain")
+    first = world().first
+    leave()
+    if not first:
+        return
     save_model(folder / "checkpoint", result.model, result.names, arm_name(config), weights_of(config))
     values = model_values(dataset, result.model, result.names, pick_device(config.device))
     name = arm_name(config) if fold is None else f"{arm_name(config)}.fold{fold.index}"

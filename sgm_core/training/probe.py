@@ -31,6 +31,7 @@ class Probe(Task[np.ndarray]):
     """
 
     phase, rates = "the linear probe", "lr"
+    shared = False  # it takes seconds: every process trains it alike
 
     def __init__(
         self,

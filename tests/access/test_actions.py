@@ -46,8 +46,10 @@ def everything(run, dataset, tmp_path: Path) -> dict[str, Callable[[], object]]:
     from sgm_core.resources.store import add_resource
     from sgm_core.review import import_verdicts
     from sgm_core.runs.carry import import_run
+    from sgm_core.runs.labels import note_run, tag_run
     from sgm_core.runs.launch import launch
     from sgm_core.runs.measure import start_measuring
+    from sgm_core.runs.order import move_run, set_priority
     from sgm_core.runs.resume import resume_run
     from sgm_core.runs.trash import delete_run, restore_run
     from sgm_core.runs.worker import run_in_foreground
@@ -60,6 +62,10 @@ def everything(run, dataset, tmp_path: Path) -> dict[str, Callable[[], object]]:
         "cancel_run": lambda: cancel_run(run.id),
         "pause_run": lambda: pause_run(run.id),
         "resume_run": lambda: resume_run(run.id),
+        "move_run": lambda: move_run(run.id, "first"),
+        "set_priority": lambda: set_priority(run.id, 1),
+        "tag_run": lambda: tag_run(run.id, ["mine"]),
+        "note_run": lambda: note_run(run.id, "mine"),
         "delete_run": lambda: delete_run(run.id),
         "restore_run": lambda: restore_run(run.id),
         "import_run": lambda: import_run(file),

@@ -6,6 +6,8 @@ import pytest
 
 from sgm_core.cli import app
 from sgm_core.cli.frame import main
+from sgm_core.runs.launch import enqueue
+from sgm_core.runs.process import identity
 from sgm_core.runs.store import Run, create_run
 
 
@@ -104,3 +106,39 @@ def test_resume_says_what_it_does(run: Run, capsys, monkeypatch) -> None:
     run.finish("failed", "no reason")
     assert main(["runs", "resume", run.id]) == 0
     assert "resuming starts over" in capsys.readouterr().out
+
+
+def test_runs_are_labelled_found_and_moved(run: Run, capsys) -> None:
+    other = create_run("import", "marrow", {"path": "other.h5ad"})
+    for each in (run, other):
+        enqueue(each)
+        each.update(**identity())
+
+    def said(*arguments: str) -> str:
+        assert main(["runs", *arguments]) == 0
+        return capsys.readouterr().out
+
+    assert said("tag", run.id, "paper", "seed 3") == f"{run.id}: paper, seed 3\n"
+    assert said("tag", run.id, "--remove", "paper") == f"{run.id}: seed 3\n"
+    assert said("note", run.id, "look at fold 3") == said("note", run.id) == "look at fold 3\n"
+    for found in (said("list", "--tag", "seed 3"), said("list", "--text", "fold LOOK")):
+        assert run.id in found and other.id not in found and "#seed 3" in found
+    assert said("list", "--state", "done") == "none of 2 runs fits\n"
+    assert said("move", other.id, "--priority", "5") == f"{other.id} has priority 5: 1 of 2 that wait\n"
+    assert said("move", run.id, "first") == f"{run.id} has priority 5: 1 of 2 that wait\n"
+    shown = json.loads(said("show", run.id, "--json"))
+    assert (shown["place"], shown["tags"], shown["note"]) == (1, ["seed 3"], "look at fold 3")
+    with pytest.raises(SystemExit):
+        main(["runs", "move", run.id])
+
+
+def test_latest_stands_for_an_id(demo_dataset, capsys, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["runs", "show", "latest"]) == 2
+    assert "no training yet" in capsys.readouterr().err
+    training = create_run("pretrain", "small", {"data": "small"})
+    for command in (["show"], ["tag", "new"], ["note"], ["export"], ["cancel"], ["delete", "--yes"]):
+        name, *rest = command
+        assert main(["runs", name, "latest", *rest]) == 0
+        assert training.id in capsys.readouterr().out, name
+    assert not training.path.exists() and (tmp_path / f"{training.id}.zip").exists()

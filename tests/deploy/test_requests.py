@@ -2,12 +2,14 @@
 
 import html
 import http.client
+import json
 import uuid
 from pathlib import Path
 
 import psutil
 import pytest
 from group_server import CLIENT_SECRET, HOST, SECRET, Group
+from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 from viewer import Viewer, login_cookie
 from websockets.exceptions import InvalidStatus
 
@@ -44,6 +46,11 @@ def ada(group: Group):
         yield viewer
 
 
+def read_actions(group: Group, action: str) -> list[dict[str, str]]:
+    lines = (group.home / "actions.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, lines) if row["action"] == action]
+
+
 def on_disk(group: Group) -> list[Path]:
     return [path for path in (group.home / "uploads").rglob("*") if path.is_file()]
 
@@ -55,6 +62,7 @@ def test_an_upload_goes_to_disk_and_its_page_reads_it(group, ada):
     assert [path.read_bytes() for path in on_disk(group) if path not in before] == [CELLS]
     drawn = ada.open("datasets", uploaded=(ada.drawn.uploaders[0], file_id))
     assert "cells.csv: coordinates and labels, no counts, 2 cells" in _plain(drawn.text)
+    assert read_actions(group, "upload")[-1]["who"] == "Ada (ada@lab.test)"
     kept = [path for path in on_disk(group) if path.name == "cells.csv"]
     assert [path.read_bytes() for path in kept] == [CELLS]
 
@@ -64,6 +72,13 @@ def test_without_the_token_nothing_is_taken(group, ada):
     assert put(group, ada, CELLS, token="")[0] == 403
     assert put(group, ada, CELLS, token="2|aaaaaaaa|bbbbbbbb|1")[0] == 403
     assert put(group, ada, CELLS, Cookie="")[0] == 403
+    assert on_disk(group) == before
+
+
+def test_what_is_no_upload_of_a_browser_leaves_nothing(group, ada):
+    before = on_disk(group)
+    assert put(group, ada, CELLS, **{"Content-Type": "text/plain"})[0] == 400
+    assert put(group, ada, CELLS, **{"Content-Type": "multipart/form-data; boundary=other"})[0] == 400
     assert on_disk(group) == before
 
 
@@ -128,6 +143,21 @@ def test_people_share_nothing_but_the_data(group, ada):
         mine, others = bob.open("review").text, ada.open("review").text
     assert "Bob (bob@lab.test), viewer" in _plain(mine) and "ada@lab.test" not in _plain(mine)
     assert "Ada (ada@lab.test), operator" in _plain(others) and "bob@lab.test" not in _plain(others)
+
+
+def test_a_download_is_for_who_is_admitted_though_others_know_its_address(group, ada):
+    ada.open("datasets", "dataset=small&view=Donors and types")
+    path = ada.download(":small[CSV]")
+    assert "/media/" in path
+    eve = login_cookie(SECRET, f"http://localhost:{group.port}", "eve@else.test", "Eve")
+    forged = login_cookie("another-secret", f"http://localhost:{group.port}", "ada@lab.test", "Ada")
+    for cookie, status in ((group.login("ada"), 200), ("", 403), (eve, 403), (forged, 403)):
+        connection = http.client.HTTPConnection("localhost", group.port, timeout=60)
+        connection.request(
+            "GET", f"/sgm{path.removeprefix('/sgm')}", headers={"Cookie": f"{USER_COOKIE_NAME}={cookie}"}
+        )
+        assert connection.getresponse().status == status
+        connection.close()
 
 
 @pytest.mark.parametrize("secret", ["another-secret", ""])

@@ -57,6 +57,25 @@ def test_starting_opens_runs_with_the_new_run_in_view(open_page, demo_dataset, q
     assert page.selectbox(key="run").value == list_runs()[0].id
 
 
+def test_where_it_runs_is_handed_on_or_what_is_missing_is_said(open_page, demo_dataset, monkeypatch):
+    asked = []
+    monkeypatch.setattr("sgm_core.runs.launch.launch", lambda run, *where: asked.append(where))
+    page = open_page("new_run")
+    page.segmented_control(key="kind").set_value("pretrain").run()
+    page.segmented_control(key="where-pretrain").set_value("slurm")
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/nowhere")
+        page.run()
+    assert not page.exception and "Start the run" not in labels(page)
+    assert "Slurm can't be used here: sbatch is not on this machine: launch from a login node" in text_of(
+        page
+    )
+    page.segmented_control(key="where-pretrain").set_value("torchrun").run()
+    page.number_input(key="processes-torchrun").set_value(3)
+    start(page)
+    assert asked == [("torchrun", 3)]
+
+
 @pytest.mark.parametrize("kind, part", [("pretrain", ""), ("compare", "pretrain.")])
 def test_further_datasets_are_offered_where_there_are_any(
     open_page, demo_dataset, few_cells, queued, kind, part

@@ -5,7 +5,7 @@ import zipfile
 
 import pandas as pd
 import pytest
-from page_text import read, text_of
+from page_text import figures, read, text_of
 
 from pages.components import words
 from sgm_core import home
@@ -13,6 +13,10 @@ from sgm_core.cli import main
 from sgm_core.runs import EXPORTED
 from sgm_core.runs import parameters as run_parameters
 from sgm_core.runs.carry import export_run, export_size, packed_run
+from sgm_core.runs.labels import Labels, labels_of, tag_run
+from sgm_core.runs.launch import enqueue
+from sgm_core.runs.order import places
+from sgm_core.runs.process import identity
 from sgm_core.runs.run import PAUSE
 from sgm_core.runs.store import create_run
 
@@ -106,6 +110,76 @@ def test_runs_of_every_kind_and_state_can_be_listed(open_page, demo_dataset):
     assert len(page.dataframe[0].value) == 4
 
 
+def test_runs_are_found_and_labelled(open_page, demo_dataset):
+    first, second = (
+        create_run("pretrain", "small", {"data": "small"}, title=name) for name in ("One", "Two")
+    )
+    first.finish("failed", "no reason")
+    second.finish("done")
+    tag_run(second.id, ["paper"])
+    page = open_page("runs", show=first.id)
+    tags = next(field for field in page.multiselect if field.key.startswith(f"tags-{first.id}"))
+    assert "paper" in tags.options
+    tags.select("paper").run()
+    note = next(field for field in page.text_area if field.label == "Note")
+    note.input("look at *fold* 3").run()
+    assert labels_of(first) == Labels(("paper",), "look at *fold* 3")
+    assert "look at *fold* 3" in [text.value for text in page.text], "as it was written"
+
+    def listed(**query: str) -> list[str]:
+        return list(open_page("runs", show=first.id, **query).dataframe[0].value["title"])
+
+    assert listed(find="FOLD") == listed(states="Failed") == ["One"]
+    assert listed(tags="paper") == ["Two", "One"]
+    page = open_page("runs", show=first.id, find="two")
+    assert "1 of 2 runs" in text_of(page) and page.subheader[0].value == "One", "what was chosen stays"
+
+
+def test_a_waiting_run_is_moved_and_given_a_priority(open_page, demo_dataset):
+    runs = [create_run("pretrain", "small", {"data": "small"}, title=name) for name in ("One", "Two")]
+    for run in runs:
+        enqueue(run)
+        run.update(**identity())
+    page = open_page("runs", show=runs[1].id)
+    assert list(page.dataframe[0].value["best"]) == ["place 2 of 2 in its queue", "place 1 of 2 in its queue"]
+    next(button for button in page.button if button.label == "Up").click().run()
+    assert places() == {runs[1].id: (1, 2), runs[0].id: (2, 2)}
+    next(field for field in page.number_input if field.label == "Priority").set_value(-3).run()
+    assert not page.exception and places()[runs[1].id] == (2, 2)
+    assert "place 2 of 2 in its queue, priority -3" in list(page.dataframe[0].value["best"])
+
+
+def test_a_log_is_searched(open_page, demo_dataset):
+    run = create_run("pretrain", "small", {"data": "small"})
+    for line in range(300):
+        run.message(f"line {line}" + (" with a *WARNING*" if line == 7 else ""))
+    run.finish("failed", "no reason")
+    page = open_page("runs")
+    assert "line 7 " not in page.code[0].value, "the end of the log is shown"
+    search = next(field for field in page.text_input if field.label == "Search the log")
+    search.input("*warning").run()
+    assert "1 of 300 lines" in text_of(page) and "line 7 with a *WARNING*" in page.code[0].value
+    search = next(field for field in page.text_input if field.label == "Search the log")
+    search.input("nothing of it").run()
+    assert "None of its 300 lines" in text_of(page) and not page.code
+
+
+def test_of_many_chosen_runs_eight_are_drawn(open_page, demo_dataset):
+    runs = [create_run("pretrain", "small", {"data": "small", "seed": i}, title=f"S{i}") for i in range(10)]
+    for run in runs:
+        for number in (1, 2, 3):
+            run.metric(phase="pretrain", epoch=number, validation_loss=1 / number + 0.3 * (number == 3))
+        run.finish("done")
+    page = open_page("runs", show=",".join(run.id for run in runs), smooth="0.5", logy="true")
+    (figure,) = figures(page)
+    assert len([trace for trace in figure["data"] if trace.get("name")]) == 8 and len(figure["data"]) == 16
+    assert figure["layout"]["yaxis"]["type"] == "log"
+    assert "The first 8 of 10 chosen runs are drawn, not S1, S0." in text_of(page)
+    table = next(frame.value for frame in page.dataframe if "best epoch" in frame.value)
+    assert list(table["run"]) == [f"S{i}" for i in range(9, 1, -1)]
+    assert set(table["best epoch"]) == {"2"} and set(table["last epoch"]) == {"3"}
+
+
 def test_only_what_differs_is_compared():
     table = run_parameters.differences(
         {
@@ -127,7 +201,7 @@ def test_two_runs_in_the_link_show_only_what_differed(open_page, demo_dataset):
     page = open_page("runs", show=f"{first.id},{second.id}")
     table = next(frame.value for frame in page.dataframe if "parameter" in frame.value)
     assert list(table["parameter"]) == ["epochs"]
-    named = [words.run_label(run) for run in (first, second)]
+    named = words.run_names([second, first])[::-1]
     assert [table[name].iloc[0] for name in named] == ["3", "4"]
 
 

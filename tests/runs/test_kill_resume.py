@@ -73,7 +73,7 @@ def same_tables(one: Run, other: Run, *names: str) -> None:
 def test_pause_and_resume(few_cells, monkeypatch) -> None:
     run = create_run("pretrain", "few", PretrainConfig(**QUICK).to_dict())
     with monkeypatch.context() as patch:
-        stop_after(patch, run, 9, lambda: pause_run(run.id))
+        stop_after(patch, run, 10, lambda: pause_run(run.id))
         with pytest.raises(Paused):
             run_in_foreground(run, Observer())
     assert run.state == "paused"
@@ -84,6 +84,32 @@ def test_pause_and_resume(few_cells, monkeypatch) -> None:
     assert "pretraining goes on from its checkpoint" in run.log_tail()
     assert run.metrics()["epoch"].tolist() == [1, 2]
     assert not (run.path / "state").exists()
+
+
+def test_a_stop_while_an_epoch_is_validated_keeps_the_epoch(few_cells, monkeypatch) -> None:
+    # Seen: nothing looked at the wish while cells were validated, 17 minutes of a large backbone.
+    from sgm_core.training import pretrain
+
+    alone, stopped = (create_run("pretrain", "few", PretrainConfig(**QUICK).to_dict()) for _ in range(2))
+    run_in_foreground(alone, Observer())
+    validate = pretrain.validation_loss
+
+    def asked_within(*arguments: object) -> float:
+        pause_run(stopped.id)
+        return validate(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrain, "validation_loss", asked_within)
+        with pytest.raises(Paused):
+            run_in_foreground(stopped, Observer())
+    assert stopped.metrics().empty, "it stopped within the first validation"
+    assert re.search(r"0 of 2 epochs done, and step \d+ of the next", stopped.status["error"])
+    run_in_foreground(stopped, Observer())
+    columns = ["epoch", "step", "train_loss", "validation_loss", "effective_share", "rank_correlation"]
+    pd.testing.assert_frame_equal(alone.metrics()[columns], stopped.metrics()[columns])
+    same_tables(alone, stopped, "masks", "mask_cells")
+    weights = [(run.path / "checkpoint" / "weights.safetensors").read_bytes() for run in (alone, stopped)]
+    assert weights[0] == weights[1]
 
 
 def test_what_keeps_nothing_can_not_be_paused(few_cells) -> None:

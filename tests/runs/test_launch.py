@@ -342,7 +342,8 @@ def overtaken(first: Run, second: Run) -> None:
     """Give `first` the number of one who came earlier, written down only now."""
     [own] = (home.folder("runs") / ".queues").glob(f"*/*~{second.id}")
     [late] = own.parent.glob(f"*~{first.id}")
-    late.rename(own.with_name(f"{int(own.name.split('~')[0]) - 1:020d}~{first.id}"))
+    priority, number = own.name.split("~")[0].split("-")
+    late.rename(own.with_name(f"{priority}-{int(number) - 1:020d}~{first.id}"))
 
 
 def test_two_runs_cannot_pass_one_queue(new_import) -> None:
@@ -360,7 +361,7 @@ def test_two_runs_cannot_pass_one_queue(new_import) -> None:
 
     early = threading.Thread(target=go)
     [ticket] = (home.folder("runs") / ".queues").glob(f"*/*~{first.id}")
-    ticket.rename(ticket.with_name(f"{10**19}~{first.id}"))
+    ticket.rename(ticket.with_name(f"{ticket.name.split('-')[0]}-{10**19}~{first.id}"))
     with turn(second, Observer()):
         overtaken(first, second)
         early.start()

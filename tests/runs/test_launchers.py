@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import stat
 import sys
 import time
@@ -12,19 +13,20 @@ import pytest
 
 from sgm_core import device
 from sgm_core.api import pretrain
-from sgm_core.comparison import killed
+from sgm_core.comparison import killed, tasks
 from sgm_core.comparison.arms import cards_for, process_count
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.device import Gpu, Memory
-from sgm_core.errors import InputError
+from sgm_core.errors import InputError, Stopped
 from sgm_core.estimate.fit import in_job
 from sgm_core.estimate.run import estimate_run
 from sgm_core.progress import Observer
+from sgm_core.runs import worker
 from sgm_core.runs.launch import launch
 from sgm_core.runs.launchers import LAUNCHERS, check_launcher, launcher_of, slurm_queue
 from sgm_core.runs.launchers.slurm_settings import require_job_memory, slurm_settings
 from sgm_core.runs.resume import resume_run
-from sgm_core.runs.run import PAUSE, Run, now
+from sgm_core.runs.run import PAUSE, STOP, Run, now
 from sgm_core.runs.store import create_run
 from sgm_core.training.config import PretrainConfig
 
@@ -69,7 +71,7 @@ def slurm_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("slurm", None, "umap", "can't be launched by slurm"),
         ("local", 2, "pretrain", "train one model under --launcher torchrun, or slurm"),
         ("local", 0, "compare", "it takes one at least"),
-        ("slurm", 4, "compare", "are jobs of their own under Slurm"),
+        ("slurm", 4, "compare", "has one process a job under Slurm"),
     ],
 )
 def test_what_does_not_go_together_is_refused(name, processes, kind, words) -> None:
@@ -224,9 +226,29 @@ def test_of_several_graphics_cards_each_process_of_a_comparison_sees_one(monkeyp
     assert cards_for(config) == ["0", "1"]
 
 
+def test_a_stop_that_is_told_twice_is_one(run: Run, monkeypatch) -> None:
+    # Slurm tells every process of a job, and who started them passes it on.
+    with worker._terminable(run):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert run.asked(STOP) is not None, "seen after the step"
+        monkeypatch.setattr(worker, "_TWICE_S", 0.0)
+        with pytest.raises(Stopped):
+            os.kill(os.getpid(), signal.SIGTERM)
+    heard: list[int] = []
+    monkeypatch.setattr(tasks, "_asked_to_end", None)
+    monkeypatch.setattr(tasks.os, "_exit", heard.append)
+    monkeypatch.setattr(tasks.threading, "Timer", lambda *_: SimpleNamespace(start=lambda: None))
+    for _ in range(2):
+        tasks._end_after_step()
+    assert not heard and tasks._asked_to_end is not None
+    monkeypatch.setattr(tasks, "_TWICE_S", 0.0)
+    tasks._end_after_step()
+    assert heard == [128 + signal.SIGTERM]
+
+
 def test_torchrun_is_followed_to_its_end(few_cells) -> None:
     # Long, for it starts three processes with torch.
-    pytest.importorskip("sgm_core.runs.ranks", reason="the worker does not share a training yet")
     heard: list[str] = []
     listener = Observer()
     listener.message = heard.append  # type: ignore[method-assign]

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sgm_core.model.parts import whole_mean
 from sgm_core.model.position_scores import PositionScores
 from sgm_core.model.strategies.base import Errors, Seen, Strategy
 
@@ -42,4 +43,4 @@ class Adios(Strategy):
         found = (hidden * errors.squared).sum(1) / hidden.sum(1).clamp(min=1e-6)
         mean = (soft * errors.eligible).sum(1) / errors.eligible.sum()
         penalty = SPARSITY / torch.sin(math.pi * mean).clamp(min=1e-3)
-        return (penalty - found).mean()
+        return whole_mean(penalty - found)

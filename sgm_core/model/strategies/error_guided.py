@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from sgm_core.model.parts import whole
 from sgm_core.model.position_scores import PositionScores
 from sgm_core.model.strategies.base import Errors, Seen, Strategy
 
@@ -13,7 +14,7 @@ def mean_loss(scores: Tensor, target: Tensor, real: Tensor) -> Tensor:
 
     The Poisson quasi-likelihood exp(s) - t s, averaged over the positions (B, M) that are `real`.
     """
-    return ((scores.exp() - target * scores) * real).sum() / real.sum().clamp(min=1)
+    return ((scores.exp() - target * scores) * real).sum() / whole(real.sum()).clamp(min=1)
 
 
 class ErrorGuided(Strategy):

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sgm_core.model.parts import whole
 from sgm_core.model.strategies.base import Errors, Seen, Strategy
 
 _STEPS = 10.0
@@ -24,7 +25,7 @@ def share_loss(log_importance: Tensor, squared: Tensor, chosen: Tensor) -> Tenso
     log_share = log_importance.masked_fill(~chosen, -torch.inf).log_softmax(1).masked_fill(~chosen, 0)
     each = -(error * log_share).sum(1) / total.clamp(min=1e-12)
     some = total > 0
-    return (each * some).sum() / some.sum().clamp(min=1)
+    return (each * some).sum() / whole(some.sum()).clamp(min=1)
 
 
 class SelfGuided(Strategy):

@@ -43,7 +43,7 @@ def check_launcher(name: str, processes: int | None, kind: str) -> None:
         raise InputError(f"{processes} processes train one model under --launcher torchrun, or slurm")
     if processes not in (None, 1) and kind == "sweep":
         raise InputError("the trials of a sweep are done one after the other: leave processes out")
-    if name == "slurm" and processes not in (None, 1) and kind == "compare":
-        raise InputError("the tasks of a comparison are jobs of their own under Slurm: leave processes out")
+    if name == "slurm" and processes not in (None, 1) and kind not in LAUNCHERS["torchrun"].kinds:
+        raise InputError(f"a run of kind {kind!r} has one process a job under Slurm: leave processes out")
     if missing := launcher.missing():
         raise InputError(missing)

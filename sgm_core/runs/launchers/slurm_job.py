@@ -49,7 +49,6 @@ def work_on_task(run_id: str, name: str) -> None:
 
 
 def _carry_out(run_id: str, gathers: bool = False) -> None:
-    from sgm_core.runs.run import PAUSE
     from sgm_core.runs.store import open_run
 
     run = open_run(run_id)
@@ -67,9 +66,9 @@ def _carry_out(run_id: str, gathers: bool = False) -> None:
         run.message(f"Slurm started job {_job()} again")
     several = not gathers and int(run.status.get("processes") or 1) > 1
     code, asked = _call(torchrun_arguments(run) if several else ("-P", *WORKER, run.id))
-    if asked and run.state == "paused" and run.asked(PAUSE) is None:
+    if asked and run.active and not _was_stopped(run):
         _queue_again(run, asked)
-    elif code and run.state != "paused":
+    elif code and not _was_stopped(run):
         raise SystemExit(1)
 
 
@@ -85,8 +84,12 @@ def _call(arguments: Sequence[str]) -> tuple[int, list[int]]:
 
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, pass_on)
-    # a session of its own: Slurm signals this process' group, and the work is to hear SIGTERM alone, once
-    process = subprocess.Popen([sys.executable, *arguments], start_new_session=True)
+    # Slurm signals this process, its group, or all of the job: the work is to hear SIGTERM and no other
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
+    )
     if asked:
         process.terminate()
     return process.wait(), asked
@@ -100,9 +103,11 @@ def _queue_again(run: Run, asked: Sequence[int]) -> None:
     """
     job = _job()
     why = slurm_queue.why_ended(job)
-    if not why and signal.SIGUSR2 not in asked:
-        return
     whole = run.kind != "compare" or "SLURM_ARRAY_JOB_ID" not in os.environ
+    if not why and signal.SIGUSR2 not in asked:
+        if whole:
+            run.finish("paused", f"its job {job} was told to end (SIGTERM); {run.when_resumed}")
+        return
     if whole:
         run.requeue(jobs=run.status["jobs"])
     if why == "ending":

@@ -326,6 +326,13 @@ class PretrainConfig(Settings):
         choices=("corrected", "official"),
     )
     # machine
+    parallel: str = option(
+        "ddp",
+        "machine",
+        "Where several processes train (torchrun, Slurm): ddp = each has the whole model; fsdp = each keeps "
+        "a part of weights, gradients and optimiser, for backbones that fill a GPU",
+        choices=("ddp", "fsdp"),
+    )
     recompute: bool = option(
         False,
         "machine",

@@ -38,7 +38,7 @@ def test_a_cells_mask_depends_on_the_cell_alone(name: str, basis: str) -> None:
     assert ((together.effective_share > 0) & (together.effective_share < 1 + 1e-5)).all()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.cuda
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_noise_gives_the_same_masks_on_a_gpu(name: str) -> None:
     model, values = model_of(name), toy_cells(64)
