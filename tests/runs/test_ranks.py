@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 
 import pandas as pd
 import pytest
 import torch
 from torch.distributed import HashStore
-from two_processes import ended, forked
+from two_processes import ended, together
 
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
@@ -46,14 +47,14 @@ def wait(done: Callable[[], bool], run: Run) -> float:
 
 
 @contextmanager
-def training(run: Run) -> Iterator[list[int]]:
-    """Carry the run out in two processes; yields their pids as they train (again)."""
+def training(run: Run) -> Iterator[list[BaseProcess]]:
+    """Carry the run out in two processes; yields them as they train (again)."""
     seen = rows_of(run)
     enqueue(run)
     run.update(**identity())
-    with forked(lambda: main([run.id]), run.path / "log.txt") as pids:
+    with together(main, [run.id], log=run.path / "log.txt") as processes:
         wait(lambda: rows_of(run) > seen, run)
-        yield pids
+        yield processes
 
 
 def test_whatever_ends_one_of_two_processes_the_run_can_be_resumed_by_one(few_cells) -> None:
@@ -66,14 +67,14 @@ def test_whatever_ends_one_of_two_processes_the_run_can_be_resumed_by_one(few_ce
     assert run.state == "paused" and run.checkpoint is not None, run.log_tail()
 
     with training(run) as (first, second):
-        os.kill(second, signal.SIGKILL)
+        second.kill()
         assert ended(second) == -signal.SIGKILL and ended(first) == 1
     assert run.state == "failed"
     assert run.status["error"].startswith("process 2 of 2 ended without a word: it was killed (SIGKILL)")
     assert "resuming goes on from its checkpoint: " in run.status["error"]
 
     with training(run) as (first, second):
-        os.kill(first, signal.SIGKILL)
+        first.kill()
         assert ended(first) == -signal.SIGKILL and ended(second) == 0, "nobody goes on without the first"
     assert run.state == "lost" and "resuming goes on from its checkpoint" in run.status["error"]
     log = run.log_tail()
@@ -95,17 +96,24 @@ def test_whatever_ends_one_of_two_processes_the_run_can_be_resumed_by_one(few_ce
     pd.testing.assert_frame_equal(masks, expected)
 
 
-def test_an_error_of_the_second_process_is_told_and_ends_both(few_cells, monkeypatch) -> None:
+def without_memory(run_id: str) -> int:
+    """Carry a run out whose second process finds no memory."""
+
     def execute(run: Run, observer: Observer) -> None:
         if os.environ["RANK"] == "1":
             raise MemoryError("tried to allocate 3 GiB")
         world().sum(torch.zeros(1))  # the first waits for the second
 
-    monkeypatch.setattr("sgm_core.runs.worker.execute", execute)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sgm_core.runs.worker.execute", execute)
+        return main([run_id])
+
+
+def test_an_error_of_the_second_process_is_told_and_ends_both(few_cells) -> None:
     run = create_run("pretrain", "few", PretrainConfig(**QUICK).to_dict())
     enqueue(run)
-    with forked(lambda: main([run.id]), run.path / "log.txt") as pids:
-        assert [ended(pid) for pid in pids] == [1, 1]
+    with together(without_memory, run.id, log=run.path / "log.txt") as processes:
+        assert [ended(process) for process in processes] == [1, 1]
     assert run.state == "failed"
     assert run.status["error"].startswith("process 2 of 2 failed: memory ran out (MemoryError: tried to all")
     assert "resuming starts over" in run.status["error"]

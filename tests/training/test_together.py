@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from two_processes import ended, forked
+from two_processes import ended, together
 
 from sgm_core import home
-from sgm_core.cells.dataset import Dataset
+from sgm_core.cells.dataset import Dataset, open_dataset
 from sgm_core.cells.split import donor_folds
 from sgm_core.progress import Observer
 from sgm_core.training.classifier import train_classifier
@@ -97,10 +97,11 @@ WORK: dict[str, tuple[Callable[..., dict[str, torch.Tensor]], dict[str, object]]
 }
 
 
-def together(dataset: Dataset, folder: Path) -> int:
+def train_all(folder: Path) -> int:
     """Do all of it as one of two processes, and write what came out."""
     from torch import distributed
 
+    dataset = open_dataset("few")
     distributed.init_process_group("gloo")
     rank = int(os.environ["RANK"])
     with within(Group(rank, 2, rank)):
@@ -120,12 +121,12 @@ def in_two(demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from few_dataset import few
 
     folder = tmp_path_factory.mktemp("together")
-    dataset = few(demo_home, folder / "home")
+    few(demo_home, folder / "home")
     log = folder / "log"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SGM_HOME", str(folder / "home"))
-        with forked(lambda: together(dataset, folder), log) as pids:
-            assert [ended(pid) for pid in pids] == [0, 0], log.read_text()
+        with together(train_all, folder, log=log) as processes:
+            assert [ended(process) for process in processes] == [0, 0], log.read_text()
     return folder
 
 
