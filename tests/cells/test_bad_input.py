@@ -222,7 +222,7 @@ def test_an_unlabelled_value_that_does_not_occur(tmp_path):
 )
 def test_odd_names(tmp_path, name):
     refused(write_h5ad(tmp_path / "a.h5ad"), r"dataset name .* can't be used", name=name)
-    assert sorted(path.name for path in home.home().iterdir()) == ["datasets"]
+    assert {path.name for path in home.home().iterdir()} == {"datasets", "actions.jsonl"}
 
 
 def test_a_taken_name(tmp_path):
