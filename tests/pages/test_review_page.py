@@ -1,5 +1,7 @@
 """Review: a queue, one card a gene, verdicts that several people give, what they say together."""
 
+from types import SimpleNamespace
+
 import pytest
 from page_text import read, text_of, titles
 
@@ -162,6 +164,11 @@ def test_a_gene_by_link_or_by_its_other_name(open_page, compare_run, first_genes
     assert "NOSUCHGENE is not among the genes" in text_of(page)
 
 
+def uploaded(name: str, content: bytes) -> SimpleNamespace:
+    """Return what the browser sent, as Streamlit holds it."""
+    return SimpleNamespace(name=name, file_id=name, size=len(content), getvalue=lambda: content)
+
+
 def test_agreement_differences_and_files(open_page, compare_run, first_genes, tmp_path):
     for number, gene in enumerate(first_genes[:12]):
         record(compare_run, gene, ("known", "plausible", "artefact")[number % 3], "Ada")
@@ -181,8 +188,8 @@ def test_agreement_differences_and_files(open_page, compare_run, first_genes, tm
 
     kept = export_verdicts(tmp_path / "v.csv", compare_run).read_bytes()
     undo(compare_run, "Bo")
-    assert _take(compare_run, "v.csv", kept) == ("0 verdicts taken; 24 rows known already.", True)
-    said, well = _take(compare_run, "../../x.csv", b"gene,reviewer,verdict\nNOSUCHGENE,Cy,known\n")
+    assert _take(compare_run, uploaded("v.csv", kept)) == ("0 verdicts taken; 24 rows known already.", True)
+    said, well = _take(compare_run, uploaded("../../x.csv", b"gene,reviewer,verdict\nNOSUCHGENE,Cy,known\n"))
     assert not well and "x.csv holds no verdict that can be taken" in said
 
 

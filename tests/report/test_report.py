@@ -3,6 +3,7 @@
 import io
 import re
 from itertools import pairwise
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -134,8 +135,13 @@ def asked_for(line, kind):
     import sgm_core.api
 
     asked = {}
+
+    def carry_out(_, config, *rest):
+        asked["is"] = config
+        return SimpleNamespace(state="done")
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sgm_core.api, "carry_out", lambda _, config, *rest: asked.setdefault("is", config))
+        patch.setattr(sgm_core.api, "carry_out", carry_out)
         patch.setattr("sgm_core.cli.train._result", lambda run: None)
         args = build_parser().parse_args(shlex.split(line)[1:])
         args.handler(args, None)
