@@ -47,7 +47,9 @@ def test_every_public_name_is_there_and_documented() -> None:
 
 def test_a_comparison_is_asked_for_as_the_command_does(demo_dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr("sgm_core.runs.worker.run_in_foreground", lambda run, echo: asked.append(run) or run)
+    monkeypatch.setattr(
+        "sgm_core.runs.worker.run_in_foreground", lambda run, echo, *_: asked.append(run) or run
+    )
     run = sgm_core.compare(demo_dataset, folds=2, seeds=2, pretrain={"epochs": 1})
     assert asked == [run] and run.kind == "compare" and run.state == "queued"
     assert (run.parameters["folds"], run.parameters["seeds"], run.parameters["pretrain"]) == (
@@ -81,14 +83,14 @@ def test_messages_of_a_run_reach_the_observer(demo_dataset, monkeypatch: pytest.
         def message(self, text: str) -> None:
             self.said.append(text)
 
-    monkeypatch.setattr("sgm_core.runs.worker.run_in_foreground", lambda run, echo: run)
+    monkeypatch.setattr("sgm_core.runs.worker.run_in_foreground", lambda run, echo, *_: run)
     run = sgm_core.pretrain(demo_dataset, masker="uniform", fold=1, observer=Listener())
     assert f"run {run.id}" in Listener.said
     assert run.title == "Pretrain tiny uniform on small, fold 1 left out"
 
 
 def test_finetuning_a_run_takes_no_other_dataset(demo_dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sgm_core.runs.worker.run_in_foreground", lambda run, echo: run)
+    monkeypatch.setattr("sgm_core.runs.worker.run_in_foreground", lambda run, echo, *_: run)
     run = sgm_core.pretrain(demo_dataset)
     with pytest.raises(InputError, match="has a dataset of its own"):
         sgm_core.finetune(run, demo_dataset)

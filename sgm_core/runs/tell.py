@@ -93,7 +93,7 @@ def tell_of_end(run: Run) -> None:
     except SGMError as error:
         run.message(f"nobody is told of the end: {error}")
         return
-    if run.status["state"] not in whom.states:
+    if run.status["state"] not in whom.states or not (whom.command or whom.webhook):
         return
     body = json.dumps(run_facts(run), allow_nan=False)
     if whom.command:

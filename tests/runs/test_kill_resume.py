@@ -222,7 +222,7 @@ def test_anew_forgets_the_checkpoint(few_cells, monkeypatch) -> None:
         with pytest.raises(Cancelled):
             run_in_foreground(run, Observer())
     assert run.checkpoint
-    monkeypatch.setattr("sgm_core.runs.resume.launch", lambda run: None)
+    monkeypatch.setattr("sgm_core.runs.resume.launch", lambda *_: None)
     resume_run(run.id, other_code=True)
     assert (run.path / "state" / "accepted.json").exists() and run.checkpoint
     resume_run(run.id, anew=True)
