@@ -185,6 +185,7 @@ def sweep(
     space: Iterable[str],
     observer: Observer | None = None,
     launcher: str = "local",
+    priority: int = 0,
     **fields: Any,
 ) -> Run:
     """Search over settings, scored on validation donors alone, as ``sgm sweep`` does.
@@ -195,6 +196,7 @@ def sweep(
     space : what is searched, a field each: ``"pretrain.lr_backbone=1e-4..1e-2:log"``, ``"R=1,2,4"``
     observer : as in `pretrain`
     launcher : ``local``, or ``slurm`` for one job
+    priority : as in `pretrain`
     fields : of `sgm_core.sweeps.config.SweepConfig`, such as ``arm="uniform"``, ``trials=30``
 
     Returns
@@ -212,7 +214,7 @@ def sweep(
     dataset = _dataset(data)
     config = SweepConfig.from_dict({"data": dataset.name, "space": tuple(space), **fields})
     config.require_space()
-    return carry_out("sweep", config, dataset, observer, launcher=launcher)
+    return carry_out("sweep", config, dataset, observer, launcher=launcher, priority=priority)
 
 
 def masks(

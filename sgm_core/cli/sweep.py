@@ -6,7 +6,15 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from sgm_core.cli.frame import Output, add_command
-from sgm_core.cli.train import add_launcher, changes, dry_run, given_of, nested_changes, submitted
+from sgm_core.cli.train import (
+    add_launcher,
+    add_priority,
+    changes,
+    dry_run,
+    given_of,
+    nested_changes,
+    submitted,
+)
 
 if TYPE_CHECKING:
     from sgm_core.progress import Observer
@@ -42,6 +50,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--seed", type=int)
     add_launcher(parser)
+    add_priority(parser)
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="FIELD=VALUE",
         help="change a field for all trials, for example pretrain.epochs=2 finetune.head=mlp",
@@ -64,7 +73,8 @@ def _sweep(args: argparse.Namespace, observer: Observer) -> Output:
     config.require_space()
     if args.dry_run:
         return dry_run(config, dataset, not args.no_probe, observer)
-    run = carry_out("sweep", config, dataset, observer, "", args.launcher or "local", args.processes)
+    launcher = args.launcher or "local"
+    run = carry_out("sweep", config, dataset, observer, "", launcher, args.processes, args.priority)
     return _found(run) if run.state == "done" else submitted(run)
 
 

@@ -134,13 +134,7 @@ def _add_machine(parser: argparse.ArgumentParser, example: str = "epochs=2 mask_
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--seed", type=int, default=0)
     add_launcher(parser)
-    parser.add_argument(
-        "--priority",
-        type=int,
-        default=0,
-        metavar="N",
-        help=f"of its waiting for the device, {-HIGHEST} to {HIGHEST}; higher is sooner",
-    )
+    add_priority(parser)
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="FIELD=VALUE", help=f"change any field, for example {example}"
     )
@@ -167,6 +161,17 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="processes that train one model, or that work on a comparison's tasks at once",
+    )
+
+
+def add_priority(parser: argparse.ArgumentParser) -> None:
+    """Add ``--priority``."""
+    parser.add_argument(
+        "--priority",
+        type=int,
+        default=0,
+        metavar="N",
+        help=f"of its waiting for the device, {-HIGHEST} to {HIGHEST}; higher is sooner",
     )
 
 

@@ -25,9 +25,10 @@ def main(argv: list[str]) -> int:
     config = CompareConfig.from_dict(run.parameters)
     everything = tasks_of(config)
     task = next(one for one in everything if one.name == argv[1])
-    part = run.part(task.name)
+    part = run  # until there is one of its own
     start_worker(None, 1)
     try:
+        part = run.part(task.name)
         run.check_dataset()
         run.check_corpus()
         if run.state == "queued":

@@ -14,7 +14,7 @@ import sgm_core
 from sgm_core import home
 from sgm_core.access import acts
 from sgm_core.device import device_name
-from sgm_core.errors import InputError, NotFoundError
+from sgm_core.errors import InputError, NotFoundError, SGMError
 from sgm_core.progress import Observer
 from sgm_core.runs.ends import reason
 from sgm_core.runs.launchers import LAUNCHERS, check_launcher, launcher_of
@@ -57,17 +57,30 @@ def launch(run: Run, launcher: str | None = None, processes: int | None = None) 
             status = run.status
             if status["state"] == "done" or is_started(status):
                 return
-            if launcher is None:
-                launcher, processes = launcher_of(status).name, processes or status.get("processes")
-            check_launcher(launcher, processes, run.kind)
+            launcher, processes = chosen(run, launcher, processes)
             enqueue(run, launcher, processes)
             try:
                 run.update(**LAUNCHERS[launcher].start(run, worker_environment()))
-            except InputError as error:
+            except SGMError as error:
                 run.finish("failed", str(error))
                 raise
     except OSError as error:
         raise InputError(f"run {run.id} can't start: {reason(error)}") from error
+
+
+def chosen(run: Run, launcher: str | None, processes: int | None) -> tuple[str, int | None]:
+    """Return the launcher and the processes that `launch` would take.
+
+    Raises
+    ------
+    InputError
+        If the launcher is not at hand here, or does not go with the run.
+    """
+    if launcher is None:
+        status = run.status
+        launcher, processes = launcher_of(status).name, processes or status.get("processes")
+    check_launcher(launcher, processes, run.kind)
+    return launcher, processes
 
 
 def is_started(status: dict[str, Any]) -> bool:
@@ -99,6 +112,7 @@ def enqueue(run: Run, launcher: str = "local", processes: int | None = None) -> 
         time.sleep(0.1)
     queues = LAUNCHERS[launcher].queues
     device = {"device": _device(run)} if queues else {}
+    give_back(run)
     run.requeue(launcher=launcher, processes=processes, **device)
     if queues:
         take_ticket(_queue(run), run)
@@ -136,7 +150,7 @@ def turn(run: Run, observer: Observer) -> Iterator[None]:
             run.check()
             yield
     finally:
-        give_back(folder, run)
+        give_back(run)
 
 
 def limit_threads(environment: MutableMapping[str, str]) -> None:

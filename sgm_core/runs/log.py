@@ -3,7 +3,7 @@
 from collections import deque
 from typing import NamedTuple
 
-from sgm_core.runs.run import Run
+from sgm_core.runs.run import Run, merged, with_times
 
 
 class Found(NamedTuple):
@@ -15,7 +15,9 @@ class Found(NamedTuple):
 
 
 def search_log(run: Run, text: str, most: int = 200) -> Found:
-    """Look for lines that have `text` in them, capitals alike, in the whole log; it is read line by line.
+    """Look for lines that have `text` in them, capitals alike, in the whole log, parts of the run too.
+
+    It is read line by line.
 
     Parameters
     ----------
@@ -26,13 +28,15 @@ def search_log(run: Run, text: str, most: int = 200) -> Found:
     most
         Lines to return, the last ones.
     """
-    wanted, lines, n_fit, n_lines = text.casefold(), deque[str](maxlen=most), 0, 0
-    path = run.path / "log.txt"
-    if path.exists():
+    wanted, n_fit, n_lines = text.casefold(), 0, 0
+    found: list[deque[tuple[str, str]]] = []
+    for path in run.log_paths():
+        last = deque[tuple[str, str]](maxlen=most)
         with path.open(errors="replace") as stream:
-            for line in stream:
+            for when, line in with_times(stream):
                 n_lines += 1
                 if wanted in line.casefold():
                     n_fit += 1
-                    lines.append(line.rstrip("\n"))
-    return Found(list(lines), n_fit, n_lines)
+                    last.append((when, line.rstrip("\n")))
+        found.append(last)
+    return Found(merged(found, most), n_fit, n_lines)

@@ -10,23 +10,22 @@ from pathlib import Path
 
 from sgm_core import home
 from sgm_core.access import acts
-from sgm_core.errors import InputError
+from sgm_core.errors import InputError, SGMError
 from sgm_core.runs.run import Run
 from sgm_core.runs.states import MOVES, check_priority
-from sgm_core.runs.store import list_runs, open_run
+from sgm_core.runs.store import open_run
 
 _MIDDLE = 50_000  # above any first digits of a ticket without priority, which an older version wrote
 
 
 def take_ticket(folder: Path, run: Run) -> None:
-    """Put `run` behind all of its priority in the queue `folder`; an earlier ticket is given back."""
-    give_back(folder, run)
+    """Put `run`, which has none, behind all of its priority in the queue `folder`."""
     (folder / _name(run.status.get("priority", 0), time.time_ns(), run.id)).touch()
 
 
-def give_back(folder: Path, run: Run) -> None:
-    """Leave the queue `folder`."""
-    for ticket in folder.glob(f"*~{run.id}"):
+def give_back(run: Run) -> None:
+    """Leave the queue; a ticket may be in that of another device, from an attempt that was killed there."""
+    for ticket in _tickets_of(run):
         ticket.unlink(missing_ok=True)
 
 
@@ -58,7 +57,7 @@ def set_priority(run_id: str, priority: int) -> Run:
     if run.state == "done":
         raise InputError(f"run {run.id} is done: a priority would change nothing")
     run.update(priority=priority)
-    for ticket in _queues().glob(f"*/*~{run.id}"):
+    for ticket in _tickets_of(run):
         _move(ticket, priority, _time(ticket))
     return run
 
@@ -86,7 +85,7 @@ def move_run(run_id: str, where: str) -> Run:
     run = open_run(run_id)
     if where not in MOVES:
         raise InputError(f"a run can be moved {', '.join(MOVES)}, not {where!r}")
-    found = list(_queues().glob(f"*/*~{run.id}")) if run.state == "queued" else []
+    found = _tickets_of(run) if run.state == "queued" else []
     if not found:
         raise InputError(f"run {run.id} is {run.state}: only a run that waits in a queue can be moved")
     mine = found[0]
@@ -108,18 +107,26 @@ def move_run(run_id: str, where: str) -> Run:
 
 def places() -> dict[str, tuple[int, int]]:
     """Return of each run that waits its place in its queue, from 1 on, and how many wait there."""
-    states = {run.id: run.state for run in list_runs()}
     found = {}
     for folder in _queues().glob("*"):
-        line = [run_of(ticket) for ticket in tickets(folder)]
-        waiting = [run_id for run_id in line if states.get(run_id) == "queued"]
-        found.update({run_id: (place, len(waiting)) for place, run_id in enumerate(waiting, 1)})
+        waiting = _waiting(folder)
+        found.update({run_of(ticket): (place, len(waiting)) for place, ticket in enumerate(waiting, 1)})
     return found
 
 
 def _waiting(folder: Path) -> list[Path]:
-    states = {run.id: run.state for run in list_runs()}
-    return [ticket for ticket in tickets(folder) if states.get(run_of(ticket)) == "queued"]
+    return [ticket for ticket in tickets(folder) if _waits(ticket)]
+
+
+def _waits(ticket: Path) -> bool:
+    try:
+        return open_run(run_of(ticket)).state == "queued"
+    except (SGMError, OSError, ValueError, KeyError):  # it is gone, or someone damaged it
+        return False
+
+
+def _tickets_of(run: Run) -> list[Path]:
+    return list(_queues().glob(f"*/*~{run.id}"))
 
 
 def _queues() -> Path:

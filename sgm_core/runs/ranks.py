@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from sgm_core.device import on_gpu, set_threads
 from sgm_core.errors import InputError, TrainingError
+from sgm_core.runs.launchers.torchrun import Torchrun
 from sgm_core.runs.process import alive, identity
 from sgm_core.runs.run import Run
 from sgm_core.world import Group, within, world
@@ -26,8 +27,6 @@ from sgm_core.world import Group, within, world
 if TYPE_CHECKING:
     from torch.distributed import Store
 
-KINDS = ("pretrain", "finetune")
-"""Kinds of runs that several processes can carry out."""
 _POLL_S = 0.3
 _GRACE_S = 10.0
 _SEEN_S = 3.0  # from an error to the end of the process that caused it, or its word
@@ -48,10 +47,9 @@ def check_shared(kind: str, parameters: dict[str, Any], processes: int) -> None:
     InputError
         If it is of another kind, or of cells that depend on the cells beside them.
     """
-    if kind not in KINDS:
-        raise InputError(
-            f"a run of kind {kind!r} is one process's: {processes} can share a {' or a '.join(KINDS)}"
-        )
+    if kind not in Torchrun.kinds:
+        kinds = " or a ".join(Torchrun.kinds)
+        raise InputError(f"a run of kind {kind!r} is one process's: {processes} can share a {kinds}")
     if parameters.get("compat") == "official":
         raise InputError(
             f"compat=official lets a cell's numbers depend on the cells beside it, which {processes} "

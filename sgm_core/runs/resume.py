@@ -5,7 +5,7 @@ import shutil
 from sgm_core import home
 from sgm_core.access import acts
 from sgm_core.errors import InputError
-from sgm_core.runs.launch import launch
+from sgm_core.runs.launch import chosen, launch
 from sgm_core.runs.run import IN_PARTS, Run
 from sgm_core.runs.store import open_run
 from sgm_core.saved import ACCEPTED
@@ -50,6 +50,7 @@ def resume_run(
     if anew and run.kind in IN_PARTS:
         raise InputError(f"a {run.kind} run keeps its finished parts: to start over, delete it and ask again")
     if (anew or other_code) and not run.active:
+        chosen(run, launcher, processes)  # before anything is deleted
         with run.locked("launch"):
             if anew:
                 shutil.rmtree(run.path / STATE, ignore_errors=True)

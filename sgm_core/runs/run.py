@@ -11,10 +11,11 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,8 @@ class Run(Observer):
         A file on a shared disk loses lines when two machines append to it.
         """
         part = Run(self.path)
-        part._told = home.check_name(name, "part")
+        home.check_name(name.replace("+", "-"), "part")  # arms have a + in their names
+        part._told = name
         for kind in ("log", "metrics", "pulse"):
             (self.path / kind).mkdir(exist_ok=True)
         return part
@@ -534,13 +536,12 @@ class Run(Observer):
 
     def log_tail(self, n: int = 200) -> str:
         """Return the last `n` lines of the log, those of parts of the run in the order of their times."""
+        return "\n".join(merged([list(with_times(_tail(path, n))) for path in self.log_paths()], n))
+
+    def log_paths(self) -> list[Path]:
+        """Return the files of the log, those of parts of the run after its own."""
         own = self.path / "log.txt"
-        lines = _tail(own, n) if own.exists() else []
-        parts = sorted(self.path.glob("log/*.txt"))
-        if not parts:
-            return "\n".join(lines)
-        stamped = [pair for path in [own, *parts] if path.exists() for pair in _stamped(_tail(path, n))]
-        return "\n".join(line for _, line in sorted(stamped, key=lambda pair: pair[0])[-n:])
+        return [path for path in [own, *sorted(self.path.glob("log/*.txt"))] if path.exists()]
 
 
 def _tail(path: Path, n: int) -> list[str]:
@@ -550,14 +551,21 @@ def _tail(path: Path, n: int) -> list[str]:
         return stream.read().decode(errors="replace").splitlines()[-n:]
 
 
-def _stamped(lines: list[str]) -> list[tuple[str, str]]:
-    """Return each line with its time; one that has none has that of the line before."""
-    found, when = [], ""
+def merged(files: Sequence[Iterable[tuple[str, str]]], n: int) -> list[str]:
+    """Return the last `n` lines of the files of a log by their times; those of one file keep their order."""
+    timed = [pair for file in files for pair in file]
+    if len(files) > 1:
+        timed.sort(key=itemgetter(0))
+    return [line for _, line in timed[-n:]]
+
+
+def with_times(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each line of a log with its time; one that has none has that of the line before."""
+    when = ""
     for line in lines:
         stamp = line.partition(" ")[0]
         when = stamp if stamp.endswith("Z") and stamp[:1].isdigit() else when
-        found.append((when, line))
-    return found
+        yield when, line
 
 
 def _age(stamp: str) -> float:

@@ -7,7 +7,7 @@ ENDED = ("paused", "failed", "cancelled", "lost")
 """Those that resuming goes on from."""
 STATES = (*ACTIVE, "paused", "done", "failed", "cancelled", "lost")
 LATEST = "latest"
-"""Stands for the ID of the training (pretrain, finetune, compare) that was asked for last."""
+"""Stands for the ID of the training (pretrain, finetune, compare, sweep) that was asked for last."""
 HIGHEST = 100
 """Priorities go from -100 to 100; higher ones are served sooner."""
 MOVES = ("first", "up", "down", "last")

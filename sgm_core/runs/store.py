@@ -120,9 +120,10 @@ def create_run(
     except (InputError, OSError):
         if kind not in ("compare", "differential", "prerank") or not (path / "config.json").exists():
             raise
-        if Run(path).state != "done":
-            Run(path).update(priority=priority)  # it is asked for again, and queues as it is asked for now
-    link_latest()
+        if Run(path).state in ENDED:
+            Run(path).update(priority=priority)  # it queues as it is asked for now; one that waits is moved
+    if kind in TRAININGS:
+        link_latest()
     return Run(path)
 
 

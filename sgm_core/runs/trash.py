@@ -9,7 +9,7 @@ from typing import Any
 from sgm_core import home
 from sgm_core.access import acts
 from sgm_core.errors import InputError, NotFoundError
-from sgm_core.runs.run import Run
+from sgm_core.runs.run import TRAININGS, Run
 from sgm_core.runs.store import check_id, link_latest, list_runs, open_run
 
 KEPT_DAYS = 7
@@ -30,8 +30,10 @@ def delete_run(run_id: str) -> None:
     with run.locked("launch"):
         if run.active or run.is_held():
             raise InputError(f"run {run.id} is {run.state}: cancel it before you delete it")
+        trains = run.kind in TRAININGS
         run.path.replace(home.folder("trash") / f"{int(time.time()):010d}~{run.id}")
-    link_latest()
+    if trains:
+        link_latest()
 
 
 def built_on(run_id: str) -> list[str]:

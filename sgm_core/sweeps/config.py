@@ -99,7 +99,9 @@ class SweepConfig(Settings):
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build from a mapping; fields of the space get their full names."""
         config = super().from_dict(values)
-        return replace(config, space=tuple(map(str, config.axes)))
+        # what was checked is not checked again: many settings are tried for it
+        object.__setattr__(config, "space", tuple(map(str, config.axes)))
+        return config
 
     def __post_init__(self) -> None:
         super().__post_init__()

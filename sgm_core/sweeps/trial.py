@@ -192,15 +192,10 @@ def _pretrained(
     It is `sgm_core.training.pretrain.pretrain` without the tables of its masks, which nobody reads here.
     """
     from sgm_core.model.checkpoint import load_model, save_model
-    from sgm_core.training.kept import keeper_of
-    from sgm_core.training.loop import Loop
-    from sgm_core.training.pretrain import pretraining, weights_of
+    from sgm_core.training.pretrain import pretrained, weights_of
 
     if shared is None or not shared.exists():
-        first = Part(observer, 0, 2)
-        task = pretraining(dataset, config, fold, first)
-        keeper = keeper_of(config, place, dataset, fold, first)
-        Loop(task, config, first, config.patience is not None, keeper).run()
+        task = pretrained(dataset, config, fold, Part(observer, 0, 2), state=place)
         if shared is None:
             return task.model, task.start.names
         with whole_folder(shared) as target:

@@ -18,12 +18,12 @@ from sgm_core.saved.keeper import Keeper
 from sgm_core.training.config import FinetuneConfig
 from sgm_core.training.data import Values, ahead, to_device
 from sgm_core.training.logistic import Linear, Scale, choose_logistic, scale_of
-from sgm_core.training.loop import Loop, Task
+from sgm_core.training.loop import Loop, Task, who_asks
 from sgm_core.training.prefix import Entered, Store, stored
 from sgm_core.training.schemes import Classifier
 from sgm_core.training.train_cells import TrainCells
 from sgm_core.training.validation import validation_score
-from sgm_core.world import ALONE, world
+from sgm_core.world import world
 
 FLAT_BELOW = 50
 """The imbalance up to which the authors' class weights are equal."""
@@ -199,8 +199,7 @@ class Finetuning(Task[_Batch]):
         made = np.zeros((len(rows), width), np.float32)
         place = np.empty(len(self.values.lengths), np.int64)
         place[rows] = np.arange(len(rows))
-        # of several processes none may stop alone: they ask between two steps
-        asked = self.observer if world() is ALONE else Observer()
+        asked = who_asks(self.observer)
         for batch in ahead(self._read, world().deal(self.classifier.batches(rows, None)), self.device):
             asked.check()
             made[place[batch.rows]] = function(batch.x, batch.entered).float().cpu().numpy()

@@ -125,6 +125,14 @@ def schedule(optimiser: torch.optim.Optimizer, kind: str, updates: int) -> lr_sc
     return lr_scheduler.SequentialLR(optimiser, [rise, fall], milestones=[warm])
 
 
+def who_asks(observer: Observer) -> Observer:
+    """Return who is asked, within an epoch's measurement, whether to stop.
+
+    Of several processes none may stop alone: they ask between two steps.
+    """
+    return observer if world() is ALONE else Observer()
+
+
 class Loop(Generic[_Made]):
     """Trains a task.
 
@@ -296,13 +304,14 @@ class Loop(Generic[_Made]):
         kind, keep = map(int, self.world.tell([kind, due or (begun and kind > 0)]))
         if keep:
             self._require_finite(steps)
+            self.world.collect(self.task.counted())
             self._keep()
         if kind:
             raise stop or _STOPS[kind - 1]("the first process was asked to stop")
 
     def _keep(self) -> None:
+        """Keep the state, when the first process has the counts of all."""
         assert self.keeper is not None
-        self.world.collect(self.task.counted())
         state = self.together.whole(self.state_dict())
         if self.world.first:
             self.keeper.save(state, self._where())

@@ -37,7 +37,7 @@ from sgm_core.training.draws import mask_shares, mask_sums, random_numbers
 from sgm_core.training.first_masks import first_masks
 from sgm_core.training.folds import run_fold
 from sgm_core.training.kept import keeper_of
-from sgm_core.training.loop import Loop, Task
+from sgm_core.training.loop import Loop, Task, who_asks
 from sgm_core.training.pooling import write_pooled
 from sgm_core.training.reconstruction_check import check_reconstruction
 from sgm_core.training.start import Start, initial_state, with_corpus
@@ -169,11 +169,22 @@ def pretrain(
     -----
     A batch's loss is the mean over its masked positions, an update's the mean over its batches.
     """
-    observer = observer or Observer()
+    return pretrained(dataset, config, fold, observer or Observer(), shape, state).result()
+
+
+def pretrained(
+    dataset: Dataset,
+    config: PretrainConfig,
+    fold: Fold | None,
+    observer: Observer,
+    shape: BackboneConfig | None = None,
+    state: Path | None = None,
+) -> "Pretraining":
+    """Return a pretraining that was carried out, before its tables are made; parameters as in `pretrain`."""
     task = pretraining(dataset, config, fold, observer, shape)
     keeper = None if state is None else keeper_of(config, state, dataset, fold, observer)
     Loop(task, config, observer, config.patience is not None, keeper).run()
-    return task.result()
+    return task
 
 
 def pretraining(
@@ -346,8 +357,7 @@ class Pretraining(Task[Batch]):
         self._set_progress(epoch + 1)
         # where each process has a part of the weights, all go through the same cells
         among = ALONE if self.config.parallel == "fsdp" else world()
-        # of several processes none may stop alone: they ask between two steps
-        asked = self.observer if world() is ALONE else Observer()
+        asked = who_asks(self.observer)
         loss = validation_loss(self.model, self.values, self.validation, self.config, epoch, among, asked)
         n_cells = self.cells.size
         counted = max(1, int(self._counted))

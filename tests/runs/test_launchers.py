@@ -27,7 +27,7 @@ from sgm_core.runs.launchers import LAUNCHERS, check_launcher, launcher_of, slur
 from sgm_core.runs.launchers.slurm_settings import require_job_memory, slurm_settings
 from sgm_core.runs.resume import resume_run
 from sgm_core.runs.run import PAUSE, STOP, Run, now
-from sgm_core.runs.store import create_run
+from sgm_core.runs.store import create_run, list_runs
 from sgm_core.training.config import PretrainConfig
 
 
@@ -257,3 +257,17 @@ def test_torchrun_is_followed_to_its_end(few_cells) -> None:
     assert run.state == "done" and run.status["processes"] == 2
     assert any(line.startswith("2 processes train together") for line in heard) and "done" in heard
     assert launcher_of(run.status).named(run.status) == "2 processes"
+
+
+def test_a_run_that_was_never_submitted_is_lost_and_hides_no_other(run: Run) -> None:
+    run.update(launcher="slurm", jobs=None, queued="2026-01-01T00:00:00.000Z")
+    assert [each.id for each in list_runs()] == [run.id]
+    assert run.state == "lost" and run.status["error"].startswith("it was not submitted")
+
+
+def test_where_a_run_can_not_go_on_its_checkpoint_is_not_deleted(run: Run) -> None:
+    run.finish("paused")
+    (run.path / "state").mkdir()
+    with pytest.raises(InputError, match="processes is 0"):
+        resume_run(run.id, anew=True, launcher="torchrun", processes=0)
+    assert (run.path / "state").is_dir()

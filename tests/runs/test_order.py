@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from sgm_core import home
 from sgm_core.errors import InputError
 from sgm_core.progress import Observer
 from sgm_core.runs.launch import enqueue, turn
@@ -134,3 +135,11 @@ def test_what_can_not_be_moved_is_said(line) -> None:
             move_run(line[0].id, where)
     with pytest.raises(InputError, match="is done"):
         set_priority(line[0].id, 1)
+
+
+def test_the_ticket_of_an_attempt_that_was_killed_on_another_device_is_given_back(line) -> None:
+    left = home.folder("runs") / ".queues" / "cuda-0" / f"50000-{0:020d}~{line[0].id}"
+    left.parent.mkdir()
+    left.touch()
+    enqueue(line[0])
+    assert not left.exists() and in_line() == "bcda"

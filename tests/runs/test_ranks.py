@@ -57,6 +57,7 @@ def training(run: Run) -> Iterator[list[BaseProcess]]:
         yield processes
 
 
+# Long, for three launches of two processes: what each kind of end leaves is what the next one goes on from.
 def test_whatever_ends_one_of_two_processes_the_run_can_be_resumed_by_one(few_cells) -> None:
     fields = PretrainConfig(**QUICK, epochs=9, checkpoint_minutes=0.0).to_dict()
     run = create_run("pretrain", "few", fields)

@@ -18,6 +18,7 @@ from sgm_core.errors import InputError
 from sgm_core.progress import Observer
 from sgm_core.runs.launch import launch
 from sgm_core.runs.launchers import launcher_of
+from sgm_core.runs.log import search_log
 from sgm_core.runs.run import Run
 from sgm_core.runs.store import create_run, pause_run
 from sgm_core.runs.worker import run_in_foreground
@@ -116,7 +117,7 @@ def said(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
-FIELDS = {"data": "few", "folds": 2, "seeds": 1, "arms": ("uniform",), "schemes": ("linear-probe",)}
+FIELDS = {"data": "few", "folds": 2, "seeds": 1, "arms": ("uniform+summary",), "schemes": ("linear-probe",)}
 FIELDS |= {"pretrain": {**TINY, "epochs": 1}, "finetune": {"probe_epochs": 2}, "umap": False, "device": "cpu"}
 
 
@@ -138,7 +139,8 @@ def test_a_comparison_is_an_array_and_its_tables_are_those_of_a_local_run(
     for part in sorted(other.iterdir()):
         assert part.read_bytes() == (one / part.name).read_bytes(), part.name
     assert len(array.metrics()) == len(local.metrics()), "metrics of all jobs"
-    assert "uniform.fold1.seed0 done" in array.log_tail() and "fold 0 tested" in array.log_tail()
+    assert "uniform+summary.fold1.seed0 done" in array.log_tail() and "fold 0 tested" in array.log_tail()
+    assert search_log(array, "fold1.seed0 done").n_fit == 1, "the logs of its jobs are searched, too"
 
 
 def test_what_slurm_refuses_is_said(cluster: Cluster, few_cells, sgm_home: Path) -> None:

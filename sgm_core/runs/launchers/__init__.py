@@ -37,13 +37,13 @@ def check_launcher(name: str, processes: int | None, kind: str) -> None:
     if processes is not None and processes < 1:
         raise InputError(f"processes is {processes}: it takes one at least")
     launcher = LAUNCHERS[name]
-    if kind not in launcher.kinds and name != "local":
+    if not launcher.carries(kind):
         raise InputError(f"a run of kind {kind!r} can't be launched by {name}: {launcher.why_not(kind)}")
     if name == "local" and processes not in (None, 1) and kind != "compare":
         raise InputError(f"{processes} processes train one model under --launcher torchrun, or slurm")
     if processes not in (None, 1) and kind == "sweep":
         raise InputError("the trials of a sweep are done one after the other: leave processes out")
-    if name == "slurm" and processes not in (None, 1) and kind not in LAUNCHERS["torchrun"].kinds:
+    if name == "slurm" and processes not in (None, 1) and not LAUNCHERS["torchrun"].carries(kind):
         raise InputError(f"a run of kind {kind!r} has one process a job under Slurm: leave processes out")
     if missing := launcher.missing():
         raise InputError(missing)

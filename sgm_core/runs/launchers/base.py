@@ -21,22 +21,26 @@ class Launcher(ABC):
     ----------
     name : as on the command line
     label : for people
-    kinds : of runs that it can carry out
+    kinds : of runs that it can carry out; None = all
     queues : whether its runs wait for their turn in the home folder's own queue
     """
 
     name: str
     label: str
-    kinds: tuple[str, ...] = ("pretrain", "finetune")
+    kinds: tuple[str, ...] | None = None
     queues = True
 
     def missing(self) -> str | None:
         """Return what is not at hand here to use it, and what to do, in one line; None if nothing is."""
         return None
 
+    def carries(self, kind: str) -> bool:
+        """Say whether it can carry out runs of this kind."""
+        return self.kinds is None or kind in self.kinds
+
     def why_not(self, kind: str) -> str:
         """Return why runs of this kind are not for it."""
-        return f"it carries out {' and '.join(self.kinds)}"
+        return f"it carries out {' and '.join(self.kinds or ())}"
 
     @abstractmethod
     def start(self, run: Run, environment: Mapping[str, str]) -> Status:

@@ -96,6 +96,8 @@ class Slurm(Launcher):
         """Say what Slurm tells of its end."""
         from sgm_core.runs.run import PAUSE
 
+        if not self.started(status):
+            return "lost", f"it was not submitted; {run.when_resumed}"
         states = [part.state for part in _parts(status, fresh=True) or ()]
         if run.asked(PAUSE) is not None:
             return "paused", f"paused; {run.when_resumed}"
@@ -145,6 +147,8 @@ def _numbers(status: Status) -> str:
 
 
 def _parts(status: Status, fresh: bool = False) -> list[Part] | None:
+    if not status.get("jobs"):  # it ended between being queued and being submitted
+        return []
     found = slurm_queue.parts_of(status["jobs"], fresh)
     return None if found is None else [part for parts in found.values() for part in parts]
 

@@ -18,6 +18,7 @@ class Torchrun(Local):
 
     name = "torchrun"
     label = "Several processes"
+    kinds: tuple[str, ...] = ("pretrain", "finetune")
 
     def arguments(self, run: Run) -> tuple[str, ...]:
         """Return the arguments of Python that carry out the run."""
