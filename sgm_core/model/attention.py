@@ -27,8 +27,7 @@ def attend(qkv: Tensor, lengths: Sequence[int], dropout: float = 0.0) -> Tensor:
     -------
     (T, H, d)
     """
-    parts = attend_in_parts(qkv, lengths, dropout)
-    return torch.cat(parts) if parts else qkv[:, 0]
+    return torch.cat(attend_in_parts(qkv, lengths, dropout))
 
 
 def attend_in_parts(qkv: Tensor, lengths: Sequence[int], dropout: float = 0.0) -> list[Tensor]:
@@ -52,15 +51,17 @@ def attend_in_parts(qkv: Tensor, lengths: Sequence[int], dropout: float = 0.0) -
         q, k, v = cell.permute(1, 2, 0, 3).unsqueeze(1)
         out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
         outputs.append(out.squeeze(0).transpose(0, 1))
-    return outputs
+    return outputs or [qkv[:, 0]]
 
 
 class Apart(NamedTuple):
     """Which packed tokens nothing but themselves attends to, `apart` (A,), and which are `seen` (S,) by all
-    of their cell, places in ascending order; how many of each a cell has, a seen one at least."""
+    of their cell, places in ascending order; where each token (T,) stands in the seen ones followed by those
+    apart, `order`; how many of each a cell has, a seen one at least."""
 
     apart: Tensor
     seen: Tensor
+    order: Tensor
     apart_lengths: list[int]
     seen_lengths: list[int]
 
@@ -94,8 +95,7 @@ def attend_apart(qkv: Tensor, split: Apart, dropout: float = 0.0) -> Tensor:
     attended = torch.cat(parts)
     attended = attended[..., :-1] + attended[..., -1:] * v
     of_seen = attend(seen, split.seen_lengths, dropout)
-    places = torch.cat([split.seen, split.apart]).argsort()
-    return torch.cat([of_seen, attended]).index_select(0, places)
+    return torch.cat([of_seen, attended]).index_select(0, split.order)
 
 
 class EncoderBlock(nn.Module):
@@ -130,7 +130,7 @@ class EncoderBlock(nn.Module):
         dropout = self.attention_dropout if self.training else 0.0
         with own_random(x.device, dropout > 0):
             if split is None:
-                parts = attend_in_parts(qkv, lengths, dropout) or [qkv[:, 0]]
+                parts = attend_in_parts(qkv, lengths, dropout)
             else:
                 parts = [attend_apart(qkv, split, dropout)]
         attended = [self.out(part.flatten(1)) for part in parts]

@@ -374,11 +374,14 @@ class CellBackbone(nn.Module):
         at, real : (B, M) the positions that count, padded, and which of them are none of the padding
         target : (B, L) codes, read at these positions alone
         """
-        predicted = self.decode(encoded, masked, at, added, pooled)
+        return self.measured(self.decode(encoded, masked, at, added, pooled), at, real, target)
+
+    def measured(self, predicted: Tensor, at: Tensor, real: Tensor, target: Tensor) -> Scored:
+        """Measure how far off `predicted` (B, M) is at the positions `at`; see `score`."""
         off = full_precision(predicted - target.gather(1, at))
         unit = self.error_unit()
-        measured = off if unit is None else off / unit[at]
-        error = (measured.square() * real).sum() / whole(real.sum()).clamp(min=1)
+        in_units = off if unit is None else off / unit[at]
+        error = (in_units.square() * real).sum() / whole(real.sum()).clamp(min=1)
         # in the values' own unit, as the noise of counts is
         return Scored(error, error, predicted.detach().float(), off.detach().square().float())
 

@@ -118,12 +118,17 @@ class MaskedModel(nn.Module):
         encoded, added, penalty = self._encode_masked(codes, masked, hidden)
         at, real = pack(scored)
         context = self._context(encoded, values)
-        result = self.backbone.score(encoded, masked, at, real, wanted, added, context)
-        loss = result.loss + self.masking["penalty_weight"] * penalty
         # only a training step asks: an epoch's validation loss is that of hidden genes in every case
-        if torch.is_grad_enabled() and (weight := self.masking.get("whole_cell", 0.0)):
-            visible = pack(~masked & self.eligible)
-            seen = self.backbone.score(encoded, masked, *visible, wanted, added, context)
+        weight = self.masking.get("whole_cell", 0.0) if torch.is_grad_enabled() else 0.0
+        if weight:
+            predicted = self.backbone.decode(encoded, masked, None, added, context)
+            result = self.backbone.measured(predicted.gather(1, at), at, real, wanted)
+        else:
+            result = self.backbone.score(encoded, masked, at, real, wanted, added, context)
+        loss = result.loss + self.masking["penalty_weight"] * penalty
+        if weight:
+            every = torch.arange(masked.shape[1], device=masked.device).expand_as(masked)
+            seen = self.backbone.measured(predicted, every, ~masked & self.eligible, wanted)
             loss = loss + weight * seen.loss
         if torch.is_grad_enabled():
             target = values if target is None else target

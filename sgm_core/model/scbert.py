@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sgm_core.model.attention import DecoderBlock
 from sgm_core.model.interface import BackboneConfig, CellBackbone, Encoded, Scored, full_precision
-from sgm_core.model.masking import content_uniform, pack
+from sgm_core.model.masking import content_uniform
 from sgm_core.model.parts import whole
 
 LEFT = 0.1
@@ -119,10 +119,8 @@ class ScBERT(CellBackbone):
         """
         if self.config.compat != "official":
             return drawn, drawn
-        at, real = pack(drawn)
-        hidden = real & (content_uniform(codes.gather(1, at), at, real, 0, _LEFT) >= LEFT)
-        # the padding's index is 0, so it adds zeros there
-        return at.new_zeros(drawn.shape).scatter_add(1, at, hidden.long()) > 0, drawn
+        at = torch.arange(codes.shape[1], device=codes.device)
+        return drawn & (content_uniform(codes, at, drawn, 0, _LEFT) >= LEFT), drawn
 
     def token_counts(self, lengths: np.ndarray) -> np.ndarray:
         """Return the tokens of cells (n,): every position."""

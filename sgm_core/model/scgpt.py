@@ -210,7 +210,8 @@ class ScGPT(CellBackbone):
         if self.config.compat != "official" or self.generative:
             return drawn, drawn
         at, real = pack(drawn)
-        share = drawn.sum(1) / self._genes(codes).sum(1).clamp(min=1)
+        genes = self._genes(codes)
+        share = (drawn[:, :-1] & genes).sum(1) / genes.sum(1).clamp(min=1)
         also = content_uniform(codes.gather(1, at), at, real, 0, _CLS)[:, 0] < share
         drawn = torch.cat([drawn[:, :-1], also.unsqueeze(1)], dim=1)
         return drawn, drawn
@@ -239,9 +240,10 @@ class ScGPT(CellBackbone):
         if not self.generative or hidden is None:
             return encoded
         apart = hidden[cell, at]
-        places = apart.nonzero()[:, 0], (~apart).nonzero()[:, 0]
+        alone, seen = apart.nonzero()[:, 0], (~apart).nonzero()[:, 0]
         counts = hidden.sum(1).tolist(), (present & ~hidden).sum(1).tolist()
-        return encoded._replace(split=Apart(*places, *counts), entered=tokens)
+        split = Apart(alone, seen, torch.cat([seen, alone]).argsort(), *counts)
+        return encoded._replace(split=split, entered=tokens)
 
     def through(self, encoded: Encoded, start: int = 0, stop: int | None = None) -> Encoded:
         """Send tokens through the blocks `start` to `stop`."""

@@ -91,10 +91,9 @@ def test_who_may_only_look_changes_nothing(acting, run, demo_dataset, sgm_home, 
     calls = everything(run, demo_dataset, tmp_path)
     before = files(sgm_home)
     acting(role)
-    for name, call in calls.items():
+    for call in calls.values():
         with pytest.raises(Forbidden):
             call()
-        assert name, name
     assert files(sgm_home) == before
     acting(OPERATOR)
     rows = read_actions(100)

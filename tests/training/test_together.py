@@ -85,7 +85,10 @@ def finetuned(dataset: Dataset, **fields: object) -> dict[str, torch.Tensor]:
 
 WORK: dict[str, tuple[Callable[..., dict[str, torch.Tensor]], dict[str, object]]] = {
     "uniform": (pretrained, {"masker": "uniform"}),
-    "self-guided": (pretrained, {"masker": "self-guided", "guide": "error", "backbone": "dense"}),
+    "self-guided": (
+        pretrained,
+        {"masker": "self-guided", "guide": "error", "backbone": "dense", "whole_cell": 0.5},
+    ),
     "error-guided": (pretrained, {"masker": "error-guided", "schedule": "constant"}),
     "adios": (pretrained, {"masker": "adios", "penalty": "output-norm", "recompute": True}),
     # one cell a batch: one process has nothing to do
