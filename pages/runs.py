@@ -196,12 +196,13 @@ def listed() -> None:
             st.rerun()
         frame.answer(run_facts.headline(runs))
         found = run_list.filters(runs)
-        complete = run_list.table(found, chosen(runs))
+        selected = chosen(runs)
+        complete = run_list.table(found, selected)
         states = {run.id: run.state for run in runs}
         before = st.session_state.get(_STATES, states)
         st.session_state[_STATES] = states
         # what is below changes with the state of its runs, and how often this is drawn, too
-        if any(before.get(run.id) != run.state for run in chosen(runs)) or active(before) != active(states):
+        if any(before.get(run.id) != run.state for run in selected) or active(before) != active(states):
             st.rerun()
         if complete == st.session_state.get(_READING, False):  # how often this is drawn changes
             st.session_state[_READING] = not complete
@@ -215,8 +216,8 @@ def active(states: dict[str, str]) -> bool:
 
 def chosen(runs: list[Run]) -> list[Run]:
     """Return the chosen runs, by default the one in view, or the newest."""
-    run = frame.current().run
-    return run_list.chosen(runs, run.id if run is not None else runs[0].id)
+    viewed, ids = st.session_state.get(state.RUN), [run.id for run in runs]
+    return run_list.chosen(runs, viewed if viewed in ids else ids[0])
 
 
 def curves(ids: list[str]) -> None:
@@ -248,13 +249,13 @@ def details(runs: list[Run]) -> None:
 
 
 frame.page("Runs")
-if not state.runs(kinds=None):
+every = state.runs(kinds=None)
+if not every:
     frame.empty(
         "No run yet. A run pretrains a backbone, finetunes it, or compares all arms on a dataset.",
         "Start a run",
         "pages/new_run.py",
     )
-every = state.runs(kinds=None)
 interval = 2 if any(run.state in ACTIVE for run in every) else 10  # a run may be started elsewhere
 interval *= 1 if len(every) <= _MANY else 3
 st.fragment(listed, run_every=1 if st.session_state.get(_READING) else interval)()

@@ -172,8 +172,15 @@ def body(run: Run, simulated: bool) -> None:
         st.caption("Select one to see its setting; without, it is the best.")
         chosen = trial_list(trials, settings)
         start(run, config, trials, chosen if chosen is not None else found.best if found else 0)
-        if run.state not in ACTIVE and st.session_state.pop("sweep-live", False):
+
+
+@st.fragment(run_every=3)
+def watched(run: Run, simulated: bool) -> None:
+    """Draw a sweep under way again and again; the whole page once it has ended."""
+    with frame.guard():
+        if run.state not in ACTIVE:
             st.rerun()
+        body(run, simulated)
 
 
 context = frame.page("Sweep")
@@ -198,7 +205,6 @@ except InputError as error:
     frame.refusal(error)
     st.stop()
 if run.state in ACTIVE:
-    st.session_state["sweep-live"] = True
-    st.fragment(body, run_every=3)(run, context.dataset.simulated)
+    watched(run, context.dataset.simulated)
 else:
     st.fragment(body)(run, context.dataset.simulated)

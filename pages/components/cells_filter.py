@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import streamlit as st
 
-from pages.components import words
+from pages.components import frame, words
 from pages.components.cells_selection import Selecting
 from pages.components.cells_values import grouping_columns
 from pages.components.kept import everything
@@ -26,6 +26,11 @@ _MANY_LEVELS = 8
 @st.fragment
 def by_labels(state: Selecting) -> None:
     """Choose labels of any columns; a cell must have one of the chosen labels in each column."""
+    with frame.guard():
+        _by_labels(state)
+
+
+def _by_labels(state: Selecting) -> None:
     st.caption("A cell is selected if it has one of the chosen labels in every column where you choose any.")
     conditions = []
     columns = _telling(state)[:_MOST_COLUMNS]
@@ -54,6 +59,11 @@ def by_value(state: Selecting, numbers: dict[str, str]) -> None:
     numbers
         Sources of numbers with their words.
     """
+    with frame.guard():
+        _by_value(state, numbers)
+
+
+def _by_value(state: Selecting, numbers: dict[str, str]) -> None:
     if not numbers:
         st.caption("These cells have no numbers. Colour a map by a gene to select by its expression.")
         return

@@ -25,7 +25,7 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import SGMError
 from sgm_core.escape import escape
 from sgm_core.runs.states import LATEST
-from sgm_core.runs.store import ACTIVE, Run, latest_run
+from sgm_core.runs.store import ACTIVE, Run
 
 _APP = Path(__file__).resolve().parents[2] / "app.py"
 _FRAMED = "framed"
@@ -147,7 +147,7 @@ def context_bar() -> None:
     """Draw the bar with dataset, run and palette; they are part of the link and kept across pages."""
     st.session_state[_FRAMED] = True
     st.html(_NO_RAW_CSV)
-    if st.query_params.get(state.RUN) == LATEST and (newest := latest_run()) is not None:
+    if st.query_params.get(state.RUN) == LATEST and (newest := next(iter(state.runs()), None)):
         state.choose(run=newest.id)
     state.apply_choice()
     with st.sidebar:  # on every page, so that a run's end is told on any
@@ -225,6 +225,21 @@ def _live_badge(run: Run) -> None:
 def refusal(error: SGMError) -> None:
     """Say what a person can mend; the message may hold names from a file."""
     st.error(escape(error), icon=":material/info:")
+
+
+@contextmanager
+def refusing(key: str) -> Iterator[None]:
+    """Keep a refusal in a callback for `say_refusal`, which shows it when the page is drawn."""
+    try:
+        yield
+    except SGMError as error:
+        st.session_state[key] = error
+
+
+def say_refusal(key: str) -> None:
+    """Show a refusal that `refusing` kept, once."""
+    if key in st.session_state:
+        refusal(st.session_state.pop(key))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components import state, words
+from pages.components import login, state, words
 from sgm_core.runs.store import ACTIVE, Run
 
 _ON = "notices-on"
@@ -97,7 +97,8 @@ def bell() -> None:
 
 
 def _draw(on: bool) -> None:
-    runs = [_facts(run) for run in state.runs(kinds=None) if _is_news(run)] if on else []
+    shown = on and login.inside()  # a fragment is drawn again without the page's own check
+    runs = [_facts(run) for run in state.runs(kinds=None) if _is_news(run)] if shown else []
     said = _bell(
         key="run-notices",
         data={"on": on, "runs": runs},

@@ -98,7 +98,7 @@ def right_now(run: Run) -> str:
     progress, rows = run.status.get("progress") or {}, pulses(run)
     facts = []
     if len(rows):
-        last = rows.iloc[-1]
+        last = rows.sort_values("time").iloc[-1]  # parts of a run have files of their own
         since = (pd.Timestamp.now("UTC") - pd.Timestamp(last["time"])).total_seconds()
         if since < _STILL_S:  # what was trained an hour ago says nothing of now
             facts.append(f"{last['cells_per_s']:,.0f} cells/s")

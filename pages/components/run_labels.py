@@ -3,7 +3,6 @@
 import streamlit as st
 
 from pages.components import frame, permit
-from sgm_core.errors import SGMError
 from sgm_core.escape import escape
 from sgm_core.runs.find import tags_of
 from sgm_core.runs.labels import LONGEST_NOTE, LONGEST_TAG, labels_of, note_run, tag_run
@@ -57,20 +56,15 @@ def editor(run: Run, everyone: list[Run]) -> None:
             on_change=_keep_note,
             args=(run.id, note_key),
         )
-        if _FAILED in st.session_state:
-            frame.refusal(st.session_state.pop(_FAILED))
+        frame.say_refusal(_FAILED)
 
 
 def _keep_tags(run_id: str, before: tuple[str, ...], key: str) -> None:
     now = st.session_state[key]
-    try:  # what another person changed meanwhile stays
+    with frame.refusing(_FAILED):  # what another person changed meanwhile stays
         tag_run(run_id, [tag for tag in now if tag not in before], [tag for tag in before if tag not in now])
-    except SGMError as error:
-        st.session_state[_FAILED] = error
 
 
 def _keep_note(run_id: str, key: str) -> None:
-    try:
+    with frame.refusing(_FAILED):
         note_run(run_id, st.session_state[key])
-    except SGMError as error:
-        st.session_state[_FAILED] = error

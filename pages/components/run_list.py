@@ -134,19 +134,19 @@ def overview(runs: list[Run], found: list[Summary | None]) -> pd.DataFrame:
 def _row(run: Run, found: Summary | None, place: tuple[int, int] | None) -> dict[str, object]:
     status = run.status
     said = run_queue.place_words(run, place) if status["state"] == "queued" else run_facts.progress_words(run)
+    best = run_facts.best_words(run, found) if found else ""
     took = words.took(run)
     return {
         "state": _MARKS[status["state"]],
         "title": run.title,
         "tags": list(labels_of(run).tags),
         "dataset": run.dataset_name,
-        "best": (run_facts.best_words(run, found) if found and run.state == "done" else "") or said
-        or (run_facts.best_words(run, found) if found else ""),
+        "best": said or best,
         "curve": list(found.curve) if found else [],
         "created": words.moment(run.config["created"]),
         "took": words.duration(took) if took is not None else "",
         "disk": words.size(found.bytes) if found else "",
-    }  # fmt: skip
+    }
 
 
 def too_many(selected: list[Run], most: int) -> None:

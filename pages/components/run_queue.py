@@ -5,7 +5,6 @@ from typing import Any
 import streamlit as st
 
 from pages.components import frame, permit
-from sgm_core.errors import SGMError
 from sgm_core.runs.order import move_run, places, set_priority
 from sgm_core.runs.states import HIGHEST
 from sgm_core.runs.store import Run
@@ -29,8 +28,8 @@ def place_words(run: Run, place: tuple[int, int] | None) -> str:
 
 def move(run: Run) -> None:
     """Draw the button that moves a waiting run in its queue; nothing for one that does not wait."""
-    place = places().get(run.id)
-    if run.state != "queued" or place is None:
+    place = places().get(run.id) if run.state == "queued" else None
+    if place is None:
         return
     with st.popover("Move", icon=":material/swap_vert:"):
         st.caption(f"It has {place_words(run, place)}.")
@@ -54,19 +53,14 @@ def move(run: Run) -> None:
             on_change=_prioritise,
             args=(run.id, key),
         )
-        if _FAILED in st.session_state:
-            frame.refusal(st.session_state.pop(_FAILED))
+        frame.say_refusal(_FAILED)
 
 
 def _move(run_id: str, where: str) -> None:
-    try:
+    with frame.refusing(_FAILED):  # it may have got its device just now
         move_run(run_id, where)
-    except SGMError as error:  # it got its device just now
-        st.session_state[_FAILED] = error
 
 
 def _prioritise(run_id: str, key: str) -> None:
-    try:
+    with frame.refusing(_FAILED):
         set_priority(run_id, st.session_state[key])
-    except SGMError as error:
-        st.session_state[_FAILED] = error

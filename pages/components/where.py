@@ -37,7 +37,7 @@ class Where:
 
 def draw(kind: str) -> Where:
     """Draw the choice and what it means."""
-    choices = [name for name, one in LAUNCHERS.items() if kind in one.kinds or name == "local"]
+    choices = [name for name, one in LAUNCHERS.items() if one.carries(kind)]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         launcher = st.segmented_control(
             "Where it runs",
@@ -48,7 +48,7 @@ def draw(kind: str) -> Where:
             required=True,
         )
         processes = None
-        if launcher == "torchrun" or (launcher == "slurm" and kind not in ("compare", "sweep")):
+        if launcher != "local" and LAUNCHERS["torchrun"].carries(kind):
             usual = max(2, len(gpus())) if launcher == "torchrun" else 1
             processes = st.number_input(
                 "Processes",

@@ -1,6 +1,7 @@
 """A dashboard that a group shares: what each role sees, and that hiding a button is not what keeps it."""
 
 import pytest
+from page_text import text_of
 
 from sgm_core.access import read_actions
 from sgm_core.runs.store import create_run, list_runs
@@ -25,12 +26,6 @@ def button(page, label: str):
 def careless(monkeypatch):
     """Pages that forget who may do what: the buttons are all there to be pressed."""
     monkeypatch.setattr("pages.components.permit.refused", lambda action: {})
-
-
-def everything_said(page) -> str:
-    return " ".join(
-        str(each.value) for kind in ("markdown", "caption", "error", "title") for each in page.get(kind)
-    )
 
 
 def test_a_viewer_is_told_why_and_presses_nothing(open_page, compare_run, group):
@@ -69,10 +64,10 @@ def test_the_engine_refuses_a_viewer_what_a_page_would_let_through(open_page, co
     latest = read_actions(1)[0]
     assert (latest["who"], latest["action"], latest["what"]) == ("Ada (ada@lab.test)", "cancel", run.id)
     page = open_page("actions", user=ADA)
-    assert "2 refused" in everything_said(page)
+    assert "2 refused" in text_of(page)
     assert page.dataframe[0].value["action"].tolist() == ["cancel", "launch", "cancel"]
     page = open_page("actions", user=BOB)
-    assert "refused" not in everything_said(page) and not page.dataframe
+    assert "refused" not in text_of(page) and not page.dataframe
 
 
 def test_a_viewer_imports_and_uploads_nothing_and_reads_named_folders_alone(
@@ -99,7 +94,7 @@ def test_who_is_not_admitted_sees_nothing(open_page, compare_run, group):
     for user, name in cases:
         said = "is not open to you" if user is EVE else "who have been admitted"
         page = open_page(name, user=user)
-        text = everything_said(page)
+        text = text_of(page)
         assert said in text and compare_run.dataset_name not in text, (user, name)
         assert [each.label for each in page.button] == ["Log out" if user is EVE else "Log in"]
         assert not page.selectbox and not page.dataframe
@@ -110,7 +105,7 @@ def test_admission_can_be_taken_back_while_a_page_is_open(open_page, demo_datase
     assert demo_dataset.name in [each.value for each in page.selectbox]
     (sgm_home / "config.toml").write_text(ROLES.replace('"@lab.test"', ""))
     page = page.run()
-    assert not page.selectbox and "is not open to you" in everything_said(page)
+    assert not page.selectbox and "is not open to you" in text_of(page)
 
 
 def test_roles_without_a_login_open_the_dashboard_to_nobody(open_page, compare_run, group):
