@@ -27,9 +27,12 @@ _VIEWS = (JUDGE, "Agreement", "All verdicts", "Files")
 _LOST = "review-lost"
 
 
-@st.fragment
 def body(run: Run) -> None:
-    """Draw the page below its title; a key redraws no more than this."""
+    """Draw the page below its title.
+
+    Not as a fragment: what a fragment no longer draws stays if another one asks to be drawn again meanwhile,
+    as what others say does every few seconds (https://github.com/streamlit/streamlit/issues/16708).
+    """
     with frame.guard():
         held = verdicts(run)
         answer_line = st.container()

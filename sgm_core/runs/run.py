@@ -197,7 +197,7 @@ class Run(Observer):
                     cancelled = self._marker(CANCEL).exists()
                     state, why = ("cancelled", None) if cancelled else launcher.outcome(self, status)
                     status |= {"state": state, "finished": now(), "error": why}
-                elif self._waits_again(status):
+                elif self._waits_again(status, fresh=True):
                     status |= {"state": "queued", "queued": now(), "started": None, "progress": None}
                 else:
                     return status
@@ -337,8 +337,8 @@ class Run(Observer):
             return _age(status["queued"]) > _START_GRACE_S
         return not launcher.alive(status) and not self.is_held()
 
-    def _waits_again(self, status: dict[str, Any]) -> bool:
-        return status["state"] == "running" and launcher_of(status).waiting(status)
+    def _waits_again(self, status: dict[str, Any], fresh: bool = False) -> bool:
+        return status["state"] == "running" and launcher_of(status).waiting(status, fresh)
 
     def _marker(self, name: str) -> Path:
         return self.path / name

@@ -25,7 +25,7 @@ class Reviewer:
         self.page.keyboard.type(name)
         self.page.keyboard.press("Enter")
         self.page.get_by_role("button", name="Somebody else").wait_for()
-        self.page.get_by_test_id("stMain").get_by_role("button", name="Artefact").wait_for()
+        self.page.get_by_test_id("stMain").get_by_role("button", name="Artefact", disabled=False).wait_for()
 
     @property
     def gene(self) -> str:

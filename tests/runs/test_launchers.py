@@ -174,7 +174,18 @@ def test_jobs_are_asked_for_at_once_and_seldom(run: Run, slurm_says) -> None:
     for _ in range(50):
         assert (run.state, other.state) == ("running", "queued")
     assert slurm_says.asked.read_text().splitlines()[0].endswith("-j 7,8")
-    assert slurm_says.asked.read_text().count("squeue") == 1
+    assert slurm_says.asked.read_text().count("squeue") == 2, "once more before a run that began waits again"
+
+
+def test_what_slurm_said_before_a_run_began_does_not_make_it_wait(run: Run, slurm_says) -> None:
+    slurm_says("7|PENDING|None")
+    run.update(state="queued", launcher="slurm", jobs=["7"], queued=now())
+    assert run.state == "queued" and launcher_of(run.status).waits_for(run.status)
+    before = dict(slurm_queue._answers.when)
+    slurm_says("7|RUNNING|None")
+    slurm_queue._answers.when |= before
+    run.update(state="running", started=now())
+    assert run.state == "running" and run.status["started"]
 
 
 def test_a_paused_array_is_paused_when_its_last_task_has_ended(run: Run, slurm_says) -> None:

@@ -72,8 +72,11 @@ class Launcher(ABC):
         """Return what a queued run waits for, in words; None if it is this home's own queue."""
         return None
 
-    def waiting(self, status: Status) -> bool:
-        """Say whether a run that began waits again to be started, after its worker was sent away."""
+    def waiting(self, status: Status, fresh: bool = False) -> bool:
+        """Say whether a run that began waits again to be started, after its worker was sent away.
+
+        With `fresh` no earlier answer counts: one from before the run began says that it waits.
+        """
         return False
 
     def named(self, status: Status) -> str:

@@ -118,9 +118,9 @@ class Slurm(Launcher):
         """Cancel those of its jobs that wait."""
         slurm_queue.scancel(status["jobs"], waiting_only=True)
 
-    def waiting(self, status: Status) -> bool:
+    def waiting(self, status: Status, fresh: bool = False) -> bool:
         """Say whether none of its jobs runs, and one waits."""
-        states = [part.state for part in _parts(status) or ()]
+        states = [part.state for part in _parts(status, fresh) or ()]
         return "PENDING" in states and all(state in ("PENDING", *ENDED) for state in states)
 
     def waits_for(self, status: Status) -> str | None:
