@@ -191,13 +191,14 @@ class Run(Observer):
         if self._ended_silently(status) or self._waits_again(status):
             with self.locked():
                 status = self._read_status()
+                launcher = launcher_of(status)
+                launcher.look_again(status)
                 if self._ended_silently(status):
-                    launcher = launcher_of(status)
                     launcher.tidy(status)
                     cancelled = self._marker(CANCEL).exists()
                     state, why = ("cancelled", None) if cancelled else launcher.outcome(self, status)
                     status |= {"state": state, "finished": now(), "error": why}
-                elif self._waits_again(status, fresh=True):
+                elif self._waits_again(status):
                     status |= {"state": "queued", "queued": now(), "started": None, "progress": None}
                 else:
                     return status
@@ -337,8 +338,8 @@ class Run(Observer):
             return _age(status["queued"]) > _START_GRACE_S
         return not launcher.alive(status) and not self.is_held()
 
-    def _waits_again(self, status: dict[str, Any], fresh: bool = False) -> bool:
-        return status["state"] == "running" and launcher_of(status).waiting(status, fresh)
+    def _waits_again(self, status: dict[str, Any]) -> bool:
+        return status["state"] == "running" and launcher_of(status).waiting(status)
 
     def _marker(self, name: str) -> Path:
         return self.path / name

@@ -72,12 +72,12 @@ class Launcher(ABC):
         """Return what a queued run waits for, in words; None if it is this home's own queue."""
         return None
 
-    def waiting(self, status: Status, fresh: bool = False) -> bool:
-        """Say whether a run that began waits again to be started, after its worker was sent away.
-
-        With `fresh` no earlier answer counts: one from before the run began says that it waits.
-        """
+    def waiting(self, status: Status) -> bool:
+        """Say whether a run that began waits again to be started, after its worker was sent away."""
         return False
+
+    def look_again(self, status: Status) -> None:  # noqa: B027
+        """Forget what was known of its worker: it may be from before the status was written."""
 
     def named(self, status: Status) -> str:
         """Return who carries the run out, in a few words for people; empty if there is nothing to say."""

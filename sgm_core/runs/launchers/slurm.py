@@ -98,7 +98,7 @@ class Slurm(Launcher):
 
         if not self.started(status):
             return "lost", f"it was not submitted; {run.when_resumed}"
-        states = [part.state for part in _parts(status, fresh=True) or ()]
+        states = [part.state for part in _parts(status) or ()]
         if run.asked(PAUSE) is not None:
             return "paused", f"paused; {run.when_resumed}"
         for name, (state, why) in _ENDS.items():
@@ -118,10 +118,14 @@ class Slurm(Launcher):
         """Cancel those of its jobs that wait."""
         slurm_queue.scancel(status["jobs"], waiting_only=True)
 
-    def waiting(self, status: Status, fresh: bool = False) -> bool:
+    def waiting(self, status: Status) -> bool:
         """Say whether none of its jobs runs, and one waits."""
-        states = [part.state for part in _parts(status, fresh) or ()]
+        states = [part.state for part in _parts(status) or ()]
         return "PENDING" in states and all(state in ("PENDING", *ENDED) for state in states)
+
+    def look_again(self, status: Status) -> None:
+        """Ask Slurm now."""
+        _parts(status, fresh=True)
 
     def waits_for(self, status: Status) -> str | None:
         """Return Slurm's own reason."""
