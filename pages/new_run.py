@@ -239,7 +239,7 @@ with top:
 can_start = False
 place = where.draw(kind)
 with frame.guard():
-    can_start = cost_view.show(kind, config, dataset, place.launcher) and place.ready
+    can_start = place.ready and cost_view.show(kind, config, dataset, place.launcher, place.processes)
 if can_start:
     with st.container(horizontal=True, vertical_alignment="center"), frame.guard():
         if permit.button("launch", "Start the run", type="primary", icon=":material/play_arrow:"):

@@ -699,24 +699,21 @@ def carry_out(
         If it can't fit into this machine's memory, or that of a job, with what would; it is not started then.
         If the launcher is not at hand here, or does not go with the run.
     """
-    from sgm_core.estimate.fit import require_fit, warnings
+    from sgm_core.estimate.fit import warnings
     from sgm_core.estimate.measured import kept
     from sgm_core.runs.follow import follow
     from sgm_core.runs.launch import launch
     from sgm_core.runs.launchers import check_launcher
+    from sgm_core.runs.room import require_room
     from sgm_core.runs.store import create_run
     from sgm_core.runs.titles import run_title
 
     observer = observer or _silent()
-    check_launcher(launcher, processes, kind)
-    if launcher == "slurm":  # another machine's memory
-        from sgm_core.runs.launchers.slurm_settings import require_job_memory
-
-        require_job_memory(config, dataset)
-    else:
-        for warning in warnings(require_fit(config, dataset, kept(config, dataset))):
-            observer.message(warning)
     parameters = config.to_dict()
+    check_launcher(launcher, processes, kind, parameters)
+    room = require_room(config, dataset, launcher, processes, kept(config, dataset))
+    for warning in warnings(room):
+        observer.message(warning)
     title = run_title(kind, dataset.name, parameters, source)
     run = create_run(kind, dataset.name, parameters, title, device=parameters["device"], priority=priority)
     if launcher == "local":

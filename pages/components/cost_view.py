@@ -9,18 +9,19 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.escape import escape
 from sgm_core.estimate import fit
 from sgm_core.estimate.measured import kept, worth_again
-from sgm_core.estimate.run import Estimate, estimate_run
+from sgm_core.estimate.run import Estimate
 from sgm_core.runs import measure
-from sgm_core.runs.launchers.slurm_settings import more_memory, slurm_settings
+from sgm_core.runs.launchers.slurm_settings import more_memory
+from sgm_core.runs.room import estimate_where, processes_at_once
 from sgm_core.training.config import Settings
 
 
-def show(kind: str, config: Settings, dataset: Dataset, launcher: str = "local") -> bool:
-    """Show the estimate of a run; return whether it can start."""
-    estimate = estimate_run(config, dataset, kept(config, dataset))
+def show(
+    kind: str, config: Settings, dataset: Dataset, launcher: str = "local", processes: int | None = None
+) -> bool:
+    """Show the estimate of a run where it is to be carried out; return whether it can start."""
+    estimate = estimate_where(config, dataset, launcher, processes, kept(config, dataset))
     jobs = launcher == "slurm"
-    if jobs:
-        estimate = fit.in_job(estimate, slurm_settings().memory_bytes)
     time, memory = words.duration(estimate.seconds), words.size(estimate.memory_bytes)
     if jobs and kind == "compare":
         basis = f"all its tasks, one after the other at this machine's speed; {estimate.basis}"
@@ -33,7 +34,7 @@ def show(kind: str, config: Settings, dataset: Dataset, launcher: str = "local")
         st.error(f"This run would not fit: {escape(f'{reason}; {more_memory()}')}.", icon=":material/block:")
         return False
     if reason is not None:
-        _refuse(kind, config, dataset, estimate, reason)
+        _refuse(kind, config, dataset, estimate, reason, processes_at_once(launcher, processes))
         return False
     for warning in fit.warnings(estimate):
         st.warning(escape(f"{warning[0].upper()}{warning[1:]}."), icon=":material/memory:")
@@ -81,9 +82,11 @@ def _rate(cells_per_s: float) -> str:
     return f"{words.duration(1 / cells_per_s)} a cell"
 
 
-def _refuse(kind: str, config: Settings, dataset: Dataset, estimate: Estimate, reason: str) -> None:
+def _refuse(
+    kind: str, config: Settings, dataset: Dataset, estimate: Estimate, reason: str, processes: int | None
+) -> None:
     """Say why a run can't start and what would fit."""
-    changes = fit.suggestion(config, dataset, estimate)
+    changes = fit.suggestion(config, dataset, estimate, processes)
     if changes is None:
         remedy = "Nothing smaller fits either."
     else:

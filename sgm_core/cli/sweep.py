@@ -71,9 +71,9 @@ def _sweep(args: argparse.Namespace, observer: Observer) -> Output:
     values = given_of(args, *names, "folds", "label", "train_cells", "device", "seed")
     config = SweepConfig.from_dict({**values, "space": args.space, **nested_changes(changes(args.set))})
     config.require_space()
-    if args.dry_run:
-        return dry_run(config, dataset, not args.no_probe, observer)
     launcher = args.launcher or "local"
+    if args.dry_run:
+        return dry_run(config, dataset, not args.no_probe, observer, launcher, args.processes)
     run = carry_out("sweep", config, dataset, observer, "", launcher, args.processes, args.priority)
     return _found(run) if run.state == "done" else submitted(run)
 

@@ -291,27 +291,35 @@ def _try_or_run(
     """Say what the run would take, or carry it out; one that can't fit is refused either way."""
     from sgm_core.api import carry_out
 
-    if args.dry_run:
-        return dry_run(config, dataset, not args.no_probe, observer)
     launcher = args.launcher or "local"
+    if args.dry_run:
+        return dry_run(config, dataset, not args.no_probe, observer, launcher, args.processes)
     run = carry_out(kind, config, dataset, observer, source, launcher, args.processes, args.priority)
     return _result(run) if run.state == "done" else submitted(run)
 
 
-def dry_run(config: Settings, dataset: Dataset, measures: bool, observer: Observer) -> Output:
-    """Say what a run would take."""
+def dry_run(
+    config: Settings,
+    dataset: Dataset,
+    measures: bool,
+    observer: Observer,
+    launcher: str = "local",
+    processes: int | None = None,
+) -> Output:
+    """Say what a run would take where it is to be carried out."""
     from dataclasses import asdict
 
-    from sgm_core.estimate.fit import require_fit, warnings
+    from sgm_core.estimate.fit import warnings
     from sgm_core.estimate.measured import kept
     from sgm_core.estimate.text import report
     from sgm_core.runs.measure import measure
+    from sgm_core.runs.room import require_room
 
     if measures:
         observer.message("measuring a few steps; --no-probe measures nothing")
     # what was measured earlier holds either way, as it does on New run and when the run is started
     parts = measure(config, dataset) if measures else kept(config, dataset)
-    estimate = require_fit(config, dataset, parts)
+    estimate = require_room(config, dataset, launcher, processes, parts)
     said = {**asdict(estimate), "warnings": warnings(estimate), "parts": parts}
     return Output({"parameters": config.to_dict(), "estimate": said}, report(estimate))
 

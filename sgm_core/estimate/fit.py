@@ -47,12 +47,16 @@ def in_job(estimate: Estimate, memory: int | None) -> Estimate:
     memory
         Bytes that a job has, if that is known. The memory of the cluster's graphics cards is not.
     """
-    known = memory is not None and "GPU" not in estimate.machine.what
-    room = memory if known and memory is not None else sys.maxsize
+    on_gpu = "GPU" in estimate.machine.what
+    room = sys.maxsize if memory is None or on_gpu else memory
+    estimate = dataclasses.replace(
+        estimate, machine=dataclasses.replace(estimate.machine, total=room, free=room, whose="a job")
+    )
+    if estimate.pretrainings is None:  # one model, in all processes of its job
+        return estimate
     return dataclasses.replace(
         estimate,
-        machine=dataclasses.replace(estimate.machine, total=room, free=room, whose="a job"),
-        memory_bytes=estimate.memory_bytes // (1 if "GPU" in estimate.machine.what else estimate.processes),
+        memory_bytes=estimate.memory_bytes // (1 if on_gpu else estimate.processes),
         seconds=estimate.seconds * estimate.processes,
         processes=1,
     )
@@ -69,28 +73,37 @@ def warnings(estimate: Estimate) -> list[str]:
     return []
 
 
-def require_fit(config: Settings, dataset: Dataset, measured: Measured | None = None) -> Estimate:
+def require_fit(
+    config: Settings, dataset: Dataset, measured: Measured | None = None, processes: int | None = None
+) -> Estimate:
     """Return the estimate of a run that can work.
+
+    Parameters
+    ----------
+    config, dataset, measured, processes
+        As for `estimate_run`.
 
     Raises
     ------
     InputError
         If it can't: what it needs, what there is, and what would fit.
     """
-    estimate = estimate_run(config, dataset, measured)
+    estimate = estimate_run(config, dataset, measured, processes)
     reason = problem(estimate)
     if reason is None:
         return estimate
-    changes = suggestion(config, dataset, estimate)
+    changes = suggestion(config, dataset, estimate, processes)
     if changes is None:
         advice = "nothing smaller fits either: use a machine with more memory, or filter the cells"
     else:
-        seconds = estimate_run(with_changes(config, changes), dataset).seconds
+        seconds = estimate_run(with_changes(config, changes), dataset, processes=processes).seconds
         advice = f"this would fit: {as_options(config, changes)} (about {duration(seconds)})"
     raise InputError(f"the run would not fit: {reason}; {advice}")
 
 
-def suggestion(config: Settings, dataset: Dataset, estimate: Estimate) -> dict[str, Any] | None:
+def suggestion(
+    config: Settings, dataset: Dataset, estimate: Estimate, processes: int | None = None
+) -> dict[str, Any] | None:
     """Return the first changes of fields under which a run fits whose estimate does not, None if none do.
 
     In this order, each on top of the one before: a larger `max_tokens` where cells are over it, recomputed
@@ -98,11 +111,11 @@ def suggestion(config: Settings, dataset: Dataset, estimate: Estimate) -> dict[s
     """
     tokens = estimate.tokens
     longer = {"max_tokens": tokens.longest} if tokens.over else {}
-    counted = estimate_run(config, dataset)
+    counted = estimate_run(config, dataset, processes=processes)
     factor = max(1.0, estimate.memory_bytes / counted.memory_bytes)  # what was measured is known better
     for changes in ([longer] if longer else []) + [longer | one for one in _candidates(config)]:
         try:
-            changed = estimate_run(with_changes(config, changes), dataset)
+            changed = estimate_run(with_changes(config, changes), dataset, processes=processes)
         except InputError:
             continue
         if problem(dataclasses.replace(changed, memory_bytes=int(changed.memory_bytes * factor))) is None:

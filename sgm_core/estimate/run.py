@@ -101,23 +101,29 @@ class Estimate:
     disk_bytes: int = 0
 
 
-def estimate_run(config: Settings, dataset: Dataset, measured: Measured | None = None) -> Estimate:
+def estimate_run(
+    config: Settings, dataset: Dataset, measured: Measured | None = None, processes: int | None = None
+) -> Estimate:
     """Estimate a run of any kind.
 
     Parameters
     ----------
     config, dataset : what would run
     measured : what was measured of it, if anything
+    processes : that work at once on this machine, on tasks of a comparison or on one model; None is what a
+        comparison takes by itself, and one for others
     """
     threads = threads_of(config)
     if isinstance(config, CompareConfig):
-        return _comparison(config, dataset, measured or {}, threads)
+        at_once = min(processes, _tasks(config)) if processes else processes_of(config)
+        return _comparison(config, dataset, measured or {}, threads, at_once)
     if isinstance(config, SweepConfig):
         return _sweep(config, dataset, measured or {}, threads)
     if isinstance(config, FinetuneConfig):
-        return _finetuning(config, dataset, measured or {}, threads, source_of(config))
+        found = _finetuning(config, dataset, measured or {}, threads, source_of(config))
+        return _shared(found, processes or 1, config.device)
     assert isinstance(config, PretrainConfig)
-    estimate = _pretraining(config, dataset, measured or {}, threads)
+    estimate = _shared(_pretraining(config, dataset, measured or {}, threads), processes or 1, config.device)
     tokens = formula.tokens_of(dataset, config)
     shape = formula.shape_of(config, tokens.n_genes)
     encode_s = _encode_seconds(config, shape, tokens, measured or {}, threads)
@@ -128,9 +134,12 @@ def processes_of(config: Settings) -> int:
     """Return how many processes of a run work at once."""
     if not isinstance(config, CompareConfig):
         return 1
-    n_folds = fold_count(config.split, config.folds)
+    return process_count(config, _tasks(config))
+
+
+def _tasks(config: CompareConfig) -> int:
     models = sum(len(seeds_of(config, arm)) for arm in config.arms)
-    return process_count(config, n_folds * (models + 1) + config.umap)
+    return fold_count(config.split, config.folds) * (models + 1) + config.umap
 
 
 def threads_of(config: Settings) -> int:
@@ -270,9 +279,24 @@ def _encode_seconds(
     return known or formula.pass_seconds(config, shape, tokens, threads)
 
 
-def _comparison(config: CompareConfig, dataset: Dataset, measured: Measured, threads: int) -> Estimate:
+def _shared(estimate: Estimate, processes: int, device: str) -> Estimate:
+    """Return an estimate as one of several processes that train one model, each on its part of a batch.
+
+    Each has the weights, their gradients and what else does not grow with the batch. Each has a graphics card
+    of its own where there are any, and needs no more of it than one process does.
+    """
+    if processes == 1 or machine.on_gpu(device):
+        return replace(estimate, processes=processes)
+    each = sum(estimate.memory.values()) - estimate.memory["activations"]
+    more = int((processes - 1) * each)
+    return replace(estimate, memory_bytes=estimate.memory_bytes + more, processes=processes)
+
+
+def _comparison(
+    config: CompareConfig, dataset: Dataset, measured: Measured, threads: int, processes: int
+) -> Estimate:
     """Estimate a comparison: its pretrainings, finetunings and baselines over folds and seeds."""
-    n_folds, processes = fold_count(config.split, config.folds), processes_of(config)
+    n_folds = fold_count(config.split, config.folds)
     largest = first = _pretraining(costliest(config), dataset, measured, threads)
     test, validation, train = _parts(dataset, config.label, n_folds)
     drawn = cells_an_epoch(settings(config, config.arms[0])[1].train_cells, dataset, train)

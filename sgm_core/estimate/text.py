@@ -1,5 +1,8 @@
 """What an estimate says, in words."""
 
+import sys
+
+from sgm_core.device import Memory
 from sgm_core.estimate.fit import warnings
 from sgm_core.estimate.run import Estimate
 from sgm_core.units import duration
@@ -17,8 +20,8 @@ def report(estimate: Estimate) -> str:
     lines = [
         f"tokens per cell  {tokens.mean:,.0f} mean, {tokens.p95:,.0f} at 95 %, "
         f"{tokens.longest:,} longest (max_tokens {tokens.max_tokens:,})",
-        f"memory           {_size(estimate.memory_bytes)}{several} of {_size(host.total)} {host.what} "
-        f"({_size(host.free)} free now); by the formula, a process: {parts}",
+        f"memory           {_size(estimate.memory_bytes)}{several}{_room(host)}; "
+        f"by the formula, a process: {parts}",
         *passes,
         f"an epoch         {epoch if encode_s else f'{cells}: {epoch}'}",
         f"in all           {duration(estimate.seconds)} for {_what(estimate)}",
@@ -27,6 +30,14 @@ def report(estimate: Estimate) -> str:
         lines.append(f"disk             {_size(estimate.disk_bytes)} while it runs")
     lines.append(f"rests on         {estimate.basis}")
     return "\n".join(lines + [f"note             {warning}" for warning in warnings(estimate)])
+
+
+def _room(host: Memory) -> str:
+    if host.whose == "this machine":
+        return f" of {_size(host.total)} {host.what} ({_size(host.free)} free now)"
+    return (
+        f" of {_size(host.total)} that {host.whose} has" if host.total < sys.maxsize else f" in {host.whose}"
+    )
 
 
 def _what(estimate: Estimate) -> str:

@@ -6,18 +6,19 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 import sgm_core
 from sgm_core import home
 from sgm_core.access import acts
-from sgm_core.device import device_name
+from sgm_core.device import device_name, gpus, on_gpu
 from sgm_core.errors import InputError, NotFoundError, SGMError
 from sgm_core.progress import Observer
 from sgm_core.runs.ends import reason
 from sgm_core.runs.launchers import LAUNCHERS, check_launcher, launcher_of
+from sgm_core.runs.launchers.torchrun import processes_of
 from sgm_core.runs.order import give_back, run_of, take_ticket, tickets
 from sgm_core.runs.run import Run
 from sgm_core.runs.states import ACTIVE
@@ -79,7 +80,7 @@ def chosen(run: Run, launcher: str | None, processes: int | None) -> tuple[str, 
     if launcher is None:
         status = run.status
         launcher, processes = launcher_of(status).name, processes or status.get("processes")
-    check_launcher(launcher, processes, run.kind)
+    check_launcher(launcher, processes, run.kind, run.parameters)
     return launcher, processes
 
 
@@ -125,7 +126,8 @@ def turn(run: Run, observer: Observer) -> Iterator[None]:
     A run whose launcher has a queue of its own does not wait again.
 
     Tickets keep the order; that one run at a time has the device is kept by a lock, which ends with its
-    process. (Tickets alone let two pass: one whose earlier number appears after the other has looked.)
+    process. (Tickets alone let two pass: one whose earlier number appears after the other has looked.) A run
+    on several graphics cards, which begin with the first, then takes the lock of each.
 
     Raises
     ------
@@ -139,14 +141,16 @@ def turn(run: Run, observer: Observer) -> Iterator[None]:
         return
     folder = _queue(run)
     try:
-        with (folder / _LOCK).open("a") as lock:
-            said = None
-            while (ahead := _ahead(folder, run.id) or _others(lock)) is not None:
-                run.check()
-                if ahead != said:
-                    observer.message(f"waiting for {ahead} on {folder.name}")
-                    said = ahead
-                time.sleep(_POLL_S)
+        with ExitStack() as held:
+            for queue in (folder, *_further_cards(run)):
+                lock = held.enter_context((queue / _LOCK).open("a"))
+                said = None
+                while ahead := (queue == folder and _ahead(folder, run.id)) or _others(lock):
+                    run.check()
+                    if ahead != said:
+                        observer.message(f"waiting for {ahead} on {queue.name}")
+                        said = ahead
+                    time.sleep(_POLL_S)
             run.check()
             yield
     finally:
@@ -189,6 +193,17 @@ def _others(lock: TextIO) -> str | None:
     return None
 
 
+def _further_cards(run: Run) -> list[Path]:
+    """Return the queues of the graphics cards that a run uses beside the first."""
+    asked = run.parameters.get("device") or run.status["device"]
+    if ":" in asked or not on_gpu(asked):
+        return []
+    many = len(gpus()) if run.kind == "compare" else 1
+    if launcher_of(run.status).name == "torchrun":
+        many = min(processes_of(run), len(gpus()))
+    return [_queue_of(f"cuda:{number}") for number in range(1, many)]
+
+
 def _queue(run: Run) -> Path:
     # Short work on the processor must not wait for hours of training.
     short = {
@@ -201,7 +216,10 @@ def _queue(run: Run) -> Path:
         "annotate": "questions",
     }
     trains = run.kind == "model" and run.parameters.get("comparison")  # a backbone
-    name = run.status["device"] if trains else short.get(run.kind, run.status["device"])
+    return _queue_of(run.status["device"] if trains else short.get(run.kind, run.status["device"]))
+
+
+def _queue_of(name: str) -> Path:
     path = home.folder("runs") / ".queues" / name.replace(":", "-")
     path.mkdir(parents=True, exist_ok=True)
     return path

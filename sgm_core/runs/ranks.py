@@ -15,11 +15,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sgm_core.device import on_gpu, set_threads
-from sgm_core.errors import InputError, TrainingError
-from sgm_core.runs.launchers.torchrun import Torchrun
+from sgm_core.errors import TrainingError
+from sgm_core.runs.launchers.torchrun import check_shared
 from sgm_core.runs.process import alive, identity
 from sgm_core.runs.run import Run
 from sgm_core.world import Group, within, world
@@ -37,24 +37,6 @@ _SILENCE = timedelta(minutes=30)  # for which one may wait for another, which wr
 def launched() -> tuple[int, int]:
     """Return rank and number of processes as the launcher says; (0, 1) without one."""
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-
-
-def check_shared(kind: str, parameters: dict[str, Any], processes: int) -> None:
-    """Refuse a run that several processes can't carry out.
-
-    Raises
-    ------
-    InputError
-        If it is of another kind, or of cells that depend on the cells beside them.
-    """
-    if kind not in Torchrun.kinds:
-        kinds = " or a ".join(Torchrun.kinds)
-        raise InputError(f"a run of kind {kind!r} is one process's: {processes} can share a {kinds}")
-    if parameters.get("compat") == "official":
-        raise InputError(
-            f"compat=official lets a cell's numbers depend on the cells beside it, which {processes} "
-            "processes don't have in one place: start one process, or leave compat at corrected"
-        )
 
 
 class Ranks:
@@ -109,7 +91,7 @@ class Ranks:
         from torch import distributed
 
         if self.rank == 0:
-            check_shared(run.kind, run.parameters, self.size)
+            check_shared(run.kind, run.parameters)
             self._put("begun", "")
         local = int(os.environ.get("LOCAL_RANK", self.rank))
         set_threads(int(os.environ.get("LOCAL_WORLD_SIZE", self.size)))

@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,10 +23,11 @@ from sgm_core.estimate.fit import in_job
 from sgm_core.estimate.run import estimate_run
 from sgm_core.progress import Observer
 from sgm_core.runs import worker
-from sgm_core.runs.launch import launch
+from sgm_core.runs.launch import enqueue, launch, turn
 from sgm_core.runs.launchers import LAUNCHERS, check_launcher, launcher_of, slurm_queue
-from sgm_core.runs.launchers.slurm_settings import require_job_memory, slurm_settings
+from sgm_core.runs.launchers.slurm_settings import slurm_settings
 from sgm_core.runs.resume import resume_run
+from sgm_core.runs.room import require_room
 from sgm_core.runs.run import PAUSE, STOP, Run, now
 from sgm_core.runs.store import create_run, list_runs
 from sgm_core.training.config import PretrainConfig
@@ -72,11 +74,12 @@ def slurm_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("local", 2, "pretrain", "train one model under --launcher torchrun, or slurm"),
         ("local", 0, "compare", "it takes one at least"),
         ("slurm", 4, "compare", "has one process a job under Slurm"),
+        ("torchrun", 2, "pretrain", "compat=official lets a cell's numbers depend on the cells beside it"),
     ],
 )
 def test_what_does_not_go_together_is_refused(name, processes, kind, words) -> None:
     with pytest.raises(InputError) as refused:
-        check_launcher(name, processes, kind)
+        check_launcher(name, processes, kind, {"data": "small", "compat": "official"})
     assert words in str(refused.value)
 
 
@@ -119,11 +122,24 @@ def test_a_job_is_judged_by_its_own_memory(demo_dataset, sgm_home: Path) -> None
     assert job.seconds == pytest.approx(here.seconds * here.processes), "tasks one after the other"
     (sgm_home / "config.toml").write_text('[slurm]\nmemory = "100M"\n')
     with pytest.raises(InputError, match=r"a job has 0.1 GB; raise memory in \[slurm\] of"):
-        require_job_memory(PretrainConfig(data="small"), demo_dataset)
+        require_room(PretrainConfig(data="small"), demo_dataset, "slurm")
     (sgm_home / "config.toml").unlink()
-    assert require_job_memory(PretrainConfig(data="small"), demo_dataset).machine == Memory(
+    assert require_room(PretrainConfig(data="small"), demo_dataset, "slurm").machine == Memory(
         sys.maxsize, sys.maxsize, here.machine.what, "a job"
     )
+
+
+def test_each_process_has_weights_of_its_own_and_a_part_of_the_batch(demo_dataset) -> None:
+    config = PretrainConfig(data="small", device="cpu")
+    one, four = (require_room(config, demo_dataset, "torchrun", n) for n in (1, 4))
+    same = sum(one.memory.values()) - one.memory["activations"]
+    assert four.memory_bytes == one.memory_bytes + int(3 * same) and four.processes == 4
+    assert require_room(config, demo_dataset, "torchrun").processes == max(2, len(device.gpus()))
+    with pytest.raises(InputError, match="would not fit"):
+        require_room(config, demo_dataset, "torchrun", 10_000)
+    compared = CompareConfig.from_dict({"data": "small", "device": "cpu"})
+    two, three = (require_room(compared, demo_dataset, "local", n).memory_bytes for n in (2, 3))
+    assert two < three
 
 
 @pytest.mark.parametrize(
@@ -217,6 +233,29 @@ def test_parts_of_a_run_have_logs_and_metrics_of_their_own(run: Run) -> None:
     assert told == ["first", "one starts", "second line", "two starts", "second line", "last"]
     assert sorted(run.metrics()["arm"]) == ["one", "two"]
     assert not (run.path / "metrics.jsonl").exists()
+
+
+def test_a_run_on_several_graphics_cards_waits_for_each(demo_dataset, monkeypatch) -> None:
+    monkeypatch.setattr(device, "gpus", lambda: (Gpu("A", 1, 1), Gpu("B", 1, 1)))
+    monkeypatch.setattr("sgm_core.runs.launch.gpus", device.gpus)
+    on_one, on_both = (
+        create_run("pretrain", "small", {"data": "small", "device": name}) for name in ("cuda:1", "cuda")
+    )
+    enqueue(on_one)
+    enqueue(on_both, "torchrun", 2)
+    order: list[str] = []
+
+    def wait_for_both() -> None:
+        with turn(on_both, Observer()):
+            order.append("both")
+
+    waiting = threading.Thread(target=wait_for_both)
+    with turn(on_one, Observer()):
+        waiting.start()
+        waiting.join(1)
+        order.append("one")
+    waiting.join(30)
+    assert order == ["one", "both"]
 
 
 def test_of_several_graphics_cards_each_process_of_a_comparison_sees_one(monkeypatch) -> None:

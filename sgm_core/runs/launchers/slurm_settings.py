@@ -5,15 +5,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sgm_core.configuration import configuration_file, read_configuration
 from sgm_core.errors import InputError
-
-if TYPE_CHECKING:
-    from sgm_core.cells.dataset import Dataset
-    from sgm_core.estimate.run import Estimate
-    from sgm_core.training.config import Settings
 
 _TIME = re.compile(r"(\d+-)?\d+(:\d+){0,2}")
 _MEMORY = re.compile(r"\d+[KMGT]?B?", re.IGNORECASE)
@@ -105,24 +100,6 @@ def slurm_settings() -> SlurmSettings:
     if isinstance(table.get("setup"), list):
         table = table | {"setup": tuple(table["setup"])}
     return SlurmSettings(**table)
-
-
-def require_job_memory(config: Settings, dataset: Dataset) -> Estimate:
-    """Return the estimate of a run as a job, or each task of a comparison as one.
-
-    Raises
-    ------
-    InputError
-        If it can't fit into the memory that is asked for, with how much it needs.
-    """
-    from sgm_core.estimate.fit import in_job, problem
-    from sgm_core.estimate.measured import kept
-    from sgm_core.estimate.run import estimate_run
-
-    estimate = in_job(estimate_run(config, dataset, kept(config, dataset)), slurm_settings().memory_bytes)
-    if reason := problem(estimate):
-        raise InputError(f"the run would not fit: {reason}; {more_memory()}")
-    return estimate
 
 
 def more_memory() -> str:

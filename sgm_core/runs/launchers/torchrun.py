@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sgm_core.device import gpus
+from sgm_core.errors import InputError
 from sgm_core.runs.launchers.base import Status
 from sgm_core.runs.launchers.local import WORKER, Local
 
@@ -49,5 +50,28 @@ def torchrun_arguments(run: Run) -> tuple[str, ...]:
 
 
 def processes_of(run: Run) -> int:
-    """Return how many processes train its model: as many as asked for, else one a graphics card, or two."""
-    return int(run.status.get("processes") or max(2, len(gpus())))
+    """Return how many processes train its model: as many as asked for, else as many as is usual here."""
+    return int(run.status.get("processes") or usual_processes())
+
+
+def usual_processes() -> int:
+    """Return how many processes train one model where nobody says it: one a graphics card, or two."""
+    return max(2, len(gpus()))
+
+
+def check_shared(kind: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse a run that several processes can't carry out together.
+
+    Raises
+    ------
+    InputError
+        If it is of another kind, or of cells that depend on the cells beside them.
+    """
+    if kind not in Torchrun.kinds:
+        kinds = " or a ".join(Torchrun.kinds)
+        raise InputError(f"a run of kind {kind!r} is one process's: several can share a {kinds}")
+    if parameters.get("compat") == "official":
+        raise InputError(
+            "compat=official lets a cell's numbers depend on the cells beside it, which several processes "
+            "don't have in one place: start one process, or leave compat at corrected"
+        )
