@@ -12,6 +12,7 @@ NAME = "demo"
 # Sized so that two cores finish within five minutes.
 ANALYSIS: dict[str, Any] = {
     "data": NAME,
+    "backbone": "tiny",
     "folds": 3,
     "seeds": 2,
     "pretrain": {"epochs": 2, "n_genes": 600},

@@ -66,12 +66,12 @@ def test_what_cannot_fit_into_memory_is_refused_as_the_command_does(
 ) -> None:
     """Seen: the functions started what `sgm pretrain` refuses."""
 
-    def refuse(config, dataset, parts):
+    def refuse(config, dataset, parts, processes):
         raise InputError(f"{config.backbone} does not fit")
 
-    monkeypatch.setattr("sgm_core.estimate.fit.require_fit", refuse)
+    monkeypatch.setattr("sgm_core.runs.room.require_fit", refuse)
     for ask in (sgm_core.pretrain, sgm_core.compare):
-        with pytest.raises(InputError, match="tiny does not fit"):
+        with pytest.raises(InputError, match="dense does not fit"):
             ask(demo_dataset)
     assert list_runs() == []
 
@@ -86,7 +86,7 @@ def test_messages_of_a_run_reach_the_observer(demo_dataset, monkeypatch: pytest.
     monkeypatch.setattr("sgm_core.runs.worker.run_in_foreground", lambda run, echo, *_: run)
     run = sgm_core.pretrain(demo_dataset, masker="uniform", fold=1, observer=Listener())
     assert f"run {run.id}" in Listener.said
-    assert run.title == "Pretrain tiny uniform on small, fold 1 left out"
+    assert run.title == "Pretrain dense uniform on small, fold 1 left out"
 
 
 def test_finetuning_a_run_takes_no_other_dataset(demo_dataset, monkeypatch: pytest.MonkeyPatch) -> None:

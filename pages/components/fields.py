@@ -275,7 +275,7 @@ def _none(control: Control) -> str:
 
 
 def collect(kind: str, values: dict[str, Any], data: str) -> dict[str, Any]:
-    """Return the drawn values as a configuration's fields; nested ones keep what is not default."""
+    """Return the drawn values as a configuration's fields; nested ones keep what is not as it would be."""
     fields: dict[str, Any] = {}
     backbone = values.get("backbone") or ""
     for path, control in controls(kind).items():
@@ -283,8 +283,11 @@ def collect(kind: str, values: dict[str, Any], data: str) -> dict[str, Any]:
         outer, _, inner = path.partition(".")
         if not inner:
             fields[path] = value
-        elif value != control.default or inner in _own(control, backbone):
-            fields.setdefault(outer, {})[inner] = value
+        else:
+            # the presets of the paper are the same whatever the backbone
+            as_recipe = values.get(f"{outer}.preset", "sgm") == "sgm"
+            if value != (starting_value(control, backbone) if as_recipe else control.default):
+                fields.setdefault(outer, {})[inner] = value
     if kind == "finetune" and fields.get("run"):
         fields["backbone"] = ""  # the run has a backbone and a dataset of its own
     else:

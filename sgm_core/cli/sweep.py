@@ -33,7 +33,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         "--space", nargs="+", default=[], metavar="FIELD=VALUES",
         help="what is searched: lr_backbone=1e-5..1e-3:log, finetune.epochs=2..8, R=1,2,4",
     )  # fmt: skip
-    parser.add_argument("--backbone", metavar="NAME", help="a size or imported weights; default tiny")
+    parser.add_argument("--backbone", metavar="NAME", help="a size or imported weights; default dense")
     parser.add_argument("--arm", choices=list(ARMS), help="whose settings (default self-guided)")
     parser.add_argument("--scheme", choices=SCHEMES, help="how a trial names cells (default linear-probe)")
     parser.add_argument("--trials", type=int, help="settings, the default one among them (default 20)")

@@ -24,7 +24,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     pretrain = add_command(sub, "pretrain", "pretrain a backbone by masked reconstruction", _pretrain)
     pretrain.add_argument("--data", required=True, help="name of an imported dataset")
     _add_corpus(pretrain)
-    _add_backbone(pretrain, default="tiny")
+    _add_backbone(pretrain)
     pretrain.add_argument("--masker", choices=MASKERS, default="self-guided")
     pretrain.add_argument(
         "--preset", choices=list(PRESETS), default="sgm", help="fields that differ by source"
@@ -37,7 +37,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         sub, "finetune", "train a cell-type classifier on a pretraining run or on imported weights", _finetune
     )
     finetune.add_argument("--run", help="ID of a pretraining run")
-    _add_backbone(finetune, default=None)
+    _add_backbone(finetune, sizes=False)
     finetune.add_argument("--data", help="name of an imported dataset, with --backbone; a run has its own")
     finetune.add_argument("--scheme", choices=SCHEMES, default="linear-probe")
     finetune.add_argument(
@@ -53,7 +53,7 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
     )
     compare.add_argument("--data", required=True, help="name of an imported dataset")
     _add_corpus(compare)
-    _add_backbone(compare, default="tiny")
+    _add_backbone(compare)
     compare.add_argument(
         "--preset", choices=list(PRESETS), help="fields of pretraining and finetuning that differ by source"
     )
@@ -108,14 +108,14 @@ def _add_split(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_backbone(parser: argparse.ArgumentParser, default: str | None) -> None:
-    sizes = "a size (tiny, small) or " if default else ""
-    parser.add_argument(
-        "--backbone",
-        default=default,
-        metavar="NAME",
-        help=f"{sizes}imported weights (`sgm weights list`)" + (f"; default {default}" if default else ""),
-    )
+def _add_backbone(parser: argparse.ArgumentParser, sizes: bool = True) -> None:
+    from sgm_core.model.sizes import SIZES, usual_backbone
+
+    named = "imported weights (`sgm weights list`)"
+    if sizes:
+        usual = f"default {usual_backbone()}, and {usual_backbone('paper')} with another preset than sgm"
+        named = f"a size ({', '.join(SIZES)}) or {named}; {usual}"
+    parser.add_argument("--backbone", metavar="NAME", help=named)
     parser.add_argument(
         "--weights-key", choices=("cell", "gene", "rde"), help="set of imported weights (default: gene)"
     )

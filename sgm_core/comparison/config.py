@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from sgm_core.errors import InputError
+from sgm_core.model.sizes import DEFAULT_BACKBONE, usual_backbone
 from sgm_core.model.strategies import strategy_names
 from sgm_core.training.backbones import check_backbone, default_arms, is_bundle
 from sgm_core.training.config.finetune import SCHEMES
@@ -65,15 +66,15 @@ class CompareConfig(Settings):
 
     data: str = option("", "data", "Name of the dataset")
     backbone: str = backbone_field(
-        "tiny",
-        "A size of the scFoundation architecture (trained from scratch), or the name of imported weights",
+        DEFAULT_BACKBONE,
+        "A size that is trained from scratch, or the name of imported weights",
     )
     split: str = split_field()
     folds: int = option(5, "data", "Number of donor folds (cross-validation)", range=Range(2, 1000))
     label: str | None = option(None, "data", "Label column; none = the cell type column")
     train_cells: int | None = train_cells_field("; the baselines and the probe get as many, drawn once")
     arms: tuple[str, ...] = option(
-        default_arms("tiny"), "data", "Arms to compare; none given = the usual ones of the backbone"
+        default_arms(DEFAULT_BACKBONE), "data", "Arms to compare; none given = the usual ones of the backbone"
     )
     schemes: tuple[str, ...] = option(("linear-probe", "partial"), "data", "Finetuning schemes to compare")
     pretrain: dict[str, Any] = field(
@@ -119,9 +120,10 @@ class CompareConfig(Settings):
 
         Numbers of labels come as text in ascending order, all of them last.
         """
-        own: dict[str, Any] = (
-            {} if "arms" in values else {"arms": default_arms(str(values.get("backbone", "tiny")))}
-        )
+        preset = (values.get("pretrain") or {}).get("preset", "sgm")
+        own: dict[str, Any] = {"backbone": values.get("backbone") or usual_backbone(preset)}
+        if "arms" not in values:
+            own["arms"] = default_arms(str(own["backbone"]))
         if isinstance(values.get("labels"), list | tuple):
             own["labels"] = tuple(str(one) for one in values["labels"])  # JSON may have numbers
         config = super().from_dict({**values, **own})

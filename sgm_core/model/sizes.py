@@ -61,6 +61,13 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }
 """Fields of `BackboneConfig` by size."""
+DEFAULT_BACKBONE = "dense"
+"""The size that names cells best here, and costs least (`benchmarks/results/compare_vangalen_dense.md`)."""
+
+
+def usual_backbone(preset: str = "sgm") -> str:
+    """Return the size without another wish; the paper's recipes are of scFoundation's architecture."""
+    return DEFAULT_BACKBONE if preset == "sgm" else "tiny"
 
 
 def shape_fields(size: str, n_genes: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Self
 from sgm_core.comparison.arms import settings
 from sgm_core.comparison.config import ARMS, CompareConfig
 from sgm_core.errors import InputError
+from sgm_core.model.sizes import DEFAULT_BACKBONE
 from sgm_core.sweeps.space import Axis, combinations, grid, parse_space
 from sgm_core.training.config import SCHEMES, FinetuneConfig, PretrainConfig
 from sgm_core.training.config.settings import (
@@ -38,7 +39,7 @@ class SweepConfig(Settings):
 
     data: str = option("", "data", "Name of the dataset")
     backbone: str = backbone_field(
-        "tiny", "A size that is trained from scratch, or the name of imported weights"
+        DEFAULT_BACKBONE, "A size that is trained from scratch, or the name of imported weights"
     )
     arm: str = option("self-guided", "data", "Whose settings are searched", choices=tuple(ARMS))
     scheme: str = option("linear-probe", "data", "How a trial names cells", choices=SCHEMES)

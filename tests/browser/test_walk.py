@@ -222,7 +222,7 @@ def test_launching_a_run_and_seeing_it_end(tab, home):
     tab.button("Start the run")
     tab.page.get_by_role("heading", name="Runs", exact=True).wait_for()
     tab.page.wait_for_url("**run=pretrain-small**")
-    tab.page.get_by_role("heading", name="Pretrain tiny self-guided on small").wait_for()
+    tab.page.get_by_role("heading", name="Pretrain dense self-guided on small").wait_for()
     tab.page.get_by_text("done", exact=False).first.wait_for()
     deadline = time.time() + 480
     state = ""

@@ -29,7 +29,7 @@ def test_a_search_says_how_it_is_confirmed(demo_dataset, capsys: pytest.CaptureF
     assert [trial["state"] for trial in found["trials"]] == ["done"] * 3, (
         "the default is no value of the list"
     )
-    assert {json.loads(trial["setting"])["finetune.lr"] for trial in found["trials"]} == {1e-3, 1e-2, 1e-1}
+    assert {json.loads(trial["setting"])["finetune.lr"] for trial in found["trials"]} == {1e-4, 1e-2, 1e-1}
     said = found["verdict"]["sentence"]
     assert "2 other settings tried" in said and not found["verdict"]["better"]
     for command in found.get("confirm", []):

@@ -162,7 +162,7 @@ def test_set_refuses_with_the_message_of_the_configuration(
     for field, message in (
         ("mask_ratio=1.5", "mask_ratio is 1.5: it must be above 0 and below 1"),
         ("lr_new=nan", "lr_new is nan: it must be above 0 and at most 1"),
-        ("subset=9", "subset is 9: it is drawn from the latents, of which there are 8"),
+        ("subset=9", "subset is 9: it is drawn from the latents, of which there are 4"),
     ):
         assert message in complaint(capsys, "pretrain", "--data", "small", "--set", field)
         nested = complaint(capsys, "compare", "--data", "small", "--set", f"pretrain.{field}")

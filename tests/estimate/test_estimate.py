@@ -116,7 +116,8 @@ def test_tokens_of_informative_genes_are_close_to_those_trained_on(demo_dataset:
 
 def test_estimates_grow_with_the_work(demo_dataset: Dataset) -> None:
     def estimate(**fields) -> Estimate:
-        return estimate_run(PretrainConfig(data="small", device="cpu", **fields), demo_dataset)
+        config = PretrainConfig(data="small", device="cpu", **{"backbone": "tiny", **fields})
+        return estimate_run(config, demo_dataset)
 
     one, three, small = estimate(epochs=1), estimate(epochs=3), estimate(epochs=1, backbone="small")
     assert one.seconds < three.seconds and one.seconds < small.seconds

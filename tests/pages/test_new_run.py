@@ -10,6 +10,7 @@ from page_text import read, text_of
 
 from sgm_core import home
 from sgm_core.cli import main
+from sgm_core.comparison.arms import settings
 from sgm_core.comparison.config import CompareConfig
 from sgm_core.device import Memory
 from sgm_core.errors import InputError
@@ -39,16 +40,22 @@ def start(page):
     return page.run()
 
 
-@pytest.mark.parametrize("kind, config", [("compare", CompareConfig), ("pretrain", PretrainConfig)])
-def test_untouched_the_form_is_the_default(open_page, demo_dataset, queued, kind, config):
+def usual_pretraining(values):
+    return pretrain_config(**values)
+
+
+@pytest.mark.parametrize(
+    "kind, usual", [("compare", CompareConfig.from_dict), ("pretrain", usual_pretraining)]
+)
+def test_untouched_the_form_is_the_default(open_page, demo_dataset, queued, kind, usual):
     page = open_page("new_run")
     page.segmented_control(key="kind").set_value(kind).run()
     assert not page.exception
     start(page)
     run = list_runs()[0]
     assert run.kind == kind
-    expected = config(data="small").to_dict()
-    assert config.from_dict(run.parameters) == config.from_dict(expected)
+    expected = usual({"data": "small"})
+    assert type(expected).from_dict(run.parameters) == expected and expected.backbone == "dense"
 
 
 def test_starting_opens_runs_with_the_new_run_in_view(open_page, demo_dataset, queued):
@@ -137,9 +144,10 @@ def test_page_command_and_refusal_name_the_same_memory(open_page, demo_dataset, 
 
 
 def test_measured_numbers_follow_the_button(open_page, demo_dataset):
-    config = PretrainConfig(data="small", n_genes=60, latents=4, latent_width=8)
+    config = PretrainConfig(data="small", backbone="tiny", n_genes=60, latents=4, latent_width=8)
     page = open_page("new_run")
     page.segmented_control(key="kind").set_value("pretrain").run()
+    page.selectbox(key="pretrain.backbone").set_value("tiny").run()
     for name in ("n_genes", "latents", "latent_width"):
         page.number_input(key=f"pretrain.{name}").set_value(getattr(config, name))
     page.run()
@@ -156,6 +164,7 @@ def test_what_cannot_fit_says_what_would(open_page, demo_dataset, queued, monkey
     monkeypatch.setattr("sgm_core.device.memory", lambda device: Memory(room, room, "memory"))
     page = open_page("new_run")
     page.segmented_control(key="kind").set_value("pretrain").run()
+    page.selectbox(key="pretrain.backbone").set_value("tiny").run()
     page.number_input(key="pretrain.batch_size").set_value(512).run()
     assert "would not fit" in read(page.error[0].value) and "batch size" in read(page.error[0].value)
     assert "Start the run" not in labels(page)
@@ -221,8 +230,9 @@ def test_imported_weights_are_a_backbone_with_arms_and_rates_of_its_own(
     start(page)
     run = CompareConfig.from_dict(list_runs()[0].parameters)
     assert run.backbone == "released" and run.arms == default_arms("released")
-    own = {name: run.pretrain.get(name) for name in BUNDLE_DEFAULTS["pretrain"]}
-    assert own == BUNDLE_DEFAULTS["pretrain"]
+    recipe = settings(run, run.arms[-1])[0]
+    own = {name: getattr(recipe, name) for name in BUNDLE_DEFAULTS["pretrain"]}
+    assert own == BUNDLE_DEFAULTS["pretrain"] and run.pretrain == {}, "as the command line has it"
     page = open_page("new_run")
     page.selectbox(key="compare.backbone").set_value("released").run()
     page.selectbox(key="compare.backbone").set_value("tiny").run()

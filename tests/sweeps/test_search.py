@@ -114,7 +114,7 @@ def test_a_stopped_sweep_ends_as_one_that_was_left_alone(demo_dataset, monkeypat
 def test_a_sweep_is_paused_and_resumed_as_any_training(demo_dataset, monkeypatch) -> None:
     config = SweepConfig.from_dict({**QUICK, "arm": "no-pretraining", "trials": 2, "folds": 1})
     run = create_run("sweep", "small", config.to_dict())
-    assert run.title == "Sweep tiny no-pretraining on small"
+    assert run.title == "Sweep dense no-pretraining on small"
     with monkeypatch.context() as patch:
         patch.setattr(trials, "score_fold", lambda *given: pause_run(run.id) and real(*given))
         with pytest.raises(Paused):

@@ -29,7 +29,7 @@ def test_ranges_and_lists_are_read() -> None:
     [
         (["nonsense=1,2"], "no field 'nonsense'"),
         (["epochs=1..3"], "write pretrain.epochs or finetune.epochs"),
-        (["R=1..16"], "subset is 16: it is drawn from the latents, of which there are 8"),
+        (["R=1..16"], "subset is 16: it is drawn from the latents, of which there are 4"),
         (["R=1,9", "N=4,16"], "subset=9, pretrain.latents=4"),
         (["lr_backbone=0..2"], "at most 1"),
         (["lr_backbone=0..1:log"], "starts above 0"),

@@ -84,15 +84,14 @@ def test_defaults_and_presets_pass() -> None:
         ({"latents": 0}, "latents is 0: it must be at least 1"),
         ({"n_genes": 0}, "n_genes is 0: it must be at least 2"),
         ({"epochs": 0}, "epochs is 0: it must be at least 1"),
-        ({"latent_heads": 3}, "latent_heads is 3: it must divide latent_width, which is 64"),
-        ({"subset": 9}, "subset is 9: it is drawn from the latents, of which there are 8"),
+        ({"latent_heads": 3}, "latent_heads is 3: it must divide latent_width, which is 32"),
+        ({"subset": 9}, "subset is 9: it is drawn from the latents, of which there are 4"),
         ({"fold": 5}, "fold is 5: with 5 folds it is 0 to 4"),
         ({"split": "holdout", "fold": 1}, "fold is 1: the split 'holdout' has fold 0 alone"),
         ({"epochs": True}, "epochs is True: a value of type int is needed"),
         ({"device": "gpu"}, "device is 'gpu': choose auto, cpu, cuda or cuda:N"),
         ({"seed": -1}, "seed is -1: it must be at least 0"),
         ({"pool": "median"}, "pool is 'median': choose one of max"),
-        ({"whole_cell": 0.1}, "whole_cell is 0.1: 'tiny' decodes a visible gene from its own token"),
     ],
 )
 def test_impossible_fields_are_refused(fields: dict[str, Any], message: str) -> None:
@@ -104,6 +103,11 @@ def test_impossible_fields_are_refused(fields: dict[str, Any], message: str) -> 
         with pytest.raises(InputError) as refused:
             CompareConfig(pretrain=nested)
         assert str(refused.value).startswith(f"pretrain: {message}")
+
+
+def test_visible_genes_are_decoded_by_dense_alone() -> None:
+    with pytest.raises(InputError, match="'tiny' decodes a visible gene from its own token"):
+        pretrain_config(backbone="tiny", whole_cell=0.1)
 
 
 def test_a_comparison_refuses_what_it_would_not_do() -> None:
@@ -169,7 +173,8 @@ def test_a_preset_sets_the_architecture_of_a_size() -> None:
     paper = Backbone(BackboneConfig(**shape_of_size(pretrain_config("paper"), 20)))
     assert paper.config.pool == ("max",) and paper.context is None
     assert not paper.config.value_scaling and paper.config.depth_tokens
-    ours = BackboneConfig(**shape_of_size(pretrain_config(), 20))
+    assert pretrain_config("authors").backbone == "tiny" and pretrain_config().backbone == "dense"
+    ours = BackboneConfig(**shape_of_size(pretrain_config(backbone="tiny"), 20))
     assert ours.pool == ("max", "mean", "weighted", "genes") and ours.cell_context and ours.value_scaling
 
 

@@ -64,6 +64,7 @@ def resumed(dataset: Dataset, **fields: object) -> dict[str, torch.Tensor]:
     for until in (1, None):
         task = pretraining(dataset, config, fold, heard)
         keeper = keeper_of(config, home.folder("state") / str(world().size), dataset, fold, heard)
+        world().tell([0])  # the state is there once the first process has come here
         Loop(task, config, heard, keeper=keeper).run(until)
     return _of(task, heard)
 

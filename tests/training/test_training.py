@@ -25,6 +25,7 @@ from sgm_core.training.train_cells import every_cell
 from sgm_core.training.validation import encode_classes
 
 SMALL = {
+    "backbone": "tiny",
     "n_genes": 80,
     "latents": 4,
     "latent_width": 16,

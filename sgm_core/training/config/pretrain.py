@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgm_core.errors import InputError
-from sgm_core.model.sizes import CELL_TOKEN
+from sgm_core.model.sizes import CELL_TOKEN, DEFAULT_BACKBONE, usual_backbone
 from sgm_core.model.strategies import NEED_VALUES, strategy_names
 from sgm_core.resources.names import DEMO_GENE_SETS
 from sgm_core.training.backbones import (
@@ -56,7 +56,7 @@ class PretrainConfig(Settings):
         choices=("intersection", "union"),
     )
     backbone: str = backbone_field(
-        "tiny",
+        DEFAULT_BACKBONE,
         "A size that is trained from scratch, or the name of imported weights (scFoundation, scGPT, scBERT)",
     )
     weights_key: str = option(
@@ -478,8 +478,8 @@ def pretrain_config(preset: str = "sgm", **values: Any) -> PretrainConfig:
     """
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
-    own = PRESETS[preset]
-    backbone = str(values.get("backbone", "tiny"))
+    backbone = str(values.get("backbone") or usual_backbone(preset))
+    own = {**PRESETS[preset], "backbone": backbone}
     if is_bundle(backbone):
         own = {name: value for name, value in own.items() if name not in SHAPE_FIELDS}
     if preset == "sgm":
