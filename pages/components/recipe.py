@@ -137,7 +137,8 @@ def _pretraining(backbone: str) -> str:
 
 
 def _masks(config: PretrainConfig) -> str:
-    genes = "the vocabulary's genes" if is_bundle(config.backbone) else f"{config.n_genes:,} genes"
+    beside = f" and up to {config.variable_genes:,} variable ones" if config.variable_genes else ""
+    genes = "the vocabulary's genes" if is_bundle(config.backbone) else f"{config.n_genes:,} genes{beside}"
     if config.objective == "generative":
         shares = ", ".join(f"{share:.0%}" for share in GENERATED[:-1])
         return f"{shares} or {GENERATED[-1]:.0%} of a cell's non-zero genes generated from the others"
