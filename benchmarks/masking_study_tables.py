@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
-from masking_study import BASELINE, LABELS, MAIN, OTHERS, paired
+from masking_study import BASELINE, GRID, LABELS, MAIN, OTHERS, paired
 
 NAMES = {"ennis_cell_type": "Ennis", "vangalen_cell_type": "van Galen"}
 
@@ -45,7 +45,8 @@ def configurations(rows: pd.DataFrame) -> str:
             line += [percent(*(scores[f"{part}_{n}"] for n in LABELS)) for part in ("f1", "vector")]
         facts = own[["r2_model", "effective_share", "hidden_counts"]].mean()
         lines.append([*line, *(number(value, digits) for value, digits in zip(facts, (3, 2, 2)))])
-    lines.sort(key=lambda line: line[0] in ("genes alone", BASELINE), reverse=True)
+    order = [BASELINE, "genes alone", *GRID]
+    lines.sort(key=lambda line: order.index(line[0]))
     parts = [f"{label}, {part}" for label in NAMES.values() for part in ("whole vector", "own part")]
     r2 = f"R2 of hidden genes (PCA {rows['r2_pca'].mean():.3f})"
     return table(["configuration", "models", *parts, r2, "effective share", "hidden share of counts"], lines)
