@@ -1,7 +1,7 @@
 """Naming cells of unseen donors: our model against kNN on PCA, CellTypist and scANVI, on the same folds.
 
-``SGM_HOME=... python benchmarks/annotate.py DATASET [--folds 5] [--out FILE.md]``; with ``--folds donors``
-one donor at a time is left out. Everything is measured in this call.
+``SGM_HOME=... python benchmarks/annotate.py DATASET [--folds 5] [--peers celltypist scvi] [--out FILE.md]``;
+with ``--folds donors`` one donor at a time is left out. Everything is measured in this call.
 """
 
 import argparse
@@ -78,6 +78,7 @@ def main() -> None:
     )
     parser.add_argument("data")
     parser.add_argument("--folds", default="5", help="number of donor folds, or donors")
+    parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS), help="modules")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "annotate.md")
     options = parser.parse_args()
     dataset = open_dataset(options.data)
@@ -93,7 +94,8 @@ def main() -> None:
     found = {f"sgm model, {model.meta['arm']}, calibrated": [part for _, part in own.groupby("fold")]}
     found["kNN on PCA(50)"] = [knn(dataset, fold, classes) for fold in folds]
     notes = []
-    for module, (name, peer, note) in PEERS.items():
+    for module in options.peers:
+        name, peer, note = PEERS[module]
         if not importlib.util.find_spec(module):
             notes.append(f"{name} can't be imported here, so it is not in the table.")
             continue
