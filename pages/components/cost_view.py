@@ -11,8 +11,9 @@ from sgm_core.estimate import fit
 from sgm_core.estimate.measured import kept, worth_again
 from sgm_core.estimate.run import Estimate
 from sgm_core.runs import measure
+from sgm_core.runs.launchers import LAUNCHERS
 from sgm_core.runs.launchers.slurm_settings import more_memory
-from sgm_core.runs.room import estimate_where, processes_at_once
+from sgm_core.runs.room import estimate_where
 from sgm_core.training.config import Settings
 
 
@@ -34,7 +35,7 @@ def show(
         st.error(f"This run would not fit: {escape(f'{reason}; {more_memory()}')}.", icon=":material/block:")
         return False
     if reason is not None:
-        _refuse(kind, config, dataset, estimate, reason, processes_at_once(launcher, processes))
+        _refuse(kind, config, dataset, estimate, reason, LAUNCHERS[launcher].processes(processes))
         return False
     for warning in fit.warnings(estimate):
         st.warning(escape(f"{warning[0].upper()}{warning[1:]}."), icon=":material/memory:")

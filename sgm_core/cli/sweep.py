@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def register(sub: argparse._SubParsersAction[Any]) -> None:
     """Add the command."""
     from sgm_core.comparison.config import ARMS
+    from sgm_core.model.sizes import usual_backbone
     from sgm_core.sweeps.config import PRUNERS, SAMPLERS
     from sgm_core.training.config import SCHEMES
 
@@ -33,7 +34,8 @@ def register(sub: argparse._SubParsersAction[Any]) -> None:
         "--space", nargs="+", default=[], metavar="FIELD=VALUES",
         help="what is searched: lr_backbone=1e-5..1e-3:log, finetune.epochs=2..8, R=1,2,4",
     )  # fmt: skip
-    parser.add_argument("--backbone", metavar="NAME", help="a size or imported weights; default dense")
+    usual = f"a size or imported weights; default {usual_backbone()}"
+    parser.add_argument("--backbone", metavar="NAME", help=usual)
     parser.add_argument("--arm", choices=list(ARMS), help="whose settings (default self-guided)")
     parser.add_argument("--scheme", choices=SCHEMES, help="how a trial names cells (default linear-probe)")
     parser.add_argument("--trials", type=int, help="settings, the default one among them (default 20)")

@@ -121,7 +121,7 @@ class CompareConfig(Settings):
         Numbers of labels come as text in ascending order, all of them last.
         """
         preset = (values.get("pretrain") or {}).get("preset", "sgm")
-        own: dict[str, Any] = {"backbone": values.get("backbone") or usual_backbone(preset)}
+        own: dict[str, Any] = {"backbone": values.get("backbone", usual_backbone(preset))}
         if "arms" not in values:
             own["arms"] = default_arms(str(own["backbone"]))
         if isinstance(values.get("labels"), list | tuple):

@@ -62,7 +62,8 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 """Fields of `BackboneConfig` by size."""
 DEFAULT_BACKBONE = "dense"
-"""The size that names cells best here, and costs least (`benchmarks/results/compare_vangalen_dense.md`)."""
+"""The one size that is not below logistic regression on test donors, and it costs least
+(`benchmarks/results/compare_vangalen_dense.md`; `tiny` was measured with the heads of before)."""
 
 
 def usual_backbone(preset: str = "sgm") -> str:

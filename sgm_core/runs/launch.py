@@ -13,12 +13,11 @@ from typing import Any, TextIO
 import sgm_core
 from sgm_core import home
 from sgm_core.access import acts
-from sgm_core.device import device_name, gpus, on_gpu
+from sgm_core.device import device_name, on_gpu
 from sgm_core.errors import InputError, NotFoundError, SGMError
 from sgm_core.progress import Observer
 from sgm_core.runs.ends import reason
 from sgm_core.runs.launchers import LAUNCHERS, check_launcher, launcher_of
-from sgm_core.runs.launchers.torchrun import processes_of
 from sgm_core.runs.order import give_back, run_of, take_ticket, tickets
 from sgm_core.runs.run import Run
 from sgm_core.runs.states import ACTIVE
@@ -198,10 +197,7 @@ def _further_cards(run: Run) -> list[Path]:
     asked = run.parameters.get("device") or run.status["device"]
     if ":" in asked or not on_gpu(asked):
         return []
-    many = len(gpus()) if run.kind == "compare" else 1
-    if launcher_of(run.status).name == "torchrun":
-        many = min(processes_of(run), len(gpus()))
-    return [_queue_of(f"cuda:{number}") for number in range(1, many)]
+    return [_queue_of(f"cuda:{number}") for number in range(1, launcher_of(run.status).cards(run))]
 
 
 def _queue(run: Run) -> Path:

@@ -6,14 +6,9 @@ from sgm_core.cells.dataset import Dataset
 from sgm_core.errors import InputError
 from sgm_core.estimate.fit import in_job, problem, require_fit
 from sgm_core.estimate.run import Estimate, Measured, estimate_run
+from sgm_core.runs.launchers import LAUNCHERS
 from sgm_core.runs.launchers.slurm_settings import more_memory, slurm_settings
-from sgm_core.runs.launchers.torchrun import usual_processes
 from sgm_core.training.config import Settings
-
-
-def processes_at_once(launcher: str, processes: int | None) -> int | None:
-    """Return how many processes work at once where `processes` were asked for; None leaves it to the run."""
-    return usual_processes() if launcher == "torchrun" and processes is None else processes
 
 
 def estimate_where(
@@ -32,7 +27,7 @@ def estimate_where(
     launcher, processes
         As for `sgm_core.runs.launch.launch`.
     """
-    found = estimate_run(config, dataset, measured, processes_at_once(launcher, processes))
+    found = estimate_run(config, dataset, measured, LAUNCHERS[launcher].processes(processes))
     return in_job(found, slurm_settings().memory_bytes) if launcher == "slurm" else found
 
 
@@ -51,7 +46,7 @@ def require_room(
         If it needs more memory than this machine, or a job, has; with how much, and what would fit.
     """
     if launcher != "slurm":
-        return require_fit(config, dataset, measured, processes_at_once(launcher, processes))
+        return require_fit(config, dataset, measured, LAUNCHERS[launcher].processes(processes))
     estimate = estimate_where(config, dataset, launcher, processes, measured)
     if reason := problem(estimate):
         raise InputError(f"the run would not fit: {reason}; {more_memory()}")

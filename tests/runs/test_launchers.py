@@ -236,8 +236,7 @@ def test_parts_of_a_run_have_logs_and_metrics_of_their_own(run: Run) -> None:
 
 
 def test_a_run_on_several_graphics_cards_waits_for_each(demo_dataset, monkeypatch) -> None:
-    monkeypatch.setattr(device, "gpus", lambda: (Gpu("A", 1, 1), Gpu("B", 1, 1)))
-    monkeypatch.setattr("sgm_core.runs.launch.gpus", device.gpus)
+    monkeypatch.setattr("sgm_core.runs.launchers.torchrun.gpus", lambda: (Gpu("A", 1, 1), Gpu("B", 1, 1)))
     on_one, on_both = (
         create_run("pretrain", "small", {"data": "small", "device": name}) for name in ("cuda:1", "cuda")
     )

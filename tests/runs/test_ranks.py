@@ -175,7 +175,8 @@ def test_who_waits_for_one_that_is_gone_and_does_not_notice_ends_itself(
 
 
 def test_what_several_processes_cannot_share_is_refused() -> None:
-    with pytest.raises(InputError, match="kind 'compare' is one process's: several can share"):
+    words = "kind 'compare' is one process's: several can share a pretrain or a fine"
+    with pytest.raises(InputError, match=words):
         check_shared("compare", {})
     with pytest.raises(InputError, match="compat=official"):
         check_shared("finetune", {"compat": "official"})

@@ -106,8 +106,13 @@ def test_impossible_fields_are_refused(fields: dict[str, Any], message: str) -> 
 
 
 def test_visible_genes_are_decoded_by_dense_alone() -> None:
-    with pytest.raises(InputError, match="'tiny' decodes a visible gene from its own token"):
+    words = "whole_cell is 0.1: 'tiny' decodes a visible gene from its own token"
+    with pytest.raises(InputError) as refused:
         pretrain_config(backbone="tiny", whole_cell=0.1)
+    assert str(refused.value).startswith(words)
+    with pytest.raises(InputError) as refused:
+        CompareConfig(backbone="tiny", pretrain={"whole_cell": 0.1})
+    assert str(refused.value).startswith(f"pretrain: {words}")
 
 
 def test_a_comparison_refuses_what_it_would_not_do() -> None:

@@ -42,6 +42,14 @@ class Launcher(ABC):
         """Return why runs of this kind are not for it."""
         return f"it carries out {' and '.join(self.kinds or ())}"
 
+    def processes(self, asked: int | None) -> int | None:
+        """Return how many processes work at once where `asked` were asked for; None leaves it to the run."""
+        return asked
+
+    def cards(self, run: Run) -> int:
+        """Return how many graphics cards a run that names none uses."""
+        return 1
+
     @abstractmethod
     def start(self, run: Run, environment: Mapping[str, str]) -> Status:
         """Start the run's worker, or ask for it; returns fields of the status that name it."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from sgm_core import home
+from sgm_core.device import gpus
 from sgm_core.runs.detach import start_detached
 from sgm_core.runs.ends import why_silent
 from sgm_core.runs.launchers.base import Launcher, Status
@@ -24,6 +25,10 @@ class Local(Launcher):
 
     name = "local"
     label = "This machine"
+
+    def cards(self, run: Run) -> int:
+        """Return one, or for a comparison all."""
+        return len(gpus()) if run.kind == "compare" else 1
 
     def arguments(self, run: Run) -> tuple[str, ...]:
         """Return the arguments of Python that carry out the run."""

@@ -21,6 +21,14 @@ class Torchrun(Local):
     label = "Several processes"
     kinds: tuple[str, ...] = ("pretrain", "finetune")
 
+    def processes(self, asked: int | None) -> int:
+        """Return as many as asked for, else one a graphics card, or two."""
+        return max(2, len(gpus())) if asked is None else asked
+
+    def cards(self, run: Run) -> int:
+        """Return one for each process, as far as there are."""
+        return min(processes_of(run), len(gpus()))
+
     def arguments(self, run: Run) -> tuple[str, ...]:
         """Return the arguments of Python that carry out the run."""
         return torchrun_arguments(run)
@@ -50,13 +58,8 @@ def torchrun_arguments(run: Run) -> tuple[str, ...]:
 
 
 def processes_of(run: Run) -> int:
-    """Return how many processes train its model: as many as asked for, else as many as is usual here."""
-    return int(run.status.get("processes") or usual_processes())
-
-
-def usual_processes() -> int:
-    """Return how many processes train one model where nobody says it: one a graphics card, or two."""
-    return max(2, len(gpus()))
+    """Return how many processes train its model."""
+    return Torchrun().processes(run.status.get("processes"))
 
 
 def check_shared(kind: str, parameters: Mapping[str, Any]) -> None:

@@ -478,7 +478,7 @@ def pretrain_config(preset: str = "sgm", **values: Any) -> PretrainConfig:
     """
     if preset not in PRESETS:
         raise InputError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
-    backbone = str(values.get("backbone") or usual_backbone(preset))
+    backbone = str(values.get("backbone", usual_backbone(preset)))
     own = {**PRESETS[preset], "backbone": backbone}
     if is_bundle(backbone):
         own = {name: value for name, value in own.items() if name not in SHAPE_FIELDS}
